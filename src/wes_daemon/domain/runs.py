@@ -1,0 +1,267 @@
+"""A run, what was asked for, and what may be done to it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import NewType
+from uuid import UUID, uuid5
+
+from wes_daemon.domain.errors import IllegalTransition, InvalidRequest, UnknownProvider
+from wes_daemon.domain.states import RunState
+
+RunId = NewType("RunId", str)
+"""The WES run id, unique in the database; often a UUID, at most 36 characters."""
+
+ProviderRunId = NewType("ProviderRunId", str)
+"""What the provider calls the run."""
+
+SubmissionKey = NewType("SubmissionKey", str)
+"""What makes a submission idempotent: the same key never starts a second provider run."""
+
+TaskId = NewType("TaskId", str)
+"""The id of one task log, a UUID of 36 characters, the same at every refresh."""
+
+PROVIDER_TYPE_TAG = "provider_type"
+PROVIDER_ID_TAG = "provider_id"
+ERROR_TAG = "error"
+UNREADABLE_TAGS_TAG = "unreadable_tags"
+
+_TASK_NAMESPACE = UUID("6f3c1f0e-6b0c-5b8e-9d52-0f6a6e1f4d0b")
+
+
+class ProviderType(StrEnum):
+    """The providers that a run's tag `provider_type` may name."""
+
+    SEVENBRIDGES = "sevenbridges"
+    HEALTHOMICS = "healthomics"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A stored value that is no JSON, kept as it was found."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file that came with a request.
+
+    Attributes:
+        name: its path relative to the run's directory, with `/` between folders; never absolute, never upwards.
+        content: its bytes as sent.
+    """
+
+    name: str
+    content: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        path = PurePosixPath(self.name)
+        if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in self.name or "\0" in self.name:
+            raise InvalidRequest(
+                f"attachment {self.name!r}: the name must be a path below the run's directory, such as 'tools/echo.cwl'"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowRequest:
+    """What somebody asked to run (schema `RunRequest` of WES 1.1.0).
+
+    `workflow_params` and `workflow_engine_parameters` should be JSON objects, but a database may hold anything:
+    they are kept as found and judged by `problem`.
+    """
+
+    workflow_url: str
+    workflow_type: str
+    workflow_type_version: str
+    workflow_params: object = field(default_factory=dict)
+    workflow_engine: str | None = None
+    workflow_engine_version: str | None = None
+    workflow_engine_parameters: object = field(default_factory=dict)
+
+    @property
+    def params(self) -> Mapping[str, object]:
+        """The workflow's inputs; raises `InvalidRequest` when they are no object."""
+        return _as_object("workflow_params", self.workflow_params)
+
+    @property
+    def engine_parameters(self) -> Mapping[str, object]:
+        """The engine's parameters; raises `InvalidRequest` when they are no object."""
+        return _as_object("workflow_engine_parameters", self.workflow_engine_parameters)
+
+    def validate(self) -> None:
+        """Raise `InvalidRequest` for what no provider could ever run."""
+        if not self.workflow_url.strip():
+            raise InvalidRequest("workflow_url is empty: name the workflow to run")
+        if any(character.isspace() or not character.isprintable() for character in self.workflow_url):
+            raise InvalidRequest(
+                f"workflow_url {self.workflow_url!r} has blanks or control characters: percent-encode them"
+            )
+        _ = self.params, self.engine_parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskLog:
+    """One step of a run (schema `TaskLog` of WES 1.1.0); times are aware, `stdout` and `stderr` are addresses."""
+
+    id: TaskId
+    name: str
+    cmd: Sequence[str] = ()
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    stdout: str | None = None
+    stderr: str | None = None
+    exit_code: int | None = None
+    system_logs: Sequence[str] = ()
+
+
+def task_id(run_id: RunId, provider_task_id: str) -> TaskId:
+    """The id of a task log: a function of the run and of the provider's name for the task, so it never changes."""
+    return TaskId(str(uuid5(_TASK_NAMESPACE, f"{run_id}/{provider_task_id}")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What a provider said of a run at one moment, in our words.
+
+    Attributes:
+        state: `UNKNOWN` means "no news".
+        at: when it was asked.
+        message: the provider's own words, for people; empty when it had none.
+    """
+
+    state: RunState
+    at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A WES run. Its verbs return the run that follows and change nothing in place.
+
+    Attributes:
+        tags: the caller's tags and ours; text that is no JSON object is kept as `Unreadable` or as it was.
+        provider, provider_run_id: who holds the run, once a provider has accepted it.
+        start_time, end_time: aware.
+    """
+
+    id: RunId
+    request: WorkflowRequest
+    state: RunState = RunState.QUEUED
+    tags: object = field(default_factory=dict)
+    provider: ProviderType | None = None
+    provider_run_id: ProviderRunId | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+
+    @property
+    def submission_key(self) -> SubmissionKey:
+        """A function of the run's id alone, so that it survives even the loss of everything else."""
+        return SubmissionKey(f"wes-{self.id}")
+
+    @property
+    def error(self) -> str | None:
+        """Why the run could not be submitted or ended badly, for a person."""
+        found = self.tags.get(ERROR_TAG) if isinstance(self.tags, Mapping) else None
+        return str(found) if found is not None else None
+
+    @property
+    def tag_values(self) -> Mapping[str, object]:
+        """The tags by name; raises `InvalidRequest` when they are no object."""
+        return _as_object("tags", self.tags)
+
+    def destination(self, default: ProviderType) -> ProviderType:
+        """The provider that the tags name, else `default`.
+
+        Raises:
+            UnknownProvider: the tag names none that exists.
+            InvalidRequest: the tags are no JSON object.
+        """
+        named = self.tag_values.get(PROVIDER_TYPE_TAG)
+        if named is None or named == "":
+            return default
+        try:
+            return ProviderType(str(named).strip().lower())
+        except ValueError:
+            known = ", ".join(ProviderType)
+            raise UnknownProvider(f"tags.{PROVIDER_TYPE_TAG} names {named!r}; known providers are {known}") from None
+
+    def accepted(self, provider: ProviderType, provider_run_id: ProviderRunId) -> "Run":
+        """The run once a provider holds it; one that was cancelled meanwhile keeps its state."""
+        return replace(
+            self,
+            state=RunState.INITIALIZING if self.state.may_become(RunState.INITIALIZING) else self.state,
+            provider=provider,
+            provider_run_id=provider_run_id,
+            tags=self._tags_with({PROVIDER_TYPE_TAG: provider.value, PROVIDER_ID_TAG: provider_run_id}),
+        )
+
+    def rejected(self, reason: str, at: datetime) -> "Run":
+        """The run when it can never be submitted; one that somebody was cancelling ends cancelled."""
+        if self.provider_run_id is not None:
+            raise IllegalTransition(f"run {self.id} is held by {self.provider} and cannot be rejected any more")
+        if self.state.has_ended:
+            return self
+        ended = RunState.CANCELED if self.state is RunState.CANCELING else RunState.SYSTEM_ERROR
+        return replace(self, state=ended, end_time=self._end_time(at), tags=self._tags_with({ERROR_TAG: reason}))
+
+    def cancelled_before_submission(self, at: datetime) -> "Run":
+        """The run when it is cancelled and no provider ever had it."""
+        if self.state.has_ended:
+            return self
+        return self._ended(RunState.CANCELED, at)
+
+    def cancel_requested(self) -> "Run":
+        """The run once somebody wants it cancelled; asking twice changes nothing."""
+        if self.state is RunState.CANCELING:
+            return self
+        if not self.state.may_become(RunState.CANCELING):
+            raise IllegalTransition(f"run {self.id} has ended as {self.state} and cannot be cancelled any more")
+        return replace(self, state=RunState.CANCELING)
+
+    def observed(self, seen: Observation) -> "Run":
+        """The run after a provider's report: forwards, or as it was."""
+        if self.state.has_ended:
+            return self
+        state = seen.state if self.state.may_become(seen.state) else self.state
+        started = seen.started_at or self.start_time
+        if started is None and state in (RunState.RUNNING, RunState.PAUSED, RunState.COMPLETE):
+            started = seen.at
+        follower = replace(self, state=state, start_time=started)
+        return follower._ended(state, seen.ended_at or seen.at, seen.message) if state.has_ended else follower
+
+    def lost(self, reason: str, at: datetime) -> "Run":
+        """The run when its provider no longer knows it."""
+        return self if self.state.has_ended else self._ended(RunState.SYSTEM_ERROR, at, reason)
+
+    def _ended(self, state: RunState, at: datetime, message: str = "") -> "Run":
+        failed = state in (RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR, RunState.PREEMPTED)
+        tags = self._tags_with({ERROR_TAG: message}) if failed and message else self.tags
+        return replace(self, state=state, end_time=self._end_time(at), tags=tags)
+
+    def _end_time(self, at: datetime) -> datetime:
+        """Two clocks may disagree; an end before the start helps nobody."""
+        return max(at, self.start_time) if self.start_time else at
+
+    def _tags_with(self, added: Mapping[str, object]) -> Mapping[str, object]:
+        if isinstance(self.tags, Mapping):
+            return {**self.tags, **added}
+        found = self.tags.text if isinstance(self.tags, Unreadable) else self.tags
+        return {**({} if found is None else {UNREADABLE_TAGS_TAG: found}), **added}
+
+
+def _as_object(name: str, value: object) -> Mapping[str, object]:
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, Unreadable):
+        raise InvalidRequest(f"{name} holds text that is no JSON: store a JSON object, such as {{}}")
+    kinds = {list: "a list", str: "a text", bool: "a truth value", int: "a number", float: "a number"}
+    found = kinds.get(type(value), type(value).__name__)
+    raise InvalidRequest(f"{name} must be a JSON object with names and values, but holds {found}")
