@@ -1,0 +1,18 @@
+"""Time and identity, which the core never takes from the standard library itself."""
+
+from datetime import datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What time it is."""
+
+    def now(self) -> datetime:
+        """The present moment, aware, in UTC."""
+
+
+class IdSource(Protocol):
+    """Where new ids come from."""
+
+    def new_id(self) -> str:
+        """A text of at most 36 characters that was never returned before, by any process."""

@@ -1,0 +1,378 @@
+"""What the core asks of the database.
+
+A `UnitOfWork` is one transaction and gives the stores that take part in it.
+`QUEUED` rows of the runs' table are enrolled as submissions; claims, intents and polls live in the daemon's own
+narrow tables; the wide row is written only when something that its readers care about has changed.
+
+Durations are counted on the store's own clock, so that daemons whose clocks differ still agree.
+Every method may raise `StorageUnavailable`.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import TracebackType
+from typing import NewType, Protocol, Self
+
+from wes_daemon.application.ports.providers import RunDetails
+from wes_daemon.domain.runs import (
+    Attachment,
+    ProviderRunId,
+    ProviderType,
+    Run,
+    RunId,
+    TaskLog,
+)
+from wes_daemon.domain.states import RunState
+
+DaemonId = NewType("DaemonId", str)
+"""One incarnation of a daemon process; never used again by another."""
+
+
+class SubmissionState(StrEnum):
+    """How far a run's submission has come.
+
+    `READY` → `INTENT` (claimed; a call may have been made) → [`PREPARED` →] `ACCEPTED` → `CLOSED`.
+    """
+
+    READY = "READY"
+    INTENT = "INTENT"
+    PREPARED = "PREPARED"
+    ACCEPTED = "ACCEPTED"
+    CLOSED = "CLOSED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to submit one run. Each claim and each takeover of a run has a higher `seq` than the one before.
+
+    Attributes:
+        resumed: the run was `INTENT` or `PREPARED` before, so an earlier call may have started it.
+    """
+
+    run_id: RunId
+    owner: DaemonId
+    seq: int
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedRun:
+    """A claimed run as it was when it was claimed.
+
+    Attributes:
+        attempts: how many submissions were put off before this one.
+        waited: since the run was enrolled.
+        prepared_id: recorded by an earlier attempt, to be submitted with.
+    """
+
+    claim: Claim
+    run: Run
+    attempts: int = 0
+    waited: timedelta = timedelta(0)
+    prepared_id: ProviderRunId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineEntry:
+    """What happened to a run, when, by whom and why.
+
+    Attributes:
+        before, after: equal where the state did not change.
+        by: the daemon or the person that did it.
+        provider_status: the provider's own word, where it had one.
+    """
+
+    at: datetime
+    before: RunState | None
+    after: RunState
+    by: str
+    why: str
+    provider_status: str | None = None
+
+
+class RunRepository(Protocol):
+    """The runs themselves, as a WES service reads them. Values longer than a column holds are cut with a mark."""
+
+    def add(self, run: Run, *, attachments: Sequence[Attachment], entry: TimelineEntry) -> None:
+        """Store a new run, with everything that its request carries."""
+
+    def get(self, run_id: RunId) -> Run:
+        """The run, kept from being changed by others until this unit of work ends.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+
+    def attachments(self, run_id: RunId) -> Sequence[Attachment]:
+        """What came with the request, in the order of names; nothing where the run is unknown."""
+
+    def save(self, before: Run, after: Run, entry: TimelineEntry) -> None:
+        """Write what differs between the two and note `entry` in the timeline.
+
+        Raises:
+            ConcurrentUpdate: the stored state is no longer that of `before`.
+            RunNotFound: the row is gone.
+        """
+
+    def save_details(self, run_id: RunId, details: RunDetails, tasks: Sequence[TaskLog]) -> None:
+        """Write outputs, log addresses and task logs; task logs with known ids are updated in place."""
+
+    def note_provider_status(self, run_id: RunId, provider_status: str, message: str) -> None:
+        """Keep the provider's own latest word on the run beside it."""
+
+
+class SubmissionQueue(Protocol):
+    """Who submits what, and how far it has come. Every method that takes a claim raises `ClaimLost` if it is gone."""
+
+    def enrol(self, destination: Callable[[Run], ProviderType | None], *, limit: int) -> int:
+        """Take up rows that the queue does not know yet, oldest first; return how many (0: there were no more).
+
+        A `QUEUED` row becomes `READY` for the provider that `destination` gives (None: it cannot be told).
+        A row in an active state whose tags name a provider and the provider's id, left by another daemon,
+        becomes `ACCEPTED` and is followed from then on, known to be in the row's state. Other rows are left alone.
+        """
+
+    def claim(
+        self,
+        owner: DaemonId,
+        *,
+        limit: int,
+        cap: int,
+        excluding: Collection[ProviderType],
+    ) -> Sequence[ClaimedRun]:
+        """Claim what is to be submitted now; when this is committed the intent is, too.
+
+        First what may have been sent already and whose owner is gone (its lease ran out), let go of it, or is
+        `owner` itself, which must have nothing under way when it calls: such runs are taken over whatever the cap
+        says, for they are counted in it. Then `READY` rows whose run is still `QUEUED` and whose time has come,
+        oldest first, as long as fewer than `cap` runs are claimed or held by a provider, over all daemons.
+        No run is ever claimed by two owners at once. Runs for the providers in `excluding` are passed over.
+        """
+
+    def prepared(self, claim: Claim, id: ProviderRunId) -> None:
+        """Record what the provider has prepared; the claim stays."""
+
+    def accepted(self, claim: Claim, provider: ProviderType, id: ProviderRunId, *, check_after: timedelta) -> None:
+        """Record that the provider holds the run, give the claim back, and put the run on the poll schedule.
+
+        Known of it is `INITIALIZING`, whatever the row says by now, or whether there still is one.
+        """
+
+    def deferred(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
+        """Nothing was started this time: give the claim back, to be taken again after `wait`, one attempt more.
+
+        Back to `READY`, except where an earlier call may have started it (`claim.resumed`) or something is prepared:
+        such a run stays `INTENT` or `PREPARED`.
+        """
+
+    def unresolved(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
+        """Perhaps it was started: keep the intent, let anybody resolve it after `wait`, one attempt more."""
+
+    def released(self, claim: Claim) -> None:
+        """No call was made this time: as `deferred`, but at once and without counting an attempt."""
+
+    def closed(self, claim: Claim, *, reason: str) -> None:
+        """The run has ended without a provider."""
+
+    def withdrawn(self, *, limit: int) -> Sequence[RunId]:
+        """Close submissions of runs that are no longer `QUEUED` and that no provider was ever asked to run.
+
+        Returns the ids of those closed whose run is `CANCELING` and so has yet to be ended, and of `CANCELING` runs
+        that were never enrolled.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuePoll:
+    """A run whose turn has come to be asked for.
+
+    Attributes:
+        known_state, known_status: what the provider said at the last poll; the run's row may differ.
+        missing_for: how long the provider has not known the run; None while it does.
+        details_failures: how often its details could not be had since it ended.
+        seq: raised at each taking; a result is only recorded for the latest.
+    """
+
+    run_id: RunId
+    provider: ProviderType
+    provider_run_id: ProviderRunId
+    known_state: RunState
+    known_status: str | None = None
+    missing_for: timedelta | None = None
+    details_failures: int = 0
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldRun:
+    """A run that somebody wants cancelled while a provider holds it."""
+
+    run_id: RunId
+    provider: ProviderType
+    provider_run_id: ProviderRunId
+
+
+class PollSchedule(Protocol):
+    """Which accepted run is to be asked for when. Any daemon may poll any run."""
+
+    def take_due(
+        self,
+        *,
+        limit: int,
+        ahead: timedelta,
+        hold: timedelta,
+        excluding: Collection[ProviderType],
+    ) -> Sequence[DuePoll]:
+        """Take the runs that are due within `ahead`, longest due first, and keep them from others for `hold`."""
+
+    def checked(self, polls: Collection[DuePoll], *, again_after: timedelta) -> None:
+        """Nothing new was heard of these: ask again later. Those taken by others meanwhile are left alone."""
+
+    def put_off(self, polls: Collection[DuePoll], *, wait: timedelta) -> None:
+        """These could not be asked for: as before, after `wait`."""
+
+    def missing(self, poll: DuePoll, *, again_after: timedelta) -> None:
+        """The provider does not know this run: remember since when, ask again later."""
+
+    def moved(self, poll: DuePoll, state: RunState, provider_status: str, *, again_after: timedelta) -> None:
+        """Remember what was stored, ask again later.
+
+        Raises:
+            ClaimLost: the run was taken by somebody else meanwhile.
+        """
+
+    def details_failed(self, poll: DuePoll, state: RunState, *, again_after: timedelta) -> None:
+        """The run has ended but its details could not be had: count it, ask again later; ClaimLost as `moved`."""
+
+    def finished(self, poll: DuePoll) -> None:
+        """Nothing more is to be learnt: off the schedule, the submission is closed; ClaimLost as `moved`."""
+
+    def to_cancel(self, *, limit: int, every: timedelta) -> Sequence[HeldRun]:
+        """Runs that are `CANCELING`, or were set to `CANCELED` by others, which a provider still works on.
+
+        Each is given once per `every` and is due to be asked for when it is given.
+        """
+
+    def active_by_provider(self) -> Mapping[ProviderType, int]:
+        """How many runs are on the schedule."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonInfo:
+    """A daemon process, for the people who look at the database.
+
+    Attributes:
+        lease_left: negative when it ran out.
+    """
+
+    id: DaemonId
+    host: str
+    pid: int
+    version: str
+    started_at: datetime
+    lease_left: timedelta = timedelta(0)
+
+
+class Lease(Protocol):
+    """The heartbeat of daemon processes. What a daemon has claimed is safe while its lease lasts."""
+
+    def open(self, daemon: DaemonInfo, *, lasting: timedelta) -> None:
+        """Announce a new incarnation."""
+
+    def renew(self, daemon: DaemonId, *, lasting: timedelta) -> None:
+        """Extend the lease.
+
+        Raises:
+            LeaseLost: it ran out before; the incarnation is over.
+        """
+
+    def close(self, daemon: DaemonId) -> None:
+        """End the lease now, so that others may take over at once; unknown ids are no error."""
+
+    def daemons(self) -> Sequence[DaemonInfo]:
+        """Those whose lease lasts, oldest first."""
+
+
+class UnitOfWork(Protocol):
+    """One transaction. Leaving the block without `commit` undoes everything. Not to be shared between threads."""
+
+    @property
+    def runs(self) -> RunRepository: ...
+    @property
+    def submissions(self) -> SubmissionQueue: ...
+    @property
+    def polls(self) -> PollSchedule: ...
+    @property
+    def leases(self) -> Lease: ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def commit(self) -> None:
+        """Make everything durable."""
+
+
+UnitsOfWork = Callable[[], UnitOfWork]
+"""Gives a new unit of work, not yet entered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs to list. Empty collections do not restrict.
+
+    Attributes:
+        provider: runs that this provider holds or that are meant for it.
+        limit: at most this many, newest first.
+    """
+
+    states: Collection[RunState] = ()
+    provider: ProviderType | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run with everything that is known of it, for readers.
+
+    Attributes:
+        queued_at: when the daemon first saw it; None before that.
+        destination: where it is or will be sent; None while that cannot be told.
+        provider_status, provider_message: the provider's own latest words.
+        submission: None before the run is enrolled.
+        attempts: submissions that were put off.
+        last_reason: why the latest of them was.
+    """
+
+    run: Run
+    queued_at: datetime | None = None
+    destination: ProviderType | None = None
+    provider_status: str | None = None
+    provider_message: str = ""
+    submission: SubmissionState | None = None
+    attempts: int = 0
+    last_reason: str | None = None
+    attachments: Sequence[str] = ()
+    details: RunDetails = field(default_factory=RunDetails)
+    tasks: Sequence[TaskLog] = ()
+    timeline: Sequence[TimelineEntry] = ()
+
+
+class RunQueries(Protocol):
+    """Reads for people and services; no locks, no part in a unit of work."""
+
+    def list(self, filter: RunFilter) -> Sequence[RunRecord]:
+        """The runs, newest first, without details, tasks, attachments and timeline."""
+
+    def get(self, run_id: RunId) -> RunRecord:
+        """One run with everything.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+
+    def daemons(self) -> Sequence[DaemonInfo]:
+        """The daemons whose lease lasts, oldest first."""
