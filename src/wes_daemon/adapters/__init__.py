@@ -1,0 +1,1 @@
+"""The outer wall: each adapter implements a port with one technology."""

@@ -1,0 +1,125 @@
+"""The poll schedule in memory."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from wes_daemon.adapters.memory.store import PollRow, Tables
+from wes_daemon.application.ports.environment import Clock
+from wes_daemon.application.ports.errors import ClaimLost
+from wes_daemon.application.ports.persistence import DuePoll, HeldRun, SubmissionState
+from wes_daemon.domain.runs import ProviderType, RunId
+from wes_daemon.domain.states import RunState
+
+
+class MemoryPollSchedule:
+    """A `PollSchedule` over dictionaries."""
+
+    def __init__(self, tables: Tables, clock: Clock) -> None:
+        self._tables = tables
+        self._clock = clock
+
+    def take_due(
+        self, *, limit: int, ahead: timedelta, hold: timedelta, excluding: Collection[ProviderType]
+    ) -> Sequence[DuePoll]:
+        """As the port says."""
+        now = self._clock.now()
+        due = [
+            (row.next_check_at, run_id)
+            for run_id, row in self._tables.polls.items()
+            if row.next_check_at <= now + ahead
+            and (row.held_until is None or row.held_until <= now)
+            and row.provider not in excluding
+        ]
+        return [self._take(run_id, hold) for _, run_id in sorted(due)[:limit]]
+
+    def checked(self, polls: Collection[DuePoll], *, again_after: timedelta) -> None:
+        """As the port says."""
+        for poll in polls:
+            if row := self._current(poll):
+                self._reschedule(poll.run_id, replace(row, missing_since=None), again_after)
+
+    def put_off(self, polls: Collection[DuePoll], *, wait: timedelta) -> None:
+        """As the port says."""
+        for poll in polls:
+            if row := self._current(poll):
+                self._reschedule(poll.run_id, row, wait)
+
+    def missing(self, poll: DuePoll, *, again_after: timedelta) -> None:
+        """As the port says."""
+        if row := self._current(poll):
+            since = row.missing_since or self._clock.now()
+            self._reschedule(poll.run_id, replace(row, missing_since=since), again_after)
+
+    def moved(self, poll: DuePoll, state: RunState, provider_status: str, *, again_after: timedelta) -> None:
+        """As the port says."""
+        row = replace(self._held(poll), known_state=state, known_status=provider_status, missing_since=None)
+        self._reschedule(poll.run_id, row, again_after)
+
+    def details_failed(self, poll: DuePoll, state: RunState, *, again_after: timedelta) -> None:
+        """As the port says."""
+        row = self._held(poll)
+        row = replace(row, known_state=state, details_failures=row.details_failures + 1)
+        self._reschedule(poll.run_id, row, again_after)
+
+    def finished(self, poll: DuePoll) -> None:
+        """As the port says."""
+        self._held(poll)
+        del self._tables.polls[poll.run_id]
+        submission = self._tables.submissions[poll.run_id]
+        self._tables.submissions[poll.run_id] = replace(submission, state=SubmissionState.CLOSED)
+
+    def to_cancel(self, *, limit: int, every: timedelta) -> Sequence[HeldRun]:
+        """As the port says."""
+        now = self._clock.now()
+        due = [
+            run_id
+            for run_id, row in self._tables.polls.items()
+            if self._is_unwanted(run_id, row) and (row.cancel_sent_at is None or row.cancel_sent_at <= now - every)
+        ]
+        return [self._send_cancel(run_id) for run_id in due[:limit]]
+
+    def active_by_provider(self) -> Mapping[ProviderType, int]:
+        """As the port says."""
+        return Counter(row.provider for row in self._tables.polls.values())
+
+    def _take(self, run_id: RunId, hold: timedelta) -> DuePoll:
+        now = self._clock.now()
+        row = replace(self._tables.polls[run_id], held_until=now + hold, seq=self._tables.polls[run_id].seq + 1)
+        self._tables.polls[run_id] = row
+        return DuePoll(
+            run_id=run_id,
+            provider=row.provider,
+            provider_run_id=row.provider_run_id,
+            known_state=row.known_state,
+            known_status=row.known_status,
+            missing_for=now - row.missing_since if row.missing_since else None,
+            details_failures=row.details_failures,
+            seq=row.seq,
+        )
+
+    def _current(self, poll: DuePoll) -> PollRow | None:
+        row = self._tables.polls.get(poll.run_id)
+        return row if row and row.seq == poll.seq else None
+
+    def _held(self, poll: DuePoll) -> PollRow:
+        row = self._current(poll)
+        if row is None:
+            raise ClaimLost(f"run {poll.run_id}: poll {poll.seq} is over")
+        return row
+
+    def _reschedule(self, run_id: RunId, row: PollRow, wait: timedelta) -> None:
+        self._tables.polls[run_id] = replace(row, held_until=None, next_check_at=self._clock.now() + wait)
+
+    def _is_unwanted(self, run_id: RunId, row: PollRow) -> bool:
+        run = self._tables.runs.get(run_id)
+        if run is None or row.known_state.has_ended:
+            return False
+        return run.state in (RunState.CANCELING, RunState.CANCELED)
+
+    def _send_cancel(self, run_id: RunId) -> HeldRun:
+        now = self._clock.now()
+        row = replace(self._tables.polls[run_id], cancel_sent_at=now, next_check_at=now)
+        self._tables.polls[run_id] = row
+        return HeldRun(run_id=run_id, provider=row.provider, provider_run_id=row.provider_run_id)

@@ -1,0 +1,193 @@
+"""A workflow provider in memory, which does what a test or a demonstration tells it."""
+
+import threading
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from wes_daemon.application.ports.errors import OutcomeUnknown, ProviderError, Rejected
+from wes_daemon.application.ports.providers import (
+    Accepted,
+    Prepared,
+    ProviderLimits,
+    RunDetails,
+    StatusReport,
+    Submission,
+    WorkflowProvider,
+)
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, SubmissionKey
+from wes_daemon.domain.states import RunState
+
+_WAITING = StatusReport(state=RunState.INITIALIZING, provider_status="waiting")
+
+
+@dataclass
+class _Fault:
+    """What goes wrong in the next call of one operation, before or after it has acted."""
+
+    error: Exception
+    after_acting: bool
+
+
+@dataclass
+class _Held:
+    submission: Submission
+    report: StatusReport = _WAITING
+    details: RunDetails = field(default_factory=RunDetails)
+
+
+class MemoryProvider:
+    """A `WorkflowProvider` whose runs stay where they are put.
+
+    Attributes:
+        started: the key of each provider run that was ever started, in order: the ledger that a test judges by.
+        cancelled: the ids that it was asked to cancel, in order.
+        calls: the operations that were called, in order.
+    """
+
+    def __init__(self, *, status_batch: int = 100) -> None:
+        self.started: list[SubmissionKey] = []
+        self.cancelled: list[ProviderRunId] = []
+        self.calls: list[str] = []
+        self._limits = ProviderLimits(status_batch=status_batch)
+        self._held: dict[ProviderRunId, _Held] = {}
+        self._ids: dict[SubmissionKey, ProviderRunId] = {}
+        self._faults: dict[str, deque[_Fault]] = defaultdict(deque)
+        self._lock = threading.Lock()
+
+    @property
+    def limits(self) -> ProviderLimits:
+        """As the port says."""
+        return self._limits
+
+    def submit(self, submission: Submission) -> Accepted | Prepared:
+        """As the port says; in one step."""
+        with self._call("submit"):
+            return Accepted(self._start(submission))
+
+    def statuses(self, ids: Collection[ProviderRunId]) -> Mapping[ProviderRunId, StatusReport]:
+        """As the port says."""
+        if len(ids) > self._limits.status_batch:
+            raise ValueError(f"{len(ids)} ids in one call, {self._limits.status_batch} are allowed")
+        with self._call("statuses"):
+            return {id: self._held[id].report for id in ids if id in self._held}
+
+    def cancel(self, id: ProviderRunId) -> None:
+        """As the port says; the run is `CANCELED` at once."""
+        with self._call("cancel"):
+            self.cancelled.append(id)
+            held = self._held.get(id)
+            if held and not held.report.state.has_ended:
+                held.report = replace(held.report, state=RunState.CANCELED, provider_status="cancelled")
+
+    def details(self, id: ProviderRunId) -> RunDetails:
+        """As the port says."""
+        with self._call("details"):
+            if id not in self._held:
+                raise Rejected(f"there is no run {id}")
+            return self._held[id].details
+
+    def fail_next(self, *errors: Exception, operation: str = "submit") -> None:
+        """Let the next calls of `operation` fail with these, one each, and do nothing."""
+        self._faults[operation].extend(_Fault(error, after_acting=False) for error in errors)
+
+    def lose_next_answer(self, *, operation: str = "submit", error: ProviderError | None = None) -> None:
+        """Let the next call of `operation` do its work and then fail."""
+        lost = error or OutcomeUnknown("the answer was lost")
+        self._faults[operation].append(_Fault(lost, after_acting=True))
+
+    def id_of(self, key: SubmissionKey) -> ProviderRunId:
+        """What the run with this key is called here; `KeyError` if it was never submitted."""
+        return self._ids[key]
+
+    def submission(self, id: ProviderRunId) -> Submission:
+        """What was submitted under this id."""
+        return self._held[id].submission
+
+    def put(self, id: ProviderRunId, report: StatusReport, details: RunDetails | None = None) -> None:
+        """Move a run to where a test wants it."""
+        with self._lock:
+            self._held[id].report = report
+            self._held[id].details = details or self._held[id].details
+
+    def forget(self, id: ProviderRunId) -> None:
+        """Lose a run, as a service does that deletes old ones."""
+        with self._lock:
+            del self._held[id]
+
+    def _start(self, submission: Submission) -> ProviderRunId:
+        if submission.key not in self._ids:
+            id = ProviderRunId(f"memory-{len(self._ids) + 1}")
+            self._ids[submission.key] = id
+            self._held[id] = _Held(submission)
+            self.started.append(submission.key)
+        return self._ids[submission.key]
+
+    @contextmanager
+    def _call(self, operation: str) -> Iterator[None]:
+        with self._lock:
+            self.calls.append(operation)
+            fault = self._faults[operation].popleft() if self._faults[operation] else None
+            if fault and not fault.after_acting:
+                raise fault.error
+            yield
+            if fault:
+                raise fault.error
+
+
+class PreparingMemoryProvider(MemoryProvider):
+    """A `MemoryProvider` that needs two steps: a draft, which searches may miss, then a start of the recorded one.
+
+    Attributes:
+        drafts: what was prepared and not started.
+    """
+
+    def __init__(self, *, status_batch: int = 100) -> None:
+        super().__init__(status_batch=status_batch)
+        self.drafts: dict[ProviderRunId, Submission] = {}
+        self._numbers = 0
+
+    def submit(self, submission: Submission) -> Accepted | Prepared:
+        """As the port says; in two steps."""
+        with self._call("submit"):
+            if submission.prepared_id is None:
+                return Prepared(self._draft(submission))
+            return Accepted(self._start_draft(submission.prepared_id))
+
+    def cancel(self, id: ProviderRunId) -> None:
+        """As the port says; drafts are removed."""
+        with self._lock:
+            draft = self.drafts.pop(id, None)
+        if draft is None:
+            super().cancel(id)
+
+    def _draft(self, submission: Submission) -> ProviderRunId:
+        self._numbers += 1
+        id = ProviderRunId(f"draft-{self._numbers}")
+        self.drafts[id] = submission
+        return id
+
+    def _start_draft(self, id: ProviderRunId) -> ProviderRunId:
+        draft = self.drafts.pop(id, None)
+        if draft:
+            self._ids[draft.key] = id
+            self._held[id] = _Held(draft)
+            self.started.append(draft.key)
+        elif id not in self._held:
+            raise Rejected(f"draft {id} is gone")
+        return id
+
+
+class MemoryProviderDirectory:
+    """A `ProviderDirectory` of providers, or of the errors that asking for them raises."""
+
+    def __init__(self, providers: Mapping[ProviderType, WorkflowProvider | ProviderError]) -> None:
+        self.providers = dict(providers)
+
+    def provider(self, type: ProviderType) -> WorkflowProvider:
+        """As the port says."""
+        found = self.providers.get(type) or Rejected(f"provider {type} is not set up here")
+        if isinstance(found, ProviderError):
+            raise found
+        return found

@@ -1,0 +1,72 @@
+"""Reads in memory."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from wes_daemon.adapters.memory.leases import living_daemons
+from wes_daemon.adapters.memory.repository import stored_run
+from wes_daemon.adapters.memory.store import MemoryStore, Tables
+from wes_daemon.application.ports.persistence import DaemonInfo, RunFilter, RunRecord
+from wes_daemon.application.ports.providers import RunDetails
+from wes_daemon.domain.runs import RunId
+
+_FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
+
+
+class MemoryRunQueries:
+    """`RunQueries` over the store."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def list(self, filter: RunFilter) -> Sequence[RunRecord]:
+        """As the port says."""
+        with self._store.lock:
+            records = [_summary(self._store.tables, run_id) for run_id in self._store.tables.runs]
+        wanted = [record for record in reversed(records) if _matches(record, filter)]
+        return sorted(wanted, key=_age, reverse=True)[: filter.limit]
+
+    def get(self, run_id: RunId) -> RunRecord:
+        """As the port says."""
+        with self._store.lock:
+            tables = self._store.tables
+            return replace(
+                _summary(tables, run_id),
+                attachments=tuple(attachment.name for attachment in tables.attachments.get(run_id, ())),
+                details=tables.details.get(run_id, RunDetails()),
+                tasks=tuple(tables.tasks.get(run_id, {}).values()),
+                timeline=tables.timeline.get(run_id, ()),
+            )
+
+    def daemons(self) -> Sequence[DaemonInfo]:
+        """As the port says."""
+        with self._store.lock:
+            return living_daemons(self._store.tables, self._store.clock)
+
+
+def _summary(tables: Tables, run_id: RunId) -> RunRecord:
+    run = stored_run(tables, run_id)
+    status, message = tables.words.get(run_id, (None, ""))
+    record = RunRecord(run=run, provider_status=status, provider_message=message)
+    submission = tables.submissions.get(run_id)
+    if submission is None:
+        return record
+    return replace(
+        record,
+        queued_at=submission.enrolled_at,
+        destination=submission.provider,
+        submission=submission.state,
+        attempts=submission.attempts,
+        last_reason=submission.last_reason,
+    )
+
+
+def _matches(record: RunRecord, filter: RunFilter) -> bool:
+    in_state = not filter.states or record.run.state in filter.states
+    at_provider = filter.provider is None or record.destination is filter.provider
+    return in_state and at_provider
+
+
+def _age(record: RunRecord) -> datetime:
+    return record.queued_at or record.run.start_time or _FAR_FUTURE

@@ -1,0 +1,70 @@
+"""Runs in memory."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from wes_daemon.adapters.memory.store import Tables
+from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
+from wes_daemon.application.ports.persistence import SubmissionState, TimelineEntry
+from wes_daemon.application.ports.providers import RunDetails
+from wes_daemon.domain.runs import Attachment, Run, RunId, TaskLog
+
+
+def stored_run(tables: Tables, run_id: RunId) -> Run:
+    """The run together with what the submission knows of its provider."""
+    try:
+        run = tables.runs[run_id]
+    except KeyError:
+        raise RunNotFound(f"run {run_id} does not exist") from None
+    submission = tables.submissions.get(run_id)
+    if submission is None or submission.provider_run_id is None:
+        return replace(run, provider=None, provider_run_id=None)
+    return replace(run, provider=submission.provider, provider_run_id=submission.provider_run_id)
+
+
+class MemoryRunRepository:
+    """A `RunRepository` over dictionaries."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def add(self, run: Run, *, attachments: Sequence[Attachment], entry: TimelineEntry) -> None:
+        """As the port says."""
+        self._tables.runs[run.id] = run
+        self._tables.attachments[run.id] = tuple(sorted(attachments, key=lambda attachment: attachment.name))
+        self._note(run.id, entry)
+
+    def get(self, run_id: RunId) -> Run:
+        """As the port says."""
+        return stored_run(self._tables, run_id)
+
+    def attachments(self, run_id: RunId) -> Sequence[Attachment]:
+        """As the port says."""
+        return self._tables.attachments.get(run_id, ())
+
+    def save(self, before: Run, after: Run, entry: TimelineEntry) -> None:
+        """As the port says."""
+        stored = self.get(before.id)
+        if stored.state is not before.state:
+            raise ConcurrentUpdate(f"run {before.id} is {stored.state}, no longer {before.state}")
+        self._tables.runs[before.id] = replace(
+            stored, state=after.state, tags=after.tags, start_time=after.start_time, end_time=after.end_time
+        )
+        self._note(before.id, entry)
+
+    def save_details(self, run_id: RunId, details: RunDetails, tasks: Sequence[TaskLog]) -> None:
+        """As the port says."""
+        self._tables.details[run_id] = replace(details, tasks=())
+        self._tables.tasks[run_id] = {**self._tables.tasks.get(run_id, {}), **{task.id: task for task in tasks}}
+
+    def note_provider_status(self, run_id: RunId, provider_status: str, message: str) -> None:
+        """As the port says."""
+        self._tables.words[run_id] = (provider_status, message)
+
+    def _note(self, run_id: RunId, entry: TimelineEntry) -> None:
+        self._tables.timeline[run_id] = (*self._tables.timeline.get(run_id, ()), entry)
+
+
+def has_been_sent(state: SubmissionState) -> bool:
+    """Whether a provider may know the run."""
+    return state in (SubmissionState.INTENT, SubmissionState.PREPARED, SubmissionState.ACCEPTED)

@@ -1,0 +1,172 @@
+"""The submission queue in memory."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import chain, islice
+
+from wes_daemon.adapters.memory.repository import has_been_sent, stored_run
+from wes_daemon.adapters.memory.store import PollRow, SubmissionRow, Tables
+from wes_daemon.application.ports.environment import Clock
+from wes_daemon.application.ports.errors import ClaimLost
+from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, SubmissionState
+from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderRunId, ProviderType, Run, RunId
+from wes_daemon.domain.states import RunState
+
+_ADOPTABLE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
+_OPEN = (SubmissionState.INTENT, SubmissionState.PREPARED)
+
+
+class MemorySubmissionQueue:
+    """A `SubmissionQueue` over dictionaries; the order of insertion is the age."""
+
+    def __init__(self, tables: Tables, clock: Clock) -> None:
+        self._tables = tables
+        self._clock = clock
+
+    def enrol(self, destination: Callable[[Run], ProviderType | None], *, limit: int) -> int:
+        """As the port says."""
+        unknown = (run for run in self._tables.runs.values() if run.id not in self._tables.submissions)
+        taken = list(islice(filter(_is_enrollable, unknown), limit))
+        for run in taken:
+            self._enrol_one(run, destination(run))
+        return len(taken)
+
+    def claim(
+        self, owner: DaemonId, *, limit: int, cap: int, excluding: Collection[ProviderType]
+    ) -> Sequence[ClaimedRun]:
+        """As the port says."""
+        wanted = [(run_id, row) for run_id, row in self._tables.submissions.items() if row.provider not in excluding]
+        overtaken = [run_id for run_id, row in wanted if self._may_be_taken_over(row, owner)][:limit]
+        room = max(0, min(limit - len(overtaken), cap - self._counted()))
+        fresh = [run_id for run_id, row in wanted if self._is_ready(run_id, row)][:room]
+        return list(self._claimed(chain(overtaken, fresh), owner))
+
+    def prepared(self, claim: Claim, id: ProviderRunId) -> None:
+        """As the port says."""
+        self._write(claim, replace(self._held(claim), state=SubmissionState.PREPARED, prepared_id=id))
+
+    def accepted(self, claim: Claim, provider: ProviderType, id: ProviderRunId, *, check_after: timedelta) -> None:
+        """As the port says."""
+        row = self._held(claim)
+        self._write(
+            claim,
+            replace(row, state=SubmissionState.ACCEPTED, owner=None, provider=provider, provider_run_id=id),
+        )
+        at = self._clock.now() + check_after
+        self._schedule(claim.run_id, provider, id, at=at, known_state=RunState.INITIALIZING)
+
+    def deferred(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
+        """As the port says."""
+        self._write(claim, self._put_off(self._given_back(claim), wait, reason))
+
+    def unresolved(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
+        """As the port says."""
+        self._write(claim, self._put_off(self._held(claim), wait, reason))
+
+    def released(self, claim: Claim) -> None:
+        """As the port says."""
+        self._write(claim, replace(self._given_back(claim), owner=None))
+
+    def closed(self, claim: Claim, *, reason: str) -> None:
+        """As the port says."""
+        self._write(claim, replace(self._held(claim), state=SubmissionState.CLOSED, owner=None, last_reason=reason))
+
+    def withdrawn(self, *, limit: int) -> Sequence[RunId]:
+        """As the port says."""
+        runs, submissions = self._tables.runs, self._tables.submissions
+        gone = [
+            run_id
+            for run_id, row in submissions.items()
+            if row.state is SubmissionState.READY and _state(runs, run_id) is not RunState.QUEUED
+        ]
+        never_seen = [run.id for run in runs.values() if run.state is RunState.CANCELING and run.id not in submissions]
+        for run_id in gone[:limit]:
+            submissions[run_id] = replace(submissions[run_id], state=SubmissionState.CLOSED)
+        both = chain(gone[:limit], never_seen)
+        return [run_id for run_id in both if _state(runs, run_id) is RunState.CANCELING][:limit]
+
+    def _enrol_one(self, run: Run, provider: ProviderType | None) -> None:
+        now = self._clock.now()
+        row = SubmissionRow(provider=provider, state=SubmissionState.READY, enrolled_at=now, not_before=now)
+        held_as = _provider_id(run)
+        if run.state in _ADOPTABLE and held_as and provider is not None:
+            row = replace(row, state=SubmissionState.ACCEPTED, provider_run_id=held_as)
+            self._schedule(run.id, provider, held_as, at=now, known_state=run.state)
+        self._tables.submissions[run.id] = row
+
+    def _schedule(
+        self, run_id: RunId, provider: ProviderType, id: ProviderRunId, *, at: datetime, known_state: RunState
+    ) -> None:
+        self._tables.polls[run_id] = PollRow(
+            provider=provider, provider_run_id=id, next_check_at=at, known_state=known_state
+        )
+
+    def _may_be_taken_over(self, row: SubmissionRow, owner: DaemonId) -> bool:
+        now = self._clock.now()
+        if row.state not in _OPEN or row.not_before > now:
+            return False
+        daemon = self._tables.daemons.get(row.owner) if row.owner else None
+        return row.owner in (None, owner) or daemon is None or daemon.lease_until <= now
+
+    def _is_ready(self, run_id: RunId, row: SubmissionRow) -> bool:
+        waiting = row.state is SubmissionState.READY and row.not_before <= self._clock.now()
+        return waiting and _state(self._tables.runs, run_id) is RunState.QUEUED
+
+    def _counted(self) -> int:
+        return sum(has_been_sent(row.state) for row in self._tables.submissions.values())
+
+    def _claimed(self, run_ids: Iterable[RunId], owner: DaemonId) -> Iterable[ClaimedRun]:
+        for run_id in run_ids:
+            row = self._tables.submissions[run_id]
+            if run_id not in self._tables.runs:
+                self._tables.submissions[run_id] = replace(row, state=SubmissionState.CLOSED)
+                continue
+            resumed = row.state in _OPEN
+            state = row.state if resumed else SubmissionState.INTENT
+            row = replace(row, state=state, owner=owner, claim_seq=row.claim_seq + 1)
+            self._tables.submissions[run_id] = row
+            yield ClaimedRun(
+                claim=Claim(run_id=run_id, owner=owner, seq=row.claim_seq, resumed=resumed),
+                run=stored_run(self._tables, run_id),
+                attempts=row.attempts,
+                waited=self._clock.now() - row.enrolled_at,
+                prepared_id=row.prepared_id,
+            )
+
+    def _given_back(self, claim: Claim) -> SubmissionRow:
+        row = self._held(claim)
+        untouched = row.state is SubmissionState.INTENT and not claim.resumed
+        return replace(row, state=SubmissionState.READY) if untouched else row
+
+    def _put_off(self, row: SubmissionRow, wait: timedelta, reason: str) -> SubmissionRow:
+        return replace(
+            row,
+            owner=None,
+            not_before=self._clock.now() + wait,
+            attempts=row.attempts + 1,
+            last_reason=reason,
+        )
+
+    def _held(self, claim: Claim) -> SubmissionRow:
+        row = self._tables.submissions.get(claim.run_id)
+        if row is None or (row.owner, row.claim_seq) != (claim.owner, claim.seq) or row.state not in _OPEN:
+            raise ClaimLost(f"run {claim.run_id}: claim {claim.seq} of daemon {claim.owner} is over")
+        return row
+
+    def _write(self, claim: Claim, row: SubmissionRow) -> None:
+        self._tables.submissions[claim.run_id] = row
+
+
+def _is_enrollable(run: Run) -> bool:
+    return run.state is RunState.QUEUED or (run.state in _ADOPTABLE and _provider_id(run) is not None)
+
+
+def _provider_id(run: Run) -> ProviderRunId | None:
+    found = run.tags.get(PROVIDER_ID_TAG) if isinstance(run.tags, Mapping) else None
+    return ProviderRunId(str(found)) if found else None
+
+
+def _state(runs: Mapping[RunId, Run], run_id: RunId) -> RunState | None:
+    run = runs.get(run_id)
+    return run.state if run else None
