@@ -1,0 +1,110 @@
+"""When each use case runs, and how it all stops."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from wes_daemon.application.events import log_event
+from wes_daemon.application.incarnation import Incarnation
+from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
+from wes_daemon.application.ports.wakeup import WakeUp
+from wes_daemon.application.stopping import StopSignal
+
+_log = logging.getLogger(__name__)
+
+# What is in a provider call may take this long to end and to be recorded; a supervisor kills after its own grace.
+_GRACE = timedelta(seconds=9)
+_LONGEST_SILENCE = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """Something that is done again and again.
+
+    Attributes:
+        every: how long after one pass has ended the next one begins.
+    """
+
+    name: str
+    work: Callable[[], object]
+    every: timedelta
+
+
+class _Latch:
+    """Opens when it was counted down to nothing."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._changed = threading.Condition()
+
+    def count_down(self) -> None:
+        with self._changed:
+            self._count -= 1
+            self._changed.notify_all()
+
+    def wait(self, timeout: timedelta) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._count <= 0, timeout.total_seconds())
+
+
+class Daemon:
+    """Runs each beat in a thread of its own, so that none waits for another, until it is told to stop."""
+
+    def __init__(self, *, beats: Sequence[Beat], incarnation: Incarnation, wakeup: WakeUp, stop: StopSignal) -> None:
+        self._beats = beats
+        self._incarnation = incarnation
+        self._wakeup = wakeup
+        self._stop = stop
+
+    def run(self) -> bool:
+        """Work until `stop` is called, then end within ten seconds.
+
+        Returns:
+            Whether everything that was under way has ended. Where it has not, the process may be ended all the
+            same: what is stored lets the next daemon resolve it.
+        """
+        log_event(_log, logging.INFO, "daemon.started", beats=" ".join(beat.name for beat in self._beats))
+        under_way = _Latch(len(self._beats))
+        for beat in self._beats:
+            threading.Thread(target=self._go_on, args=(beat, under_way), name=beat.name, daemon=True).start()
+        while not self._stop.is_raised:
+            self._wakeup.wait(timedelta(hours=1))
+        ended = under_way.wait(_GRACE)
+        self._close()
+        log_event(_log, logging.INFO, "daemon.stopped", everything_ended=ended)
+        return ended
+
+    def stop(self) -> None:
+        """Begin nothing new. Safe from a signal handler and from any thread, any number of times."""
+        self._stop.set()
+        self._wakeup.wake()
+
+    def _go_on(self, beat: Beat, under_way: _Latch) -> None:
+        away = False
+        while not self._stop.is_raised:
+            away = self._once(beat, away)
+            self._wakeup.wait(min(beat.every, _LONGEST_SILENCE) if away else beat.every)
+        under_way.count_down()
+
+    def _once(self, beat: Beat, was_away: bool) -> bool:
+        """Make one pass; whether the database is away now. Nothing that goes wrong in a pass ends the daemon."""
+        try:
+            beat.work()
+        except (StorageUnavailable, StorageMisconfigured) as error:
+            if not was_away:
+                log_event(_log, logging.ERROR, "database.unavailable", during=beat.name, reason=error)
+            return True
+        except Exception:  # noqa: BLE001 - the daemon's outermost loop: the other of the two places
+            _log.exception("daemon.pass_failed during=%s", beat.name)
+            return False
+        if was_away:
+            log_event(_log, logging.INFO, "database.back", during=beat.name)
+        return False
+
+    def _close(self) -> None:
+        try:
+            self._incarnation.close()
+        except StorageUnavailable as error:
+            log_event(_log, logging.WARNING, "lease.not_closed", reason=error)

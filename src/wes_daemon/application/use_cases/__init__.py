@@ -1,0 +1,1 @@
+"""One file per use case, one callable class in each."""

@@ -1,0 +1,110 @@
+"""Cancels passed on: to the provider that holds the run, or straight to the end where none does."""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import timedelta
+
+from wes_daemon.application.events import log_event
+from wes_daemon.application.guard import guarded
+from wes_daemon.application.ports.environment import Clock
+from wes_daemon.application.ports.errors import ProviderError
+from wes_daemon.application.ports.persistence import HeldRun, UnitsOfWork
+from wes_daemon.application.ports.providers import ProviderDirectory
+from wes_daemon.application.recording import Recorder, Recording
+from wes_daemon.application.stopping import StopSignal
+
+_log = logging.getLogger(__name__)
+
+_BATCH = 100
+_CANCELLED_BEFORE = "cancelled before any provider had it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelReport:
+    """What one pass did.
+
+    Attributes:
+        ended: runs that no provider had and that are cancelled now.
+        passed_on: runs whose provider was told.
+        put_off: runs whose provider could not be told this time.
+    """
+
+    ended: int = 0
+    passed_on: int = 0
+    put_off: int = 0
+
+
+class CancelRuns:
+    """One pass over the runs that somebody wants cancelled.
+
+    A run whose submission is under way, or whose outcome is unknown, is resolved first, by submission;
+    the pass after that finds it here.
+    """
+
+    def __init__(
+        self,
+        *,
+        units: UnitsOfWork,
+        recorder: Recorder,
+        providers: ProviderDirectory,
+        clock: Clock,
+        pool: Executor,
+        stop: StopSignal,
+        remind_every: timedelta,
+    ) -> None:
+        self._units = units
+        self._recorder = recorder
+        self._providers = providers
+        self._clock = clock
+        self._pool = pool
+        self._stop = stop
+        self._remind_every = remind_every
+
+    def __call__(self) -> CancelReport:
+        """Make one pass and return when all its calls have ended."""
+        ended = self._end_withdrawn()
+        told: list[bool] = []
+        while not self._stop.is_raised and (held := self._take_held()):
+            told.extend(self._pool.map(self._tell_provider, held))
+        return CancelReport(ended=ended, passed_on=sum(told), put_off=len(told) - sum(told))
+
+    def _end_withdrawn(self) -> int:
+        total = 0
+        while not self._stop.is_raised and (ended := self._end_batch()):
+            total += ended
+        return total
+
+    def _end_batch(self) -> int:
+        now = self._clock.now()
+        ended = 0
+
+        def write(recording: Recording) -> None:
+            nonlocal ended
+            withdrawn = recording.work.submissions.withdrawn(limit=_BATCH)
+            for run_id in withdrawn:
+                recording.change(run_id, lambda run: run.cancelled_before_submission(now), _CANCELLED_BEFORE)
+            ended = len(withdrawn)
+
+        self._recorder.record(write)
+        return ended
+
+    def _take_held(self) -> Sequence[HeldRun]:
+        with self._units() as work:
+            held = work.polls.to_cancel(limit=_BATCH, every=self._remind_every)
+            work.commit()
+        return held
+
+    def _tell_provider(self, run: HeldRun) -> bool:
+        """Whether the provider was told."""
+        return guarded(lambda: self._cancel(run), otherwise=lambda _: False, during="cancel", of=run.run_id)
+
+    def _cancel(self, run: HeldRun) -> bool:
+        try:
+            self._providers.provider(run.provider).cancel(run.provider_run_id)
+        except ProviderError as error:
+            log_event(_log, logging.WARNING, "cancel.put_off", run_id=run.run_id, provider=run.provider, reason=error)
+            return False
+        log_event(_log, logging.INFO, "cancel.passed_on", run_id=run.run_id, provider=run.provider)
+        return True

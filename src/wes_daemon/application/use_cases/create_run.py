@@ -1,0 +1,43 @@
+"""A new run is queued."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from wes_daemon.application.events import log_event
+from wes_daemon.application.ports.environment import Clock, IdSource
+from wes_daemon.application.ports.persistence import TimelineEntry, UnitsOfWork
+from wes_daemon.domain.runs import Attachment, ProviderType, Run, RunId, WorkflowRequest
+
+_log = logging.getLogger(__name__)
+
+
+class CreateRun:
+    """Queues a run, after the checks that need no provider."""
+
+    def __init__(self, *, units: UnitsOfWork, clock: Clock, ids: IdSource, by: str) -> None:
+        self._units = units
+        self._clock = clock
+        self._ids = ids
+        self._by = by
+
+    def __call__(
+        self,
+        request: WorkflowRequest,
+        *,
+        tags: Mapping[str, object] | None = None,
+        attachments: Sequence[Attachment] = (),
+    ) -> RunId:
+        """Store the run as `QUEUED` and return its new id.
+
+        Raises:
+            InvalidRequest: no provider could ever run it; nothing was stored.
+        """
+        run = Run(id=RunId(self._ids.new_id()), request=request, tags=dict(tags or {}))
+        request.validate()
+        run.destination(default=ProviderType.SEVENBRIDGES)
+        entry = TimelineEntry(at=self._clock.now(), before=None, after=run.state, by=self._by, why="queued")
+        with self._units() as work:
+            work.runs.add(run, attachments=attachments, entry=entry)
+            work.commit()
+        log_event(_log, logging.INFO, "run.queued", run_id=run.id)
+        return run.id

@@ -1,0 +1,162 @@
+"""Finished runs out: ask the providers what became of their runs and write down what has changed."""
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import NoReturn
+
+from wes_daemon.application.events import log_event
+from wes_daemon.application.guard import guarded
+from wes_daemon.application.occasional import Occasional
+from wes_daemon.application.ports.environment import Clock
+from wes_daemon.application.ports.errors import Misconfigured, NotNow, ProviderError, Rejected
+from wes_daemon.application.ports.persistence import DuePoll, UnitsOfWork
+from wes_daemon.application.ports.providers import ProviderDirectory, StatusReport, WorkflowProvider
+from wes_daemon.application.stopping import StopSignal
+from wes_daemon.application.tracking import Finding, RefreshPolicy, Tracker
+from wes_daemon.domain.runs import ProviderRunId, ProviderType
+from wes_daemon.domain.states import RunState
+
+_log = logging.getLogger(__name__)
+
+_AN_INSTANT = timedelta(milliseconds=1)
+# How long a page is kept from other daemons: longer than one round of calls takes, retries included.
+_HOLD = timedelta(seconds=90)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshReport:
+    """What one pass found.
+
+    Attributes:
+        blocked: providers that could not be asked at all; a person has to act.
+    """
+
+    findings: Mapping[Finding, int] = field(default_factory=dict)
+    blocked: Collection[ProviderType] = frozenset()
+
+    @property
+    def looked_at(self) -> int:
+        """Runs that were due."""
+        return sum(self.findings.values())
+
+
+class RefreshStatuses:
+    """One pass over the runs that are due, in pages: many are asked for in one call, only what changed is written."""
+
+    def __init__(
+        self,
+        *,
+        units: UnitsOfWork,
+        providers: ProviderDirectory,
+        tracker: Tracker,
+        clock: Clock,
+        pool: Executor,
+        stop: StopSignal,
+        policy: RefreshPolicy,
+    ) -> None:
+        self._units = units
+        self._providers = providers
+        self._tracker = tracker
+        self._clock = clock
+        self._pool = pool
+        self._stop = stop
+        self._policy = policy
+        self._complaints = Occasional(clock, every=timedelta(minutes=1))
+        self._new_words = Occasional(clock, every=timedelta.max)
+
+    def __call__(self, *, ahead: timedelta = timedelta(0)) -> RefreshReport:
+        """Look once at every run that is due within `ahead`, which may be at most the policy's interval."""
+        started = self._clock.now()
+        findings: Counter[Finding] = Counter()
+        blocked: set[ProviderType] = set()
+        while not self._stop.is_raised:
+            # A run looked at in this pass is due again an interval later: the horizon has to stay before that.
+            elapsed = self._clock.now() - started
+            due = self._take_due(ahead - elapsed - _AN_INSTANT if ahead else ahead, blocked)
+            if not due:
+                break
+            for type, polls in _by_provider(due).items():
+                findings.update(self._look_at(type, polls, blocked))
+        return RefreshReport(findings=dict(findings), blocked=frozenset(blocked))
+
+    def _take_due(self, ahead: timedelta, blocked: Collection[ProviderType]) -> Sequence[DuePoll]:
+        with self._units() as work:
+            due = work.polls.take_due(limit=self._policy.page, ahead=ahead, hold=_HOLD, excluding=frozenset(blocked))
+            work.commit()
+        return due
+
+    def _look_at(self, type: ProviderType, polls: Sequence[DuePoll], blocked: set[ProviderType]) -> Counter[Finding]:
+        try:
+            provider = self._providers.provider(type)
+            reports = guarded(lambda: _ask(provider, polls), otherwise=_as_passing, during="refresh", of=type)
+        except ProviderError as error:
+            return self._put_off(type, polls, error, blocked)
+        self._note_new_words(type, reports.values())
+        quiet = [poll for poll in polls if _is_quiet(poll, reports)]
+        self._write_checked(quiet)
+        loud = [poll for poll in polls if not _is_quiet(poll, reports)]
+        findings = self._pool.map(lambda poll: self._write_down(provider, poll, reports), loud)
+        return Counter([Finding.UNCHANGED] * len(quiet)) + Counter(findings)
+
+    def _write_down(
+        self, provider: WorkflowProvider, poll: DuePoll, reports: Mapping[ProviderRunId, StatusReport]
+    ) -> Finding:
+        if poll.known_state.has_ended:
+            return self._tracker.finish(provider, poll)
+        return self._tracker.write_down(provider, poll, reports.get(poll.provider_run_id))
+
+    def _write_checked(self, polls: Sequence[DuePoll]) -> None:
+        if polls:
+            with self._units() as work:
+                work.polls.checked(polls, again_after=self._policy.interval)
+                work.commit()
+
+    def _put_off(
+        self, type: ProviderType, polls: Sequence[DuePoll], error: ProviderError, blocked: set[ProviderType]
+    ) -> Counter[Finding]:
+        """No news is not bad news: the runs stay as they are and are asked for later."""
+        if isinstance(error, (Misconfigured, Rejected)):
+            blocked.add(type)
+        if self._complaints.is_time(type):
+            log_event(_log, logging.ERROR, "refresh.cannot_ask", provider=type, runs=len(polls), reason=error)
+        asked = error.retry_after if isinstance(error, NotNow) else None
+        with self._units() as work:
+            work.polls.put_off(polls, wait=max(self._policy.soon, asked or timedelta(0)))
+            work.commit()
+        return Counter([Finding.PUT_OFF] * len(polls))
+
+    def _note_new_words(self, type: ProviderType, reports: Collection[StatusReport]) -> None:
+        for word in {report.provider_status for report in reports if report.state is RunState.UNKNOWN}:
+            if self._new_words.is_time(f"{type} {word}"):
+                log_event(_log, logging.WARNING, "refresh.unknown_status", provider=type, status=word)
+
+
+def _by_provider(polls: Sequence[DuePoll]) -> Mapping[ProviderType, Sequence[DuePoll]]:
+    groups: dict[ProviderType, list[DuePoll]] = defaultdict(list)
+    for poll in polls:
+        groups[poll.provider].append(poll)
+    return groups
+
+
+def _ask(provider: WorkflowProvider, polls: Sequence[DuePoll]) -> Mapping[ProviderRunId, StatusReport]:
+    """What the provider says of the runs that have not ended yet."""
+    ids = [poll.provider_run_id for poll in polls if not poll.known_state.has_ended]
+    return provider.statuses(ids) if ids else {}
+
+
+def _as_passing(error: Exception) -> NoReturn:
+    raise NotNow(f"a bug stopped the question: {error}") from error
+
+
+def _is_quiet(poll: DuePoll, reports: Mapping[ProviderRunId, StatusReport]) -> bool:
+    report = reports.get(poll.provider_run_id)
+    if report is None:
+        return False
+    return report.state is RunState.UNKNOWN or (report.state, report.provider_status) == (
+        poll.known_state,
+        poll.known_status,
+    )

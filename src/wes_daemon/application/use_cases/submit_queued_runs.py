@@ -1,0 +1,275 @@
+"""Queued runs in: claim them, hand each to its provider, record what became of it."""
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import StrEnum
+
+from wes_daemon.application.events import log_event
+from wes_daemon.application.guard import guarded
+from wes_daemon.application.incarnation import Incarnation
+from wes_daemon.application.occasional import Occasional
+from wes_daemon.application.ports.environment import Clock
+from wes_daemon.application.ports.errors import (
+    ClaimLost,
+    Misconfigured,
+    NotNow,
+    OutcomeUnknown,
+    Rejected,
+    StorageUnavailable,
+)
+from wes_daemon.application.ports.persistence import Claim, ClaimedRun, UnitsOfWork
+from wes_daemon.application.ports.providers import Accepted, ProviderDirectory, Submission, WorkflowProvider
+from wes_daemon.application.recording import Recorder, Recording
+from wes_daemon.application.stopping import StopSignal
+from wes_daemon.domain.errors import InvalidRequest
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run
+
+_log = logging.getLogger(__name__)
+
+_ENROL_BATCH = 500
+
+
+class Outcome(StrEnum):
+    """What became of one claimed run."""
+
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"
+    UNRESOLVED = "unresolved"
+    REJECTED = "rejected"
+    RELEASED = "released"
+    CLAIM_LOST = "claim_lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionPolicy:
+    """How runs are submitted.
+
+    Attributes:
+        cap: runs that providers may hold at once, over all daemons.
+        batch: runs that are claimed and submitted at a time.
+        check_after: when an accepted run is first asked for.
+        first_wait, longest_wait: what is put off waits for the first, doubling at every attempt up to the second.
+    """
+
+    cap: int = 10
+    batch: int = 16
+    default_provider: ProviderType = ProviderType.SEVENBRIDGES
+    check_after: timedelta = timedelta(seconds=300)
+    first_wait: timedelta = timedelta(seconds=5)
+    longest_wait: timedelta = timedelta(minutes=10)
+
+    def wait_after(self, attempts: int, asked: timedelta | None = None) -> timedelta:
+        """How long a run waits that was put off `attempts` times before."""
+        grown = self.first_wait * (1 << min(attempts, 30))
+        return max(min(grown, self.longest_wait), asked or timedelta(0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitReport:
+    """What one pass did.
+
+    Attributes:
+        blocked: providers that are misconfigured; none of their runs was touched.
+    """
+
+    enrolled: int = 0
+    outcomes: Mapping[Outcome, int] = field(default_factory=dict)
+    blocked: Collection[ProviderType] = frozenset()
+
+    @property
+    def accepted(self) -> int:
+        """Runs that a provider took."""
+        return self.outcomes.get(Outcome.ACCEPTED, 0)
+
+    @property
+    def rejected(self) -> int:
+        """Runs that ended, since they can never work."""
+        return self.outcomes.get(Outcome.REJECTED, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    outcome: Outcome
+    blocked: frozenset[ProviderType] = frozenset()
+
+
+class SubmitQueuedRuns:
+    """One pass: enrol what is new, then claim and submit until nothing more may go out.
+
+    The intent to submit is committed with the claim, before any call; no transaction is open during a call.
+    """
+
+    def __init__(
+        self,
+        *,
+        units: UnitsOfWork,
+        recorder: Recorder,
+        providers: ProviderDirectory,
+        incarnation: Incarnation,
+        clock: Clock,
+        pool: Executor,
+        stop: StopSignal,
+        policy: SubmissionPolicy,
+    ) -> None:
+        self._units = units
+        self._recorder = recorder
+        self._providers = providers
+        self._incarnation = incarnation
+        self._clock = clock
+        self._pool = pool
+        self._stop = stop
+        self._policy = policy
+        self._complaints = Occasional(clock, every=timedelta(minutes=1))
+
+    def __call__(self) -> SubmitReport:
+        """Make one pass and return when all its calls have ended."""
+        enrolled = self._enrol()
+        outcomes: Counter[Outcome] = Counter()
+        blocked: set[ProviderType] = set()
+        while not self._stop.is_raised:
+            claimed = self._claim(blocked)
+            if not claimed:
+                break
+            for result in self._pool.map(self._submit, claimed):
+                outcomes[result.outcome] += 1
+                blocked.update(result.blocked)
+        return SubmitReport(enrolled=enrolled, outcomes=dict(outcomes), blocked=frozenset(blocked))
+
+    def _enrol(self) -> int:
+        total = 0
+        while not self._stop.is_raised:
+            with self._units() as work:
+                enrolled = work.submissions.enrol(self._destination, limit=_ENROL_BATCH)
+                work.commit()
+            total += enrolled
+            if enrolled < _ENROL_BATCH:
+                break
+        return total
+
+    def _destination(self, run: Run) -> ProviderType | None:
+        try:
+            return run.destination(self._policy.default_provider)
+        except InvalidRequest:
+            return None
+
+    def _claim(self, blocked: Collection[ProviderType]) -> Sequence[ClaimedRun]:
+        owner = self._incarnation.id
+        with self._units() as work:
+            claimed = work.submissions.claim(
+                owner, limit=self._policy.batch, cap=self._policy.cap, excluding=frozenset(blocked)
+            )
+            work.commit()
+        return claimed
+
+    def _submit(self, claimed: ClaimedRun) -> _Result:
+        """Bring one run as far as it comes."""
+        try:
+            if self._stop.is_raised:
+                return self._release(claimed.claim)
+            return guarded(
+                lambda: self._hand_over(claimed),
+                otherwise=lambda error: self._after_bug(claimed, error),
+                during="submit",
+                of=claimed.run.id,
+            )
+        except ClaimLost as error:
+            log_event(_log, logging.WARNING, "submit.claim_lost", run_id=claimed.run.id, reason=error)
+            return _Result(Outcome.CLAIM_LOST)
+        except StorageUnavailable as error:
+            # The intent is stored: whoever comes next, this daemon or another, resolves it by the key.
+            log_event(_log, logging.WARNING, "submit.not_recorded", run_id=claimed.run.id, reason=error)
+            return _Result(Outcome.UNRESOLVED)
+
+    def _hand_over(self, claimed: ClaimedRun) -> _Result:
+        type: ProviderType | None = None
+        try:
+            type = claimed.run.destination(self._policy.default_provider)
+            submission = self._submission(claimed)
+            held = self._through_all_steps(claimed.claim, self._providers.provider(type), submission)
+            return self._record_accepted(claimed, type, held.id)
+        except (InvalidRequest, Rejected) as error:
+            return self._record_rejected(claimed, type, str(error))
+        except NotNow as error:
+            return self._defer(claimed, error)
+        except OutcomeUnknown as error:
+            return self._leave_unresolved(claimed, str(error))
+        except Misconfigured as error:
+            return self._block(claimed.claim, type, error)
+
+    def _submission(self, claimed: ClaimedRun) -> Submission:
+        run = claimed.run
+        run.request.validate()
+        with self._units() as work:
+            attachments = work.runs.attachments(run.id)
+        return Submission(
+            key=run.submission_key,
+            run_id=run.id,
+            request=run.request,
+            tags=run.tag_values,
+            attachments=attachments,
+            prepared_id=claimed.prepared_id,
+        )
+
+    def _through_all_steps(self, claim: Claim, provider: WorkflowProvider, submission: Submission) -> Accepted:
+        answer = provider.submit(submission)
+        if isinstance(answer, Accepted):
+            return answer
+        prepared = answer.id
+        self._recorder.record_durably(lambda recording: recording.work.submissions.prepared(claim, prepared))
+        answer = provider.submit(replace(submission, prepared_id=prepared))
+        if isinstance(answer, Accepted):
+            return answer
+        raise OutcomeUnknown(f"the provider prepared the run as {answer.id} instead of starting {prepared}")
+
+    def _record_accepted(self, claimed: ClaimedRun, type: ProviderType, id: ProviderRunId) -> _Result:
+        def write(recording: Recording) -> None:
+            recording.work.submissions.accepted(claimed.claim, type, id, check_after=self._policy.check_after)
+            recording.change(claimed.run.id, lambda run: run.accepted(type, id), f"accepted by {type} as {id}")
+
+        self._recorder.record_durably(write)
+        log_event(_log, logging.INFO, "submit.accepted", run_id=claimed.run.id, provider=type, provider_id=id)
+        return _Result(Outcome.ACCEPTED)
+
+    def _record_rejected(self, claimed: ClaimedRun, type: ProviderType | None, reason: str) -> _Result:
+        now = self._clock.now()
+
+        def write(recording: Recording) -> None:
+            recording.work.submissions.closed(claimed.claim, reason=reason)
+            recording.change(claimed.run.id, lambda run: run.rejected(reason, now), reason)
+
+        self._recorder.record_durably(write)
+        log_event(_log, logging.ERROR, "submit.rejected", run_id=claimed.run.id, provider=type, reason=reason)
+        return _Result(Outcome.REJECTED)
+
+    def _defer(self, claimed: ClaimedRun, error: NotNow) -> _Result:
+        claim, reason, wait = claimed.claim, str(error), self._policy.wait_after(claimed.attempts, error.retry_after)
+        self._recorder.record_durably(lambda rec: rec.work.submissions.deferred(claim, wait=wait, reason=reason))
+        self._log_put_off("submit.deferred", claimed, wait, reason)
+        return _Result(Outcome.DEFERRED)
+
+    def _leave_unresolved(self, claimed: ClaimedRun, reason: str) -> _Result:
+        claim, wait = claimed.claim, self._policy.wait_after(claimed.attempts)
+        self._recorder.record_durably(lambda rec: rec.work.submissions.unresolved(claim, wait=wait, reason=reason))
+        self._log_put_off("submit.unresolved", claimed, wait, reason)
+        return _Result(Outcome.UNRESOLVED)
+
+    def _after_bug(self, claimed: ClaimedRun, error: Exception) -> _Result:
+        """Nothing can be concluded from a bug, least of all that nothing was started."""
+        return self._leave_unresolved(claimed, f"{error.__class__.__name__}: {error}")
+
+    def _block(self, claim: Claim, type: ProviderType | None, error: Misconfigured) -> _Result:
+        if self._complaints.is_time(str(type)):
+            log_event(_log, logging.ERROR, "provider.misconfigured", provider=type, reason=error)
+        return replace(self._release(claim), blocked=frozenset() if type is None else frozenset({type}))
+
+    def _release(self, claim: Claim) -> _Result:
+        self._recorder.record_durably(lambda recording: recording.work.submissions.released(claim))
+        return _Result(Outcome.RELEASED)
+
+    def _log_put_off(self, event: str, claimed: ClaimedRun, wait: timedelta, reason: str) -> None:
+        attempts = claimed.attempts + 1
+        log_event(_log, logging.WARNING, event, run_id=claimed.run.id, attempts=attempts, wait=wait, reason=reason)

@@ -1,0 +1,129 @@
+"""The use cases over the memory adapters: one world, small enough to look at."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+
+from wes_daemon.adapters.memory.environment import CountingIds, ManualClock
+from wes_daemon.adapters.memory.execution import InlineExecutor
+from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
+from wes_daemon.adapters.memory.queries import MemoryRunQueries
+from wes_daemon.adapters.memory.store import MemoryStore
+from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
+from wes_daemon.adapters.memory.unit_of_work import MemoryUnitsOfWork
+from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
+from wes_daemon.application.incarnation import HostProcess, Incarnation
+from wes_daemon.application.ports.persistence import UnitOfWork
+from wes_daemon.application.recording import Recorder
+from wes_daemon.application.stopping import StopSignal
+from wes_daemon.application.tracking import RefreshPolicy, Tracker
+from wes_daemon.application.use_cases.cancel_runs import CancelRuns
+from wes_daemon.application.use_cases.refresh_statuses import RefreshStatuses
+from wes_daemon.application.use_cases.submit_queued_runs import SubmissionPolicy, SubmitQueuedRuns
+from wes_daemon.domain.runs import ProviderType, Run, RunId
+from wes_daemon.domain.states import RunState
+
+LEASE = timedelta(seconds=60)
+
+
+@dataclass
+class World:
+    """A database, providers, and as many daemons as a test wants."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    telemetry: MemoryTelemetry = field(default_factory=MemoryTelemetry)
+    ids: CountingIds = field(default_factory=lambda: CountingIds("daemon"))
+    provider: MemoryProvider = field(default_factory=MemoryProvider)
+    submission_policy: SubmissionPolicy = field(default_factory=SubmissionPolicy)
+    refresh_policy: RefreshPolicy = field(default_factory=RefreshPolicy)
+
+    def __post_init__(self) -> None:
+        self.store = MemoryStore(self.clock)
+        self.plain_units = MemoryUnitsOfWork(self.store)
+        self.units: Callable[[], UnitOfWork] = self.plain_units
+        self.queries = MemoryRunQueries(self.store)
+        self.directory = MemoryProviderDirectory({ProviderType.SEVENBRIDGES: self.provider})
+
+    def daemon(self) -> "DaemonUnderTest":
+        """A further daemon on the same database."""
+        return DaemonUnderTest(self)
+
+    def queue(self, *runs: Run) -> None:
+        """Queue runs as a WES service does."""
+        self.store.insert(*runs)
+
+    def set_state(self, run_id: str, state: RunState) -> None:
+        """Change a run's state as a WES service does, behind the daemon's back."""
+        self.store.insert(replace(self.store.runs[RunId(run_id)], state=state))
+
+    def run(self, run_id: str = "run-1") -> Run:
+        """The run as a WES service reads it."""
+        return self.store.runs[RunId(run_id)]
+
+    def states(self) -> set[RunState]:
+        """The states that runs are in."""
+        return {run.state for run in self.store.runs.values()}
+
+
+class DaemonUnderTest:
+    """The three use cases of one daemon."""
+
+    def __init__(self, world: World) -> None:
+        self.stop = StopSignal()
+        self.wakeup = SkippingWakeUp(world.clock)
+        process = HostProcess(host="host", pid=1, version="0")
+
+        def units() -> UnitOfWork:
+            return world.units()
+
+        self.incarnation = Incarnation(units=units, ids=world.ids, clock=world.clock, process=process, lasting=LEASE)
+        recorder = Recorder(
+            units=units,
+            clock=world.clock,
+            telemetry=world.telemetry,
+            incarnation=self.incarnation,
+            wakeup=self.wakeup,
+            stop=self.stop,
+        )
+        self.submit = SubmitQueuedRuns(
+            units=units,
+            recorder=recorder,
+            providers=world.directory,
+            incarnation=self.incarnation,
+            clock=world.clock,
+            pool=InlineExecutor(),
+            stop=self.stop,
+            policy=world.submission_policy,
+        )
+        self.cancel = CancelRuns(
+            units=units,
+            recorder=recorder,
+            providers=world.directory,
+            clock=world.clock,
+            pool=InlineExecutor(),
+            stop=self.stop,
+            remind_every=timedelta(minutes=5),
+        )
+        self.refresh = RefreshStatuses(
+            units=units,
+            providers=world.directory,
+            tracker=Tracker(recorder=recorder, clock=world.clock, policy=world.refresh_policy),
+            clock=world.clock,
+            pool=InlineExecutor(),
+            stop=self.stop,
+            policy=world.refresh_policy,
+        )
+
+
+@pytest.fixture
+def world() -> World:
+    """An empty database and a Seven Bridges that is in memory."""
+    return World()
+
+
+@pytest.fixture
+def daemon(world: World) -> DaemonUnderTest:
+    """The first daemon."""
+    return world.daemon()

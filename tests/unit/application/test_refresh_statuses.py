@@ -1,0 +1,365 @@
+"""Finished runs out: what the providers say is written, forwards only, and whatever fails is tried again."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+
+from tests.builders import a_report, a_run, some_details
+from tests.unit.application.conftest import DaemonUnderTest, World
+from wes_daemon.adapters.memory.providers import MemoryProvider
+from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, Rejected
+from wes_daemon.application.ports.persistence import RunRecord
+from wes_daemon.application.ports.providers import ProviderTask, RunDetails, StatusReport
+from wes_daemon.application.tracking import Finding
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, task_id
+from wes_daemon.domain.states import RunState
+
+A_WHILE = timedelta(hours=1)
+
+
+def test_a_run_that_is_not_due_is_not_asked_for(world: World, daemon: DaemonUnderTest) -> None:
+    _held(world, daemon)
+
+    report = daemon.refresh()
+
+    assert report.looked_at == 0
+    assert "statuses" not in world.provider.calls
+
+
+def test_a_run_is_running_when_its_provider_says_so(world: World, daemon: DaemonUnderTest) -> None:
+    id = _held(world, daemon)
+    world.provider.put(id, a_report(RunState.RUNNING))
+    world.clock.advance(A_WHILE)
+
+    report = daemon.refresh()
+
+    assert report.findings == {Finding.MOVED: 1}
+    assert world.run().state is RunState.RUNNING
+    assert world.run().start_time == world.clock.now()
+
+
+def test_a_run_that_ends_has_outputs_tasks_and_times(world: World, daemon: DaemonUnderTest) -> None:
+    id = _held(world, daemon)
+    started, ended = world.clock.now(), world.clock.now() + timedelta(minutes=5)
+    details = RunDetails(outputs={"answer": 42}, exit_code=0, tasks=[ProviderTask(id="t1", name="step", exit_code=0)])
+    world.provider.put(id, a_report(RunState.COMPLETE, started_at=started, ended_at=ended), details)
+    world.clock.advance(A_WHILE)
+
+    daemon.refresh()
+
+    record = _record(world)
+    assert (record.run.state, record.run.start_time, record.run.end_time) == (RunState.COMPLETE, started, ended)
+    assert record.details.outputs == {"answer": 42}
+    assert [(task.name, task.exit_code) for task in record.tasks] == [("step", 0)]
+
+
+def test_an_ended_run_is_never_asked_for_again(world: World, daemon: DaemonUnderTest) -> None:
+    id = _held(world, daemon)
+    world.provider.put(id, a_report(RunState.COMPLETE), some_details())
+    world.clock.advance(A_WHILE)
+    daemon.refresh()
+    world.provider.calls.clear()
+
+    world.clock.advance(A_WHILE)
+    daemon.refresh()
+
+    assert world.provider.calls == []
+
+
+def test_a_failed_run_carries_its_providers_words(world: World, daemon: DaemonUnderTest) -> None:
+    id = _held(world, daemon)
+    world.provider.put(id, a_report(RunState.EXECUTOR_ERROR, "FAILED", message="exit status 1"))
+    world.clock.advance(A_WHILE)
+
+    daemon.refresh()
+
+    record = _record(world)
+    assert (record.run.state, record.run.error) == (RunState.EXECUTOR_ERROR, "exit status 1")
+    assert (record.provider_status, record.provider_message) == ("FAILED", "exit status 1")
+
+
+def test_a_run_that_the_provider_queues_again_stays_running_with_the_providers_word_beside_it(
+    world: World, daemon: DaemonUnderTest
+) -> None:
+    id = _held(world, daemon)
+    for report in (a_report(RunState.RUNNING, "RUNNING"), a_report(RunState.INITIALIZING, "QUEUED")):
+        world.provider.put(id, report)
+        world.clock.advance(A_WHILE)
+        daemon.refresh()
+
+    assert world.run().state is RunState.RUNNING
+    assert _record(world).provider_status == "QUEUED"
+
+
+def test_a_row_is_only_written_when_something_changed(world: World, daemon: DaemonUnderTest) -> None:
+    id = _held(world, daemon)
+    world.provider.put(id, a_report(RunState.RUNNING))
+    for _ in range(3):
+        world.clock.advance(A_WHILE)
+        report = daemon.refresh()
+
+    assert report.findings == {Finding.UNCHANGED: 1}
+    assert [entry.after for entry in world.store.timeline(RunId("run-1"))] == [
+        RunState.INITIALIZING,
+        RunState.RUNNING,
+    ]
+
+
+def test_many_runs_are_asked_for_in_one_call(world: World, daemon: DaemonUnderTest) -> None:
+    world.queue(*(a_run(f"run-{number}") for number in range(10)))
+    daemon.submit()
+    world.clock.advance(A_WHILE)
+
+    report = daemon.refresh()
+
+    assert report.looked_at == 10
+    assert world.provider.calls.count("statuses") == 1
+
+
+def test_a_look_ahead_takes_every_run_once(world: World, daemon: DaemonUnderTest) -> None:
+    world.queue(*(a_run(f"run-{number}") for number in range(3)))
+    daemon.submit()
+    world.clock.advance(timedelta(seconds=1))
+
+    report = daemon.refresh(ahead=world.refresh_policy.interval)
+
+    assert report.looked_at == 3
+    assert world.provider.calls.count("statuses") == 1
+
+
+class TestUnknown:
+    def test_a_new_word_changes_nothing_and_is_said_once(
+        self, world: World, daemon: DaemonUnderTest, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        id = _held(world, daemon)
+        world.provider.put(id, a_report(RunState.UNKNOWN, "HIBERNATING"))
+
+        for _ in range(3):
+            world.clock.advance(A_WHILE)
+            daemon.refresh()
+
+        assert world.run().state is RunState.INITIALIZING
+        assert sum("HIBERNATING" in record.getMessage() for record in caplog.records) == 1
+
+    def test_a_run_that_the_provider_does_not_know_is_asked_for_again(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        id = _held(world, daemon)
+        world.provider.forget(id)
+        world.clock.advance(timedelta(minutes=5))
+
+        report = daemon.refresh()
+
+        assert report.findings == {Finding.MISSING: 1}
+        assert world.run().state is RunState.INITIALIZING
+
+    def test_one_that_stays_unknown_is_given_up_with_a_reason(self, world: World, daemon: DaemonUnderTest) -> None:
+        id = _held(world, daemon)
+        world.provider.forget(id)
+        for _ in range(100):
+            world.clock.advance(timedelta(minutes=1))
+            daemon.refresh()
+
+        assert world.run().state is RunState.SYSTEM_ERROR
+        assert "no longer knows the run that it accepted as memory-1" in (world.run().error or "")
+
+    def test_one_that_comes_back_starts_its_absence_anew(self, world: World, daemon: DaemonUnderTest) -> None:
+        id = _held(world, daemon)
+        forgetful = _Forgetful(world.provider, absent_at={0, 1, 2, 4, 5, 6})
+        world.directory.providers[ProviderType.SEVENBRIDGES] = forgetful
+
+        for _ in range(7):
+            world.clock.advance(timedelta(minutes=20))
+            daemon.refresh()
+
+        assert world.run().state is RunState.INITIALIZING
+        assert id in forgetful.asked
+
+
+class TestProviderTrouble:
+    @pytest.mark.parametrize(
+        "error", [NotNow("busy"), OutcomeUnknown("cut"), Misconfigured("token expired"), ZeroDivisionError("a bug")]
+    )
+    def test_no_news_is_not_bad_news(self, world: World, daemon: DaemonUnderTest, error: Exception) -> None:
+        id = _held(world, daemon)
+        world.provider.put(id, a_report(RunState.RUNNING))
+        world.clock.advance(A_WHILE)
+        world.provider.fail_next(error, operation="statuses")
+
+        report = daemon.refresh()
+
+        assert report.findings == {Finding.PUT_OFF: 1}
+        assert world.run().state is RunState.INITIALIZING
+        world.clock.advance(A_WHILE)
+        assert daemon.refresh().findings == {Finding.MOVED: 1}
+
+    def test_a_provider_that_is_no_longer_set_up_keeps_its_runs_as_they_are(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        _held(world, daemon)
+        world.directory.providers[ProviderType.SEVENBRIDGES] = Rejected("not set up here")
+        world.clock.advance(A_WHILE)
+
+        report = daemon.refresh()
+
+        assert (report.findings, report.blocked) == ({Finding.PUT_OFF: 1}, {ProviderType.SEVENBRIDGES})
+
+    def test_no_call_is_made_before_the_time_that_the_service_named(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        _held(world, daemon)
+        world.clock.advance(A_WHILE)
+        world.provider.fail_next(NotNow("busy", retry_after=timedelta(hours=2)), operation="statuses")
+        daemon.refresh()
+
+        world.clock.advance(timedelta(hours=2) - timedelta(seconds=1))
+        daemon.refresh()
+
+        assert world.provider.calls.count("statuses") == 1
+
+    def test_one_provider_in_trouble_does_not_hold_up_another(self, world: World, daemon: DaemonUnderTest) -> None:
+        local = MemoryProvider()
+        world.directory.providers[ProviderType.LOCAL] = local
+        world.queue(a_run("run-1"), a_run("run-2", tags={"provider_type": "local"}))
+        daemon.submit()
+        local.put(local.id_of(a_run("run-2").submission_key), a_report(RunState.RUNNING))
+        world.provider.fail_next(ZeroDivisionError("a bug"), operation="statuses")
+        world.clock.advance(A_WHILE)
+
+        daemon.refresh()
+
+        assert world.run("run-2").state is RunState.RUNNING
+
+
+class TestDetails:
+    def test_a_run_ends_without_them_and_they_follow_later(self, world: World, daemon: DaemonUnderTest) -> None:
+        id = _held(world, daemon)
+        world.provider.put(id, a_report(RunState.COMPLETE), some_details())
+        world.provider.fail_next(NotNow("busy"), operation="details")
+        world.clock.advance(A_WHILE)
+
+        report = daemon.refresh()
+
+        assert report.findings == {Finding.DETAILS_PENDING: 1}
+        assert world.run().state is RunState.COMPLETE
+        world.clock.advance(A_WHILE)
+        daemon.refresh()
+        assert _record(world).details.outputs == {"answer": 42}
+        assert world.provider.calls.count("statuses") == 1
+
+    def test_after_a_few_tries_their_absence_is_noted(self, world: World, daemon: DaemonUnderTest) -> None:
+        id = _held(world, daemon)
+        world.provider.put(id, a_report(RunState.COMPLETE))
+        world.provider.fail_next(*[NotNow("busy")] * 20, operation="details")
+        for _ in range(20):
+            world.clock.advance(A_WHILE)
+            daemon.refresh()
+
+        assert world.provider.calls.count("details") == world.refresh_policy.details_tries
+        assert _record(world).details.system_logs == ("outputs and tasks could not be fetched: busy",)
+
+    def test_what_the_provider_will_never_tell_is_noted_at_once(self, world: World, daemon: DaemonUnderTest) -> None:
+        id = _held(world, daemon)
+        world.provider.put(id, a_report(RunState.COMPLETE))
+        world.provider.fail_next(Rejected("gone"), operation="details")
+        world.clock.advance(A_WHILE)
+
+        report = daemon.refresh()
+
+        assert report.findings == {Finding.ENDED: 1}
+        assert _record(world).details.system_logs == ("outputs and tasks could not be fetched: gone",)
+
+    def test_a_bug_in_one_runs_details_does_not_stop_the_others(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run("run-1"), a_run("run-2"))
+        daemon.submit()
+        for number in (1, 2):
+            world.provider.put(ProviderRunId(f"memory-{number}"), a_report(RunState.COMPLETE))
+        world.provider.fail_next(ZeroDivisionError("a bug"), operation="details")
+        world.clock.advance(A_WHILE)
+
+        report = daemon.refresh()
+
+        assert report.findings == {Finding.PUT_OFF: 1, Finding.ENDED: 1}
+
+    def test_the_id_of_a_task_log_is_the_same_at_every_look(self, world: World, daemon: DaemonUnderTest) -> None:
+        id = _held(world, daemon)
+        tasks = [ProviderTask(id="t1", name="step")]
+        world.provider.put(id, a_report(RunState.COMPLETE), RunDetails(tasks=tasks))
+        world.clock.advance(A_WHILE)
+
+        daemon.refresh()
+
+        [task] = _record(world).tasks
+        assert task.id == task_id(RunId("run-1"), "t1")
+
+
+class TestRowsThatChangeMeanwhile:
+    def test_a_row_that_the_service_deleted_is_let_go(
+        self, world: World, daemon: DaemonUnderTest, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        id = _held(world, daemon)
+        world.store.tables.runs.clear()
+        world.provider.put(id, a_report(RunState.COMPLETE))
+        world.clock.advance(A_WHILE)
+
+        with caplog.at_level(logging.WARNING):
+            daemon.refresh()
+
+        assert world.store.tables.polls == {}
+        assert any("run.row_vanished" in record.getMessage() for record in caplog.records)
+
+    def test_a_cancelling_run_stays_so_until_it_ends(self, world: World, daemon: DaemonUnderTest) -> None:
+        id = _held(world, daemon)
+        world.set_state("run-1", RunState.CANCELING)
+        world.provider.put(id, a_report(RunState.RUNNING))
+        world.clock.advance(A_WHILE)
+
+        daemon.refresh()
+
+        assert world.run().state is RunState.CANCELING
+
+
+def test_runs_left_by_another_daemon_are_followed(world: World, daemon: DaemonUnderTest) -> None:
+    id = _held(world, daemon)
+    other = World(provider=world.provider)
+    other.queue(
+        a_run("run-9", RunState.RUNNING, tags={"provider_type": "sevenbridges", "provider_id": id}),
+        a_run("run-8", RunState.RUNNING),
+    )
+    world.provider.put(id, a_report(RunState.COMPLETE))
+    successor = other.daemon()
+
+    successor.submit()
+    successor.refresh()
+
+    assert other.run("run-9").state is RunState.COMPLETE
+    assert other.run("run-8").state is RunState.RUNNING
+    assert world.provider.started == ["wes-run-1"]
+
+
+class _Forgetful(MemoryProvider):
+    """The provider of the world, which does not know its runs at some of the looks."""
+
+    def __init__(self, inner: MemoryProvider, *, absent_at: set[int]) -> None:
+        super().__init__()
+        self._inner = inner
+        self._absent_at = absent_at
+        self._looks = 0
+        self.asked: list[ProviderRunId] = []
+
+    def statuses(self, ids: object) -> dict[ProviderRunId, StatusReport]:  # type: ignore[override]
+        self.asked.extend(ids)  # type: ignore[arg-type]
+        absent = self._looks in self._absent_at
+        self._looks += 1
+        return {} if absent else dict(self._inner.statuses(ids))  # type: ignore[arg-type]
+
+
+def _held(world: World, daemon: DaemonUnderTest) -> ProviderRunId:
+    world.queue(a_run())
+    daemon.submit()
+    return world.provider.id_of(a_run().submission_key)
+
+
+def _record(world: World, run_id: str = "run-1") -> RunRecord:
+    return world.queries.get(RunId(run_id))

@@ -1,0 +1,494 @@
+"""Queued runs in: each is started once, whatever goes wrong, and none is lost."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+
+from tests.builders import a_request, a_run, an_attachment
+from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
+from wes_daemon.adapters.memory.providers import MemoryProvider, PreparingMemoryProvider
+from wes_daemon.application.ports.errors import (
+    Misconfigured,
+    NotNow,
+    OutcomeUnknown,
+    Rejected,
+    StorageUnavailable,
+)
+from wes_daemon.application.ports.persistence import SubmissionState, TimelineEntry, UnitOfWork
+from wes_daemon.application.use_cases.submit_queued_runs import Outcome, SubmissionPolicy
+from wes_daemon.domain.runs import ProviderType, RunId, Unreadable
+from wes_daemon.domain.states import RunState
+
+
+def test_a_queued_run_is_handed_to_its_provider(world: World, daemon: DaemonUnderTest) -> None:
+    world.queue(a_run(tags={"project": "p"}))
+
+    report = daemon.submit()
+
+    assert (report.enrolled, report.accepted) == (1, 1)
+    assert world.provider.started == ["wes-run-1"]
+    assert world.run().state is RunState.INITIALIZING
+    assert world.run().tags == {"project": "p", "provider_type": "sevenbridges", "provider_id": "memory-1"}
+
+
+def test_nothing_queued_means_no_call(world: World, daemon: DaemonUnderTest) -> None:
+    report = daemon.submit()
+
+    assert report.outcomes == {}
+    assert world.provider.calls == []
+
+
+def test_a_run_that_its_provider_keeps_waiting_is_not_submitted_again(world: World, daemon: DaemonUnderTest) -> None:
+    world.queue(a_run())
+    daemon.submit()
+
+    for _ in range(3):
+        world.clock.advance(timedelta(hours=1))
+        daemon.refresh()
+        daemon.submit()
+
+    assert world.provider.started == ["wes-run-1"]
+    assert world.provider.calls.count("submit") == 1
+
+
+def test_the_provider_gets_request_tags_and_attachments(world: World, daemon: DaemonUnderTest) -> None:
+    run = a_run(tags={"project": "p"}, request=a_request(workflow_params={"n": 1}))
+    with world.units() as work:
+        entry = TimelineEntry(at=world.clock.now(), before=None, after=run.state, by="me", why="queued")
+        work.runs.add(run, attachments=[an_attachment()], entry=entry)
+        work.commit()
+
+    daemon.submit()
+
+    submission = world.provider.submission(world.provider.id_of(run.submission_key))
+    assert (submission.request, submission.tags) == (run.request, {"project": "p"})
+    assert [attachment.name for attachment in submission.attachments] == ["echo.cwl"]
+
+
+def test_runs_go_out_oldest_first(world: World) -> None:
+    world.submission_policy = SubmissionPolicy(batch=1)
+    world.queue(*(a_run(f"run-{number}") for number in range(5)))
+
+    world.daemon().submit()
+
+    assert world.provider.started == [f"wes-run-{number}" for number in range(5)]
+
+
+def test_the_cap_holds_over_all_daemons(world: World) -> None:
+    world.submission_policy = SubmissionPolicy(cap=3)
+    world.queue(*(a_run(f"run-{number}") for number in range(5)))
+
+    for _ in range(3):
+        world.daemon().submit()
+
+    assert len(world.provider.started) == 3
+
+
+def test_a_run_that_has_ended_makes_room_under_the_cap(world: World) -> None:
+    world.submission_policy = SubmissionPolicy(cap=1)
+    world.queue(a_run("run-1"), a_run("run-2"))
+    daemon = world.daemon()
+    daemon.submit()
+    daemon.submit()
+    world.provider.cancel(world.provider.id_of(a_run("run-1").submission_key))
+    world.clock.advance(timedelta(hours=1))
+    daemon.refresh()
+
+    daemon.submit()
+
+    assert world.provider.started == ["wes-run-1", "wes-run-2"]
+
+
+class TestWhatCanNeverWork:
+    @pytest.mark.parametrize(
+        ("run", "words"),
+        [
+            (a_run(tags={"provider_type": "azure"}), "known providers are"),
+            (a_run(request=a_request(workflow_url="")), "workflow_url is empty"),
+            (a_run(request=a_request(workflow_url="not a url")), "percent-encode"),
+            (a_run(request=a_request(workflow_params=["a"])), "workflow_params must be a JSON object"),
+            (a_run(request=a_request(workflow_params=Unreadable("{"))), "no JSON"),
+            (a_run(tags=Unreadable("{")), "tags holds text that is no JSON"),
+            (a_run(tags={"provider_type": "local"}), "not set up here"),
+        ],
+    )
+    def test_it_ends_with_words_to_act_on_and_touches_no_other_run(
+        self, world: World, daemon: DaemonUnderTest, run: object, words: str
+    ) -> None:
+        world.queue(run, a_run("run-2"))  # type: ignore[arg-type]
+
+        report = daemon.submit()
+
+        bad = world.run("run-1")
+        assert bad.state is RunState.SYSTEM_ERROR
+        assert words in (bad.error or "")
+        assert bad.end_time == world.clock.now()
+        assert (report.rejected, report.accepted) == (1, 1)
+        assert world.provider.started == ["wes-run-2"]
+
+    def test_a_refusal_is_final_and_logged_once(
+        self, world: World, daemon: DaemonUnderTest, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world.queue(a_run())
+        world.provider.fail_next(Rejected("inputs: reads: expected File"))
+
+        with caplog.at_level(logging.INFO):
+            daemon.submit()
+            world.clock.advance(timedelta(days=1))
+            daemon.submit()
+
+        assert world.run().error == "inputs: reads: expected File"
+        assert world.provider.calls == ["submit"]
+        assert sum("expected File" in record.getMessage() for record in caplog.records) == 1
+
+    def test_text_from_a_row_cannot_forge_a_log_line(
+        self, world: World, daemon: DaemonUnderTest, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world.queue(a_run(tags={"provider_type": "x\n2026 INFO submit.accepted run_id=run-9"}))
+
+        daemon.submit()
+
+        assert all("\n" not in record.getMessage() for record in caplog.records)
+
+
+class TestPassingTrouble:
+    def test_a_run_is_put_off_and_tried_again_later(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run())
+        world.provider.fail_next(NotNow("busy"))
+
+        report = daemon.submit()
+        daemon.submit()
+
+        assert report.outcomes == {Outcome.DEFERRED: 1}
+        assert world.run().state is RunState.QUEUED
+        assert world.provider.calls == ["submit"]
+        world.clock.advance(timedelta(seconds=6))
+        assert daemon.submit().accepted == 1
+
+    def test_the_wait_grows_up_to_a_bound(self) -> None:
+        policy = SubmissionPolicy(first_wait=timedelta(seconds=5), longest_wait=timedelta(seconds=60))
+
+        waits = [policy.wait_after(attempts).total_seconds() for attempts in (0, 1, 2, 3, 4, 5, 1000)]
+
+        assert waits == [5, 10, 20, 40, 60, 60, 60]
+
+    def test_no_call_is_made_before_the_time_that_the_service_named(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        world.queue(a_run())
+        world.provider.fail_next(NotNow("busy", retry_after=timedelta(hours=2)))
+        daemon.submit()
+
+        world.clock.advance(timedelta(hours=2) - timedelta(seconds=1))
+        daemon.submit()
+
+        assert world.provider.calls == ["submit"]
+
+    def test_a_run_that_is_put_off_does_not_hold_up_the_others(self, world: World) -> None:
+        world.submission_policy = SubmissionPolicy(batch=1)
+        world.queue(a_run("run-1"), a_run("run-2"))
+        world.provider.fail_next(NotNow("busy"))
+
+        world.daemon().submit()
+
+        assert world.provider.started == ["wes-run-2"]
+
+    def test_a_run_that_is_put_off_does_not_count_for_the_cap(self, world: World) -> None:
+        world.submission_policy = SubmissionPolicy(cap=1)
+        world.queue(a_run("run-1"), a_run("run-2"))
+        world.provider.fail_next(NotNow("busy"))
+
+        world.daemon().submit()
+
+        assert world.provider.started == ["wes-run-2"]
+
+
+class TestLostAnswers:
+    def test_a_lost_answer_never_starts_a_second_run(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run())
+        world.provider.lose_next_answer()
+
+        assert daemon.submit().outcomes == {Outcome.UNRESOLVED: 1}
+        world.clock.advance(timedelta(seconds=6))
+        daemon.submit()
+
+        assert world.provider.started == ["wes-run-1"]
+        assert world.run().state is RunState.INITIALIZING
+
+    def test_a_run_in_doubt_is_counted_for_the_cap(self, world: World) -> None:
+        world.submission_policy = SubmissionPolicy(cap=1)
+        world.queue(a_run("run-1"), a_run("run-2"))
+        world.provider.lose_next_answer()
+
+        world.daemon().submit()
+
+        assert world.provider.started == ["wes-run-1"]
+
+    def test_not_now_does_not_take_back_an_earlier_doubt(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run())
+        world.provider.lose_next_answer()
+        daemon.submit()
+        world.provider.fail_next(NotNow("busy"))
+        world.clock.advance(timedelta(seconds=6))
+
+        daemon.submit()
+
+        assert world.store.tables.submissions[RunId("run-1")].state is SubmissionState.INTENT
+
+    def test_a_bug_in_an_adapter_leaves_the_run_in_doubt_and_the_others_alone(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        world.queue(a_run("run-1"), a_run("run-2"))
+        world.provider.fail_next(ZeroDivisionError("a bug"))
+
+        report = daemon.submit()
+
+        assert report.outcomes == {Outcome.UNRESOLVED: 1, Outcome.ACCEPTED: 1}
+        assert world.queries.get(RunId("run-1")).last_reason == "ZeroDivisionError: a bug"
+
+    def test_another_daemon_takes_over_only_when_the_lease_has_run_out(self, world: World) -> None:
+        world.queue(a_run())
+        _claim_and_die(world)
+        successor = world.daemon()
+
+        assert successor.submit().outcomes == {}
+        world.clock.advance(LEASE)
+
+        assert successor.submit().accepted == 1
+
+    def test_a_daemon_that_slept_through_its_lease_records_nothing(self, world: World) -> None:
+        world.queue(a_run())
+        sleeper, successor = world.daemon(), world.daemon()
+        world.directory.providers[ProviderType.SEVENBRIDGES] = _Sleeping(world, successor)
+
+        report = sleeper.submit()
+
+        assert report.outcomes == {Outcome.CLAIM_LOST: 1}
+        assert world.provider.started == ["wes-run-1"]
+        assert world.run().state is RunState.INITIALIZING
+
+
+class TestProvidersThatPrepare:
+    def test_only_what_is_recorded_is_started(self, world: World) -> None:
+        provider = _preparing(world)
+        world.queue(a_run())
+
+        world.daemon().submit()
+
+        assert provider.started == ["wes-run-1"]
+        assert provider.drafts == {}
+
+    def test_a_lost_second_answer_resumes_with_the_recorded_draft(self, world: World, daemon: DaemonUnderTest) -> None:
+        provider = _preparing(world)
+        world.queue(a_run())
+        _lose_answer_after_preparing(provider)
+        daemon.submit()
+        assert world.store.tables.submissions[RunId("run-1")].state is SubmissionState.PREPARED
+        world.clock.advance(timedelta(seconds=6))
+
+        daemon.submit()
+
+        assert provider.started == ["wes-run-1"]
+        assert world.run().tags == {"provider_type": "sevenbridges", "provider_id": "draft-1"}
+
+
+class TestMisconfiguredProvider:
+    def test_it_harms_no_run(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run())
+        world.provider.fail_next(Misconfigured("token expired"))
+
+        report = daemon.submit()
+
+        record = world.queries.get(RunId("run-1"))
+        assert report.blocked == {ProviderType.SEVENBRIDGES}
+        assert (record.run.state, record.attempts) == (RunState.QUEUED, 0)
+
+    def test_it_is_passed_over_and_the_others_go_on(self, world: World, daemon: DaemonUnderTest) -> None:
+        local = MemoryProvider()
+        world.directory.providers[ProviderType.LOCAL] = local
+        world.directory.providers[ProviderType.SEVENBRIDGES] = Misconfigured("token expired")
+        world.queue(a_run("run-1"), a_run("run-2", tags={"provider_type": "local"}))
+
+        daemon.submit()
+
+        assert local.started == ["wes-run-2"]
+
+    def test_it_goes_on_by_itself_when_it_is_mended(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run())
+        world.provider.fail_next(Misconfigured("token expired"))
+        daemon.submit()
+
+        assert daemon.submit().accepted == 1
+
+    def test_it_is_said_once_a_minute_at_most(
+        self, world: World, daemon: DaemonUnderTest, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world.queue(a_run())
+        world.directory.providers[ProviderType.SEVENBRIDGES] = Misconfigured("token expired")
+
+        for _ in range(10):
+            daemon.submit()
+            world.clock.advance(timedelta(seconds=7))
+
+        assert sum("token expired" in record.getMessage() for record in caplog.records) == 2
+
+
+class TestWhenTheServiceChangesARunMeanwhile:
+    def test_a_run_cancelled_during_its_submission_is_held_as_cancelling(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        world.queue(a_run())
+        world.directory.providers[ProviderType.SEVENBRIDGES] = _Interrupted(
+            world, lambda: world.set_state("run-1", RunState.CANCELING)
+        )
+
+        daemon.submit()
+
+        assert world.run().state is RunState.CANCELING
+        assert world.run().tags == {"provider_type": "sevenbridges", "provider_id": "memory-1"}
+
+    def test_a_tag_that_the_service_added_meanwhile_is_kept(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run())
+        world.directory.providers[ProviderType.SEVENBRIDGES] = _Interrupted(
+            world, lambda: world.store.insert(a_run(tags={"note": "urgent"}))
+        )
+
+        daemon.submit()
+
+        assert world.run().tags == {"note": "urgent", "provider_type": "sevenbridges", "provider_id": "memory-1"}
+
+    def test_a_row_deleted_meanwhile_is_no_error(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run())
+        world.directory.providers[ProviderType.SEVENBRIDGES] = _Interrupted(
+            world, lambda: world.store.tables.runs.clear()
+        )
+
+        report = daemon.submit()
+
+        assert report.accepted == 1
+        assert world.store.tables.submissions[RunId("run-1")].provider_run_id == "memory-1"
+
+    def test_a_queued_run_with_copied_tags_is_a_run_of_its_own(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run(tags={"provider_type": "sevenbridges", "provider_id": "an-older-run"}))
+
+        daemon.submit()
+
+        assert world.provider.started == ["wes-run-1"]
+        assert world.run().tags == {"provider_type": "sevenbridges", "provider_id": "memory-1"}
+
+
+class TestStopping:
+    def test_nothing_new_is_begun(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run())
+        daemon.stop.set()
+
+        daemon.submit()
+
+        assert world.provider.calls == []
+
+    def test_what_is_only_claimed_is_released(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run("run-1"), a_run("run-2"))
+        world.directory.providers[ProviderType.SEVENBRIDGES] = _Interrupted(world, daemon.stop.set)
+
+        report = daemon.submit()
+
+        assert report.outcomes == {Outcome.ACCEPTED: 1, Outcome.RELEASED: 1}
+        assert world.store.tables.submissions[RunId("run-2")].state is SubmissionState.READY
+
+
+class TestWhenTheDatabaseIsAway:
+    def test_an_answer_waits_for_it(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run())
+        daemon.submit()  # enrols and submits run-1; the next one meets the outage
+        world.queue(a_run("run-2"))
+        world.directory.providers[ProviderType.SEVENBRIDGES] = _Interrupted(world, lambda: _cut(world, times=3))
+
+        report = daemon.submit()
+
+        assert report.accepted == 1
+        assert len(daemon.wakeup.waits) == 3
+        assert world.run("run-2").state is RunState.INITIALIZING
+
+    def test_a_daemon_that_is_to_stop_leaves_the_intent_to_the_next(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        world.queue(a_run())
+
+        def cut_and_stop() -> None:
+            _cut(world, times=3)
+            daemon.stop.set()
+
+        world.directory.providers[ProviderType.SEVENBRIDGES] = _Interrupted(world, cut_and_stop)
+        assert daemon.submit().outcomes == {Outcome.UNRESOLVED: 1}
+        world.units = world.plain_units
+        world.clock.advance(LEASE)
+
+        world.daemon().submit()
+
+        assert world.provider.started == ["wes-run-1"]
+        assert world.run().state is RunState.INITIALIZING
+
+
+class _Interrupted(MemoryProvider):
+    """The world's provider, but something happens while the call is under way."""
+
+    def __init__(self, world: World, meanwhile: object) -> None:
+        super().__init__()
+        self._world = world
+        self._meanwhile = meanwhile
+
+    def submit(self, submission: object) -> object:  # type: ignore[override]
+        answer = self._world.provider.submit(submission)  # type: ignore[arg-type]
+        self._meanwhile()  # type: ignore[operator]
+        return answer
+
+
+class _Sleeping(_Interrupted):
+    """The call takes longer than the lease, and another daemon takes over."""
+
+    def __init__(self, world: World, successor: DaemonUnderTest) -> None:
+        def take_over() -> None:
+            world.directory.providers[ProviderType.SEVENBRIDGES] = world.provider
+            world.clock.advance(LEASE)
+            successor.submit()
+
+        super().__init__(world, take_over)
+
+
+def _claim_and_die(world: World) -> None:
+    owner = world.daemon().incarnation.id
+    with world.units() as work:
+        work.submissions.enrol(lambda _: ProviderType.SEVENBRIDGES, limit=10)
+        work.submissions.claim(owner, limit=10, cap=10, excluding=())
+        work.commit()
+
+
+def _preparing(world: World) -> PreparingMemoryProvider:
+    provider = PreparingMemoryProvider()
+    world.directory.providers[ProviderType.SEVENBRIDGES] = provider
+    return provider
+
+
+def _lose_answer_after_preparing(provider: PreparingMemoryProvider) -> None:
+    submit = provider.submit
+
+    def first_call(submission: object) -> object:
+        provider.submit = submit  # type: ignore[method-assign]
+        answer = submit(submission)  # type: ignore[arg-type]
+        provider.lose_next_answer(error=OutcomeUnknown("the answer was lost"))
+        return answer
+
+    provider.submit = first_call  # type: ignore[assignment, method-assign]
+
+
+def _cut(world: World, *, times: int) -> None:
+    left = [times]
+
+    def units() -> UnitOfWork:
+        if left[0] > 0:
+            left[0] -= 1
+            raise StorageUnavailable("the database is away")
+        return world.plain_units()
+
+    world.units = units
