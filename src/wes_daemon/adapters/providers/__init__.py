@@ -1,0 +1,1 @@
+"""Workflow providers, one package for each service, and the decorators that go round them."""

@@ -1,0 +1,1 @@
+"""What is put round a provider: each decorator is itself a `WorkflowProvider`."""

@@ -1,0 +1,29 @@
+"""Telemetry into the log."""
+
+import logging
+from datetime import timedelta
+
+from wes_daemon.application.events import log_event
+from wes_daemon.application.ports.telemetry import CallOutcome
+from wes_daemon.domain.runs import ProviderType, Run
+
+_log = logging.getLogger(__name__)
+
+
+class LoggingTelemetry:
+    """A `Telemetry` that logs; why a run changed is logged by who found it out, once."""
+
+    def called(self, provider: ProviderType, operation: str, outcome: CallOutcome, took: timedelta) -> None:
+        """At DEBUG: there are many."""
+        log_event(_log, logging.DEBUG, "provider.called", provider=provider, call=operation, outcome=outcome, took=took)
+
+    def retrying(self, provider: ProviderType, operation: str, attempt: int, wait: timedelta, reason: str) -> None:
+        """At INFO: passing trouble is no warning."""
+        values = {"provider": provider, "call": operation, "attempt": attempt, "wait": wait, "reason": reason}
+        log_event(_log, logging.INFO, "provider.retrying", **values)
+
+    def state_changed(self, before: Run, after: Run, why: str) -> None:
+        """At INFO, without the reason."""
+        del why
+        if before.state is not after.state:
+            log_event(_log, logging.INFO, "run.state_changed", run_id=after.id, before=before.state, after=after.state)
