@@ -1,0 +1,122 @@
+"""The daemon behind a GA4GH WES service: queued runs in, finished runs out.
+
+What another program may import is listed in `__all__`; everything else may move.
+Names are loaded when they are first used, so that `import wes_daemon` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wes_daemon.adapters.memory.environment import CountingIds, ManualClock
+    from wes_daemon.adapters.memory.execution import InlineExecutor
+    from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
+    from wes_daemon.adapters.memory.queries import MemoryRunQueries
+    from wes_daemon.adapters.memory.store import MemoryStore
+    from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
+    from wes_daemon.adapters.memory.unit_of_work import MemoryUnitsOfWork
+    from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
+    from wes_daemon.application.daemon import Beat, Daemon
+    from wes_daemon.application.ports.errors import (
+        Misconfigured,
+        NotNow,
+        OutcomeUnknown,
+        Rejected,
+        RunNotFound,
+        StorageMisconfigured,
+        StorageUnavailable,
+    )
+    from wes_daemon.application.ports.persistence import RunFilter, RunQueries, RunRecord, UnitOfWork
+    from wes_daemon.application.ports.providers import (
+        Accepted,
+        Prepared,
+        ProviderDirectory,
+        ProviderLimits,
+        ProviderTask,
+        RunDetails,
+        StatusReport,
+        Submission,
+        WorkflowProvider,
+    )
+    from wes_daemon.application.use_cases.cancel_runs import CancelRuns
+    from wes_daemon.application.use_cases.create_run import CreateRun
+    from wes_daemon.application.use_cases.get_run import GetRun
+    from wes_daemon.application.use_cases.list_runs import ListRuns
+    from wes_daemon.application.use_cases.refresh_statuses import RefreshStatuses
+    from wes_daemon.application.use_cases.request_cancel import RequestCancel
+    from wes_daemon.application.use_cases.submit_queued_runs import SubmissionPolicy, SubmitQueuedRuns
+    from wes_daemon.container import Container
+    from wes_daemon.domain.errors import IllegalTransition, InvalidRequest, UnknownProvider, WesDaemonError
+    from wes_daemon.domain.runs import (
+        Attachment,
+        ProviderRunId,
+        ProviderType,
+        Run,
+        RunId,
+        TaskLog,
+        WorkflowRequest,
+    )
+    from wes_daemon.domain.states import RunState
+    from wes_daemon.settings import ConfigurationError, Settings, read_settings
+
+_HOMES = {
+    "adapters.memory.environment": ("CountingIds", "ManualClock"),
+    "adapters.memory.execution": ("InlineExecutor",),
+    "adapters.memory.providers": ("MemoryProvider", "MemoryProviderDirectory", "PreparingMemoryProvider"),
+    "adapters.memory.queries": ("MemoryRunQueries",),
+    "adapters.memory.store": ("MemoryStore",),
+    "adapters.memory.telemetry": ("MemoryTelemetry",),
+    "adapters.memory.unit_of_work": ("MemoryUnitsOfWork",),
+    "adapters.memory.wakeup": ("SkippingWakeUp",),
+    "application.daemon": ("Beat", "Daemon"),
+    "application.ports.errors": (
+        "Misconfigured",
+        "NotNow",
+        "OutcomeUnknown",
+        "Rejected",
+        "RunNotFound",
+        "StorageMisconfigured",
+        "StorageUnavailable",
+    ),
+    "application.ports.persistence": ("RunFilter", "RunQueries", "RunRecord", "UnitOfWork"),
+    "application.ports.providers": (
+        "Accepted",
+        "Prepared",
+        "ProviderDirectory",
+        "ProviderLimits",
+        "ProviderTask",
+        "RunDetails",
+        "StatusReport",
+        "Submission",
+        "WorkflowProvider",
+    ),
+    "application.use_cases.cancel_runs": ("CancelRuns",),
+    "application.use_cases.create_run": ("CreateRun",),
+    "application.use_cases.get_run": ("GetRun",),
+    "application.use_cases.list_runs": ("ListRuns",),
+    "application.use_cases.refresh_statuses": ("RefreshStatuses",),
+    "application.use_cases.request_cancel": ("RequestCancel",),
+    "application.use_cases.submit_queued_runs": ("SubmissionPolicy", "SubmitQueuedRuns"),
+    "container": ("Container",),
+    "domain.errors": ("IllegalTransition", "InvalidRequest", "UnknownProvider", "WesDaemonError"),
+    "domain.runs": ("Attachment", "ProviderRunId", "ProviderType", "Run", "RunId", "TaskLog", "WorkflowRequest"),
+    "domain.states": ("RunState",),
+    "settings": ("ConfigurationError", "Settings", "read_settings"),
+}
+
+_HOME = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
+
+# The table above is the one list at run time; a test compares it with what type checkers see.
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

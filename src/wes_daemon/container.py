@@ -1,0 +1,242 @@
+"""The only place that knows everything: settings in, use cases out."""
+
+import getpass
+import os
+import socket
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from importlib.metadata import version
+from typing import Any
+
+from dependency_injector import containers, providers
+from sqlalchemy import Engine
+
+from wes_daemon.adapters.persistence.engine import make_engine
+from wes_daemon.adapters.persistence.queries import SqlRunQueries
+from wes_daemon.adapters.persistence.schema import Schema
+from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
+from wes_daemon.adapters.providers.decorators.stack import decorated
+from wes_daemon.adapters.providers.directory import LazyProviderDirectory
+from wes_daemon.adapters.providers.local.provider import LocalProvider
+from wes_daemon.adapters.system import RandomIds, SystemClock, TimedWakeUp, sleep
+from wes_daemon.adapters.telemetry import LoggingTelemetry
+from wes_daemon.application.daemon import Beat, Daemon
+from wes_daemon.application.incarnation import HostProcess, Incarnation
+from wes_daemon.application.ports.environment import Clock
+from wes_daemon.application.ports.errors import Misconfigured, Rejected
+from wes_daemon.application.ports.providers import WorkflowProvider
+from wes_daemon.application.ports.telemetry import Telemetry
+from wes_daemon.application.recording import Recorder
+from wes_daemon.application.stopping import StopSignal
+from wes_daemon.application.tracking import RefreshPolicy, Tracker
+from wes_daemon.application.use_cases.cancel_runs import CancelRuns
+from wes_daemon.application.use_cases.create_run import CreateRun
+from wes_daemon.application.use_cases.get_run import GetRun
+from wes_daemon.application.use_cases.list_runs import ListRuns
+from wes_daemon.application.use_cases.refresh_statuses import RefreshStatuses
+from wes_daemon.application.use_cases.request_cancel import RequestCancel
+from wes_daemon.application.use_cases.submit_queued_runs import SubmissionPolicy, SubmitQueuedRuns
+from wes_daemon.domain.runs import ProviderType
+from wes_daemon.settings import ConfigurationError, Settings
+
+# Beside the workers: heartbeat, refresh, cancel, and somebody who reads.
+_FURTHER_CONNECTIONS = 8
+_FOLLOWING_THREADS = 4
+
+
+def _engine(settings: Settings) -> Engine:
+    if settings.database_uri is None:
+        raise ConfigurationError(
+            "DATABASE_URI: not set. Name the database, such as postgresql://user:password@host/name or "
+            "sqlite:////path/to/file, in the environment, in .env, or by --db-uri"
+        )
+    return make_engine(settings.database_uri.get_secret_value(), connections=settings.workers + _FURTHER_CONNECTIONS)
+
+
+def _host_process() -> HostProcess:
+    return HostProcess(host=socket.gethostname(), pid=os.getpid(), version=version("wes-daemon"))
+
+
+def _person() -> str:
+    """Who is at the command line, for timelines."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}@{socket.gethostname()}"
+
+
+def _sevenbridges(settings: Settings) -> WorkflowProvider:
+    if settings.sevenbridges_api_token is None or settings.sevenbridges_project is None:
+        raise Rejected(
+            "Seven Bridges is not set up here: set SEVENBRIDGES_API_TOKEN and SEVENBRIDGES_PROJECT, "
+            "or name another provider by the tag provider_type or by DAEMON_DEFAULT_PROVIDER"
+        )
+    raise Misconfigured(
+        "this version of wes-daemon cannot submit to Seven Bridges yet: "
+        "its runs stay QUEUED until one that can is installed"
+    )
+
+
+def _healthomics(settings: Settings) -> WorkflowProvider:
+    if settings.aws_healthomics_workflow_role_arn is None or settings.aws_healthomics_output_uri is None:
+        raise Rejected(
+            "AWS HealthOmics is not set up here: set AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN and AWS_HEALTHOMICS_OUTPUT_URI, "
+            "or name another provider by the tag provider_type or by DAEMON_DEFAULT_PROVIDER"
+        )
+    raise Misconfigured(
+        "this version of wes-daemon cannot submit to AWS HealthOmics yet: "
+        "its runs stay QUEUED until one that can is installed"
+    )
+
+
+def _local(settings: Settings, telemetry: Telemetry, clock: Clock) -> WorkflowProvider:
+    if settings.local_workdir is None:
+        raise Rejected(
+            "the local provider is off here: whoever runs the daemon can switch it on by setting DAEMON_LOCAL_WORKDIR "
+            "to a directory, which lets everybody who can queue a run execute commands on the daemon's machine"
+        )
+    return decorated(
+        LocalProvider(settings.local_workdir, clock=clock),
+        ProviderType.LOCAL,
+        telemetry=telemetry,
+        clock=clock,
+        sleep=sleep,
+    )
+
+
+def _submission_policy(settings: Settings) -> SubmissionPolicy:
+    return SubmissionPolicy(
+        cap=settings.max_concurrent_workflows,
+        batch=settings.workers,
+        default_provider=settings.default_provider,
+        check_after=settings.status_check_interval,
+    )
+
+
+def _refresh_policy(settings: Settings) -> RefreshPolicy:
+    return RefreshPolicy(interval=settings.status_check_interval)
+
+
+def _reminder(settings: Settings) -> timedelta:
+    """How long a provider has to end a run before it is told again."""
+    return max(settings.status_check_interval, timedelta(minutes=1))
+
+
+def _beats(
+    settings: Settings,
+    incarnation: Incarnation,
+    submit: SubmitQueuedRuns,
+    cancel: CancelRuns,
+    refresh: RefreshStatuses,
+) -> list[Beat]:
+    often = min(settings.poll_interval, settings.status_check_interval)
+    return [
+        Beat(name="heartbeat", work=incarnation.renew, every=settings.lease / 4),
+        Beat(name="submit", work=submit, every=settings.poll_interval),
+        Beat(name="cancel", work=cancel, every=often),
+        Beat(name="refresh", work=refresh, every=often),
+    ]
+
+
+def _by_type(**makers: Any) -> Mapping[ProviderType, Any]:
+    return {ProviderType(name): maker for name, maker in makers.items()}
+
+
+class Container(containers.DeclarativeContainer):
+    """Wires the package. Give `settings`, then call what is wanted: `container.daemon()`, `container.create_run()`."""
+
+    settings = providers.Dependency(instance_of=Settings)
+
+    clock = providers.Singleton(SystemClock)
+    ids = providers.Singleton(RandomIds)
+    wakeup = providers.Singleton(TimedWakeUp)
+    stop = providers.Singleton(StopSignal)
+    telemetry = providers.Singleton(LoggingTelemetry)
+
+    engine = providers.Singleton(_engine, settings)
+    schema = providers.Singleton(Schema, engine)
+    units = providers.Singleton(SqlUnitsOfWork, engine)
+    queries = providers.Singleton(SqlRunQueries, engine)
+
+    directory = providers.Singleton(
+        LazyProviderDirectory,
+        providers.Callable(
+            _by_type,
+            sevenbridges=providers.Callable(_sevenbridges, settings).provider,
+            healthomics=providers.Callable(_healthomics, settings).provider,
+            local=providers.Callable(_local, settings, telemetry, clock).provider,
+        ),
+    )
+
+    incarnation = providers.Singleton(
+        Incarnation,
+        units=units,
+        ids=ids,
+        clock=clock,
+        process=providers.Callable(_host_process),
+        lasting=settings.provided.lease,
+    )
+    recorder = providers.Singleton(
+        Recorder,
+        units=units,
+        clock=clock,
+        telemetry=telemetry,
+        incarnation=incarnation,
+        wakeup=wakeup,
+        stop=stop,
+    )
+
+    submission_policy = providers.Callable(_submission_policy, settings)
+    submit_queued_runs = providers.Singleton(
+        SubmitQueuedRuns,
+        units=units,
+        recorder=recorder,
+        providers=directory,
+        incarnation=incarnation,
+        clock=clock,
+        pool=providers.Singleton(ThreadPoolExecutor, settings.provided.workers, thread_name_prefix="submit"),
+        stop=stop,
+        policy=submission_policy,
+    )
+    cancel_runs = providers.Singleton(
+        CancelRuns,
+        units=units,
+        recorder=recorder,
+        providers=directory,
+        clock=clock,
+        pool=providers.Singleton(ThreadPoolExecutor, _FOLLOWING_THREADS, thread_name_prefix="cancel"),
+        stop=stop,
+        remind_every=providers.Callable(_reminder, settings),
+    )
+    refresh_policy = providers.Callable(_refresh_policy, settings)
+    refresh_statuses = providers.Singleton(
+        RefreshStatuses,
+        units=units,
+        providers=directory,
+        tracker=providers.Singleton(Tracker, recorder=recorder, clock=clock, policy=refresh_policy),
+        clock=clock,
+        pool=providers.Singleton(ThreadPoolExecutor, _FOLLOWING_THREADS, thread_name_prefix="refresh"),
+        stop=stop,
+        policy=refresh_policy,
+    )
+
+    create_run = providers.Factory(CreateRun, units=units, clock=clock, ids=ids, by=providers.Callable(_person))
+    request_cancel = providers.Factory(RequestCancel, units=units, clock=clock, by=providers.Callable(_person))
+    get_run = providers.Factory(GetRun, queries=queries)
+    list_runs = providers.Factory(ListRuns, queries=queries)
+
+    daemon = providers.Singleton(
+        Daemon,
+        beats=providers.Callable(
+            _beats,
+            settings,
+            incarnation=incarnation,
+            submit=submit_queued_runs,
+            cancel=cancel_runs,
+            refresh=refresh_statuses,
+        ),
+        incarnation=incarnation,
+        wakeup=wakeup,
+        stop=stop,
+    )

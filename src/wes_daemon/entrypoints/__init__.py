@@ -1,0 +1,1 @@
+"""The doors: how people and supervisors start what the package does."""

@@ -1,0 +1,219 @@
+"""What may be configured, under its documented names. Read once, at the edge."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from wes_daemon.domain.errors import WesDaemonError
+from wes_daemon.domain.runs import ProviderType
+
+
+class ConfigurationError(WesDaemonError):
+    """A setting is wrong or missing; the message names it and what would be right, never a secret's value."""
+
+
+_OURS = ("DAEMON_", "DATABASE_", "SEVENBRIDGES_", "AWS_HEALTHOMICS_")
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _expanded(value: object) -> object:
+    return Path(value).expanduser().absolute() if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+LongPath = Annotated[Path, BeforeValidator(_expanded)]
+
+
+class Settings(BaseSettings):
+    """The settings, from arguments first, the environment second, a `.env` file in the working directory third.
+
+    Each field's alias is the documented name of its environment variable; its description is what the
+    documentation says of it.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        validate_default=False,
+    )
+
+    database_uri: SecretStr | None = Field(
+        None,
+        validation_alias="DATABASE_URI",
+        description="The database: postgresql://user:password@host/name or sqlite:////path/to/file; the daemon needs it.",
+    )
+    poll_interval_seconds: Seconds = Field(
+        60, validation_alias="DAEMON_POLL_INTERVAL", description="Seconds between two looks for queued runs."
+    )
+    status_check_interval_seconds: Seconds = Field(
+        300, validation_alias="DAEMON_STATUS_CHECK_INTERVAL", description="Seconds between two looks at one active run."
+    )
+    max_concurrent_workflows: int = Field(
+        10,
+        ge=1,
+        le=1_000_000,
+        validation_alias="DAEMON_MAX_CONCURRENT_WORKFLOWS",
+        description="Runs that providers may hold at once, over all daemons on the same database.",
+    )
+    default_provider: Annotated[ProviderType, BeforeValidator(_lower)] = Field(
+        ProviderType.SEVENBRIDGES,
+        validation_alias="DAEMON_DEFAULT_PROVIDER",
+        description="The provider of runs whose tags name none: sevenbridges, healthomics or local.",
+    )
+    workers: int = Field(
+        16, ge=1, le=256, validation_alias="DAEMON_WORKERS", description="Threads that submit runs at the same time."
+    )
+    lease_seconds: Annotated[float, Field(ge=2, le=3_600, allow_inf_nan=False)] = Field(
+        60,
+        validation_alias="DAEMON_LEASE_SECONDS",
+        description="Seconds after which another daemon takes over from one that has died without a word.",
+    )
+    auto_migrate: bool = Field(
+        True,
+        validation_alias="DAEMON_AUTO_MIGRATE",
+        description="Whether the database's schema is brought up to date at the start.",
+    )
+    local_workdir: LongPath | None = Field(
+        None,
+        validation_alias="DAEMON_LOCAL_WORKDIR",
+        description="Directory of the local provider's runs; the local provider is off while this is not set.",
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(_upper)] = Field(
+        "INFO", validation_alias="DAEMON_LOG_LEVEL", description="DEBUG, INFO, WARNING, ERROR or CRITICAL."
+    )
+    log_file: LongPath | None = Field(
+        None, validation_alias="DAEMON_LOG_FILE", description="File to log to in addition to standard output."
+    )
+    sevenbridges_api_token: SecretStr | None = Field(
+        None, validation_alias="SEVENBRIDGES_API_TOKEN", description="Authentication token of the Seven Bridges API."
+    )
+    sevenbridges_api_endpoint: str = Field(
+        "https://api.sbgenomics.com/v2",
+        validation_alias="SEVENBRIDGES_API_ENDPOINT",
+        pattern=r"^https?://\S+$",
+        description="Address of the Seven Bridges API.",
+    )
+    sevenbridges_project: str | None = Field(
+        None,
+        validation_alias="SEVENBRIDGES_PROJECT",
+        pattern=r"^[^/\s]+/[^/\s]+$",
+        description="Seven Bridges project of the runs: owner/project.",
+    )
+    aws_access_key_id: SecretStr | None = Field(
+        None, validation_alias="AWS_ACCESS_KEY_ID", description="AWS access key; without it boto3's own chain is used."
+    )
+    aws_secret_access_key: SecretStr | None = Field(
+        None, validation_alias="AWS_SECRET_ACCESS_KEY", description="The secret that belongs to the access key."
+    )
+    aws_region: str = Field(
+        "us-east-1",
+        validation_alias="AWS_REGION",
+        pattern=r"^[a-z]{2}(-[a-z]+)+-\d$",
+        description="AWS region of the HealthOmics runs.",
+    )
+    aws_healthomics_workflow_role_arn: str | None = Field(
+        None,
+        validation_alias="AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN",
+        pattern=r"^arn:\S+$",
+        description="Role that HealthOmics assumes for the runs.",
+    )
+    aws_healthomics_output_uri: str | None = Field(
+        None,
+        validation_alias="AWS_HEALTHOMICS_OUTPUT_URI",
+        pattern=r"^s3://\S+$",
+        description="Where HealthOmics puts the outputs: s3://bucket/prefix.",
+    )
+
+    @property
+    def poll_interval(self) -> timedelta:
+        """Between two looks for queued runs."""
+        return timedelta(seconds=self.poll_interval_seconds)
+
+    @property
+    def status_check_interval(self) -> timedelta:
+        """Between two looks at one active run."""
+        return timedelta(seconds=self.status_check_interval_seconds)
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a daemon's claims are good without a sign of life."""
+        return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The texts that must never be seen in a log or an error."""
+        found = {self.sevenbridges_api_token, self.aws_access_key_id, self.aws_secret_access_key} - {None}
+        passwords = _passwords(self.database_uri.get_secret_value() if self.database_uri else "")
+        return frozenset({*(secret.get_secret_value() for secret in found if secret), *passwords})
+
+
+def read_settings(**given: Any) -> Settings:
+    """Read the settings; what is given here, under the fields' names, comes before environment and file.
+
+    Raises:
+        ConfigurationError: a value is wrong; each is named with what would be right.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_complaint(detail) for detail in error.errors())) from None
+    except (SettingsError, UnicodeDecodeError, OSError) as error:
+        raise ConfigurationError(
+            f"the settings could not be read: {type(error).__name__}; is .env a text file?"
+        ) from None
+
+
+def documented_settings() -> Iterator[tuple[str, str, str]]:
+    """Name, default and meaning of each setting, in the order of the documentation."""
+    for field in Settings.model_fields.values():
+        default = field.get_default()
+        yield str(field.validation_alias), "" if default is None else str(default), field.description or ""
+
+
+def misspelt(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Names in the environment that look like one of ours and are none, each with the likeliest right one."""
+    known = [name for name, _, _ in documented_settings()]
+    for name in sorted(set(environment) - set(known)):
+        if name.startswith(_OURS):
+            yield from ((name, right) for right in difflib.get_close_matches(name, known, n=1, cutoff=0.75))
+
+
+def _complaint(detail: ErrorDetails) -> str:
+    name = str(detail["loc"][0])
+    field = Settings.model_fields.get(name)
+    alias = str(field.validation_alias) if field else name
+    described = next((text for known, _, text in documented_settings() if known == alias), "")
+    return f"{alias}: {_problem(detail)}. {described}".rstrip()
+
+
+def _problem(detail: ErrorDetails) -> str:
+    return detail["msg"][:1].lower() + detail["msg"][1:]
+
+
+def _passwords(uri: str) -> set[str]:
+    try:
+        password = urlsplit(uri).password
+    except ValueError:
+        return {uri}
+    return {password, unquote(password)} if password else set()
