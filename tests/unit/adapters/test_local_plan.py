@@ -1,0 +1,142 @@
+"""Which submissions the local provider takes, and what it makes of them."""
+
+from pathlib import Path
+
+import pytest
+
+from wes_daemon.adapters.providers.local.engine import cwltool_arguments
+from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine, read_engine_parameters
+from wes_daemon.adapters.providers.local.plan import Plan, plan
+from wes_daemon.adapters.providers.local.run_directory import RunDirectory
+from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.application.ports.providers import Submission
+from wes_daemon.domain.runs import Attachment, RunId, SubmissionKey, WorkflowRequest
+
+RUN = RunDirectory(Path("/work/wes-1"))
+
+
+def submission(
+    url: str = "main.cwl",
+    *,
+    type: str = "CWL",
+    version: str = "v1.2",
+    params: object = None,
+    engine: object = None,
+    attachments: tuple[str, ...] = ("main.cwl",),
+) -> Submission:
+    return Submission(
+        key=SubmissionKey("wes-1"),
+        run_id=RunId("1"),
+        request=WorkflowRequest(
+            workflow_url=url,
+            workflow_type=type,
+            workflow_type_version=version,
+            workflow_params=params,
+            workflow_engine_parameters=engine,
+        ),
+        attachments=[Attachment(name=name, content=b"") for name in attachments],
+    )
+
+
+@pytest.mark.parametrize("type", ["CWL", "cwl", " Cwl "])
+@pytest.mark.parametrize("version", ["v1.0", "v1.1", "v1.2", "1.2", "V1.2", ""])
+def test_every_spelling_of_cwl_is_taken(type: str, version: str) -> None:
+    assert plan(submission(type=type, version=version)).document == "./main.cwl"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (submission(type="WDL"), "workflow_type is 'WDL'.*CWL only"),
+        (submission(version="v1.3"), "'v1.3'.*v1.0, v1.1, v1.2"),
+        (submission(version="draft-3"), "draft-3"),
+        (submission(params=["a"]), "workflow_params must be a JSON object"),
+        (submission(engine="fast"), "workflow_engine_parameters must be a JSON object"),
+        (submission(""), "workflow_url is empty"),
+        (submission("other.cwl"), "the attachments are main.cwl"),
+        (submission("../main.cwl"), "the attachments are main.cwl"),
+        (submission("other.cwl", attachments=()), "no attachments"),
+        (submission("file:///nowhere/at/all.cwl"), "no such file"),
+        (submission("file://elsewhere/main.cwl"), "names the machine 'elsewhere'"),
+        (submission("s3://bucket/main.cwl"), "use http"),
+        (submission("/absolute/main.cwl"), "use http"),
+    ],
+)
+def test_what_can_never_run_is_rejected_in_words_that_help(wrong: Submission, words: str) -> None:
+    with pytest.raises(Rejected, match=words):
+        plan(wrong)
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("main.cwl", "file:///work/wes-1/attachments/main.cwl"),
+        ("./main.cwl#main", "file:///work/wes-1/attachments/main.cwl#main"),
+        ("tools/a%20b.cwl", "file:///work/wes-1/attachments/tools/a%20b.cwl"),
+        ("https://example.org/a.cwl?raw=1#main", "https://example.org/a.cwl?raw=1#main"),
+        (f"{Path(__file__).as_uri()}#main", f"{Path(__file__).as_uri()}#main"),
+    ],
+)
+def test_the_workflow_is_found_where_the_request_says(url: str, address: str) -> None:
+    judged = plan(submission(url, attachments=("main.cwl", "tools/a b.cwl")))
+
+    assert judged.document_address(RUN) == address
+
+
+def test_the_inputs_take_no_attachments_name() -> None:
+    judged = plan(submission(attachments=("main.cwl", "WES-inputs-0.json", "wes-inputs-1.json/x")))
+
+    assert judged.inputs_file == "wes-inputs-2.json"
+
+
+def test_a_plan_is_read_as_it_was_written() -> None:
+    engine = {"parallel": True, "on_error": "continue", "preserve_environment": ["TZ"], "container": "podman"}
+    judged = plan(submission(engine=engine))
+
+    assert Plan.read(judged.as_object()) == judged
+
+
+def test_engine_parameters_may_be_text_as_wes_has_them() -> None:
+    engine = {"parallel": "true", "preserve_environment": "TZ, LC_ALL", "on_error": "continue", "container": "none"}
+
+    parameters = read_engine_parameters(engine)
+
+    assert (parameters.parallel, list(parameters.preserve_environment)) == (True, ["TZ", "LC_ALL"])
+    assert parameters.container is ContainerEngine.NONE
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"paralel": True}, "paralel: the local provider knows only container, on_error, parallel, preserve_env"),
+        ({"parallel": 1}, "parallel must be true or false, but is 1"),
+        ({"on_error": "--debug"}, "on_error must be stop or continue"),
+        ({"container": "--no-container"}, "container must be one of docker, podman"),
+        ({"container": ["docker"]}, "container must be one of"),
+        ({"preserve_environment": {"TZ": 1}}, "must be a list of names"),
+        ({"preserve_environment": [1]}, "must be a list of names"),
+        ({"preserve_environment": ["DATABASE_URI"]}, "DATABASE_URI: the daemon hands on only harmless"),
+        ({"preserve_environment": ["TZ --leave-tmpdir"]}, "hands on only harmless"),
+    ],
+)
+def test_engine_parameters_that_are_unknown_or_wrong_are_rejected_by_name(given: dict[str, object], words: str) -> None:
+    with pytest.raises(Rejected, match=words):
+        read_engine_parameters(given)
+
+
+def test_null_is_the_default() -> None:
+    assert read_engine_parameters({"parallel": None, "container": None}) == read_engine_parameters({})
+
+
+def test_nothing_of_the_request_can_become_an_option_of_cwltool() -> None:
+    hostile = submission("--version", attachments=("--version",), engine={"preserve_environment": ["TZ"]})
+
+    arguments = cwltool_arguments(plan(hostile), RUN)
+
+    assert arguments[-3:] == [
+        "--",
+        "file:///work/wes-1/attachments/--version",
+        "/work/wes-1/attachments/wes-inputs-0.json",
+    ]
+    assert "--preserve-environment=TZ" in arguments
+    assert "--no-container" in arguments
