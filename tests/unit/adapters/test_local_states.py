@@ -10,7 +10,7 @@ from wes_daemon.adapters.providers.local.environment import may_pass, run_enviro
 from wes_daemon.adapters.providers.local.errors import translated, translated_name
 from wes_daemon.adapters.providers.local.journal import Step
 from wes_daemon.adapters.providers.local.naming import directory_name, is_directory_name
-from wes_daemon.adapters.providers.local.result import NO_CWLTOOL, Ending, Result
+from wes_daemon.adapters.providers.local.result import NO_CWLTOOL, TERMINATED, Ending, Result
 from wes_daemon.adapters.providers.local.states import Marks, report
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, Rejected
 from wes_daemon.domain.runs import SubmissionKey
@@ -35,11 +35,11 @@ def ended(exit_code: int | None, ending: Ending = Ending.EXITED) -> Marks:
         (ended(1), RunState.EXECUTOR_ERROR, "exited 1"),
         (ended(33), RunState.EXECUTOR_ERROR, "exited 33"),
         (ended(2), RunState.SYSTEM_ERROR, "exited 2"),
-        (ended(15), RunState.SYSTEM_ERROR, "exited 15"),
+        (ended(TERMINATED), RunState.SYSTEM_ERROR, "exited 143"),
         (ended(NO_CWLTOOL), RunState.SYSTEM_ERROR, "exited 70"),
         (ended(-9), RunState.SYSTEM_ERROR, "killed 9"),
         (ended(None, Ending.LOST), RunState.SYSTEM_ERROR, "lost"),
-        (ended(15, Ending.CANCELLED), RunState.CANCELED, "cancelled"),
+        (ended(TERMINATED, Ending.CANCELLED), RunState.CANCELED, "cancelled"),
     ],
 )
 def test_marks_and_their_meaning(marks: Marks, state: RunState, word: str) -> None:

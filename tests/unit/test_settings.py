@@ -1,0 +1,146 @@
+"""What may be configured, where it comes from, and what a wrong value says."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from wes_daemon.domain.runs import ProviderType
+from wes_daemon.settings import ConfigurationError, documented_settings, misspelt, read_settings
+
+SECRET = "not-a-real-token"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, _, _ in documented_settings():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_everything_has_its_documented_default() -> None:
+    settings = read_settings()
+
+    assert settings.database_uri is None
+    assert settings.poll_interval == timedelta(seconds=60)
+    assert settings.status_check_interval == timedelta(seconds=300)
+    assert settings.max_concurrent_workflows == 10
+    assert settings.default_provider is ProviderType.SEVENBRIDGES
+    assert settings.sevenbridges_api_endpoint == "https://api.sbgenomics.com/v2"
+    assert settings.aws_region == "us-east-1"
+    assert settings.workers == 16
+    assert settings.auto_migrate
+    assert settings.local_workdir is None
+
+
+def test_arguments_come_first_the_environment_second_the_file_third(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("DAEMON_POLL_INTERVAL=1\nDAEMON_STATUS_CHECK_INTERVAL=1\nDAEMON_WORKERS=1\n")
+    monkeypatch.setenv("DAEMON_POLL_INTERVAL", "2")
+    monkeypatch.setenv("DAEMON_STATUS_CHECK_INTERVAL", "2")
+
+    settings = read_settings(poll_interval_seconds=3)
+
+    assert settings.poll_interval_seconds == 3
+    assert settings.status_check_interval_seconds == 2
+    assert settings.workers == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("DAEMON_POLL_INTERVAL", "abc", "valid number"),
+        ("DAEMON_POLL_INTERVAL", "0", "greater than 0"),
+        ("DAEMON_POLL_INTERVAL", "nan", "finite number"),
+        ("DAEMON_STATUS_CHECK_INTERVAL", "-1", "greater than 0"),
+        ("DAEMON_MAX_CONCURRENT_WORKFLOWS", "1.5", "valid integer"),
+        ("DAEMON_MAX_CONCURRENT_WORKFLOWS", "0", "greater than or equal to 1"),
+        ("DAEMON_DEFAULT_PROVIDER", "azure", "'sevenbridges', 'healthomics' or 'local'"),
+        ("DAEMON_LEASE_SECONDS", "1", "greater than or equal to 2"),
+        ("DAEMON_AUTO_MIGRATE", "perhaps", "valid boolean"),
+        ("DAEMON_LOG_LEVEL", "LOUD", "'DEBUG', 'INFO'"),
+        ("SEVENBRIDGES_API_ENDPOINT", "api.sbgenomics.com", "https?://"),
+        ("SEVENBRIDGES_PROJECT", "project", "owner/project"),
+        ("AWS_HEALTHOMICS_OUTPUT_URI", "/bucket", "s3://bucket/prefix"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_would_be_right(
+    name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings()
+
+    assert str(caught.value).startswith(f"{name}: ")
+    assert words in str(caught.value)
+
+
+def test_all_wrong_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAEMON_POLL_INTERVAL", "abc")
+    monkeypatch.setenv("DAEMON_WORKERS", "many")
+
+    with pytest.raises(ConfigurationError, match=r"DAEMON_POLL_INTERVAL: [^\n]*\nDAEMON_WORKERS: "):
+        read_settings()
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAEMON_POLL_INTERVAL", "")
+
+    assert read_settings().poll_interval_seconds == 60
+
+
+def test_a_file_that_is_no_text_is_said_to_be_none() -> None:
+    Path(".env").write_bytes(b"\xff\xfe\x00binary")
+
+    with pytest.raises(ConfigurationError, match=r"\.env"):
+        read_settings()
+
+
+@pytest.mark.parametrize("name", ["SEVENBRIDGES_API_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"])
+def test_a_secret_is_seen_in_no_rendering(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, SECRET)
+
+    settings = read_settings()
+
+    assert SECRET not in repr(settings) + str(settings) + settings.model_dump_json()
+    assert SECRET in settings.secrets
+
+
+def test_the_password_in_the_database_uri_is_a_secret_as_written_and_as_meant() -> None:
+    settings = read_settings(database_uri="postgresql://user:p%40ss@host/name")
+
+    assert "p%40ss" not in repr(settings)
+    assert settings.secrets == {"p%40ss", "p@ss"}
+
+
+def test_an_address_that_cannot_be_parsed_is_a_secret_as_a_whole() -> None:
+    settings = read_settings(database_uri="postgresql://user:secret@[host/name")
+
+    assert settings.secrets == {"postgresql://user:secret@[host/name"}
+
+
+def test_a_path_may_begin_at_home_and_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert read_settings(local_workdir="~/runs").local_workdir == tmp_path / "runs"
+    assert read_settings(local_workdir="runs").local_workdir == Path.cwd() / "runs"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("DATABASE_URL", "DATABASE_URI"),
+        ("DAEMON_POLL_INTERVALL", "DAEMON_POLL_INTERVAL"),
+        ("SEVENBRIDGES_TOKEN", "SEVENBRIDGES_API_TOKEN"),
+    ],
+)
+def test_a_misspelt_name_is_noticed(wrong: str, right: str) -> None:
+    assert list(misspelt({wrong: "x", "PATH": "/bin"})) == [(wrong, right)]
+
+
+def test_right_names_are_not_misspelt() -> None:
+    assert list(misspelt({name: "x" for name, _, _ in documented_settings()})) == []
+
+
+def test_every_setting_is_described() -> None:
+    assert all(description for _, _, description in documented_settings())
