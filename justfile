@@ -1,0 +1,34 @@
+# Every check, the same on a laptop and in CI. `just` comes with the `dev` extra.
+
+bin := justfile_directory() / ".venv/bin"
+
+# Format, lint, types, import contracts, tests
+check: format lint types contracts test
+
+# Rewrite what is not formatted as it should be
+format:
+    {{bin}}/ruff format src tests
+    {{bin}}/ruff check --fix-only src tests
+
+# Everything that is looked at without being run
+static: formatted lint types contracts
+
+formatted:
+    {{bin}}/ruff format --check src tests
+
+lint:
+    {{bin}}/ruff check src tests
+
+types:
+    {{bin}}/mypy
+
+contracts:
+    {{bin}}/lint-imports
+
+# All tests; `just test tests/unit` for some
+test *arguments:
+    {{bin}}/pytest {{arguments}}
+
+# Coverage of branches of domain and application by the unit tests, which do no I/O
+coverage:
+    {{bin}}/pytest tests/unit --cov=wes_daemon.domain --cov=wes_daemon.application --cov-branch --cov-fail-under=90
