@@ -137,22 +137,26 @@ class MemoryProvider:
 
 
 class PreparingMemoryProvider(MemoryProvider):
-    """A `MemoryProvider` that needs two steps: a draft, which searches may miss, then a start of the recorded one.
+    """A `MemoryProvider` that needs two steps: a draft, then a start of the recorded one.
 
     Attributes:
         drafts: what was prepared and not started.
+        search_misses: whether a draft that is there is not found again, as in a service whose lists lag behind.
     """
 
     def __init__(self, *, status_batch: int = 100) -> None:
         super().__init__(status_batch=status_batch)
         self.drafts: dict[ProviderRunId, Submission] = {}
+        self.search_misses = False
         self._numbers = 0
 
     def submit(self, submission: Submission) -> Accepted | Prepared:
         """As the port says; in two steps."""
         with self._call("submit"):
+            if submission.key in self._ids:
+                return Accepted(self._ids[submission.key])
             if submission.prepared_id is None:
-                return Prepared(self._draft(submission))
+                return Prepared(self._found_draft(submission.key) or self._draft(submission))
             return Accepted(self._start_draft(submission.prepared_id))
 
     def cancel(self, id: ProviderRunId) -> None:
@@ -162,6 +166,11 @@ class PreparingMemoryProvider(MemoryProvider):
         if draft is None:
             super().cancel(id)
 
+    def _found_draft(self, key: SubmissionKey) -> ProviderRunId | None:
+        if self.search_misses:
+            return None
+        return next((id for id, draft in self.drafts.items() if draft.key == key), None)
+
     def _draft(self, submission: Submission) -> ProviderRunId:
         self._numbers += 1
         id = ProviderRunId(f"draft-{self._numbers}")
@@ -170,12 +179,11 @@ class PreparingMemoryProvider(MemoryProvider):
 
     def _start_draft(self, id: ProviderRunId) -> ProviderRunId:
         draft = self.drafts.pop(id, None)
-        if draft:
-            self._ids[draft.key] = id
-            self._held[id] = _Held(draft)
-            self.started.append(draft.key)
-        elif id not in self._held:
+        if draft is None:
             raise Rejected(f"draft {id} is gone")
+        self._ids[draft.key] = id
+        self._held[id] = _Held(draft)
+        self.started.append(draft.key)
         return id
 
 
