@@ -28,20 +28,22 @@ class Recording:
         self._clock = clock
         self._by = by
 
-    def change(self, run_id: RunId, verb: Callable[[Run], Run], why: str, provider_status: str | None = None) -> None:
+    def change(self, run_id: RunId, verb: Callable[[Run], Run], why: str, provider_status: str | None = None) -> bool:
         """Apply a verb to the row as it is now, which a service may have changed since it was last read.
 
-        A row that the service has deleted meanwhile is said in the log and is no error.
+        Returns:
+            Whether there is a row; one that the service has deleted meanwhile is said in the log and is no error.
         """
         try:
             before = self.work.runs.get(run_id)
         except RunNotFound:
             log_event(_log, logging.WARNING, "run.row_vanished", run_id=run_id, instead_of=why)
-            return
+            return False
         after = verb(before)
         if after != before:
             self.work.runs.save(before, after, self._entry(before, after, why, provider_status))
             self.changes.append((before, after, why))
+        return True
 
     def _entry(self, before: Run, after: Run, why: str, provider_status: str | None) -> TimelineEntry:
         return TimelineEntry(

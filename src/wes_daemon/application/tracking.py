@@ -123,18 +123,20 @@ class Tracker:
         details = self._details(provider, poll)
 
         def write(recording: Recording) -> None:
+            there = self._write_report(recording, poll, report)
             if details is None:
                 recording.work.polls.details_failed(poll, report.state, again_after=self._policy.soon)
-            else:
-                recording.work.polls.finished(poll)
+                return
+            recording.work.polls.finished(poll)
+            if there:
                 recording.work.runs.save_details(poll.run_id, details, _task_logs(poll.run_id, details.tasks))
-            self._write_report(recording, poll, report)
 
         self._recorder.record(write)
         log_event(_log, logging.INFO, "refresh.ended", run_id=poll.run_id, provider_status=report.provider_status)
         return Finding.ENDED if details is not None else Finding.DETAILS_PENDING
 
-    def _write_report(self, recording: Recording, poll: DuePoll, report: StatusReport) -> None:
+    def _write_report(self, recording: Recording, poll: DuePoll, report: StatusReport) -> bool:
+        """Whether there is a row to write to."""
         seen = Observation(
             state=report.state,
             at=self._clock.now(),
@@ -143,9 +145,10 @@ class Tracker:
             message=report.message,
         )
         why = report.message or f"{poll.provider} reports {report.provider_status}"
-        recording.change(poll.run_id, lambda run: run.observed(seen), why, report.provider_status)
-        if report.provider_status != poll.known_status or report.message:
+        there = recording.change(poll.run_id, lambda run: run.observed(seen), why, report.provider_status)
+        if there and (report.provider_status != poll.known_status or report.message):
             recording.work.runs.note_provider_status(poll.run_id, report.provider_status, report.message)
+        return there
 
     def _details(self, provider: WorkflowProvider, poll: DuePoll) -> RunDetails | None:
         """The details, or a note that there are none to be had, or None: to be tried again."""

@@ -54,6 +54,7 @@ class MemoryRunRepository:
 
     def save_details(self, run_id: RunId, details: RunDetails, tasks: Sequence[TaskLog]) -> None:
         """As the port says."""
+        self.get(run_id)
         self._tables.details[run_id] = replace(details, tasks=())
         self._tables.tasks[run_id] = {**self._tables.tasks.get(run_id, {}), **{task.id: task for task in tasks}}
 

@@ -117,7 +117,11 @@ class RunRepository(Protocol):
         """
 
     def save_details(self, run_id: RunId, details: RunDetails, tasks: Sequence[TaskLog]) -> None:
-        """Write outputs, log addresses and task logs; task logs with known ids are updated in place."""
+        """Write outputs, log addresses and task logs; task logs with known ids are updated in place.
+
+        Raises:
+            RunNotFound: the row is gone.
+        """
 
     def note_provider_status(self, run_id: RunId, provider_status: str, message: str) -> None:
         """Keep the provider's own latest word on the run beside it."""
