@@ -78,8 +78,10 @@ class Recorder:
 
     def record(self, write: Callable[[Recording], None]) -> None:
         """Write in one transaction and commit it."""
+        # Asked for before the transaction: the first answer needs one of its own, which would wait for ours.
+        by = self._incarnation.id
         with self._units() as work:
-            recording = Recording(work, self._clock, self._incarnation.id)
+            recording = Recording(work, self._clock, by)
             write(recording)
             work.commit()
         for before, after, why in recording.changes:

@@ -62,13 +62,13 @@ class MemoryPollSchedule:
         row = self._held(poll)
         row = replace(row, known_state=state, details_failures=row.details_failures + 1)
         self._reschedule(poll.run_id, row, again_after)
+        self._close(poll.run_id)
 
     def finished(self, poll: DuePoll) -> None:
         """As the port says."""
         self._held(poll)
         del self._tables.polls[poll.run_id]
-        submission = self._tables.submissions[poll.run_id]
-        self._tables.submissions[poll.run_id] = replace(submission, state=SubmissionState.CLOSED)
+        self._close(poll.run_id)
 
     def to_cancel(self, *, limit: int, every: timedelta) -> Sequence[HeldRun]:
         """As the port says."""
@@ -83,6 +83,10 @@ class MemoryPollSchedule:
     def active_by_provider(self) -> Mapping[ProviderType, int]:
         """As the port says."""
         return Counter(row.provider for row in self._tables.polls.values())
+
+    def _close(self, run_id: RunId) -> None:
+        submission = self._tables.submissions[run_id]
+        self._tables.submissions[run_id] = replace(submission, state=SubmissionState.CLOSED)
 
     def _take(self, run_id: RunId, hold: timedelta) -> DuePoll:
         now = self._clock.now()

@@ -77,7 +77,21 @@ class MemoryStore:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.lock = threading.RLock()
+        self._is_in_use = False
         self.tables = Tables()
+
+    def begin(self) -> None:
+        """Wait for the unit of work that is open elsewhere; in this thread there must be none."""
+        self.lock.acquire()
+        if self._is_in_use:
+            self.lock.release()
+            raise RuntimeError("a unit of work is open in this thread already")
+        self._is_in_use = True
+
+    def end(self) -> None:
+        """Let the next unit of work begin."""
+        self._is_in_use = False
+        self.lock.release()
 
     def insert(self, *runs: Run) -> None:
         """Store runs as a WES service would, which knows nothing of the daemon."""

@@ -248,10 +248,18 @@ class PollSchedule(Protocol):
         """
 
     def details_failed(self, poll: DuePoll, state: RunState, *, again_after: timedelta) -> None:
-        """The run has ended but its details could not be had: count it, ask again later; ClaimLost as `moved`."""
+        """The run has ended, so its submission is closed, but its details could not be had: count it, ask again later.
+
+        Raises:
+            ClaimLost: the run was taken by somebody else meanwhile.
+        """
 
     def finished(self, poll: DuePoll) -> None:
-        """Nothing more is to be learnt: off the schedule, the submission is closed; ClaimLost as `moved`."""
+        """Nothing more is to be learnt: off the schedule, and the submission is closed.
+
+        Raises:
+            ClaimLost: the run was taken by somebody else meanwhile.
+        """
 
     def to_cancel(self, *, limit: int, every: timedelta) -> Sequence[HeldRun]:
         """Runs that are `CANCELING`, or were set to `CANCELED` by others, which a provider still works on.
@@ -300,7 +308,10 @@ class Lease(Protocol):
 
 
 class UnitOfWork(Protocol):
-    """One transaction. Leaving the block without `commit` undoes everything. Not to be shared between threads."""
+    """One transaction. Leaving the block without `commit` undoes everything.
+
+    Not to be shared between threads, and never one inside another: the inner one might wait for the outer one.
+    """
 
     @property
     def runs(self) -> RunRepository: ...
@@ -317,7 +328,7 @@ class UnitOfWork(Protocol):
     ) -> None: ...
 
     def commit(self) -> None:
-        """Make everything durable."""
+        """Make everything durable, and end this unit of work: nothing more can be done with it."""
 
 
 UnitsOfWork = Callable[[], UnitOfWork]
