@@ -1,0 +1,136 @@
+"""What is to be run: a submission judged, and what of it the runner needs to know."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path, PurePosixPath
+from typing import Self
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from wes_daemon.adapters.providers.local.engine_parameters import (
+    ContainerEngine,
+    EngineParameters,
+    OnError,
+    read_engine_parameters,
+)
+from wes_daemon.adapters.providers.local.run_directory import RunDirectory
+from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.application.ports.providers import Submission
+from wes_daemon.domain.errors import InvalidRequest
+from wes_daemon.domain.runs import Attachment, WorkflowRequest
+
+VERSIONS = ("v1.0", "v1.1", "v1.2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the runner is to do.
+
+    Attributes:
+        document: an address, or a reference relative to the attachments; percent-encoded, with its fragment.
+        inputs_file: the file among the attachments that holds the workflow's inputs.
+    """
+
+    document: str
+    inputs_file: str
+    parameters: EngineParameters
+
+    def as_object(self) -> Mapping[str, object]:
+        """What is written into the run's directory."""
+        return {
+            "document": self.document,
+            "inputs_file": self.inputs_file,
+            "parallel": self.parameters.parallel,
+            "on_error": self.parameters.on_error.value,
+            "preserve_environment": list(self.parameters.preserve_environment),
+            "container": self.parameters.container,
+        }
+
+    @classmethod
+    def read(cls, found: Mapping[str, object]) -> Self:
+        """What was written into the run's directory."""
+        names = found.get("preserve_environment")
+        container = found.get("container")
+        return cls(
+            document=str(found["document"]),
+            inputs_file=str(found["inputs_file"]),
+            parameters=EngineParameters(
+                parallel=found.get("parallel") is True,
+                on_error=OnError(str(found.get("on_error", OnError.STOP))),
+                preserve_environment=[str(name) for name in names] if isinstance(names, list) else [],
+                container=None if container is None else ContainerEngine(str(container)),
+            ),
+        )
+
+    def document_address(self, run: RunDirectory) -> str:
+        """Where cwltool finds the workflow."""
+        return urljoin(f"{run.attachments.as_uri()}/", self.document)
+
+
+def plan(submission: Submission) -> Plan:
+    """Judge a submission.
+
+    Raises:
+        Rejected: it can never be run here; the message says what would mend it.
+    """
+    request = submission.request
+    try:
+        request.validate()
+        parameters = read_engine_parameters(request.engine_parameters)
+    except InvalidRequest as error:
+        raise Rejected(str(error)) from error
+    _judge_type(request)
+    return Plan(
+        document=_document(request.workflow_url, submission.attachments),
+        inputs_file=_free_name(submission.attachments),
+        parameters=parameters,
+    )
+
+
+def _judge_type(request: WorkflowRequest) -> None:
+    if request.workflow_type.strip().lower() != "cwl":
+        raise Rejected(f"workflow_type is {request.workflow_type!r}: the local provider runs CWL only")
+    version = request.workflow_type_version.strip().lower()
+    if version and f"v{version.removeprefix('v')}" not in VERSIONS:
+        known = ", ".join(VERSIONS)
+        raise Rejected(f"workflow_type_version is {request.workflow_type_version!r}: the local provider runs {known}")
+
+
+def _document(url: str, attachments: Sequence[Attachment]) -> str:
+    scheme = urlsplit(url).scheme
+    if scheme in ("http", "https"):
+        return url
+    if scheme == "file":
+        return _local_file(url)
+    if scheme or url.startswith("/"):
+        raise Rejected(
+            f"workflow_url {url!r}: use http(s)://…, file:///… for a file of this machine, or an attachment's name"
+        )
+    return _attached(url, attachments)
+
+
+def _local_file(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise Rejected(f"workflow_url {url!r} names the machine {parts.netloc!r}: write file:///… with three slashes")
+    if not Path(unquote(parts.path)).is_file():
+        raise Rejected(f"workflow_url {url!r}: there is no such file on the daemon's machine")
+    return parts._replace(netloc="").geturl()
+
+
+def _attached(url: str, attachments: Sequence[Attachment]) -> str:
+    path, hash_sign, fragment = url.partition("#")
+    names = {str(PurePosixPath(attachment.name)) for attachment in attachments}
+    wanted = (str(PurePosixPath(spelling)) for spelling in (path, unquote(path)))
+    for name in wanted:
+        if name in names:
+            # A name such as "a:b.cwl" would be taken for an address without the "./".
+            return f"./{quote(name)}{hash_sign}{fragment}"
+    there_are = f"the attachments are {', '.join(sorted(names))}" if names else "the request has no attachments"
+    raise Rejected(f"workflow_url {url!r} names no attachment: {there_are}")
+
+
+def _free_name(attachments: Sequence[Attachment]) -> str:
+    """A name for the file of inputs that no attachment has: relative paths in it are relative to the attachments."""
+    taken = {PurePosixPath(attachment.name).parts[0].lower() for attachment in attachments}
+    return next(name for n in count() if (name := f"wes-inputs-{n}.json") not in taken)

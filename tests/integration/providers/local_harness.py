@@ -1,0 +1,139 @@
+"""The local provider under test, with real processes and the real cwltool."""
+
+import multiprocessing
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+
+from tests.contracts.provider import ProviderHarness
+from tests.integration.providers import local_processes
+from wes_daemon.adapters.providers.local.launch import launch_runner
+from wes_daemon.adapters.providers.local.naming import directory_name
+from wes_daemon.adapters.providers.local.process_tree import end_processes, find_processes
+from wes_daemon.adapters.providers.local.provider import LocalProvider
+from wes_daemon.adapters.providers.local.run_directory import RunDirectory
+from wes_daemon.adapters.system import SystemClock
+from wes_daemon.application.ports.errors import OutcomeUnknown
+from wes_daemon.application.ports.providers import Submission
+from wes_daemon.domain.runs import Attachment, ProviderRunId, RunId, SubmissionKey, WorkflowRequest
+from wes_daemon.domain.states import RunState
+
+CWL = Path(__file__).parents[2] / "cwl"
+PATIENCE = timedelta(seconds=60)
+_ENDED = {state for state in RunState if state.has_ended}
+_BETWEEN_LOOKS = timedelta(milliseconds=50)
+_FATES: Mapping[RunState, Mapping[str, object]] = {
+    RunState.RUNNING: {"seconds": 600},
+    RunState.COMPLETE: {},
+    RunState.EXECUTOR_ERROR: {"code": 3},
+}
+
+
+class LocalHarness(ProviderHarness):
+    """Runs in `folder`; what a run's tool really did is counted in a ledger that the tool itself writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.workdir = folder / "runs"
+        self.workdir.mkdir()
+        self.ledger = folder / "ledger"
+        self._numbers = count(1)
+
+    def provider(self) -> LocalProvider:
+        return LocalProvider(self.workdir, clock=SystemClock())
+
+    def submission(self, fate: RunState = RunState.COMPLETE) -> Submission:
+        name = f"wes-{next(self._numbers)}"
+        return self.of("counted.cwl", {"ledger": str(self.ledger), "line": name, **_FATES[fate]}, key=name)
+
+    def of(
+        self,
+        document: str,
+        params: object = None,
+        *,
+        key: str | None = None,
+        engine: object = None,
+        attachments: Sequence[Attachment] = (),
+        url: str | None = None,
+    ) -> Submission:
+        """A submission of one of the documents in `tests/cwl`, or of the workflow at `url`."""
+        key = key or f"wes-{next(self._numbers)}"
+        return Submission(
+            key=SubmissionKey(key),
+            run_id=RunId(key.removeprefix("wes-")),
+            request=WorkflowRequest(
+                workflow_url=url or (CWL / document).as_uri(),
+                workflow_type="CWL",
+                workflow_type_version="v1.2",
+                workflow_params=params or {},
+                # Not what the machine has: these tools need no container.
+                workflow_engine_parameters={"container": "none", **(engine if isinstance(engine, Mapping) else {})},
+            ),
+            attachments=attachments,
+        )
+
+    def reach(self, id: ProviderRunId, state: RunState) -> None:
+        provider = self.provider()
+        wait_until(lambda: provider.statuses([id])[id].state in {state, *_ENDED}, f"{id} to become {state}")
+        report = provider.statuses([id])[id]
+        assert report.state is state, report
+
+    def starts(self, key: SubmissionKey) -> int:
+        run = self.run(key)
+        if run.has_started:
+            wait_until(lambda: run.result is not None, f"{key} to end")
+            self._settle(run)
+        return self._lines(key)
+
+    def refused(self) -> Submission:
+        return self.of("there_is_no_such_document.cwl")
+
+    def lose_answer(self, submission: Submission) -> None:
+        with suppress(OutcomeUnknown):
+            LocalProvider(self.workdir, clock=SystemClock(), launch=_launch_and_forget).submit(submission)
+
+    def only_prepare(self, submission: Submission) -> ProviderRunId:
+        provider = LocalProvider(self.workdir, clock=SystemClock(), launch=lambda _: None)
+        try:
+            return provider.submit(submission).id
+        except OutcomeUnknown:
+            return ProviderRunId(directory_name(submission.key))
+
+    def submit_in_another_process(self, submission: Submission) -> ProviderRunId:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
+            return processes.submit(local_processes.submit, self.workdir, submission).result(PATIENCE.total_seconds())
+
+    def run(self, key: SubmissionKey | ProviderRunId) -> RunDirectory:
+        """The directory of a run."""
+        return RunDirectory(self.workdir / directory_name(SubmissionKey(key)))
+
+    def close(self) -> None:
+        """End everything that still runs, and see that nothing is left."""
+        for path in self.workdir.iterdir():
+            run = RunDirectory(path)
+            self.provider().cancel(ProviderRunId(path.name))
+            end_processes(run, grace=timedelta())
+            self._settle(run)
+
+    def _settle(self, run: RunDirectory) -> None:
+        wait_until(lambda: not (run.has_runner or find_processes(run)), f"the processes of {run.path.name} to end")
+
+    def _lines(self, key: SubmissionKey) -> int:
+        return self.ledger.read_text().splitlines().count(key) if self.ledger.exists() else 0
+
+
+def _launch_and_forget(run: RunDirectory) -> None:
+    launch_runner(run)
+    raise OutcomeUnknown("the answer was lost")
+
+
+def wait_until(holds: Callable[[], object], what: str) -> None:
+    """Look again and again until something holds."""
+    for _ in range(PATIENCE // _BETWEEN_LOOKS):
+        if holds():
+            return
+        threading.Event().wait(_BETWEEN_LOOKS.total_seconds())
+    raise AssertionError(f"waited {PATIENCE} for {what}")

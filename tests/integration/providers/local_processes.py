@@ -1,0 +1,30 @@
+"""What the tests do in processes of their own; importable, so that such a process can be spawned."""
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Barrier
+
+from wes_daemon.adapters.providers.local.provider import LocalProvider
+from wes_daemon.adapters.system import SystemClock
+from wes_daemon.application.ports.providers import Submission
+from wes_daemon.domain.runs import ProviderRunId
+
+
+def submit(workdir: Path, submission: Submission) -> ProviderRunId:
+    """Submit, and tell the id."""
+    return LocalProvider(workdir, clock=SystemClock()).submit(submission).id
+
+
+def submit_and_die(workdir: Path, submission: Submission) -> None:
+    """Submit and be killed at once, without a chance to clean up."""
+    submit(workdir, submission)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def submit_together(workdir: Path, submissions: Sequence[Submission], barrier: Barrier) -> None:
+    """Submit each at the same moment as all others who wait at the barrier."""
+    for submission in submissions:
+        barrier.wait(60)
+        submit(workdir, submission)

@@ -1,0 +1,19 @@
+"""The contract of a provider, kept by the local one with real processes and the real cwltool."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contracts.provider import ProviderContract
+from tests.integration.providers.local_harness import LocalHarness
+
+pytest.importorskip("cwltool")
+
+
+class TestLocalProvider(ProviderContract):
+    @pytest.fixture
+    def harness(self, tmp_path: Path) -> Iterator[LocalHarness]:
+        harness = LocalHarness(tmp_path)
+        yield harness
+        harness.close()
