@@ -51,6 +51,15 @@ class TestCreate:
 
         assert world.store.runs == {}
 
+    @pytest.mark.parametrize(("name", "width"), [("workflow_url", 500), ("workflow_type", 50), ("workflow_engine", 50)])
+    def test_what_a_database_would_cut_is_refused(
+        self, world: World, create_run: CreateRun, name: str, width: int
+    ) -> None:
+        with pytest.raises(InvalidRequest, match=f"{name} is longer than the {width} characters"):
+            create_run(a_request(**{name: "u" * (width + 1)}))
+
+        assert world.store.runs == {}
+
     def test_a_provider_that_does_not_exist_is_refused(self, world: World, create_run: CreateRun) -> None:
         with pytest.raises(UnknownProvider):
             create_run(a_request(), tags={"provider_type": "azure"})

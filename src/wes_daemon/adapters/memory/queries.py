@@ -9,7 +9,8 @@ from wes_daemon.adapters.memory.repository import stored_run
 from wes_daemon.adapters.memory.store import MemoryStore, Tables
 from wes_daemon.application.ports.persistence import DaemonInfo, RunFilter, RunRecord
 from wes_daemon.application.ports.providers import RunDetails
-from wes_daemon.domain.runs import RunId
+from wes_daemon.domain.errors import InvalidRequest
+from wes_daemon.domain.runs import PROVIDER_TYPE_TAG, ProviderType, Run, RunId
 
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
@@ -51,7 +52,7 @@ def _summary(tables: Tables, run_id: RunId) -> RunRecord:
     record = RunRecord(run=run, provider_status=status, provider_message=message)
     submission = tables.submissions.get(run_id)
     if submission is None:
-        return record
+        return replace(record, destination=_named_provider(run))
     return replace(
         record,
         queued_at=submission.enrolled_at,
@@ -60,6 +61,14 @@ def _summary(tables: Tables, run_id: RunId) -> RunRecord:
         attempts=submission.attempts,
         last_reason=submission.last_reason,
     )
+
+
+def _named_provider(run: Run) -> ProviderType | None:
+    """The provider that the tags name; the default one is the daemon's to know."""
+    try:
+        return run.destination(ProviderType.LOCAL) if run.tag_values.get(PROVIDER_TYPE_TAG) else None
+    except InvalidRequest:
+        return None
 
 
 def _matches(record: RunRecord, filter: RunFilter) -> bool:

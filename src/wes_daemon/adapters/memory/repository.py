@@ -9,6 +9,9 @@ from wes_daemon.application.ports.persistence import SubmissionState, TimelineEn
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.domain.runs import Attachment, Run, RunId, TaskLog
 
+_SAVED = ("state", "tags", "start_time", "end_time")
+"""What may change in a run after it was stored; who holds it is written with its submission."""
+
 
 def stored_run(tables: Tables, run_id: RunId) -> Run:
     """The run together with what the submission knows of its provider."""
@@ -47,9 +50,8 @@ class MemoryRunRepository:
         stored = self.get(before.id)
         if stored.state is not before.state:
             raise ConcurrentUpdate(f"run {before.id} is {stored.state}, no longer {before.state}")
-        self._tables.runs[before.id] = replace(
-            stored, state=after.state, tags=after.tags, start_time=after.start_time, end_time=after.end_time
-        )
+        changes = {name: getattr(after, name) for name in _SAVED if getattr(after, name) != getattr(before, name)}
+        self._tables.runs[before.id] = replace(stored, **changes)
         self._note(before.id, entry)
 
     def save_details(self, run_id: RunId, details: RunDetails, tasks: Sequence[TaskLog]) -> None:

@@ -26,11 +26,13 @@ class MemorySubmissionQueue:
 
     def enrol(self, destination: Callable[[Run], ProviderType | None], *, limit: int) -> int:
         """As the port says."""
-        unknown = (run for run in self._tables.runs.values() if run.id not in self._tables.submissions)
-        taken = list(islice(filter(_is_enrollable, unknown), limit))
-        for run in taken:
-            self._enrol_one(run, destination(run))
-        return len(taken)
+        unknown = [run for run in self._tables.runs.values() if run.id not in self._tables.submissions]
+        queued = [run for run in unknown if run.state is RunState.QUEUED][:limit]
+        for run in queued:
+            self._tables.submissions[run.id] = self._new(destination(run))
+        active = (run for run in unknown if run.state in _ADOPTABLE)
+        adopted = islice((run for run in active if self._adopt(run, destination(run))), limit - len(queued))
+        return len(queued) + sum(1 for _ in adopted)
 
     def claim(
         self, owner: DaemonId, *, limit: int, cap: int, excluding: Collection[ProviderType]
@@ -86,14 +88,22 @@ class MemorySubmissionQueue:
         both = chain(gone[:limit], never_seen)
         return [run_id for run_id in both if _state(runs, run_id) is RunState.CANCELING][:limit]
 
-    def _enrol_one(self, run: Run, provider: ProviderType | None) -> None:
+    def _new(self, provider: ProviderType | None) -> SubmissionRow:
         now = self._clock.now()
-        row = SubmissionRow(provider=provider, state=SubmissionState.READY, enrolled_at=now, not_before=now)
-        held_as = _provider_id(run)
-        if run.state in _ADOPTABLE and held_as and provider is not None:
-            row = replace(row, state=SubmissionState.ACCEPTED, provider_run_id=held_as)
-            self._schedule(run.id, provider, held_as, at=now, known_state=run.state)
+        return SubmissionRow(provider=provider, state=SubmissionState.READY, enrolled_at=now, not_before=now)
+
+    def _adopt(self, run: Run, provider: ProviderType | None) -> bool:
+        """Whether the run could be adopted: its tags say who holds it, and no other run says the same."""
+        id = _provider_id(run)
+        if id is None or provider is None or (provider, id) in self._followed():
+            return False
+        row = replace(self._new(provider), state=SubmissionState.ACCEPTED, provider_run_id=id)
         self._tables.submissions[run.id] = row
+        self._schedule(run.id, provider, id, at=self._clock.now(), known_state=run.state)
+        return True
+
+    def _followed(self) -> Collection[tuple[ProviderType | None, ProviderRunId | None]]:
+        return {(row.provider, row.provider_run_id) for row in self._tables.submissions.values()}
 
     def _schedule(
         self, run_id: RunId, provider: ProviderType, id: ProviderRunId, *, at: datetime, known_state: RunState
@@ -158,13 +168,9 @@ class MemorySubmissionQueue:
         self._tables.submissions[claim.run_id] = row
 
 
-def _is_enrollable(run: Run) -> bool:
-    return run.state is RunState.QUEUED or (run.state in _ADOPTABLE and _provider_id(run) is not None)
-
-
 def _provider_id(run: Run) -> ProviderRunId | None:
     found = run.tags.get(PROVIDER_ID_TAG) if isinstance(run.tags, Mapping) else None
-    return ProviderRunId(str(found)) if found else None
+    return ProviderRunId(found) if isinstance(found, str) and found.strip() else None
 
 
 def _state(runs: Mapping[RunId, Run], run_id: RunId) -> RunState | None:

@@ -6,9 +6,19 @@ from collections.abc import Mapping, Sequence
 from wes_daemon.application.events import log_event
 from wes_daemon.application.ports.environment import Clock, IdSource
 from wes_daemon.application.ports.persistence import TimelineEntry, UnitsOfWork
+from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import Attachment, ProviderType, Run, RunId, WorkflowRequest
 
 _log = logging.getLogger(__name__)
+
+# What the columns of a WES database hold; what is cut there would be another workflow.
+_WIDTHS = {
+    "workflow_url": 500,
+    "workflow_type": 50,
+    "workflow_type_version": 20,
+    "workflow_engine": 50,
+    "workflow_engine_version": 20,
+}
 
 
 class CreateRun:
@@ -32,6 +42,7 @@ class CreateRun:
         Raises:
             InvalidRequest: no provider could ever run it; nothing was stored.
         """
+        _check_widths(request)
         run = Run(id=RunId(self._ids.new_id()), request=request, tags=dict(tags or {}))
         request.validate()
         run.destination(default=ProviderType.SEVENBRIDGES)
@@ -41,3 +52,9 @@ class CreateRun:
             work.commit()
         log_event(_log, logging.INFO, "run.queued", run_id=run.id)
         return run.id
+
+
+def _check_widths(request: WorkflowRequest) -> None:
+    for name, width in _WIDTHS.items():
+        if len(getattr(request, name) or "") > width:
+            raise InvalidRequest(f"{name} is longer than the {width} characters that a WES database holds")
