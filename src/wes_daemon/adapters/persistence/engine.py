@@ -1,0 +1,226 @@
+"""From a database URI to an engine that behaves alike on PostgreSQL and on SQLite."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
+
+from wes_daemon.adapters.persistence.errors import described, translate
+from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
+
+_POSTGRESQL = frozenset({"postgresql", "postgres", "postgresql+psycopg2"})
+_SQLITE = frozenset({"sqlite", "sqlite+pysqlite"})
+_RIGHT = "use postgresql://user:password@host:5432/database or sqlite:////absolute/path/to/file.db"
+
+# Source: "Parameter Key Words" in libpq's manual. What the URI says wins.
+_POSTGRESQL_CONNECTION: Mapping[str, object] = {
+    "application_name": "wes-daemon",
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+
+_WRITES = "wes_daemon_writes"
+
+_write_locks: WeakKeyDictionary[Engine, "_Turns"] = WeakKeyDictionary()
+
+
+def database_url(uri: str) -> URL:
+    """The URI with the driver that this package uses.
+
+    Raises:
+        StorageMisconfigured: it names no database that can be used; the message says what would be right,
+            and repeats nothing of the URI but its scheme.
+    """
+    url = _parsed(uri)
+    if url.drivername in _POSTGRESQL:
+        return url.set(drivername="postgresql+psycopg2")
+    if url.drivername not in _SQLITE:
+        raise StorageMisconfigured(f"the database URI begins with {url.drivername}://, which cannot be used: {_RIGHT}")
+    if url.host:
+        raise StorageMisconfigured("the database URI has too few slashes: use sqlite:////absolute/path/to/file.db")
+    if _is_in_memory(url):
+        raise StorageMisconfigured(
+            "the database URI names a SQLite database in memory, which threads cannot share: "
+            "use sqlite:////absolute/path/to/file.db"
+        )
+    return url
+
+
+def _parsed(uri: str) -> URL:
+    if "://" not in uri:
+        raise StorageMisconfigured(f"the database URI has no scheme: {_RIGHT}")
+    try:
+        return make_url(uri)
+    except (ArgumentError, ValueError):
+        # Not `from error`: its text may repeat the URI with the password in it.
+        raise StorageMisconfigured(f"the database URI cannot be read: {_RIGHT}") from None
+
+
+def _is_in_memory(url: URL) -> bool:
+    return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
+
+
+def make_engine(uri: str, *, connections: int, busy_timeout: timedelta = timedelta(seconds=30)) -> Engine:
+    """An engine that connects when it is first used.
+
+    Args:
+        connections: as many as may be in use at once; whoever needs one more waits for `busy_timeout`.
+        busy_timeout: how long a SQLite transaction waits for its turn to write.
+    """
+    url = database_url(uri)
+    make = _sqlite_engine if url.get_backend_name() == "sqlite" else _postgresql_engine
+    engine = make(url, connections, busy_timeout)
+    event.listen(engine, "handle_error", translate)
+    return engine
+
+
+def _postgresql_engine(url: URL, connections: int, busy_timeout: timedelta) -> Engine:
+    return create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=busy_timeout.total_seconds(),
+        pool_pre_ping=True,
+        # The statements count on seeing what was committed while they waited, whatever the server's default is.
+        isolation_level="READ COMMITTED",
+        use_native_hstore=False,
+        hide_parameters=True,
+        connect_args={name: value for name, value in _POSTGRESQL_CONNECTION.items() if name not in url.query},
+    )
+
+
+def _sqlite_engine(url: URL, connections: int, busy_timeout: timedelta) -> Engine:
+    engine = create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=busy_timeout.total_seconds(),
+        hide_parameters=True,
+        connect_args={"timeout": busy_timeout.total_seconds()},
+    )
+    _write_locks[engine] = _Turns()
+    event.listen(engine, "do_connect", lambda *_: _make_folder(url))
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _make_folder(url: URL) -> None:
+    path = url.database or ""
+    if path.startswith("file:"):
+        return
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageMisconfigured(
+            f"{described(url)}: its folder cannot be made ({error.strerror}): name a path that can be written to"
+        ) from error
+
+
+def _prepare_sqlite(connection: SqliteConnection, _record: object) -> None:
+    # The driver begins no transactions of its own then; `_begin_sqlite` does.
+    connection.isolation_level = None
+    # Anybody may have written anything; broken text must not make a row unreadable.
+    connection.text_factory = lambda found: found.decode("utf-8", "replace")
+    for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {setting}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # Whoever reads first and asks for the write lock later is refused at once, without any waiting.
+    immediate = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection whose transaction only reads, and which nobody who writes has to wait for."""
+    with _connected(engine) as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A connection in a transaction that may write; it is undone unless the block commits it.
+
+    On SQLite the transaction has the database's only write lock from the start. Threads of this process queue
+    for it here: SQLite itself would let them sleep and try again, and of sixteen some would never have their turn.
+    """
+    with _turn(engine), _connected(engine) as connection:
+        connection.execution_options(**{_WRITES: True}).begin()
+        yield connection
+
+
+@contextmanager
+def _connected(engine: Engine) -> Iterator[Connection]:
+    try:
+        connection = engine.connect()
+    except PoolTimeout as error:
+        raise StorageUnavailable(f"{described(engine.url)}: all connections of this process are in use") from error
+    try:
+        yield connection
+    finally:
+        _give_back(connection)
+
+
+def _give_back(connection: Connection) -> None:
+    try:
+        connection.close()
+    except StorageUnavailable:
+        # The rollback did not reach the server, which undoes what it does not see committed.
+        if not connection.closed:
+            connection.invalidate()
+            connection.close()
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    turns = _write_locks.get(engine)
+    if turns is None:
+        yield
+        return
+    if not turns.take(_patience(engine)):
+        raise StorageUnavailable(f"{described(engine.url)}: other threads of this process kept it from being written")
+    try:
+        yield
+    finally:
+        turns.give_back()
+
+
+class _Turns:
+    """One thread at a time; a thread that asks for a second turn would wait for itself, and is told so."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder: int | None = None
+
+    def take(self, patience: float) -> bool:
+        if self._holder == threading.get_ident():
+            raise RuntimeError("a unit of work is open in this thread already")
+        taken = self._lock.acquire(timeout=patience)
+        if taken:
+            self._holder = threading.get_ident()
+        return taken
+
+    def give_back(self) -> None:
+        self._holder = None
+        self._lock.release()
+
+
+def _patience(engine: Engine) -> float:
+    pool: Any = engine.pool
+    return float(pool.timeout())

@@ -1,0 +1,149 @@
+"""From the database's errors to ours, at the one place that all of them pass: the engine's own hook.
+
+What is not in the tables below is a bug in a statement and passes unchanged.
+"""
+
+import re
+import sqlite3
+from collections.abc import Mapping
+
+import psycopg2
+from sqlalchemy import URL
+from sqlalchemy.engine import ExceptionContext
+
+from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
+from wes_daemon.domain.errors import WesDaemonError
+
+UPGRADE_COMMAND = "wes-daemon db upgrade"
+
+_UPGRADE = f"bring it up to date with `{UPGRADE_COMMAND}`"
+_GRANT = "grant the privilege to the role that the daemon connects as"
+_ACCESS = "check user, password and database name in the database URI"
+_FILE = "check the path in the database URI and who may read and write there"
+
+# Source: appendix "PostgreSQL Error Codes" of the PostgreSQL manual; classes are the first two characters.
+_UNAVAILABLE_CLASSES = frozenset({"08", "40", "53", "57", "58"})
+_UNAVAILABLE_CODES = frozenset({"25006", "55P03", "55006"})
+_MISCONFIGURED_CODES: Mapping[str, str] = {
+    "28000": _ACCESS,
+    "28P01": _ACCESS,
+    "3D000": _ACCESS,
+    "3F000": _UPGRADE,
+    "42501": _GRANT,
+    "42703": _UPGRADE,
+    "42P01": _UPGRADE,
+    "42P07": "a table of that name belongs to another program: give the daemon a schema or database of its own",
+}
+
+# psycopg2 gives no code when it cannot connect, only the server's words.
+_REFUSED_CONNECTIONS: Mapping[str, str] = {
+    "password authentication failed": _ACCESS,
+    "no password supplied": _ACCESS,
+    "authentication failed": _ACCESS,
+    "no pg_hba.conf entry": _ACCESS,
+    "does not exist": _ACCESS,
+    "permission denied for database": _GRANT,
+    "invalid connection option": _ACCESS,
+    "invalid dsn": _ACCESS,
+    "invalid port": _ACCESS,
+}
+
+# Source: "Result and Error Codes" of the SQLite manual; extended codes begin with the name of the primary one.
+_SQLITE_UNAVAILABLE = (
+    "SQLITE_BUSY",
+    "SQLITE_FULL",
+    "SQLITE_INTERRUPT",
+    "SQLITE_IOERR",
+    "SQLITE_LOCKED",
+    "SQLITE_NOMEM",
+    "SQLITE_PROTOCOL",
+    "SQLITE_READONLY",
+    "SQLITE_SCHEMA",
+)
+_SQLITE_MISCONFIGURED: Mapping[str, str] = {
+    "SQLITE_AUTH": _FILE,
+    "SQLITE_CANTOPEN": _FILE,
+    "SQLITE_CORRUPT": "restore it from a backup",
+    "SQLITE_NOTADB": "the path in the database URI names a file that is no SQLite database",
+    "SQLITE_PERM": _FILE,
+}
+_SQLITE_MISSING = re.compile(r"no such table|no such column|has no column named")
+_SQLITE_EXISTS = re.compile(r"^table \S+ already exists")
+
+
+def described(url: URL) -> str:
+    """The database in a person's words, without user and password."""
+    if url.get_backend_name() == "sqlite":
+        return f"the SQLite database {url.database}"
+    host = url.host or url.query.get("host", "the local socket")
+    return f"the PostgreSQL database {url.database or url.username or ''} at {host}"
+
+
+def translate(context: ExceptionContext) -> None:
+    """Listen to an engine's `handle_error`: raise our error in place of the driver's, where there is one."""
+    # The pool asks whether a connection lives still, and wants the driver's own answer.
+    if context.is_pre_ping or context.engine is None:
+        return
+    error = storage_error(context.original_exception, context.engine.url)
+    if error is not None:
+        raise error
+
+
+def storage_error(error: BaseException, url: URL) -> WesDaemonError | None:
+    """What a driver's error means to the daemon; None where it is a bug."""
+    match error:
+        case psycopg2.Error():
+            return _from_postgresql(error, url)
+        case sqlite3.Error():
+            return _from_sqlite(error, url)
+        case _:
+            return None
+
+
+def _from_postgresql(error: psycopg2.Error, url: URL) -> WesDaemonError | None:
+    code: str | None = error.pgcode
+    if code is None:
+        return _without_code(error, url)
+    if code in _UNAVAILABLE_CODES or code[:2] in _UNAVAILABLE_CLASSES:
+        return _unavailable(error, url)
+    if code in _MISCONFIGURED_CODES:
+        return _misconfigured(error, url, _MISCONFIGURED_CODES[code])
+    return None
+
+
+def _without_code(error: psycopg2.Error, url: URL) -> WesDaemonError | None:
+    text = str(error)
+    for words, mending in _REFUSED_CONNECTIONS.items():
+        if words in text:
+            return _misconfigured(error, url, mending)
+    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        return _unavailable(error, url)
+    return None
+
+
+def _from_sqlite(error: sqlite3.Error, url: URL) -> WesDaemonError | None:
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(_SQLITE_UNAVAILABLE):
+        return _unavailable(error, url)
+    for code, mending in _SQLITE_MISCONFIGURED.items():
+        if name.startswith(code):
+            return _misconfigured(error, url, mending)
+    if _SQLITE_MISSING.search(str(error)):
+        return _misconfigured(error, url, _UPGRADE)
+    if _SQLITE_EXISTS.search(str(error)):
+        return _misconfigured(error, url, _MISCONFIGURED_CODES["42P07"])
+    return None
+
+
+def _unavailable(error: Exception, url: URL) -> StorageUnavailable:
+    return StorageUnavailable(f"{described(url)}: {_first_line(error)}")
+
+
+def _misconfigured(error: Exception, url: URL, mending: str) -> StorageMisconfigured:
+    return StorageMisconfigured(f"{described(url)}: {_first_line(error)}: {mending}")
+
+
+def _first_line(error: Exception) -> str:
+    # Further lines repeat the statement or the values of a row.
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__

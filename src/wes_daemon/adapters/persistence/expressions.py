@@ -1,0 +1,153 @@
+"""What both databases can be asked, each in its own words."""
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    bindparam,
+    literal,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from wes_daemon.adapters.persistence.types import Keys, UtcTime
+
+LONGEST = timedelta(days=3650)
+"""Longer waits are cut to this, lest a provider's `Retry-After` leaves the calendar."""
+
+
+class _StoreTime(FunctionElement[datetime]):
+    """The database's clock when the statement began, plus so many seconds."""
+
+    type = UtcTime()
+    inherit_cache = True
+
+
+@compiles(_StoreTime, "postgresql")
+def _(element: _StoreTime, compiler: SQLCompiler, **options: Any) -> str:
+    # now() would be the transaction's start, before it waited for a lock.
+    return f"(statement_timestamp() + make_interval(secs => {compiler.process(element.clauses, **options)}))"
+
+
+@compiles(_StoreTime, "sqlite")
+def _(element: _StoreTime, compiler: SQLCompiler, **options: Any) -> str:
+    shift = f"printf('%+.3f seconds', {compiler.process(element.clauses, **options)})"
+    return f"(strftime('%Y-%m-%dT%H:%M:%f', 'now', {shift}) || '000+00:00')"
+
+
+def store_now() -> ColumnElement[datetime]:
+    """The present moment on the database's clock, which all daemons share."""
+    return _StoreTime(literal_column("0"))
+
+
+def store_after(time: timedelta) -> ColumnElement[datetime]:
+    """The moment on the database's clock that lies `time` ahead, or back where it is negative."""
+    return _StoreTime(literal(min(time, LONGEST).total_seconds()))
+
+
+def is_one_of(column: ColumnElement[str], *words: str) -> ColumnElement[bool]:
+    """Whether the column holds one of the words.
+
+    They are written into the statement: SQLite does not match a parameter with the condition of a partial index.
+    """
+    if len(words) == 1:
+        return column == literal(words[0], literal_execute=True)
+    return column.in_(bindparam(None, words, expanding=True, literal_execute=True))
+
+
+class _Among(FunctionElement[bool]):
+    inherit_cache = True
+
+
+@compiles(_Among, "postgresql")
+def _(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    column, keys = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} = ANY ({keys})"
+
+
+@compiles(_Among, "sqlite")
+def _(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    column, keys = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({keys}))"
+
+
+def among(column: ColumnElement[str], keys: Collection[str]) -> ColumnElement[bool]:
+    """Whether the column holds one of the keys, of which there may be any number, none included."""
+    return _Among(column, bindparam(None, list(keys), Keys, unique=True))
+
+
+class _Picked(FunctionElement[bool]):
+    inherit_cache = True
+
+
+@compiles(_Picked, "postgresql")
+def _(element: _Picked, compiler: SQLCompiler, **options: Any) -> str:
+    # A join with what was picked may lose the index and scan the whole table.
+    column, pick = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} = ANY (ARRAY{pick})"
+
+
+@compiles(_Picked, "sqlite")
+def _(element: _Picked, compiler: SQLCompiler, **options: Any) -> str:
+    column, pick = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} IN {pick}"
+
+
+def picked(key: Column[str], rows: Select[Any]) -> ColumnElement[bool]:
+    """Whether the key is among `rows`, which are locked; rows that others have locked are passed over.
+
+    Args:
+        key: of the table to lock; `rows` selects it as its only column.
+    """
+    locked = rows.with_for_update(of=key.table, skip_locked=True)
+    # A LIMIT that is evaluated again and again lets too many through.
+    pick: CTE = locked.cte("pick").prefix_with("MATERIALIZED")
+    return _Picked(key, select(pick.c[key.name]).scalar_subquery())
+
+
+class _PairAmong(FunctionElement[bool]):
+    inherit_cache = True
+
+
+@compiles(_PairAmong, "postgresql")
+def _(element: _PairAmong, compiler: SQLCompiler, **options: Any) -> str:
+    key, seq, pairs = (compiler.process(clause, **options) for clause in element.clauses)
+    source = f"json_array_elements(CAST({pairs} AS json)) AS pair"
+    return f"({key}, {seq}) IN (SELECT pair ->> 0, (pair ->> 1)::integer FROM {source})"
+
+
+@compiles(_PairAmong, "sqlite")
+def _(element: _PairAmong, compiler: SQLCompiler, **options: Any) -> str:
+    key, seq, pairs = (compiler.process(clause, **options) for clause in element.clauses)
+    fields = "json_extract(value, '$[0]'), json_extract(value, '$[1]')"
+    return f"({key}, {seq}) IN (SELECT {fields} FROM json_each({pairs}))"
+
+
+def pair_among(
+    key: ColumnElement[str], seq: ColumnElement[int], pairs: Sequence[tuple[str, int]]
+) -> ColumnElement[bool]:
+    """Whether the two columns together hold one of the pairs, of which there may be any number."""
+    return _PairAmong(key, seq, literal(json.dumps(pairs)))
+
+
+def stored_order(connection: Connection) -> ColumnElement[Any]:
+    """What sorts rows of `workflow_runs` as the database has stored them: it has no column that tells their age."""
+    hidden = "ctid" if connection.dialect.name == "postgresql" else "rowid"
+    return literal_column(f"workflow_runs.{hidden}")
+
+
+def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An insertion that can say what is to happen `on_conflict`."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)

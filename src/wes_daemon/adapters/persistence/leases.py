@@ -1,0 +1,60 @@
+"""The heartbeats of daemon processes, all on the database's clock."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, insert, select, update
+
+from wes_daemon.adapters.persistence.expressions import store_after, store_now
+from wes_daemon.adapters.persistence.mapping import daemon_from
+from wes_daemon.adapters.persistence.tables import daemons
+from wes_daemon.application.ports.errors import LeaseLost
+from wes_daemon.application.ports.persistence import DaemonId, DaemonInfo
+
+KEPT = timedelta(days=7)
+"""How long a daemon that is gone can still be seen by somebody who looks into the table."""
+
+
+class SqlLease:
+    """`Lease` in the table `daemons`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def open(self, daemon: DaemonInfo, *, lasting: timedelta) -> None:
+        self._connection.execute(delete(daemons).where(daemons.c.lease_until < store_after(-KEPT)))
+        self._connection.execute(
+            insert(daemons).values(
+                id=daemon.id,
+                host=daemon.host,
+                pid=daemon.pid,
+                version=daemon.version,
+                started_at=daemon.started_at,
+                lease_until=store_after(lasting),
+            )
+        )
+
+    def renew(self, daemon: DaemonId, *, lasting: timedelta) -> None:
+        renewed = self._connection.execute(_alive(daemon).values(lease_until=store_after(lasting)))
+        if renewed.rowcount == 0:
+            raise LeaseLost(f"daemon {daemon}: its lease ran out; start again under a new id")
+
+    def close(self, daemon: DaemonId) -> None:
+        self._connection.execute(_alive(daemon).values(lease_until=store_now()))
+
+    def daemons(self) -> Sequence[DaemonInfo]:
+        return [daemon_from(row) for row in self._connection.execute(select_daemons())]
+
+
+def _alive(daemon: DaemonId) -> Any:
+    return update(daemons).where(daemons.c.id == daemon, daemons.c.lease_until > store_now())
+
+
+def select_daemons() -> Select[Any]:
+    """Those whose lease lasts, oldest first."""
+    return (
+        select(daemons, store_now().label("now"))
+        .where(daemons.c.lease_until > store_now())
+        .order_by(daemons.c.started_at, daemons.c.id)
+    )

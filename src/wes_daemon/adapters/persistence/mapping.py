@@ -1,0 +1,174 @@
+"""From rows to domain objects. Whatever a row holds, it becomes an object or is left out; nothing raises."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, Select, select
+
+from wes_daemon.adapters.persistence.tables import run_details, submissions, workflow_runs
+from wes_daemon.application.ports.persistence import DaemonId, DaemonInfo, TimelineEntry
+from wes_daemon.application.ports.providers import RunDetails
+from wes_daemon.domain.runs import (
+    PROVIDER_TYPE_TAG,
+    ProviderRunId,
+    ProviderType,
+    Run,
+    RunId,
+    TaskId,
+    TaskLog,
+    WorkflowRequest,
+)
+from wes_daemon.domain.states import RunState
+
+STATES: Mapping[str, RunState] = {state.value: state for state in RunState}
+PROVIDERS: Mapping[str, ProviderType] = {provider.value: provider for provider in ProviderType}
+
+
+def select_runs() -> Select[Any]:
+    """Rows for `run_from`: the run as the service stored it, with what the daemon knows of it."""
+    return select(
+        *workflow_runs.c,
+        submissions.c.provider,
+        submissions.c.provider_run_id,
+        run_details.c.workflow_engine_parameters,
+    ).select_from(
+        workflow_runs.outerjoin(submissions, submissions.c.run_id == workflow_runs.c.run_id).outerjoin(
+            run_details, run_details.c.run_id == workflow_runs.c.run_id
+        )
+    )
+
+
+def run_from(row: Row[Any]) -> Run:
+    """The run; who holds it is told by the daemon's own tables alone, for tags are copied from run to run."""
+    held = row.provider_run_id is not None
+    return Run(
+        id=RunId(row.run_id),
+        request=_request_from(row),
+        state=state_from(row.state),
+        tags={} if row.tags is None else row.tags,
+        provider=provider_from(row.provider) if held else None,
+        provider_run_id=ProviderRunId(row.provider_run_id) if held else None,
+        start_time=row.start_time,
+        end_time=row.end_time,
+    )
+
+
+def _request_from(row: Row[Any]) -> WorkflowRequest:
+    parameters = row.workflow_engine_parameters
+    return WorkflowRequest(
+        workflow_url=row.workflow_url or "",
+        workflow_type=row.workflow_type or "",
+        workflow_type_version=row.workflow_type_version or "",
+        workflow_params={} if row.workflow_params is None else row.workflow_params,
+        workflow_engine=row.workflow_engine,
+        workflow_engine_version=row.workflow_engine_version,
+        workflow_engine_parameters={} if parameters is None else parameters,
+    )
+
+
+def state_from(word: str | None) -> RunState:
+    """The state, or `UNKNOWN` for a word that is none."""
+    return STATES.get(word or "", RunState.UNKNOWN)
+
+
+def provider_from(word: str | None) -> ProviderType | None:
+    """The provider, or None for a word that is none here: a newer version may know more of them."""
+    return PROVIDERS.get(word or "")
+
+
+def named_provider(tags: object) -> ProviderType | None:
+    """The provider that the tags name, if they name one that exists."""
+    named = tags.get(PROVIDER_TYPE_TAG) if isinstance(tags, Mapping) else None
+    return provider_from(str(named).strip().lower())
+
+
+def task_from(row: Row[Any]) -> TaskLog:
+    return TaskLog(
+        id=TaskId(row.id),
+        name=row.name or "",
+        cmd=_texts_from(row.cmd),
+        start_time=row.start_time,
+        end_time=row.end_time,
+        stdout=row.stdout,
+        stderr=row.stderr,
+        exit_code=row.exit_code,
+        system_logs=_texts_from(row.system_logs),
+    )
+
+
+def task_values(run_id: RunId, task: TaskLog) -> dict[str, object]:
+    return {
+        "id": task.id,
+        "run_id": run_id,
+        "name": task.name,
+        "cmd": task.cmd,
+        "start_time": task.start_time,
+        "end_time": task.end_time,
+        "stdout": task.stdout,
+        "stderr": task.stderr,
+        "exit_code": task.exit_code,
+        "system_logs": task.system_logs,
+    }
+
+
+def details_from(row: Row[Any] | None) -> RunDetails:
+    """What a provider told of the run as a whole; the tasks are in a table of their own."""
+    if row is None:
+        return RunDetails()
+    return RunDetails(
+        outputs=row.outputs if isinstance(row.outputs, Mapping) else {},
+        stdout=row.stdout,
+        stderr=row.stderr,
+        exit_code=row.exit_code,
+        system_logs=_texts_from(row.system_logs),
+    )
+
+
+def entry_from(row: Row[Any]) -> TimelineEntry:
+    return TimelineEntry(
+        at=row.at,
+        before=None if row.from_state is None else state_from(row.from_state),
+        after=state_from(row.to_state),
+        by=row.by,
+        why=row.why,
+        provider_status=row.provider_status,
+    )
+
+
+def entry_values(run_id: RunId, entry: TimelineEntry) -> dict[str, object]:
+    return {
+        "run_id": run_id,
+        "at": entry.at,
+        "from_state": entry.before,
+        "to_state": entry.after,
+        "by": entry.by,
+        "why": entry.why,
+        "provider_status": entry.provider_status,
+    }
+
+
+def daemon_from(row: Row[Any]) -> DaemonInfo:
+    return DaemonInfo(
+        id=DaemonId(row.id),
+        host=row.host,
+        pid=row.pid,
+        version=row.version,
+        started_at=row.started_at,
+        lease_left=row.lease_until - row.now,
+    )
+
+
+def since(moment: datetime, now: datetime) -> timedelta:
+    """How long ago it was; never negative, though a clock was set back."""
+    return max(now - moment, timedelta(0))
+
+
+def _texts_from(value: object) -> Sequence[str]:
+    match value:
+        case None:
+            return ()
+        case list():
+            return tuple(held if isinstance(held, str) else str(held) for held in value)
+        case _:
+            return (str(value),)

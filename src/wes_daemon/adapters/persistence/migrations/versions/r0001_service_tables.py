@@ -1,0 +1,67 @@
+"""The tables of a WES service, where there is none; where there is one, they stay as they are.
+
+Only indexes are added: the service goes on writing rows that know nothing of the daemon.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    _create_workflow_runs()
+    _create_task_logs()
+    _index_workflow_runs("queued", "state = 'QUEUED'")
+    _index_workflow_runs("active", "state IN ('INITIALIZING', 'RUNNING', 'PAUSED')")
+    _index_workflow_runs("cancelled", "state IN ('CANCELING', 'CANCELED')")
+    op.create_index("wes_daemon_task_logs_run", "task_logs", ["run_id"], if_not_exists=True)
+
+
+def _create_workflow_runs() -> None:
+    op.create_table(
+        "workflow_runs",
+        sa.Column("run_id", sa.String(36), primary_key=True),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("workflow_params", sa.JSON),
+        sa.Column("workflow_type", sa.String(50), nullable=False),
+        sa.Column("workflow_type_version", sa.String(20), nullable=False),
+        sa.Column("workflow_engine", sa.String(50)),
+        sa.Column("workflow_engine_version", sa.String(20)),
+        sa.Column("workflow_url", sa.String(500), nullable=False),
+        sa.Column("tags", sa.JSON),
+        sa.Column("start_time", sa.DateTime),
+        sa.Column("end_time", sa.DateTime),
+        if_not_exists=True,
+    )
+
+
+def _create_task_logs() -> None:
+    op.create_table(
+        "task_logs",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("run_id", sa.String(36), sa.ForeignKey("workflow_runs.run_id")),
+        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("cmd", sa.JSON),
+        sa.Column("start_time", sa.DateTime),
+        sa.Column("end_time", sa.DateTime),
+        sa.Column("stdout", sa.String(500)),
+        sa.Column("stderr", sa.String(500)),
+        sa.Column("exit_code", sa.Integer),
+        sa.Column("system_logs", sa.JSON),
+        if_not_exists=True,
+    )
+
+
+def _index_workflow_runs(name: str, condition: str) -> None:
+    # The code writes the states in the same words and order, for SQLite compares the conditions as text.
+    where = sa.text(condition)
+    op.create_index(
+        f"wes_daemon_runs_{name}",
+        "workflow_runs",
+        ["run_id"],
+        postgresql_where=where,
+        sqlite_where=where,
+        if_not_exists=True,
+    )

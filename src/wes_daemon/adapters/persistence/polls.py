@@ -1,0 +1,163 @@
+"""Which accepted run is to be asked for when. A number that each taking raises keeps late answers out."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Update,
+    and_,
+    delete,
+    func,
+    null,
+    or_,
+    select,
+    update,
+)
+
+from wes_daemon.adapters.persistence.expressions import is_one_of, pair_among, picked, store_after, store_now
+from wes_daemon.adapters.persistence.mapping import PROVIDERS, since, state_from
+from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
+from wes_daemon.application.ports.errors import ClaimLost
+from wes_daemon.application.ports.persistence import DuePoll, HeldRun, SubmissionState
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
+from wes_daemon.domain.states import ENDED, RunState
+
+
+class SqlPollSchedule:
+    """`PollSchedule` in the table `polls`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def take_due(
+        self, *, limit: int, ahead: timedelta, hold: timedelta, excluding: Collection[ProviderType]
+    ) -> Sequence[DuePoll]:
+        taken = self._connection.execute(
+            update(polls)
+            .where(picked(polls.c.run_id, _due(ahead, excluding).limit(limit)))
+            .values(poll_seq=polls.c.poll_seq + 1, held_until=store_after(hold))
+            .returning(*polls.c, store_now().label("now"))
+        )
+        rows = sorted(taken, key=lambda row: (row.next_check_at, row.run_id))
+        return [_due_poll_from(row) for row in rows]
+
+    def checked(self, polls: Collection[DuePoll], *, again_after: timedelta) -> None:
+        self._connection.execute(_rescheduled(polls, again_after).values(missing_since=null()))
+
+    def put_off(self, polls: Collection[DuePoll], *, wait: timedelta) -> None:
+        self._connection.execute(_rescheduled(polls, wait))
+
+    def missing(self, poll: DuePoll, *, again_after: timedelta) -> None:
+        since_then = func.coalesce(polls.c.missing_since, store_now())
+        self._connection.execute(_rescheduled([poll], again_after).values(missing_since=since_then))
+
+    def moved(self, poll: DuePoll, state: RunState, provider_status: str, *, again_after: timedelta) -> None:
+        self._record(
+            poll,
+            _rescheduled([poll], again_after).values(
+                known_state=state, known_status=provider_status, missing_since=null()
+            ),
+        )
+
+    def details_failed(self, poll: DuePoll, state: RunState, *, again_after: timedelta) -> None:
+        failures = polls.c.details_failures + 1
+        self._record(
+            poll,
+            _rescheduled([poll], again_after).values(
+                known_state=state, details_failures=failures, missing_since=null()
+            ),
+        )
+        self._close_submission(poll)
+
+    def finished(self, poll: DuePoll) -> None:
+        latest = and_(polls.c.run_id == poll.run_id, polls.c.poll_seq == poll.seq)
+        self._record(poll, delete(polls).where(latest))
+        self._close_submission(poll)
+
+    def to_cancel(self, *, limit: int, every: timedelta) -> Sequence[HeldRun]:
+        given = self._connection.execute(
+            update(polls)
+            .where(picked(polls.c.run_id, _unwanted(every).limit(limit)))
+            .values(cancel_sent_at=store_now(), next_check_at=store_now())
+            .returning(polls.c.run_id, polls.c.provider, polls.c.provider_run_id)
+        )
+        return [_held_run_from(row) for row in given]
+
+    def active_by_provider(self) -> Mapping[ProviderType, int]:
+        counted = self._connection.execute(select(polls.c.provider, func.count()).group_by(polls.c.provider))
+        return {PROVIDERS[name]: number for name, number in counted if name in PROVIDERS}
+
+    def _close_submission(self, poll: DuePoll) -> None:
+        self._connection.execute(
+            update(submissions).where(submissions.c.run_id == poll.run_id).values(state=SubmissionState.CLOSED)
+        )
+
+    def _record(self, poll: DuePoll, change: Any) -> None:
+        if self._connection.execute(change).rowcount == 0:
+            raise ClaimLost(f"run {poll.run_id}: its poll {poll.seq} was taken over by a later one")
+
+
+def _due(ahead: timedelta, excluding: Collection[ProviderType]) -> Select[Any]:
+    return (
+        select(polls.c.run_id)
+        .where(
+            polls.c.next_check_at <= store_after(ahead),
+            or_(polls.c.held_until.is_(None), polls.c.held_until <= store_now()),
+            _served(excluding),
+        )
+        .order_by(polls.c.next_check_at, polls.c.run_id)
+    )
+
+
+def _unwanted(every: timedelta) -> Select[Any]:
+    """Runs to cancel; not those that have ended at the provider and only wait for their details."""
+    return (
+        select(polls.c.run_id)
+        .join(workflow_runs, workflow_runs.c.run_id == polls.c.run_id)
+        .where(
+            is_one_of(workflow_runs.c.state, RunState.CANCELING, RunState.CANCELED),
+            polls.c.known_state.not_in(sorted(ENDED)),
+            or_(polls.c.cancel_sent_at.is_(None), polls.c.cancel_sent_at <= store_after(-every)),
+            _served(()),
+        )
+        .order_by(polls.c.cancel_sent_at.nulls_first(), polls.c.run_id)
+    )
+
+
+def _served(excluding: Collection[ProviderType]) -> ColumnElement[bool]:
+    return polls.c.provider.in_([provider for provider in ProviderType if provider not in excluding])
+
+
+def _rescheduled(due: Collection[DuePoll], wait: timedelta) -> Update:
+    pairs = [(poll.run_id, poll.seq) for poll in due]
+    return (
+        update(polls)
+        .where(pair_among(polls.c.run_id, polls.c.poll_seq, pairs))
+        .values(next_check_at=store_after(wait), held_until=null())
+    )
+
+
+def _due_poll_from(row: Row[Any]) -> DuePoll:
+    return DuePoll(
+        run_id=RunId(row.run_id),
+        provider=ProviderType(row.provider),
+        provider_run_id=ProviderRunId(row.provider_run_id),
+        known_state=state_from(row.known_state),
+        known_status=row.known_status,
+        missing_for=None if row.missing_since is None else since(row.missing_since, row.now),
+        details_failures=row.details_failures,
+        seq=row.poll_seq,
+    )
+
+
+def _held_run_from(row: Row[Any]) -> HeldRun:
+    return HeldRun(
+        run_id=RunId(row.run_id),
+        provider=ProviderType(row.provider),
+        provider_run_id=ProviderRunId(row.provider_run_id),
+    )

@@ -1,0 +1,128 @@
+"""The tables, as the code reads and writes them. What creates them is in `migrations`.
+
+`workflow_runs` and `task_logs` may belong to a WES service and are used as found;
+the lengths of their columns are stated here and nowhere else.
+"""
+
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table
+
+from wes_daemon.adapters.persistence.types import Json, Key, PlainText, ServiceTime, UtcTime
+
+service = MetaData()
+"""Tables that a WES service may own."""
+
+own = MetaData()
+"""Tables that only the daemon writes."""
+
+workflow_runs = Table(
+    "workflow_runs",
+    service,
+    Column("run_id", Key, primary_key=True),
+    Column("state", PlainText(20)),
+    Column("workflow_params", Json),
+    Column("workflow_type", PlainText(50)),
+    Column("workflow_type_version", PlainText(20)),
+    Column("workflow_engine", PlainText(50)),
+    Column("workflow_engine_version", PlainText(20)),
+    Column("workflow_url", PlainText(500)),
+    Column("tags", Json),
+    Column("start_time", ServiceTime),
+    Column("end_time", ServiceTime),
+)
+
+task_logs = Table(
+    "task_logs",
+    service,
+    Column("id", Key, primary_key=True),
+    Column("run_id", Key),
+    Column("name", PlainText(200)),
+    Column("cmd", Json),
+    Column("start_time", ServiceTime),
+    Column("end_time", ServiceTime),
+    Column("stdout", PlainText(500)),
+    Column("stderr", PlainText(500)),
+    Column("exit_code", Integer),
+    Column("system_logs", Json),
+)
+
+submissions = Table(
+    "submissions",
+    own,
+    Column("seq", BigInteger, primary_key=True, autoincrement=True),
+    Column("run_id", Key),
+    # Where the run is to be sent, and once `provider_run_id` is there, who holds it.
+    Column("provider", PlainText),
+    Column("state", PlainText),
+    # The state that giving the claim back restores: what may have been sent, or is prepared, stays so.
+    Column("returns_to", PlainText),
+    Column("owner", Key),
+    Column("claim_seq", Integer),
+    Column("not_before", UtcTime),
+    Column("attempts", Integer),
+    Column("prepared_id", PlainText),
+    Column("provider_run_id", PlainText),
+    Column("last_reason", PlainText),
+    Column("enrolled_at", UtcTime),
+)
+
+polls = Table(
+    "polls",
+    own,
+    Column("run_id", Key, primary_key=True),
+    Column("provider", PlainText),
+    Column("provider_run_id", PlainText),
+    Column("next_check_at", UtcTime),
+    Column("held_until", UtcTime),
+    Column("poll_seq", Integer),
+    Column("known_state", PlainText),
+    Column("known_status", PlainText),
+    Column("missing_since", UtcTime),
+    Column("details_failures", Integer),
+    Column("cancel_sent_at", UtcTime),
+)
+
+daemons = Table(
+    "daemons",
+    own,
+    Column("id", Key, primary_key=True),
+    Column("host", PlainText),
+    Column("pid", Integer),
+    Column("version", PlainText),
+    Column("started_at", UtcTime),
+    Column("lease_until", UtcTime),
+)
+
+run_details = Table(
+    "run_details",
+    own,
+    Column("run_id", Key, primary_key=True),
+    Column("workflow_engine_parameters", Json),
+    Column("outputs", Json),
+    Column("provider_status", PlainText),
+    Column("provider_message", PlainText),
+    Column("stdout", PlainText),
+    Column("stderr", PlainText),
+    Column("exit_code", Integer),
+    Column("system_logs", Json),
+)
+
+run_attachments = Table(
+    "run_attachments",
+    own,
+    Column("run_id", Key, primary_key=True),
+    Column("name", PlainText, primary_key=True),
+    Column("content", LargeBinary),
+)
+
+run_events = Table(
+    "run_events",
+    own,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("run_id", Key),
+    Column("at", UtcTime),
+    Column("from_state", PlainText),
+    Column("to_state", PlainText),
+    Column("by", PlainText),
+    Column("why", PlainText),
+    Column("provider_status", PlainText),
+)

@@ -1,0 +1,224 @@
+"""Who may claim what: nothing twice, nothing beyond the cap, and nothing is left behind by a daemon that is gone."""
+
+from threading import Lock
+
+import pytest
+
+from tests.contracts.persistence_harness import ME, MINUTE, OTHER, SECOND, PersistenceHarness, Race, ServiceRow, ids_of
+from wes_daemon.application.ports.persistence import DaemonId, SubmissionState
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
+from wes_daemon.domain.states import RunState
+
+
+class ClaimRules:
+    """`SubmissionQueue.claim`."""
+
+    def test_a_claimed_run_comes_as_it_is_now(self, store: PersistenceHarness) -> None:
+        store.put(ServiceRow(run_id="run-1", tags='{"project": "p"}', workflow_params='{"reads": 1}'))
+        store.enrol()
+        store.put(ServiceRow(run_id="run-1", tags='{"project": "q"}', workflow_params='{"reads": 2}'))
+        store.let_pass(MINUTE)
+
+        [claimed] = store.claim()
+
+        assert (claimed.run.tags, claimed.run.request.workflow_params) == ({"project": "q"}, {"reads": 2})
+        assert (claimed.claim.run_id, claimed.claim.owner, claimed.claim.resumed) == ("run-1", ME, False)
+        assert (claimed.attempts, claimed.prepared_id) == (0, None)
+        assert MINUTE <= claimed.waited < 2 * MINUTE
+
+    def test_a_claim_leaves_the_run_queued_for_its_readers(self, store: PersistenceHarness) -> None:
+        before = store.claimed("run-1").run
+
+        assert before.state is RunState.QUEUED
+        assert store.row("run-1").state == "QUEUED"
+        assert store.queries.get(RunId("run-1")).submission is SubmissionState.INTENT
+
+    def test_no_more_than_the_limit_is_claimed_oldest_first(self, store: PersistenceHarness) -> None:
+        store.queue("run-c", "run-a", "run-b")
+        store.enrol()
+        store.live(ME)
+
+        assert ids_of(store.claim(limit=2)) == ["run-c", "run-a"]
+
+    def test_runs_that_others_claimed_or_that_a_provider_holds_count_for_the_cap(
+        self, store: PersistenceHarness
+    ) -> None:
+        store.accepted("run-held")
+        store.claimed("run-claimed", OTHER)
+        store.queue("run-1", "run-2", "run-3")
+        store.enrol()
+
+        assert ids_of(store.claim(store.live(ME), cap=3)) == ["run-1"]
+        assert store.claim(store.live(DaemonId("daemon-third")), cap=3) == []
+
+    def test_a_finished_run_makes_room_under_the_cap(self, store: PersistenceHarness) -> None:
+        poll = store.polled("run-1")
+        store.queue("run-2")
+        store.enrol()
+        assert store.claim(cap=1) == []
+
+        with store.units() as unit:
+            unit.polls.finished(poll)
+            unit.commit()
+
+        assert ids_of(store.claim(cap=1)) == ["run-2"]
+
+    def test_runs_for_an_excluded_provider_are_passed_over(self, store: PersistenceHarness) -> None:
+        store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "sevenbridges"}'))
+        store.put(ServiceRow(run_id="run-2"))
+        store.enrol()
+        store.live(ME)
+
+        assert ids_of(store.claim(limit=1, excluding=[ProviderType.SEVENBRIDGES])) == ["run-2"]
+
+    def test_a_run_that_may_have_been_sent_to_an_excluded_provider_is_passed_over(
+        self, store: PersistenceHarness
+    ) -> None:
+        store.claimed("run-1")
+
+        assert store.claim(ME, excluding=[ProviderType.LOCAL]) == []
+
+    @pytest.mark.parametrize("state", [RunState.CANCELING, RunState.CANCELED, RunState.RUNNING])
+    def test_a_run_that_is_no_longer_queued_is_not_claimed(self, store: PersistenceHarness, state: RunState) -> None:
+        store.queue("run-1")
+        store.enrol()
+        store.move("run-1", state)
+
+        assert store.claim() == []
+
+    def test_what_a_live_daemon_holds_is_not_claimed_by_another(self, store: PersistenceHarness) -> None:
+        store.claimed("run-1", OTHER)
+
+        assert store.claim(store.live(ME)) == []
+
+    def test_what_a_daemon_held_when_its_lease_ran_out_is_taken_over(self, store: PersistenceHarness) -> None:
+        first = store.claimed("run-1", OTHER).claim
+        store.let_pass(2 * MINUTE)
+
+        [taken] = store.claim(store.live(ME))
+
+        assert (taken.claim.owner, taken.claim.resumed) == (ME, True)
+        assert taken.claim.seq > first.seq
+
+    def test_what_a_daemon_held_when_it_closed_its_lease_is_taken_over_at_once(self, store: PersistenceHarness) -> None:
+        store.claimed("run-1", OTHER)
+        with store.units() as unit:
+            unit.leases.close(OTHER)
+            unit.commit()
+
+        assert ids_of(store.claim(store.live(ME))) == ["run-1"]
+
+    def test_what_a_daemon_held_that_nobody_knows_is_taken_over(self, store: PersistenceHarness) -> None:
+        store.queue("run-1")
+        store.enrol()
+        store.claim(DaemonId("daemon-without-a-row"))
+
+        assert ids_of(store.claim(store.live(ME))) == ["run-1"]
+
+    def test_a_daemon_takes_up_again_what_it_holds_itself(self, store: PersistenceHarness) -> None:
+        first = store.claimed("run-1").claim
+
+        [again] = store.claim(ME)
+
+        assert (again.claim.run_id, again.claim.resumed) == ("run-1", True)
+        assert again.claim.seq > first.seq
+
+    def test_takeovers_come_first_and_whatever_the_cap_says(self, store: PersistenceHarness) -> None:
+        store.queue("run-1", "run-2", "run-3")
+        store.enrol()
+        store.claim(OTHER, limit=2)
+        store.queue("run-0")
+        store.enrol()
+
+        assert ids_of(store.claim(store.live(ME), cap=1)) == ["run-1", "run-2"]
+        assert ids_of(store.claim(ME, cap=3)) == ["run-1", "run-2", "run-3"]
+
+    def test_takeovers_count_for_the_limit(self, store: PersistenceHarness) -> None:
+        store.queue("run-1", "run-2", "run-3")
+        store.enrol()
+        store.claim(OTHER, limit=2)
+
+        assert ids_of(store.claim(store.live(ME), limit=1)) == ["run-1"]
+
+    def test_what_was_prepared_is_taken_over_with_its_id_even_when_the_run_is_being_cancelled(
+        self, store: PersistenceHarness
+    ) -> None:
+        claim = store.claimed("run-1", OTHER).claim
+        with store.units() as unit:
+            unit.submissions.prepared(claim, ProviderRunId("draft-1"))
+            unit.commit()
+        store.move("run-1", RunState.CANCELING)
+        store.let_pass(2 * MINUTE)
+
+        [taken] = store.claim(store.live(ME))
+
+        assert (taken.prepared_id, taken.run.state, taken.claim.resumed) == ("draft-1", RunState.CANCELING, True)
+
+    def test_a_claimed_run_whose_row_was_deleted_is_closed_and_frees_its_place(self, store: PersistenceHarness) -> None:
+        store.claimed("run-1", OTHER)
+        store.remove("run-1")
+        store.queue("run-2")
+        store.enrol()
+        store.let_pass(2 * MINUTE)
+
+        assert store.claim(store.live(ME), limit=1) == []
+        assert ids_of(store.claim(ME, cap=1)) == ["run-2"]
+
+    def test_an_uncommitted_claim_is_none(self, store: PersistenceHarness) -> None:
+        store.queue("run-1")
+        store.enrol()
+
+        with store.units() as unit:
+            unit.submissions.claim(ME, limit=1, cap=1, excluding=())
+
+        [claimed] = store.claim(store.live(OTHER))
+        assert (claimed.claim.run_id, claimed.claim.resumed) == ("run-1", False)
+
+    def test_daemons_that_claim_at_once_never_pass_the_cap_and_share_no_run(self, store: PersistenceHarness) -> None:
+        store.queue(*(f"run-{number:03}" for number in range(40)))
+        store.enrol()
+        race, guard, claimed = Race(4), Lock(), list[str]()
+
+        def claim(number: int) -> None:
+            owner = store.live(DaemonId(f"daemon-{number}"), lasting=10 * MINUTE)
+            with store.units() as unit:
+                mine = unit.submissions.claim(owner, limit=4, cap=10, excluding=())
+                race.together()
+                unit.commit()
+            with guard:
+                claimed.extend(ids_of(mine))
+
+        race.run(claim)
+
+        assert len(claimed) == 10
+        assert len(set(claimed)) == 10
+
+    def test_daemons_that_take_over_at_once_share_no_run(self, store: PersistenceHarness) -> None:
+        store.queue(*(f"run-{number:02}" for number in range(10)))
+        store.enrol()
+        store.claim(OTHER)
+        race, guard, taken = Race(4), Lock(), list[str]()
+
+        def take_over(number: int) -> None:
+            owner = store.live(DaemonId(f"daemon-{number}"))
+            with store.units() as unit:
+                mine = unit.submissions.claim(owner, limit=10, cap=10, excluding=())
+                race.together()
+                unit.commit()
+            with guard:
+                taken.extend(ids_of(mine))
+
+        race.run(take_over)
+
+        assert sorted(taken) == [f"run-{number:02}" for number in range(10)]
+
+    def test_a_run_waits_for_its_time(self, store: PersistenceHarness) -> None:
+        claim = store.claimed("run-1").claim
+        with store.units() as unit:
+            unit.submissions.deferred(claim, wait=MINUTE, reason="busy")
+            unit.commit()
+
+        assert store.claim() == []
+        store.let_pass(MINUTE + SECOND)
+        [again] = store.claim()
+        assert (again.attempts, again.claim.resumed) == (1, False)

@@ -1,0 +1,140 @@
+"""Which rows come into the queue, and as what."""
+
+import json
+
+import pytest
+
+from tests.contracts.persistence_harness import PersistenceHarness, Race, ServiceRow, destination, ids_of
+from wes_daemon.application.ports.persistence import SubmissionState
+from wes_daemon.domain.runs import ProviderType, RunId
+from wes_daemon.domain.states import RunState
+
+
+def left_by_another_daemon(run_id: str, state: str = "RUNNING", /, **tags: object) -> ServiceRow:
+    """A row as a daemon without tables of its own leaves it."""
+    return ServiceRow(run_id=run_id, state=state, tags=json.dumps(tags))
+
+
+class EnrolmentRules:
+    """`SubmissionQueue.enrol`."""
+
+    def test_queued_rows_are_enrolled_in_the_order_in_which_they_were_stored(self, store: PersistenceHarness) -> None:
+        store.queue("run-c", "run-a", "run-b")
+
+        store.enrol()
+
+        assert ids_of(store.claim()) == ["run-c", "run-a", "run-b"]
+
+    def test_enrolling_takes_at_most_the_limit_and_says_how_many(self, store: PersistenceHarness) -> None:
+        store.queue("run-c", "run-a", "run-b")
+
+        counts = [store.enrol(limit=2), store.enrol(limit=2), store.enrol(limit=2)]
+
+        assert counts == [2, 1, 0]
+        assert ids_of(store.claim()) == ["run-c", "run-a", "run-b"]
+
+    def test_an_enrolled_run_has_the_destination_that_its_tags_name(self, store: PersistenceHarness) -> None:
+        store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "healthomics"}'))
+
+        store.enrol()
+
+        record = store.queries.get(RunId("run-1"))
+        assert (record.submission, record.destination) == (SubmissionState.READY, ProviderType.HEALTHOMICS)
+        assert record.queued_at is not None
+
+    def test_a_run_whose_destination_cannot_be_told_is_enrolled_and_claimed_all_the_same(
+        self, store: PersistenceHarness
+    ) -> None:
+        store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "nextflow-tower"}'))
+
+        store.enrol()
+
+        assert store.queries.get(RunId("run-1")).destination is None
+        assert ids_of(store.claim(excluding=list(ProviderType))) == ["run-1"]
+
+    @pytest.mark.parametrize("state", ["COMPLETE", "CANCELED", "CANCELING", "RUNNING", "UNKNOWN", "SLEEPING", "queued"])
+    def test_a_row_that_waits_for_nobody_is_left_alone(self, store: PersistenceHarness, state: str) -> None:
+        store.put(ServiceRow(run_id="run-1", state=state))
+
+        assert store.enrol() == 0
+        assert store.queries.get(RunId("run-1")).submission is None
+
+    @pytest.mark.parametrize("state", ["INITIALIZING", "RUNNING", "PAUSED"])
+    def test_an_active_run_of_another_daemon_is_followed_from_now_on(
+        self, store: PersistenceHarness, state: str
+    ) -> None:
+        store.put(left_by_another_daemon("run-1", state, provider_type="sevenbridges", provider_id="task-7"))
+
+        assert store.enrol() == 1
+
+        [poll] = store.due()
+        assert (poll.run_id, poll.provider, poll.provider_run_id) == ("run-1", ProviderType.SEVENBRIDGES, "task-7")
+        assert poll.known_state is RunState(state)
+        assert store.run("run-1").provider_run_id == "task-7"
+        assert store.claim() == []
+
+    def test_an_active_run_whose_tags_name_no_provider_is_followed_at_its_destination(
+        self, store: PersistenceHarness
+    ) -> None:
+        store.put(left_by_another_daemon("run-1", provider_id="task-7"))
+
+        store.enrol()
+
+        assert store.run("run-1").provider is ProviderType.LOCAL
+
+    @pytest.mark.parametrize(
+        "tags",
+        [
+            {"provider_type": "nextflow-tower", "provider_id": "task-7"},
+            {"provider_type": "sevenbridges", "provider_id": ""},
+            {"provider_type": "sevenbridges", "provider_id": None},
+            {"provider_type": "sevenbridges"},
+        ],
+    )
+    def test_an_active_run_of_which_it_cannot_be_told_who_holds_it_is_left_alone(
+        self, store: PersistenceHarness, tags: dict[str, object]
+    ) -> None:
+        store.put(left_by_another_daemon("run-1", "RUNNING", **tags))
+
+        assert store.enrol() == 0
+        assert store.due() == []
+
+    def test_runs_that_cannot_be_followed_do_not_stand_in_the_way_of_others(self, store: PersistenceHarness) -> None:
+        for number in range(3):
+            store.put(left_by_another_daemon(f"run-{number}", provider_type="nextflow-tower", provider_id="x"))
+        store.put(left_by_another_daemon("run-9", provider_type="local", provider_id="task-9"))
+
+        assert store.enrol(limit=1) == 1
+        assert [poll.run_id for poll in store.due()] == ["run-9"]
+
+    def test_of_two_active_runs_that_name_one_provider_run_one_is_followed(self, store: PersistenceHarness) -> None:
+        store.put(left_by_another_daemon("run-1", provider_type="local", provider_id="task-7"))
+        store.put(left_by_another_daemon("run-2", provider_type="local", provider_id="task-7"))
+
+        assert store.enrol() == 1
+        assert store.enrol() == 0
+        assert len(store.due()) == 1
+
+    def test_a_queued_run_is_submitted_whatever_its_copied_tags_say(self, store: PersistenceHarness) -> None:
+        store.put(left_by_another_daemon("run-1", "QUEUED", provider_type="local", provider_id="of-the-first-run"))
+
+        store.enrol()
+
+        [claimed] = store.claim()
+        assert (claimed.run.provider, claimed.run.provider_run_id) == (None, None)
+        assert store.due() == []
+
+    def test_daemons_that_enrol_at_once_enrol_each_row_once(self, store: PersistenceHarness) -> None:
+        store.queue(*(f"run-{number:02}" for number in range(20)))
+        race, counts = Race(4), list[int]()
+
+        def enrol(_: int) -> None:
+            with store.units() as unit:
+                race.together()
+                counts.append(unit.submissions.enrol(destination, limit=100))
+                unit.commit()
+
+        race.run(enrol)
+
+        assert sum(counts) == 20
+        assert len(set(ids_of(store.claim()))) == 20

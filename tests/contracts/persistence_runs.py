@@ -1,0 +1,301 @@
+"""How a run is stored, read and changed, whatever its row holds."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta, timezone
+
+import pytest
+
+from tests.builders import NOON, a_request, a_run, an_attachment, some_details
+from tests.contracts.persistence_harness import HOUR, MINUTE, PersistenceHarness, Race, ServiceRow, an_entry
+from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
+from wes_daemon.application.ports.persistence import TimelineEntry
+from wes_daemon.application.ports.providers import RunDetails
+from wes_daemon.domain.runs import Attachment, Run, RunId, TaskLog, Unreadable, task_id
+from wes_daemon.domain.states import RunState
+
+RUN_1 = RunId("run-1")
+
+
+def add(store: PersistenceHarness, run: Run, *attachments: Attachment) -> None:
+    """Store a new run."""
+    with store.units() as unit:
+        unit.runs.add(run, attachments=attachments, entry=an_entry(run, "created"))
+        unit.commit()
+
+
+def save(store: PersistenceHarness, before: Run, after: Run, entry: TimelineEntry | None = None) -> None:
+    """Save a change."""
+    with store.units() as unit:
+        unit.runs.save(before, after, entry or an_entry(after))
+        unit.commit()
+
+
+def a_task(id: str, **changes: object) -> TaskLog:
+    """A task log of run 1."""
+    return TaskLog(id=task_id(RUN_1, id), name=id, **changes)  # type: ignore[arg-type]
+
+
+class RunRules:
+    """`RunRepository`."""
+
+    def test_a_run_is_read_as_it_was_added(self, store: PersistenceHarness) -> None:
+        request = a_request(
+            workflow_params={"reads": ["a", 1, 2.5, None, {"deep": "grün 🧬"}]},
+            workflow_engine="cwltool",
+            workflow_engine_version="3.1",
+            workflow_engine_parameters={"--parallel": True},
+        )
+        run = a_run(request=request, tags={"project": "p"}, start_time=NOON, end_time=NOON + MINUTE)
+
+        add(store, run)
+
+        assert store.run("run-1") == run
+
+    def test_times_are_kept_as_moments_whatever_their_zone(self, store: PersistenceHarness) -> None:
+        elsewhere = NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))
+
+        add(store, a_run(start_time=elsewhere))
+
+        assert store.run("run-1").start_time == NOON
+        assert store.row("run-1").start_time == NOON
+
+    def test_attachments_come_in_the_order_of_their_names(self, store: PersistenceHarness) -> None:
+        main, tool = an_attachment("main.cwl", b"\x00\xff"), an_attachment("lib/tool.cwl", b"")
+
+        add(store, a_run(), main, tool)
+
+        with store.units() as unit:
+            assert list(unit.runs.attachments(RUN_1)) == [tool, main]
+            assert list(unit.runs.attachments(RunId("unknown"))) == []
+
+    @pytest.mark.parametrize("id", ["unknown", "", "run\0", "run-1 ", "'; --", "x" * 40])
+    def test_a_run_that_nobody_stored_is_not_found(self, store: PersistenceHarness, id: str) -> None:
+        store.queue("run-1")
+
+        with store.units() as unit, pytest.raises(RunNotFound):
+            unit.runs.get(RunId(id))
+
+    @pytest.mark.parametrize("id", ["Ünï 🧬", "a'b\"c%s{}:x", "x" * 36, " "])
+    def test_an_id_may_be_any_text(self, store: PersistenceHarness, id: str) -> None:
+        store.queue(id)
+        store.enrol()
+
+        [claimed] = store.claim()
+
+        with store.units() as unit:
+            assert unit.runs.get(claimed.run.id).id == id
+
+    def test_a_saved_change_is_what_the_service_reads(self, store: PersistenceHarness) -> None:
+        store.queue("run-1")
+        before = store.run("run-1")
+
+        save(store, before, replace(before, state=RunState.SYSTEM_ERROR, tags={"error": "no"}, end_time=NOON))
+
+        row = store.row("run-1")
+        assert (row.state, store.tags("run-1"), row.end_time) == ("SYSTEM_ERROR", {"error": "no"}, NOON)
+
+    def test_saving_writes_only_what_differs(self, store: PersistenceHarness) -> None:
+        store.put(ServiceRow(run_id="run-1", tags='{"kept": "by the service"}'))
+        before = replace(store.run("run-1"), tags={"as": "we knew them"})
+
+        save(store, before, replace(before, state=RunState.CANCELING))
+
+        assert store.tags("run-1") == {"kept": "by the service"}
+        assert store.row("run-1").state == "CANCELING"
+
+    def test_a_run_that_is_read_and_saved_in_one_unit_of_work_loses_no_tag_of_the_service(
+        self, store: PersistenceHarness
+    ) -> None:
+        store.queue("run-1")
+        store.put(ServiceRow(run_id="run-1", tags='{"new": "tag"}'))
+
+        with store.units() as unit:
+            before = unit.runs.get(RUN_1)
+            unit.runs.save(before, before.rejected("no", NOON), an_entry(before))
+            unit.commit()
+
+        assert store.tags("run-1") == {"new": "tag", "error": "no"}
+
+    def test_two_that_read_and_save_a_run_at_once_lose_nothing_of_each_other(self, store: PersistenceHarness) -> None:
+        store.queue("run-1")
+        race = Race(2)
+
+        def add_tag(number: int) -> None:
+            with store.units() as unit:
+                before = unit.runs.get(RUN_1)
+                race.together()
+                assert isinstance(before.tags, dict)
+                unit.runs.save(before, replace(before, tags={**before.tags, f"tag-{number}": 1}), an_entry(before))
+                unit.commit()
+
+        race.run(add_tag)
+
+        assert store.tags("run-1") == {"tag-0": 1, "tag-1": 1}
+
+    def test_a_run_that_somebody_moved_meanwhile_is_not_saved(self, store: PersistenceHarness) -> None:
+        store.queue("run-1")
+        before = store.run("run-1")
+        store.move("run-1", RunState.CANCELING)
+
+        with pytest.raises(ConcurrentUpdate):
+            save(store, before, replace(before, state=RunState.INITIALIZING))
+        with pytest.raises(ConcurrentUpdate):
+            save(store, before, before)
+
+        assert store.row("run-1").state == "CANCELING"
+        assert list(store.queries.get(RUN_1).timeline) == []
+
+    def test_a_run_whose_row_is_gone_is_not_saved(self, store: PersistenceHarness) -> None:
+        before = a_run()
+
+        with pytest.raises(RunNotFound):
+            save(store, before, replace(before, state=RunState.INITIALIZING))
+
+    def test_the_timeline_tells_what_happened_in_order(self, store: PersistenceHarness) -> None:
+        add(store, a_run())
+        entry = TimelineEntry(
+            at=NOON + HOUR,
+            before=RunState.QUEUED,
+            after=RunState.QUEUED,
+            by="daemon-1",
+            why="still waiting",
+            provider_status="PENDING",
+        )
+
+        save(store, a_run(), a_run(), entry)
+
+        created, waiting = store.queries.get(RUN_1).timeline
+        assert (created.why, waiting) == ("created", entry)
+
+    def test_details_are_kept_and_the_later_ones_win(self, store: PersistenceHarness) -> None:
+        add(store, a_run())
+        later = RunDetails(
+            outputs={"answer": {"class": "File"}}, stdout="s3://out", stderr="s3://err", exit_code=1, system_logs=["a"]
+        )
+
+        with store.units() as unit:
+            unit.runs.save_details(RUN_1, some_details(), ())
+            unit.runs.save_details(RUN_1, later, ())
+            unit.commit()
+
+        found = store.queries.get(RUN_1).details
+        assert replace(found, system_logs=list(found.system_logs)) == later
+
+    def test_a_task_log_with_a_known_id_is_updated_in_place(self, store: PersistenceHarness) -> None:
+        add(store, a_run())
+        done = a_task(
+            "align",
+            cmd=("bwa", "mem"),
+            start_time=NOON,
+            end_time=NOON + MINUTE,
+            stdout="s3://out",
+            exit_code=0,
+            system_logs=("ok",),
+        )
+
+        with store.units() as unit:
+            unit.runs.save_details(RUN_1, some_details(), [a_task("align", start_time=NOON)])
+            unit.runs.save_details(RUN_1, some_details(), [done, a_task("sort", start_time=NOON + MINUTE)])
+            unit.commit()
+
+        assert list(store.queries.get(RUN_1).tasks) == [done, a_task("sort", start_time=NOON + MINUTE)]
+
+    def test_details_of_a_run_whose_row_is_gone_are_refused(self, store: PersistenceHarness) -> None:
+        with store.units() as unit, pytest.raises(RunNotFound):
+            unit.runs.save_details(RUN_1, some_details(), [a_task("align")])
+
+    def test_the_providers_own_latest_word_is_kept_beside_the_run(self, store: PersistenceHarness) -> None:
+        add(store, a_run(request=a_request(workflow_engine_parameters={"a": 1})))
+
+        with store.units() as unit:
+            unit.runs.note_provider_status(RUN_1, "PENDING", "")
+            unit.runs.note_provider_status(RUN_1, "STARTING", "pulling the image")
+            unit.commit()
+
+        found = store.queries.get(RUN_1)
+        assert (found.provider_status, found.provider_message) == ("STARTING", "pulling the image")
+        assert found.run.request.engine_parameters == {"a": 1}
+
+
+class StoredValueRules:
+    """What a column may hold, and what is done about what it cannot."""
+
+    @pytest.mark.parametrize(("stored", "read"), [(None, {}), ("null", {}), ("[1, 2]", [1, 2]), ("7", 7)])
+    def test_json_that_is_no_object_is_kept_as_it_is_and_null_is_empty(
+        self, store: PersistenceHarness, stored: str | None, read: object
+    ) -> None:
+        store.put(ServiceRow(run_id="run-1", workflow_params=stored, tags=stored))
+
+        run = store.run("run-1")
+
+        assert (run.request.workflow_params, run.tags) == (read, read)
+
+    @pytest.mark.parametrize("stored", ["{broken", "", '{"a": NaN}', "[" * 100_000])
+    def test_text_that_is_no_json_is_read_as_unreadable(self, store: PersistenceHarness, stored: str) -> None:
+        if not store.holds_any_text:
+            pytest.skip("this store's columns for JSON hold nothing else")
+        store.put(ServiceRow(run_id="run-1", workflow_params=stored, tags=stored))
+        store.enrol()
+
+        [claimed] = store.claim()
+
+        assert (claimed.run.request.workflow_params, claimed.run.tags) == (Unreadable(stored), Unreadable(stored))
+
+    def test_tags_that_are_no_object_become_one_when_they_are_written(self, store: PersistenceHarness) -> None:
+        store.put(ServiceRow(run_id="run-1", tags="[1]"))
+        before = store.run("run-1")
+
+        save(store, before, before.rejected("no", NOON))
+
+        assert store.tags("run-1") == {"unreadable_tags": [1], "error": "no"}
+
+    def test_a_word_that_is_no_state_is_read_as_unknown_and_left_alone(self, store: PersistenceHarness) -> None:
+        if not store.holds_any_state:
+            pytest.skip("this store knows states, and no other words")
+        store.put(ServiceRow(run_id="run-1", state="SLEEPING"))
+
+        assert store.run("run-1").state is RunState.UNKNOWN
+        assert store.enrol() == 0
+        assert store.row("run-1").state == "SLEEPING"
+
+    def test_who_holds_a_run_is_never_told_by_its_tags(self, store: PersistenceHarness) -> None:
+        store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "local", "provider_id": "copied"}'))
+        store.enrol()
+
+        run = store.run("run-1")
+
+        assert (run.provider, run.provider_run_id) == (None, None)
+
+    def test_text_that_is_longer_than_its_column_is_cut_with_a_mark(self, store: PersistenceHarness) -> None:
+        if not store.has_widths:
+            pytest.skip("this store takes text of any length")
+        add(store, a_run(request=a_request(workflow_url="u" * 501, workflow_type="t" * 50)))
+        with store.units() as unit:
+            unit.runs.save_details(RUN_1, some_details(), [a_task("t", stdout="s" * 600)])
+            unit.commit()
+
+        request = store.run("run-1").request
+        assert (request.workflow_url, request.workflow_type) == ("u" * 499 + "…", "t" * 50)
+        assert store.queries.get(RUN_1).tasks[0].stdout == "s" * 499 + "…"
+
+    @pytest.mark.parametrize("nasty", ["nul \0 inside", "lone \ud800 surrogate"])
+    def test_text_that_no_database_can_hold_is_marked_and_stored(self, store: PersistenceHarness, nasty: str) -> None:
+        run = a_run(request=a_request(workflow_params={nasty: [nasty]}), tags={nasty: nasty})
+        add(store, run)
+        with store.units() as unit:
+            unit.runs.note_provider_status(RUN_1, nasty, nasty)
+            unit.runs.save(run, run.rejected(nasty, NOON), an_entry(run, nasty))
+            unit.runs.save_details(RUN_1, some_details({nasty: nasty}), [a_task("t", cmd=(nasty,), stdout=nasty)])
+            unit.commit()
+
+        found = store.queries.get(RUN_1)
+        assert "inside" in found.provider_message or "surrogate" in found.provider_message
+        assert json.loads(store.row("run-1").tags or "")["error"] == found.run.error
+
+    @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+    def test_a_number_that_is_no_json_does_not_break_the_row(self, store: PersistenceHarness, number: float) -> None:
+        add(store, a_run(tags={"number": number}))
+
+        assert "number" in str(store.tags("run-1"))
+        assert isinstance(store.run("run-1").tags, dict)

@@ -1,0 +1,273 @@
+"""What becomes of a claim, and of runs that nobody wants submitted any more."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from threading import Event
+
+import pytest
+
+from tests.contracts.persistence_harness import (
+    ME,
+    MINUTE,
+    OTHER,
+    SECOND,
+    PersistenceHarness,
+    Race,
+    ServiceRow,
+    an_entry,
+    ids_of,
+)
+from wes_daemon.application.ports.errors import ClaimLost
+from wes_daemon.application.ports.persistence import Claim, SubmissionQueue, SubmissionState
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
+from wes_daemon.domain.states import RunState
+
+Outcome = Callable[[SubmissionQueue, Claim], None]
+
+OUTCOMES: dict[str, Outcome] = {
+    "prepared": lambda queue, claim: queue.prepared(claim, ProviderRunId("draft-1")),
+    "accepted": lambda queue, claim: queue.accepted(
+        claim, ProviderType.LOCAL, ProviderRunId("task-1"), check_after=MINUTE
+    ),
+    "deferred": lambda queue, claim: queue.deferred(claim, wait=MINUTE, reason="busy"),
+    "unresolved": lambda queue, claim: queue.unresolved(claim, wait=MINUTE, reason="timeout"),
+    "released": lambda queue, claim: queue.released(claim),
+    "closed": lambda queue, claim: queue.closed(claim, reason="refused"),
+}
+
+
+def record(store: PersistenceHarness, outcome: str, claim: Claim) -> None:
+    """Write one outcome in a unit of work of its own."""
+    with store.units() as unit:
+        OUTCOMES[outcome](unit.submissions, claim)
+        unit.commit()
+
+
+def state(store: PersistenceHarness, run_id: str = "run-1") -> SubmissionState | None:
+    """How far the submission has come."""
+    return store.queries.get(RunId(run_id)).submission
+
+
+class SubmissionRules:
+    """What a claim allows, and for how long."""
+
+    @pytest.mark.parametrize("outcome", OUTCOMES)
+    def test_whoever_slept_through_a_takeover_records_nothing(self, store: PersistenceHarness, outcome: str) -> None:
+        slept = store.claimed("run-1", OTHER).claim
+        store.let_pass(2 * MINUTE)
+        [taken] = store.claim(store.live(ME))
+
+        with pytest.raises(ClaimLost):
+            record(store, outcome, slept)
+
+        assert state(store) is SubmissionState.INTENT
+        record(store, outcome, taken.claim)
+
+    @pytest.mark.parametrize("outcome", OUTCOMES)
+    def test_an_older_claim_of_the_same_daemon_records_nothing(self, store: PersistenceHarness, outcome: str) -> None:
+        older = store.claimed("run-1").claim
+        store.claim(ME)
+
+        with pytest.raises(ClaimLost):
+            record(store, outcome, older)
+
+    @pytest.mark.parametrize("settled", [name for name in OUTCOMES if name != "prepared"])
+    def test_a_claim_that_was_settled_is_gone(self, store: PersistenceHarness, settled: str) -> None:
+        claim = store.claimed("run-1").claim
+        record(store, settled, claim)
+
+        with pytest.raises(ClaimLost):
+            record(store, "accepted", claim)
+
+    def test_an_accepted_run_is_held_by_its_provider_and_due_after_a_while(self, store: PersistenceHarness) -> None:
+        record(store, "accepted", store.claimed("run-1").claim)
+
+        run = store.run("run-1")
+        assert (run.provider, run.provider_run_id) == (ProviderType.LOCAL, "task-1")
+        assert store.due() == []
+        store.let_pass(MINUTE + SECOND)
+        assert [poll.provider_run_id for poll in store.due()] == ["task-1"]
+        assert store.claim() == []
+
+    def test_whoever_waited_for_a_run_sees_who_holds_it_now(self, store: PersistenceHarness) -> None:
+        claim = store.claimed("run-1").claim
+        race, reader_may_start, seen = Race(2), Event(), list[Run]()
+
+        def accept() -> None:
+            with store.units() as unit:
+                before = unit.runs.get(claim.run_id)
+                OUTCOMES["accepted"](unit.submissions, claim)
+                unit.runs.save(before, replace(before, state=RunState.INITIALIZING), an_entry(before))
+                reader_may_start.set()
+                race.together()
+                unit.commit()
+
+        def read() -> None:
+            reader_may_start.wait(timeout=10)
+            with store.units() as unit:
+                seen.append(unit.runs.get(claim.run_id))
+
+        race.run(lambda number: (accept, read)[number]())
+
+        assert (seen[0].state, seen[0].provider_run_id) == (RunState.INITIALIZING, "task-1")
+
+    def test_the_provider_that_accepts_may_be_another_than_the_one_that_was_meant(
+        self, store: PersistenceHarness
+    ) -> None:
+        claim = store.claimed("run-1").claim
+
+        with store.units() as unit:
+            unit.submissions.accepted(claim, ProviderType.HEALTHOMICS, ProviderRunId("task-1"), check_after=0 * SECOND)
+            unit.commit()
+
+        assert store.queries.get(RunId("run-1")).destination is ProviderType.HEALTHOMICS
+
+    def test_a_deferred_run_is_ready_again_and_says_why_it_waits(self, store: PersistenceHarness) -> None:
+        record(store, "deferred", store.claimed("run-1").claim)
+
+        found = store.queries.get(RunId("run-1"))
+        assert (found.submission, found.attempts, found.last_reason) == (SubmissionState.READY, 1, "busy")
+
+    def test_a_deferred_run_frees_its_place_under_the_cap(self, store: PersistenceHarness) -> None:
+        record(store, "deferred", store.claimed("run-1").claim)
+        store.queue("run-2")
+        store.enrol()
+
+        assert ids_of(store.claim(cap=1)) == ["run-2"]
+
+    def test_an_unresolved_run_keeps_its_intent_and_is_resumed_by_anybody_in_its_time(
+        self, store: PersistenceHarness
+    ) -> None:
+        record(store, "unresolved", store.claimed("run-1").claim)
+
+        assert store.claim(ME) == []
+        store.let_pass(MINUTE + SECOND)
+        [resumed] = store.claim(store.live(OTHER))
+        assert (resumed.claim.resumed, resumed.attempts) == (True, 1)
+
+    def test_an_unresolved_run_keeps_its_place_under_the_cap(self, store: PersistenceHarness) -> None:
+        record(store, "unresolved", store.claimed("run-1").claim)
+        store.queue("run-2")
+        store.enrol()
+
+        assert store.claim(cap=1) == []
+
+    def test_a_released_run_can_be_claimed_at_once_as_if_nothing_had_been(self, store: PersistenceHarness) -> None:
+        record(store, "released", store.claimed("run-1").claim)
+
+        assert state(store) is SubmissionState.READY
+        [again] = store.claim(store.live(OTHER))
+        assert (again.claim.resumed, again.attempts) == (False, 0)
+
+    @pytest.mark.parametrize("outcome", ["deferred", "released"])
+    def test_what_an_earlier_call_may_have_started_stays_an_intent(
+        self, store: PersistenceHarness, outcome: str
+    ) -> None:
+        store.claimed("run-1")
+        [resumed] = store.claim(ME)
+
+        record(store, outcome, resumed.claim)
+
+        assert state(store) is SubmissionState.INTENT
+        store.let_pass(MINUTE + SECOND)
+        [again] = store.claim(store.live(OTHER))
+        assert again.claim.resumed
+
+    @pytest.mark.parametrize("outcome", ["deferred", "released"])
+    def test_what_is_prepared_stays_so(self, store: PersistenceHarness, outcome: str) -> None:
+        claim = store.claimed("run-1").claim
+        record(store, "prepared", claim)
+
+        record(store, outcome, claim)
+
+        assert state(store) is SubmissionState.PREPARED
+        store.let_pass(MINUTE + SECOND)
+        [again] = store.claim(store.live(OTHER))
+        assert (again.prepared_id, again.claim.resumed) == ("draft-1", True)
+
+    def test_a_prepared_run_is_still_claimed_and_held_by_nobody(self, store: PersistenceHarness) -> None:
+        claim = store.claimed("run-1").claim
+
+        record(store, "prepared", claim)
+
+        assert store.claim(store.live(OTHER)) == []
+        assert store.run("run-1").provider_run_id is None
+        record(store, "accepted", claim)
+
+    def test_a_closed_run_is_never_claimed_again_and_frees_its_place(self, store: PersistenceHarness) -> None:
+        record(store, "closed", store.claimed("run-1").claim)
+        store.queue("run-2")
+
+        assert state(store) is SubmissionState.CLOSED
+        assert store.enrol() == 1
+        assert ids_of(store.claim(cap=1)) == ["run-2"]
+
+    def test_a_run_in_a_claim_is_closed_even_if_its_row_was_deleted(self, store: PersistenceHarness) -> None:
+        claim = store.claimed("run-1").claim
+        store.remove("run-1")
+
+        record(store, "closed", claim)
+
+        assert store.claim() == []
+
+
+class WithdrawalRules:
+    """`SubmissionQueue.withdrawn`."""
+
+    def withdraw(self, store: PersistenceHarness, *, limit: int = 100) -> list[str]:
+        with store.units() as unit:
+            ids = unit.submissions.withdrawn(limit=limit)
+            unit.commit()
+        return sorted(ids)
+
+    def test_a_run_that_is_cancelled_before_it_was_sent_is_closed_and_has_yet_to_be_ended(
+        self, store: PersistenceHarness
+    ) -> None:
+        store.queue("run-1", "run-2")
+        store.enrol()
+        store.move("run-1", RunState.CANCELING)
+
+        assert self.withdraw(store) == ["run-1"]
+        assert state(store, "run-1") is SubmissionState.CLOSED
+        assert state(store, "run-2") is SubmissionState.READY
+
+    def test_a_run_that_others_have_ended_is_closed_and_needs_no_ending(self, store: PersistenceHarness) -> None:
+        store.queue("run-1")
+        store.enrol()
+        store.move("run-1", RunState.CANCELED)
+
+        assert self.withdraw(store) == []
+        assert state(store) is SubmissionState.CLOSED
+
+    def test_a_run_that_was_cancelled_before_it_was_seen_has_yet_to_be_ended(self, store: PersistenceHarness) -> None:
+        store.put(ServiceRow(run_id="run-1", state="CANCELING"))
+        store.put(ServiceRow(run_id="run-2", state="CANCELED"))
+
+        assert self.withdraw(store) == ["run-1"]
+
+    def test_a_run_whose_row_was_deleted_leaves_the_queue(self, store: PersistenceHarness) -> None:
+        store.queue("run-1")
+        store.enrol()
+        store.remove("run-1")
+
+        assert self.withdraw(store) == []
+        store.queue("run-1")
+        assert store.claim() == []
+
+    def test_what_may_have_been_sent_is_not_withdrawn(self, store: PersistenceHarness) -> None:
+        store.accepted("run-2")
+        store.claimed("run-1")
+        store.move("run-1", RunState.CANCELING)
+        store.move("run-2", RunState.CANCELING)
+
+        assert self.withdraw(store) == []
+        assert state(store, "run-1") is SubmissionState.INTENT
+
+    def test_no_more_than_the_limit_is_withdrawn(self, store: PersistenceHarness) -> None:
+        store.queue("run-1", "run-2")
+        store.enrol()
+        store.move("run-1", RunState.CANCELING)
+        store.move("run-2", RunState.CANCELING)
+        store.put(ServiceRow(run_id="run-3", state="CANCELING"))
+
+        assert len(self.withdraw(store, limit=1)) == 1

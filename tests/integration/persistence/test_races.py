@@ -1,0 +1,107 @@
+"""Many threads and processes at once, on real databases."""
+
+from collections.abc import Sequence
+from threading import Lock
+
+import pytest
+
+from tests.contracts.persistence_harness import ME, MINUTE, Race, ids_of
+from tests.integration.conftest import Database
+from tests.integration.persistence.harness import SqlHarness
+from tests.integration.persistence.workers import claim, in_processes
+from wes_daemon.application.ports.persistence import ClaimedRun, DaemonId
+
+CAP = 20
+RUNS = 200
+
+
+class Books:
+    """What all threads together hold at this moment, and all that they ever claimed."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.held = 0
+        self.most = 0
+        self.claimed: list[str] = []
+
+    def enter(self, ids: list[str]) -> None:
+        with self._lock:
+            self.claimed += ids
+            self.held += len(ids)
+            self.most = max(self.most, self.held)
+
+    def leave(self, ids: list[str]) -> None:
+        with self._lock:
+            self.held -= len(ids)
+
+
+def test_eight_threads_that_claim_200_runs_never_pass_the_cap_and_hand_none_out_twice(store: SqlHarness) -> None:
+    store.queue(*(f"run-{number:03}" for number in range(RUNS)))
+    store.enrol(limit=RUNS)
+    race, books = Race(8), Books()
+
+    def work(number: int) -> None:
+        owner = store.live(DaemonId(f"daemon-{number}"), lasting=10 * MINUTE)
+        while len(books.claimed) < RUNS:
+            with store.units() as unit:
+                claimed = unit.submissions.claim(owner, limit=5, cap=CAP, excluding=())
+                race.together()
+                unit.commit()
+            books.enter(ids_of(claimed))
+            books.leave(ids_of(claimed))
+            close(store, claimed)
+
+    race.run(work)
+
+    assert books.most <= CAP
+    assert len(books.claimed) == len(set(books.claimed)) == RUNS
+
+
+def close(store: SqlHarness, claimed: Sequence[ClaimedRun]) -> None:
+    """End these without a provider."""
+    with store.units() as unit:
+        for each in claimed:
+            unit.submissions.closed(each.claim, reason="test")
+        unit.commit()
+
+
+def test_processes_that_claim_at_once_never_pass_the_cap_and_hand_none_out_twice(
+    store: SqlHarness, database: Database
+) -> None:
+    store.queue(*(f"run-{number:02}" for number in range(40)))
+    store.enrol()
+    for number in range(3):
+        store.live(DaemonId(f"process-{number}"))
+
+    claimed = [id for ids in in_processes(claim, database.uri, 3) for id in ids]
+
+    assert len(claimed) == len(set(claimed)) == CAP
+
+
+def test_sixteen_threads_that_write_without_pause_all_have_their_turn(store: SqlHarness) -> None:
+    store.live(ME)
+    race = Race(16)
+
+    def work(_: int) -> None:
+        for _turn in range(20):
+            with store.units() as unit:
+                unit.leases.renew(ME, lasting=MINUTE)
+                unit.commit()
+
+    race.run(work)
+
+    assert [seen.id for seen in store.queries.daemons()] == [ME]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_threads_that_open_a_new_file_at_once_do_not_hinder_each_other(store: SqlHarness) -> None:
+    race = Race(16)
+
+    def work(number: int) -> None:
+        race.together()
+        store.live(DaemonId(f"daemon-{number}"))
+        store.queries.daemons()
+
+    race.run(work)
+
+    assert len(store.queries.daemons()) == 16
