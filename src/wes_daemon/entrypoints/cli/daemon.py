@@ -1,0 +1,101 @@
+"""The daemon itself: what `wes-daemon` does when it is called without a sub-command."""
+
+import logging
+import os
+import sys
+import threading
+from concurrent.futures import Future
+from contextlib import suppress
+from datetime import timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import click
+
+from wes_daemon.entrypoints.cli.process import StopOnSignals, leave_at_once
+
+if TYPE_CHECKING:
+    from wes_daemon.container import Container
+    from wes_daemon.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_DATABASE_RETRY = timedelta(seconds=3)
+_LOOK_SECONDS = 0.1
+
+
+def run_daemon(ctx: click.Context) -> int:
+    """Work until a signal comes. Signals count from the first moment on, also while the database is away."""
+    with StopOnSignals() as signals:
+        from wes_daemon.entrypoints.cli.session import container_for, log_as_configured, read
+
+        settings = read(ctx)
+        log_as_configured(ctx, settings, sys.stdout)
+        with container_for(settings) as container:
+            _say_what_holds(settings)
+            daemon = container.daemon()
+            signals.call(daemon.stop)
+            if not (_is_prepared(container) and daemon.run()):
+                # What hangs in a call holds threads that the interpreter would wait for.
+                leave_at_once(0)
+    return 0
+
+
+def _say_what_holds(settings: "Settings") -> None:
+    from wes_daemon.application.events import log_event
+    from wes_daemon.entrypoints.cli.session import public_uri
+    from wes_daemon.settings import misspelt
+
+    for name, meant in misspelt(os.environ):
+        log_event(_log, logging.WARNING, "settings.misspelt", name=name, meant=meant)
+    uri = settings.database_uri
+    log_event(
+        _log,
+        logging.INFO,
+        "daemon.starting",
+        version=version("wes-daemon"),
+        pid=os.getpid(),
+        database=public_uri(uri.get_secret_value()) if uri else "not set",
+        poll_interval=settings.poll_interval,
+        status_check_interval=settings.status_check_interval,
+        max_concurrent_workflows=settings.max_concurrent_workflows,
+        default_provider=settings.default_provider,
+        local_workdir=settings.local_workdir or "off",
+    )
+
+
+def _is_prepared(container: "Container") -> bool:
+    """Whether the database can be worked with; False where a signal came before it could."""
+    prepared: Future[None] = Future()
+    # A connection attempt may hang for many seconds, and the thread that makes it hears no signal.
+    threading.Thread(target=_prepare, args=(container, prepared), name="prepare", daemon=True).start()
+    while not container.stop().is_raised:
+        with suppress(TimeoutError):
+            prepared.result(timeout=_LOOK_SECONDS)
+            return True
+    return False
+
+
+def _prepare(container: "Container", prepared: "Future[None]") -> None:
+    try:
+        _await_database(container)
+    except BaseException as error:  # noqa: BLE001 - it is raised again, by the thread that waits for the result
+        prepared.set_exception(error)
+    else:
+        prepared.set_result(None)
+
+
+def _await_database(container: "Container") -> None:
+    from wes_daemon.application.events import log_event
+    from wes_daemon.application.ports.errors import StorageUnavailable
+
+    schema, away = container.schema(), False
+    prepare = schema.upgrade if container.settings().auto_migrate else schema.check
+    while not container.stop().is_raised:
+        try:
+            return prepare()
+        except StorageUnavailable as error:
+            if not away:
+                log_event(_log, logging.ERROR, "database.unavailable", reason=error, retry_every=_DATABASE_RETRY)
+            away = True
+            container.wakeup().wait(_DATABASE_RETRY)

@@ -1,0 +1,137 @@
+"""What --json prints: the words of WES 1.1.0 where it has them, and a `daemon` object for the rest.
+
+Source: schemas `RunLog`, `RunSummary`, `RunRequest` and `TaskLog` of WES 1.1.0. What is not known is left out.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from wes_daemon.application.ports.persistence import RunRecord, TimelineEntry
+from wes_daemon.domain.runs import TaskLog, Unreadable, WorkflowRequest
+
+Document = dict[str, Any]
+
+
+def run_summary(record: RunRecord) -> Document:
+    """One run of a list."""
+    run = record.run
+    return _known(
+        run_id=run.id,
+        state=run.state.value,
+        start_time=instant(run.start_time),
+        end_time=instant(run.end_time),
+        tags=_stored(run.tags),
+        request=_request(run.request),
+        daemon=_daemon(record),
+    )
+
+
+def run_log(record: RunRecord) -> Document:
+    """Everything about one run."""
+    run, details = record.run, record.details
+    return _known(
+        run_id=run.id,
+        request={**_request(run.request), **_parameters(run.request), **_known(tags=_stored(run.tags))},
+        state=run.state.value,
+        run_log=_known(
+            start_time=instant(run.start_time),
+            end_time=instant(run.end_time),
+            stdout=details.stdout,
+            stderr=details.stderr,
+            exit_code=details.exit_code,
+            system_logs=list(details.system_logs) or None,
+        ),
+        task_logs=[task_log(task) for task in record.tasks],
+        outputs=dict(details.outputs),
+        daemon={
+            **_daemon(record),
+            "attachments": list(record.attachments),
+            "timeline": [_entry(entry) for entry in record.timeline],
+        },
+    )
+
+
+def task_log(task: TaskLog) -> Document:
+    """One step of a run."""
+    return _known(
+        id=task.id,
+        name=task.name,
+        cmd=list(task.cmd) or None,
+        start_time=instant(task.start_time),
+        end_time=instant(task.end_time),
+        stdout=task.stdout,
+        stderr=task.stderr,
+        exit_code=task.exit_code,
+        system_logs=list(task.system_logs) or None,
+    )
+
+
+def instant(at: datetime | None, *, timespec: str = "seconds") -> str | None:
+    """A moment as WES writes it: UTC, with a Z."""
+    if at is None:
+        return None
+    return at.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def as_text(document: object) -> str:
+    """JSON for people and programs. Letters stay as they are; what could steer a terminal is escaped."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+
+
+def _request(request: WorkflowRequest) -> Document:
+    return _known(
+        workflow_url=request.workflow_url,
+        workflow_type=request.workflow_type,
+        workflow_type_version=request.workflow_type_version,
+        workflow_engine=request.workflow_engine,
+        workflow_engine_version=request.workflow_engine_version,
+    )
+
+
+def _parameters(request: WorkflowRequest) -> Document:
+    return _known(
+        workflow_params=_stored(request.workflow_params),
+        workflow_engine_parameters=_stored(request.workflow_engine_parameters) or None,
+    )
+
+
+def _daemon(record: RunRecord) -> Document:
+    run = record.run
+    return _known(
+        provider=run.provider or record.destination,
+        provider_id=run.provider_run_id,
+        provider_status=record.provider_status,
+        provider_message=record.provider_message or None,
+        error=run.error,
+        queued_at=instant(record.queued_at),
+        submission=record.submission,
+        attempts=record.attempts or None,
+        last_reason=record.last_reason,
+    )
+
+
+def _entry(entry: TimelineEntry) -> Document:
+    return _known(
+        at=instant(entry.at, timespec="milliseconds"),
+        before=entry.before,
+        after=entry.after,
+        by=entry.by,
+        why=entry.why,
+        provider_status=entry.provider_status,
+    )
+
+
+def _stored(value: object) -> object:
+    """What a row holds: an object where all is well, else what was found there instead."""
+    if isinstance(value, Unreadable):
+        return value.text
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def _known(**values: object) -> Document:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,110 @@
+"""Where the log goes and how a line of it looks; no text in it can forge a line, and no secret is in it."""
+
+import json
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+from urllib.parse import quote
+
+from wes_daemon.entrypoints.cli.escaping import one_line
+
+OURS = "wes_daemon"
+_CONTINUED = "  | "
+
+_log = logging.getLogger(__name__)
+
+
+class Hiding:
+    """Replaces secrets by `***`, also where a text holds them as JSON or as part of an address."""
+
+    def __init__(self, secrets: Collection[str]) -> None:
+        spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+        # The longest first, so that of two where one holds the other nothing is left over.
+        self._spellings = sorted(spellings, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """The text without them."""
+        for spelling in self._spellings:
+            text = text.replace(spelling, "***")
+        return text
+
+
+class LineFormatter(logging.Formatter):
+    """`2026-11-23T05:30:00.123Z INFO event key=value …`; the lines of a traceback follow, each behind a mark."""
+
+    def __init__(self, hide: Callable[[str], str]) -> None:
+        super().__init__()
+        self._hide = hide
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record, in one line and its traceback's."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        source = "" if _is_ours(record.name) else f"{record.name}: "
+        head = f"{at} {record.levelname} {source}{one_line(self._hide(record.getMessage()))}"
+        return "\n".join([head, *(f"{_CONTINUED}{one_line(line)}" for line in self._trace(record))])
+
+    def _trace(self, record: logging.LogRecord) -> list[str]:
+        parts = ["".join(traceback.format_exception(record.exc_info[1]))] if record.exc_info else []
+        parts += [record.stack_info] if record.stack_info else []
+        return [line for part in parts for line in self._hide(part).rstrip("\n").split("\n")]
+
+
+def set_up_logging(*, stream: TextIO, level: str, file: Path | None = None, hide: Callable[[str], str] = str) -> None:
+    """Log to `stream`, and to `file`, in place of where the log went before. Other packages only say what is grave.
+
+    Raises:
+        ConfigurationError: the file cannot be opened.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler(stream)]
+    if file is not None:
+        handlers.append(_file_handler(file))
+    root = logging.getLogger()
+    for former in [handler for handler in root.handlers if isinstance(handler.formatter, LineFormatter)]:
+        root.removeHandler(former)
+        former.close()
+    for handler in handlers:
+        handler.setFormatter(LineFormatter(hide))
+        root.addHandler(handler)
+    root.setLevel(logging.INFO if level == "DEBUG" else logging.WARNING)
+    logging.getLogger(OURS).setLevel(level)
+
+
+def log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """For `sys.excepthook`: log a bug whole, so that it is escaped and without secrets like everything else."""
+    if not logging.getLogger().handlers:
+        set_up_logging(stream=sys.stderr, level="WARNING")
+    _log.critical("bug: please report it with what follows", exc_info=(kind, error, trace))
+
+
+def log_uncaught_in_thread(uncaught: threading.ExceptHookArgs) -> None:
+    """For `threading.excepthook`."""
+    if uncaught.exc_value is not None:
+        log_uncaught(uncaught.exc_type, uncaught.exc_value, uncaught.exc_traceback)
+
+
+def _spellings(secret: str) -> set[str]:
+    return {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret, safe=""), quote(secret)} - {""}
+
+
+def _is_ours(logger: str) -> bool:
+    return logger == OURS or logger.startswith(f"{OURS}.")
+
+
+def _file_handler(path: Path) -> logging.Handler:
+    try:
+        # Notices when log rotation has moved the file away, and opens a new one.
+        return WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        from wes_daemon.settings import ConfigurationError
+
+        raise ConfigurationError(
+            f"--log-file/DAEMON_LOG_FILE: {path} cannot be written to: {error.strerror}. "
+            "Name a file in a folder that is there and may be written to."
+        ) from error

@@ -1,0 +1,140 @@
+"""What a command works with: the settings, and the container that is wired from them."""
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+from urllib.parse import urlsplit
+
+import click
+
+from wes_daemon.entrypoints.cli.exits import HIDE, say
+from wes_daemon.entrypoints.cli.options import Overrides
+
+if TYPE_CHECKING:
+    from wes_daemon.container import Container
+    from wes_daemon.settings import Settings
+
+
+@contextmanager
+def session(ctx: click.Context) -> "Iterator[Container]":
+    """A container over a database whose schema is as the code needs it, for as long as a sub-command takes.
+
+    Without DATABASE_URI the database is a file of the user's own, and it says so.
+    """
+    settings = sub_command_settings(ctx)
+    log_to_stderr(ctx, settings)
+    with container_for(settings) as container:
+        prepare_schema(container)
+        yield container
+
+
+def read(ctx: click.Context, **further: object) -> "Settings":
+    """The settings; those in `further` come before what the command line says. From here on, secrets are hidden."""
+    from wes_daemon.entrypoints.cli.logs import Hiding
+    from wes_daemon.settings import read_settings
+
+    overrides: Overrides = ctx.obj
+    settings = read_settings(**{**overrides.given, **further})
+    ctx.meta[HIDE] = Hiding(settings.secrets)
+    return settings
+
+
+def sub_command_settings(ctx: click.Context) -> "Settings":
+    """The settings, with a database in any case."""
+    settings = read(ctx)
+    if settings.database_uri is not None:
+        return settings
+    uri = f"sqlite:///{user_data() / 'runs.db'}"
+    say(f"DATABASE_URI is not set: using {uri}")
+    return read(ctx, database_uri=uri)
+
+
+def log_as_configured(ctx: click.Context, settings: "Settings", stream: TextIO) -> None:
+    """The log of what works as the daemon does."""
+    from wes_daemon.entrypoints.cli.logs import set_up_logging
+
+    set_up_logging(stream=stream, level=settings.log_level, file=settings.log_file, hide=ctx.meta[HIDE])
+
+
+def log_to_stderr(ctx: click.Context, settings: "Settings") -> None:
+    """The log of a command that prints a result: what is grave, or what the command line asks for.
+
+    DAEMON_LOG_LEVEL and DAEMON_LOG_FILE are the daemon's: whoever lists runs may not write to its file.
+    """
+    from wes_daemon.entrypoints.cli.logs import set_up_logging
+
+    overrides: Overrides = ctx.obj
+    level = settings.log_level if overrides.log_level else "WARNING"
+    file = settings.log_file if overrides.log_file else None
+    set_up_logging(stream=sys.stderr, level=level, file=file, hide=ctx.meta[HIDE])
+
+
+@contextmanager
+def container_for(settings: "Settings") -> "Iterator[Container]":
+    """A container; its connections are closed at the end.
+
+    Raises:
+        ConfigurationError: there is no database, or what is said to be one cannot be.
+    """
+    from wes_daemon.application.ports.errors import StorageMisconfigured
+    from wes_daemon.container import Container
+    from wes_daemon.settings import ConfigurationError
+
+    container = Container(settings=settings)
+    try:
+        engine = container.engine()
+    except StorageMisconfigured as error:
+        # What --db-uri gives was looked at before.
+        raise ConfigurationError(f"DATABASE_URI: {error}") from error
+    try:
+        yield container
+    finally:
+        engine.dispose()
+
+
+def prepare_schema(container: "Container") -> None:
+    """Bring the schema up to date where that is allowed and needed; else raise what is wrong with it."""
+    schema = container.schema()
+    if not container.settings().auto_migrate:
+        schema.check()
+    elif schema.current() != schema.head():
+        schema.upgrade()
+
+
+def user_data() -> Path:
+    """Where this user's runs are kept when nothing else is said."""
+    from platformdirs import user_data_path
+
+    return user_data_path("wes-daemon")
+
+
+def public_uri(uri: str) -> str:
+    """The database's URI with `***` for its password, for people."""
+    plain, _, query = uri.partition("?")
+    try:
+        password = urlsplit(plain).password
+    except ValueError:
+        return "***"
+    shown = plain.replace(f":{password}@", ":***@") if password else plain
+    # libpq takes a password there, too.
+    return f"{shown}?{'***' if 'password' in query.casefold() else query}" if query else shown
+
+
+def mention_absent_daemon(container: "Container") -> None:
+    """Say how to start a daemon where none is at work on this database: without one, nothing happens to a run."""
+    if not container.queries().daemons():
+        say(f"no daemon is at work on this database; this starts one: {daemon_command(container.settings())}")
+
+
+def daemon_command(settings: "Settings") -> str:
+    """A line for the shell that starts a daemon with these settings, as far as its own would differ."""
+    from wes_daemon.settings import read_settings
+
+    words = ["wes-daemon"]
+    uri = settings.database_uri
+    if uri is not None and read_settings().database_uri != uri:
+        words += ["--db-uri", public_uri(uri.get_secret_value())]
+    return shlex.join(words)

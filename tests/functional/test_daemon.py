@@ -1,0 +1,229 @@
+"""`wes-daemon` as a supervisor sees it: its log, its signals, its exit codes."""
+
+import json
+import logging
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.functional.conftest import CWL, Call, Launch, ended, says, stop, until
+
+QUICK = ("--poll-interval", "0.2", "--status-check-interval", "0.2")
+SECRET = "hunter2-and-more"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_daemon_within_ten_seconds(number: signal.Signals, set_up: Path, launch: Launch) -> None:
+    daemon = launch("--log-file", "daemon.log")
+    until(says(set_up / "daemon.log", "daemon.started"))
+    began = time.monotonic()
+
+    stop(daemon, number)
+
+    code, _, stderr = ended(daemon, within=10)
+    assert (code, stderr) == (0, "")
+    assert time.monotonic() - began < 10
+    assert says(set_up / "daemon.log", "daemon.stopped everything_ended=True")()
+
+
+def test_its_first_line_says_what_is_in_force(set_up: Path, launch: Launch) -> None:
+    daemon = launch("--max-concurrent-workflows", "3", "--log-file", "daemon.log", *QUICK)
+    until(says(set_up / "daemon.log", "daemon.started"))
+    stop(daemon)
+
+    _, stdout, _ = ended(daemon)
+
+    first = stdout.splitlines()[0]
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO daemon\.starting version=", first)
+    for held in ("poll_interval=0.2s", "max_concurrent_workflows=3", "default_provider=local", "database=sqlite:"):
+        assert held in first
+    assert (set_up / "daemon.log").read_text() == stdout
+
+
+@pytest.mark.usefixtures("set_up")
+def test_a_queued_run_is_run_and_followed_to_its_end(launch: Launch) -> None:
+    launch("--log-file", "daemon.log", *QUICK, stdout=subprocess.DEVNULL)
+
+    waited = ended(launch("submit", str(CWL / "two_steps.cwl"), "message=hi", "--wait"))
+    failed = ended(launch("submit", str(CWL / "fail.cwl"), "--wait", "--json"))
+
+    code, stdout, stderr = waited
+    run_id, _, outputs = stdout.partition("\n")
+    assert code == 0
+    assert json.loads(outputs)["shouted"]["class"] == "File"
+    assert [line.split()[2] for line in stderr.splitlines() if run_id in line.split()[1:2]][-1].rstrip(
+        ":"
+    ) == "COMPLETE"
+    assert failed[0] == 1
+    document = json.loads(failed[1])
+    assert document["state"] == "EXECUTOR_ERROR"
+    assert "sample S1 has no reads" in document["daemon"]["error"]
+
+
+def test_whoever_stops_following_leaves_the_run_alone(set_up: Path, launch: Launch, call: Call) -> None:
+    with (set_up / "said").open("w") as said:
+        process = launch("submit", "https://example.org/a.cwl", "--wait", stderr=said)
+        until(says(set_up / "said", "QUEUED"))
+    stop(process, signal.SIGINT)
+
+    code, stdout, _ = ended(process)
+
+    assert code == 130
+    assert says(set_up / "said", f"`wes-daemon cancel {stdout.strip()}` would end it")()
+    assert json.loads(call("show", stdout.strip(), "--json").stdout)["state"] == "QUEUED"
+
+
+def test_a_second_signal_ends_it_at_once(set_up: Path, launch: Launch) -> None:
+    daemon = _daemon_that_hangs(set_up, launch)
+    stop(daemon)
+    until(lambda: _handled(daemon, signal.SIGTERM))
+    began = time.monotonic()
+
+    stop(daemon)
+
+    code, _, _ = ended(daemon)
+    assert code == 128 + signal.SIGTERM
+    assert time.monotonic() - began < 2
+
+
+def test_what_hangs_in_a_call_does_not_keep_it_from_ending(set_up: Path, launch: Launch) -> None:
+    daemon = _daemon_that_hangs(set_up, launch)
+    began = time.monotonic()
+
+    stop(daemon)
+
+    code, _, _ = ended(daemon)
+    assert code == 0
+    assert time.monotonic() - began < 11
+
+
+def test_a_signal_counts_while_the_database_is_awaited(clean: Path, launch: Launch) -> None:
+    daemon = launch("--db-uri", f"postgresql://u:{SECRET}@127.0.0.1:1/runs", "--log-file", "daemon.log")
+    until(says(clean / "daemon.log", "database.unavailable"))
+
+    stop(daemon)
+
+    code, stdout, stderr = ended(daemon, within=10)
+    assert code == 0
+    assert stdout.count("database.unavailable") == 1
+    assert SECRET not in stdout + stderr
+
+
+def test_a_database_that_comes_later_is_taken_into_use(clean: Path, launch: Launch) -> None:
+    file = clean / "runs.db"
+    holder = sqlite3.connect(file, isolation_level=None)
+    holder.execute("CREATE TABLE taken (x)")
+    holder.execute("BEGIN EXCLUSIVE")
+    launch("--db-uri", f"sqlite:///{file}", "--log-file", "daemon.log", stdout=subprocess.DEVNULL)
+    until(says(clean / "daemon.log", "daemon.starting"))
+
+    holder.execute("COMMIT")
+    holder.close()
+
+    until(says(clean / "daemon.log", "daemon.started"))
+
+
+def test_a_database_that_cannot_be_used_ends_it_as_misconfigured(clean: Path, launch: Launch) -> None:
+    (clean / "no.db").write_text("this is no database, but long enough to be looked at as if it were one" * 20)
+
+    code, _, stderr = ended(launch("--db-uri", f"sqlite:///{clean / 'no.db'}"))
+
+    assert code == 3
+    assert stderr.startswith("wes-daemon: the SQLite database")
+    assert stderr.count("\n") == 1
+
+
+def test_a_hangup_does_not_end_it_and_a_rotated_log_file_is_made_anew(set_up: Path, launch: Launch) -> None:
+    log = set_up / "daemon.log"
+    daemon = launch("--log-file", str(log), stdout=subprocess.DEVNULL)
+    until(says(log, "daemon.started"))
+    log.rename(set_up / "daemon.log.1")
+
+    stop(daemon, signal.SIGHUP)
+    stop(daemon)
+
+    assert ended(daemon)[0] == 0
+    assert says(log, "daemon.stopped")()
+
+
+def test_a_misspelt_name_is_mentioned(set_up: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAEMON_POLL_INTERVALL", "5")
+    daemon = launch("--log-file", "daemon.log")
+    until(says(set_up / "daemon.log", "daemon.started"))
+    stop(daemon)
+
+    _, stdout, _ = ended(daemon)
+
+    assert "WARNING settings.misspelt name=DAEMON_POLL_INTERVALL meant=DAEMON_POLL_INTERVAL" in stdout
+
+
+def test_no_secret_is_ever_seen_at_debug(
+    set_up: Path, launch: Launch, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEVENBRIDGES_API_TOKEN", SECRET)
+    refused = call("--log-level", "debug", "submit", "echo", "--tag", f"provider_type={SECRET}")
+    call("db", "upgrade")
+    _insert_with_provider(set_up / "runs.db", SECRET)
+    daemon = launch("--log-level", "debug", "--log-file", "daemon.log", *QUICK)
+    until(says(set_up / "daemon.log", "submit.rejected"))
+    stop(daemon)
+
+    _, stdout, stderr = ended(daemon)
+
+    assert "***" in stdout
+    assert "***" in refused.stderr
+    assert SECRET not in refused.output + stdout + stderr + (set_up / "daemon.log").read_text()
+
+
+def _insert_with_provider(file: Path, name: str) -> None:
+    """As a WES service does that does not know which providers there are; the error will repeat the name."""
+    with sqlite3.connect(file) as connection:
+        connection.execute(
+            "INSERT INTO workflow_runs (run_id, state, workflow_type, workflow_type_version, workflow_url, tags)"
+            " VALUES ('r1', 'QUEUED', 'CWL', 'v1.2', 'file:///a.cwl', ?)",
+            [json.dumps({"provider_type": name})],
+        )
+    connection.close()
+
+
+def _daemon_that_hangs(directory: Path, launch: Launch) -> "subprocess.Popen[str]":
+    """A daemon in whose provider a call never returns."""
+    script = directory / "hanging.py"
+    script.write_text(
+        "import pathlib, threading\n"
+        "from wes_daemon.adapters.providers.local.provider import LocalProvider\n"
+        "def hang(*_):\n"
+        "    pathlib.Path('hanging').touch()\n"
+        "    threading.Event().wait()\n"
+        "LocalProvider.submit = hang\n"
+        "from wes_daemon.entrypoints.cli.main import main\n"
+        "main()\n"
+    )
+    ended(launch("submit", str(CWL / "echo.cwl")))
+    daemon = launch(*QUICK, command=[sys.executable, str(script)])
+    until((directory / "hanging").exists)
+    return daemon
+
+
+def _handled(process: "subprocess.Popen[str]", number: signal.Signals) -> bool:
+    """Whether the process has taken the signal that was sent to it."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
+    return not any(mask >> (number - 1) & 1 for mask in pending)
+
+
+@pytest.mark.usefixtures("set_up")
+def test_the_level_of_the_environment_is_for_the_daemon(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAEMON_LOG_LEVEL", "DEBUG")
+
+    assert "run.queued" not in call("submit", "https://example.org/a.cwl").stderr
+    assert "INFO run.queued" in call("--log-level", "info", "submit", "https://example.org/a.cwl").stderr
+    assert logging.getLogger("wes_daemon").level == logging.INFO
+    assert os.environ["DAEMON_LOG_LEVEL"] == "DEBUG"

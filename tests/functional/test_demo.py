@@ -1,0 +1,111 @@
+"""`wes-daemon demo`."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.functional.conftest import Call, Launch, ended, says, stop, until
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the one demonstration of these tests is kept."""
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def shown(directory: Path) -> "subprocess.CompletedProcess[str]":
+    """A demonstration that somebody has watched without a terminal."""
+    quiet = {name: value for name, value in os.environ.items() if not name.startswith(("DAEMON_", "DATABASE_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "wes_daemon", "demo", "--dir", str(directory)],
+        env=quiet | {"HOME": str(directory)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_its_runs_end_as_expected_and_their_outputs_are_there(shown: "subprocess.CompletedProcess[str]") -> None:
+    assert shown.returncode == 0, shown.stderr
+    assert "count_words: COMPLETE" in shown.stdout
+    assert "fail_on_purpose: EXECUTOR_ERROR" in shown.stdout
+    files = re.findall(r"(/\S+\.txt)", shown.stdout.split("Go on:")[0])
+    assert len(files) == 4
+    assert all(Path(file.rstrip(",")).is_file() for file in files)
+
+
+def test_without_a_terminal_each_change_is_a_plain_line(shown: "subprocess.CompletedProcess[str]") -> None:
+    assert re.search(r"^ +\d+s count_words COMPLETE", shown.stderr, re.MULTILINE)
+    assert "\x1b" not in shown.stdout + shown.stderr
+
+
+def test_what_it_says_about_going_on_works(shown: "subprocess.CompletedProcess[str]") -> None:
+    commands = [line.strip() for line in shown.stdout.split("Go on:")[1].splitlines() if line.strip()]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+    called = subprocess.run(
+        ["bash", "-e", "-m", "-c", "\n".join(commands)],
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert called.returncode == 0, called.stderr
+    assert len(commands) == 6
+    assert called.stdout.count("EXECUTOR_ERROR") >= 2
+    assert "25" in called.stdout
+
+
+@pytest.mark.usefixtures("shown")
+def test_the_database_is_that_of_the_directory_whatever_the_environment_says(directory: Path, call: Call) -> None:
+    listed = json.loads(call("list", "--json", "--db-uri", f"sqlite:///{directory / 'runs.db'}").stdout)
+
+    assert {run["state"] for run in listed} == {"COMPLETE", "EXECUTOR_ERROR"}
+
+
+def test_ctrl_c_stops_it_and_leaves_no_run_behind(clean: Path, launch: Launch, call: Call) -> None:
+    with (clean / "said").open("w") as said:
+        process = launch("demo", "--dir", "demo", stderr=said)
+        until(says(clean / "said", "RUNNING"))
+    stop(process, signal.SIGINT)
+
+    code, _, _ = ended(process)
+
+    assert code == 130
+    listed = json.loads(call("list", "--json", "--db-uri", f"sqlite:///{clean / 'demo' / 'runs.db'}").stdout)
+    assert {run["state"] for run in listed} <= {"CANCELED", "COMPLETE", "EXECUTOR_ERROR"}
+
+
+def test_without_cwltool_it_says_what_to_install(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wes_daemon.entrypoints.cli.demo.find_spec", lambda _: None)
+
+    result = call("demo")
+
+    assert result.exit_code == 3
+    assert "pip install 'wes-daemon[local]'" in result.stderr
+
+
+@pytest.mark.parametrize("database", ["postgresql://host/db"])
+def test_it_does_not_pretend_to_use_another_database(database: str, call: Call) -> None:
+    result = call("--db-uri", database, "demo")
+
+    assert result.exit_code == 2
+    assert "--dir" in result.stderr
+
+
+def test_a_directory_with_settings_of_its_own_is_left_alone(clean: Path, call: Call) -> None:
+    (clean / ".env").write_text("DAEMON_WORKERS=4\n")
+
+    result = call("demo", "--dir", shlex.quote(str(clean)))
+
+    assert result.exit_code == 2
+    assert (clean / ".env").read_text() == "DAEMON_WORKERS=4\n"

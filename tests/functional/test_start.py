@@ -1,0 +1,123 @@
+"""Before anything is done: help, version, completion, and what is not imported."""
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from tests.functional.conftest import Call, Launch, ended
+
+HEAVY = ("boto3", "botocore", "sevenbridges", "cwltool")
+SUB_COMMANDS = ("demo", "submit", "list", "show", "cancel", "run-once", "db")
+
+
+def test_help_names_every_sub_command_and_the_exit_codes(call: Call) -> None:
+    result = call("--help")
+
+    assert result.exit_code == 0
+    assert [name for name in SUB_COMMANDS if f"  {name} " not in result.output] == []
+    assert "0 done, 1 failed, 2 wrong usage, 3 misconfigured" in result.output
+
+
+@pytest.mark.parametrize("words", [*((name,) for name in SUB_COMMANDS), ("db", "upgrade"), ("db", "current")])
+def test_every_command_explains_itself(words: tuple[str, ...], call: Call) -> None:
+    result = call(*words, "--help")
+
+    assert result.exit_code == 0
+    assert result.output.startswith(f"Usage: wes-daemon {' '.join(words)}")
+
+
+def test_help_answers_in_under_four_tenths_of_a_second(launch: Launch) -> None:
+    def seconds() -> float:
+        # Of the processor, so that it does not matter what else this machine is doing.
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ended(launch("--help"))
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(3)) < 0.4
+
+
+@pytest.mark.parametrize(("word", "said"), [("sumbit", "'submit'"), ("start", "with its options alone")])
+def test_a_command_that_does_not_exist_is_wrong_usage_with_a_hint(word: str, said: str, call: Call) -> None:
+    result = call(word)
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_version_is_that_of_the_package(call: Call) -> None:
+    from importlib.metadata import version
+
+    assert call("--version").output == f"wes-daemon {version('wes-daemon')}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("list",),
+        ("submit", "https://example.org/echo.cwl"),
+        ("cancel", "nobody"),
+        ("db", "current"),
+        ("run-once", "--json"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("set_up")
+def test_no_command_imports_what_only_a_provider_needs(arguments: tuple[str, ...]) -> None:
+    script = (
+        "import sys, atexit; from wes_daemon.entrypoints.cli.main import main; "
+        f"atexit.register(lambda: print('LOADED', [name for name in {HEAVY} if name in sys.modules])); main()"
+    )
+
+    called = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
+
+    assert "LOADED []" in called.stdout
+
+
+def test_help_imports_no_framework_but_click() -> None:
+    script = (
+        "import sys; from wes_daemon.entrypoints.cli.main import cli; cli.main(['--help'], standalone_mode=False); "
+        "print([name for name in ('sqlalchemy', 'pydantic', 'rich', 'yaml', 'alembic') if name in sys.modules])"
+    )
+
+    called = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+    assert called.stdout.endswith("\n[]\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("wes-daemon sub", "submit"),
+        ("wes-daemon list --state EXEC", "EXECUTOR_ERROR"),
+        ("wes-daemon submit x.cwl --provider lo", "local"),
+        ("wes-daemon --log-level WARN", "WARNING"),
+    ],
+)
+def test_the_shell_completes_commands_states_and_providers(words: str, offered: str) -> None:
+    completing = {
+        "_WES_DAEMON_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+
+    called = subprocess.run(
+        [sys.executable, "-m", "wes_daemon"], env=os.environ | completing, capture_output=True, text=True
+    )
+
+    assert called.stdout == f"plain,{offered}\n"
+
+
+def test_a_shell_gets_a_script_for_completion() -> None:
+    called = subprocess.run(
+        [sys.executable, "-m", "wes_daemon"],
+        env=os.environ | {"_WES_DAEMON_COMPLETE": "bash_source"},
+        capture_output=True,
+        text=True,
+    )
+
+    assert "complete -o nosort -F" in called.stdout

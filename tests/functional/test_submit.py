@@ -1,0 +1,206 @@
+"""`wes-daemon submit`: what is queued for what was written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.functional.conftest import CWL, Call
+
+pytestmark = pytest.mark.usefixtures("set_up")
+
+
+@pytest.fixture
+def queued(call: Call) -> Any:
+    """Submit, and read back what was queued."""
+
+    def submit(*arguments: str, input: str | None = None) -> dict[str, Any]:
+        submitted = call("submit", *arguments, input=input)
+        assert submitted.exit_code == 0, submitted.output
+        shown: dict[str, Any] = json.loads(call("show", submitted.stdout.strip(), "--json").stdout)
+        return shown
+
+    return submit
+
+
+def test_only_the_id_is_printed(call: Call) -> None:
+    result = call("submit", "https://example.org/echo.cwl")
+
+    [run] = json.loads(call("list", "--json").stdout)
+    assert result.stdout == f"{run['run_id']}\n"
+    assert run["state"] == "QUEUED"
+
+
+def test_the_id_as_json(call: Call) -> None:
+    assert list(json.loads(call("submit", "https://example.org/echo.cwl", "--json").stdout)) == ["run_id"]
+
+
+def test_a_file_becomes_an_address_and_tells_its_type_and_version(queued: Any, set_up: Path) -> None:
+    (set_up / "my flow.cwl").write_text('{"class": "Workflow",\n "cwlVersion": "v1.1"}')
+
+    request = queued("my flow.cwl#main")["request"]
+
+    assert request["workflow_url"] == f"{set_up.as_uri()}/my%20flow.cwl#main"
+    assert (request["workflow_type"], request["workflow_type_version"]) == ("CWL", "v1.1")
+
+
+@pytest.mark.parametrize(
+    ("workflow", "type", "version"),
+    [
+        ("https://example.org/a.cwl?raw=1", "CWL", "v1.2"),
+        ("https://example.org/a.wdl", "WDL", "1.0"),
+        ("https://example.org/main.nf", "NFL", "DSL2"),
+        ("owner/project/app", "CWL", "v1.2"),
+    ],
+)
+def test_the_type_is_told_from_the_name(queued: Any, workflow: str, type: str, version: str) -> None:
+    request = queued(workflow)["request"]
+
+    assert request["workflow_url"] == workflow
+    assert (request["workflow_type"], request["workflow_type_version"]) == (type, version)
+
+
+def test_values_are_json_where_they_are_json_else_texts(queued: Any) -> None:
+    params = queued(
+        "https://example.org/a.cwl", "n=4", "ok=true", "ids=[1, 2]", 's="4"', "word=hello=there", "none=", "odd=NaN"
+    )["request"]["workflow_params"]
+
+    assert params == {
+        "n": 4,
+        "ok": True,
+        "ids": [1, 2],
+        "s": "4",
+        "word": "hello=there",
+        "none": "",
+        "odd": "NaN",
+    }
+
+
+def test_an_at_sign_makes_a_file_of_a_value(queued: Any, set_up: Path) -> None:
+    (set_up / "S 1.fastq").touch()
+
+    params = queued("https://example.org/a.cwl", "reads=@S 1.fastq", "all=@.", "far=@s3://bucket/x")["request"][
+        "workflow_params"
+    ]
+
+    assert params == {
+        "reads": {"class": "File", "location": f"{set_up.as_uri()}/S%201.fastq"},
+        "all": {"class": "Directory", "location": set_up.as_uri()},
+        "far": {"class": "File", "location": "s3://bucket/x"},
+    }
+
+
+def test_parameters_from_a_file_are_found_beside_it_and_overridden_by_name(queued: Any, set_up: Path) -> None:
+    inputs = set_up / "inputs"
+    inputs.mkdir()
+    (inputs / "a.txt").touch()
+    (inputs / "job.yaml").write_text(
+        "text: {class: File, path: a.txt}\nmore: [{class: File, location: a.txt}]\nsample: no\nday: 2026-11-23\nn: 1\n"
+    )
+
+    params = queued("https://example.org/a.cwl", "n=2", "--params", "inputs/job.yaml")["request"]["workflow_params"]
+
+    file = {"class": "File", "location": f"{inputs.as_uri()}/a.txt"}
+    assert params == {"text": file, "more": [file], "sample": "no", "day": "2026-11-23", "n": 2}
+
+
+def test_parameters_from_standard_input(queued: Any) -> None:
+    shown = queued("https://example.org/a.cwl", "--params", "-", input='{"message": "hi"}')
+
+    assert shown["request"]["workflow_params"] == {"message": "hi"}
+
+
+def test_relative_files_stay_relative_where_they_are_attached_or_run_elsewhere(queued: Any, set_up: Path) -> None:
+    (set_up / "a.txt").write_text("a")
+    relative = {"class": "File", "location": "a.txt"}
+    value = f"text={json.dumps(relative)}"
+
+    attached = queued("https://example.org/a.cwl", value, "--attach", "a.txt")
+    elsewhere = queued("https://example.org/a.cwl", value, "--provider", "healthomics")
+
+    assert attached["request"]["workflow_params"] == elsewhere["request"]["workflow_params"] == {"text": relative}
+
+
+def test_tags_provider_and_engine_are_passed_on(queued: Any) -> None:
+    request = queued(
+        *("https://example.org/a.cwl", "--tag", "sample=S1", "--tag", "note=a=b", "--provider", "local"),
+        *("--engine", "cwltool", "--engine-version", "3.1", "--engine-parameter", "parallel=true"),
+        *("--type", "CWL", "--type-version", "v1.0"),
+    )["request"]
+
+    assert request["tags"] == {"sample": "S1", "note": "a=b", "provider_type": "local"}
+    assert (request["workflow_engine"], request["workflow_engine_version"]) == ("cwltool", "3.1")
+    assert request["workflow_engine_parameters"] == {"parallel": "true"}
+    assert request["workflow_type_version"] == "v1.0"
+
+
+def test_a_workflow_is_attached_with_what_it_needs_under_names_relative_to_it(queued: Any) -> None:
+    shown = queued(
+        str(CWL / "two_steps.cwl"), "--attach", str(CWL / "echo.cwl"), "--attach", f"tools/s.cwl={CWL}/shout.cwl"
+    )
+
+    assert shown["request"]["workflow_url"] == "two_steps.cwl"
+    assert shown["daemon"]["attachments"] == ["echo.cwl", "tools/s.cwl", "two_steps.cwl"]
+
+
+def test_a_workflow_may_be_one_of_the_attachments(queued: Any) -> None:
+    shown = queued("tools/main.cwl", "--attach", f"tools/main.cwl={CWL}/echo.cwl")
+
+    assert shown["request"]["workflow_url"] == "tools/main.cwl"
+    assert shown["daemon"]["attachments"] == ["tools/main.cwl"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing.cwl"], "there is no such file"),
+        (["./missing"], "there is no such file"),
+        (["."], "is a directory"),
+        (["https://example.org/a.cwl", "novalue"], "NAME=VALUE"),
+        (["https://example.org/a.cwl", "reads=@missing.fastq"], "missing.fastq"),
+        (["https://example.org/a.cwl", 'r={"class": "File", "path": "missing.txt"}'], "missing.txt"),
+        (["https://example.org/a.cwl", "--params", "missing.json"], "cannot be read"),
+        (["https://example.org/a.cwl", "--params", "list.json"], "must hold names and values"),
+        (["https://example.org/a.cwl", "--params", "broken.json"], "neither JSON nor YAML"),
+        (["https://example.org/a.cwl", "--tag", "lonely"], "--tag"),
+        (["https://example.org/a.cwl", "--provider", "slurm"], "'sevenbridges'"),
+        (["https://example.org/a.cwl", "--tag", "provider_type=slurm"], "known providers are"),
+        (["https://example.org/a.cwl", "--attach", "missing.txt"], "--attach"),
+        (["https://example.org/a.cwl", "--attach", "../x=list.json"], "below the run's directory"),
+        (["https://example.org/a.cwl", "--attach", "list.json", "--attach", "list.json=broken.json"], "both be called"),
+        (["https://example.org/a.cwl", "--engine-version", "1"], "--engine"),
+        (["https://example.org/a.cwl", "--timeout", "5"], "--wait"),
+        (["https://example.org/a b.cwl"], "percent-encode"),
+        ([""], "workflow_url is empty"),
+    ],
+    ids=lambda value: " ".join(value)[-40:] if isinstance(value, list) else None,
+)
+def test_what_cannot_be_meant_is_wrong_usage_and_queues_nothing(
+    arguments: list[str], said: str, set_up: Path, call: Call
+) -> None:
+    (set_up / "list.json").write_text("[1]")
+    (set_up / "broken.json").write_text("{a: [")
+
+    result = call("submit", *arguments)
+
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+    assert json.loads(call("list", "--json").stdout) == []
+
+
+def test_where_no_daemon_is_at_work_the_command_that_starts_one_is_said(set_up: Path, call: Call) -> None:
+    other = f"sqlite:///{set_up / 'other.db'}"
+
+    usual, named = (call("submit", "https://example.org/a.cwl", *more) for more in ([], ["--db-uri", other]))
+
+    assert usual.stderr.endswith("this starts one: wes-daemon\n")
+    assert named.stderr.endswith(f"this starts one: wes-daemon --db-uri {other}\n")
+
+
+def test_waiting_gives_up_at_the_timeout_and_leaves_the_run(call: Call) -> None:
+    result = call("submit", "https://example.org/a.cwl", "--wait", "--timeout", "0.2")
+
+    assert result.exit_code == 1
+    assert "is still QUEUED after 0.2 seconds; it goes on" in result.stderr
+    assert len(result.stdout.splitlines()) == 1

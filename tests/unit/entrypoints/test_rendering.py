@@ -1,0 +1,162 @@
+"""What people see of runs."""
+
+import io
+import re
+from datetime import timedelta
+
+import pytest
+from rich.console import Console
+
+from tests.builders import NOON, a_request, a_run, some_details
+from wes_daemon.application.ports.persistence import RunRecord, SubmissionState, TimelineEntry
+from wes_daemon.domain.runs import ProviderType, TaskId, TaskLog, Unreadable
+from wes_daemon.domain.states import RunState
+from wes_daemon.entrypoints.cli import rendering
+from wes_daemon.entrypoints.cli.report import report
+from wes_daemon.entrypoints.cli.wording import duration, moment, run_time
+
+ID = "0b7c6f1e-3b0a-4c39-9f7e-1f2a3b4c5d6e"
+LATER = NOON + timedelta(minutes=3, seconds=5)
+
+
+def a_record(**changes: object) -> RunRecord:
+    """A run that the local provider has run to its end."""
+    run = a_run(
+        ID,
+        RunState.COMPLETE,
+        request=a_request(workflow_url="https://example.org/a/long/way/to/the/workflow/main.cwl"),
+        provider=ProviderType.LOCAL,
+        provider_run_id=f"wes-{ID}",
+        start_time=NOON,
+        end_time=LATER,
+        tags={"sample": "S1", "provider_type": "local", "provider_id": f"wes-{ID}"},
+    )
+    values: dict[str, object] = {"run": run, "queued_at": NOON, "destination": ProviderType.LOCAL}
+    return RunRecord(**(values | changes))  # type: ignore[arg-type]
+
+
+def seen(record: RunRecord) -> str:
+    """The report on one run as text."""
+    console = Console(file=io.StringIO(), width=1000, markup=False)
+    with console.capture() as captured:
+        console.print(report(record, LATER))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def table(record: RunRecord, width: int) -> list[str]:
+    """The list of one run on a terminal."""
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        console.print(rendering.runs_table([record], LATER, width))
+    return captured.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140, 180, 240])
+def test_a_list_fits_the_terminal_and_no_id_is_cut(width: int) -> None:
+    head, row = table(a_record(), width)
+
+    assert len(row.rstrip()) <= width
+    assert row.startswith(f"{ID}  COMPLETE")
+    assert head.startswith("RUN")
+
+
+def test_a_wide_terminal_shows_everything() -> None:
+    head, row = table(a_record(), 300)
+
+    assert head.split() == [
+        "RUN",
+        "STATE",
+        "PROVIDER",
+        "PROVIDER",
+        "ID",
+        "WORKFLOW",
+        "QUEUED",
+        "STARTED",
+        "ENDED",
+        "TOOK",
+    ]
+    assert "https://example.org/a/long/way/to/the/workflow/main.cwl" in row
+    assert row.rstrip().endswith("3m05s")
+
+
+def test_of_a_long_address_the_end_is_shown() -> None:
+    _, row = table(a_record(), 100)
+
+    assert re.search(r"…\S*/main\.cwl", row)
+
+
+def test_a_report_has_what_wes_knows_and_what_the_daemon_knows() -> None:
+    task = TaskLog(id=TaskId("t"), name="align", start_time=NOON, end_time=LATER, exit_code=3, stderr="file:///err")
+    entry = TimelineEntry(at=NOON, before=RunState.RUNNING, after=RunState.COMPLETE, by="daemon-1", why="it ended")
+
+    text = seen(a_record(details=some_details(), tasks=[task], timeline=[entry], provider_status="exited 0"))
+
+    for expected in (
+        ID,
+        '"message": "hello"',
+        '"sample": "S1"',
+        f"local as wes-{ID}",
+        "exited 0",
+        '"answer": 42',
+        "failed: exit 3",
+        "file:///err",
+        "it ended",
+        "daemon-1",
+        "3m05s",
+    ):
+        assert expected in text
+
+
+def test_what_is_shown_elsewhere_is_not_repeated_among_the_tags() -> None:
+    assert "provider_type" not in seen(a_record())
+
+
+def test_a_waiting_run_says_why_it_waits() -> None:
+    text = seen(a_record(run=a_run(), submission=SubmissionState.READY, attempts=2, last_reason="503 from the API"))
+
+    assert "2 times, the last time because: 503 from the API" in text
+
+
+def test_a_row_with_broken_json_is_shown_as_it_is() -> None:
+    text = seen(a_record(run=a_run(tags=Unreadable("{oops"), request=a_request(workflow_params=[1]))))
+
+    assert "no JSON: {oops" in text
+
+
+def test_an_error_of_many_lines_stays_in_its_place() -> None:
+    run = a_run(state=RunState.EXECUTOR_ERROR, tags={"error": "first\nstate  COMPLETE\x1b[31m"})
+
+    lines = seen(a_record(run=run)).splitlines()
+
+    [at] = [number for number, line in enumerate(lines) if line.startswith("error")]
+    assert lines[at + 1] == f"{' ' * len('parameters')}  state  COMPLETE\\x1b[31m"
+
+
+def test_markup_in_a_row_is_text() -> None:
+    run = a_run(request=a_request(workflow_url="file:///[red]x[/red].cwl"))
+
+    assert "[red]x[/red]" in seen(a_record(run=run))
+
+
+@pytest.mark.parametrize(
+    ("taken", "words"),
+    [
+        (timedelta(seconds=-3), "0s"),
+        (timedelta(seconds=12.9), "12s"),
+        (timedelta(seconds=185), "3m05s"),
+        (timedelta(hours=2, minutes=3), "2h03m"),
+        (timedelta(days=4, hours=1), "4d01h"),
+    ],
+)
+def test_durations_have_two_units(taken: timedelta, words: str) -> None:
+    assert duration(taken) == words
+
+
+def test_moments_are_in_utc() -> None:
+    assert moment(NOON) == "2026-01-01 12:00:00Z"
+    assert moment(None) == ""
+
+
+def test_what_has_not_started_has_taken_no_time() -> None:
+    assert run_time(a_record(run=a_run()), LATER) == ""
+    assert run_time(a_record(run=a_run(start_time=NOON)), LATER) == "3m05s"
