@@ -1,6 +1,7 @@
 """What may be configured, under its documented names. Read once, at the edge."""
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,8 @@ from wes_daemon.domain.runs import ProviderType
 class ConfigurationError(WesDaemonError):
     """A setting is wrong or missing; the message names it and what would be right, never a secret's value."""
 
+
+_IN_QUERY = re.compile(r"(?i)(?:^|&)[^=&]*password=([^&]*)")
 
 _OURS = ("DAEMON_", "DATABASE_", "SEVENBRIDGES_", "AWS_HEALTHOMICS_")
 
@@ -212,8 +215,10 @@ def _problem(detail: ErrorDetails) -> str:
 
 
 def _passwords(uri: str) -> set[str]:
+    """The passwords in a database's address, as written and as meant; libpq takes one behind the `?`, too."""
     try:
-        password = urlsplit(uri).password
+        parts = urlsplit(uri)
+        written = {parts.password or "", *_IN_QUERY.findall(parts.query)}
     except ValueError:
         return {uri}
-    return {password, unquote(password)} if password else set()
+    return {form for password in written for form in (password, unquote(password)) if form}

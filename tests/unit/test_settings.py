@@ -113,6 +113,12 @@ def test_the_password_in_the_database_uri_is_a_secret_as_written_and_as_meant() 
     assert settings.secrets == {"p%40ss", "p@ss"}
 
 
+def test_a_password_behind_the_question_mark_is_a_secret_too() -> None:
+    settings = read_settings(database_uri="postgresql://host/name?user=me&password=p%40ss")
+
+    assert settings.secrets == {"p%40ss", "p@ss"}
+
+
 def test_an_address_that_cannot_be_parsed_is_a_secret_as_a_whole() -> None:
     settings = read_settings(database_uri="postgresql://user:secret@[host/name")
 

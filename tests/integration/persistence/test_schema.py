@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, String, inspect, text
 
 from tests.integration.conftest import Database
@@ -204,3 +205,9 @@ def test_units_of_work_do_not_load_alembic() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_revisions_that_the_code_names_are_those_of_the_migrations() -> None:
+    steps = ScriptDirectory.from_config(_config()).walk_revisions()
+
+    assert tuple(step.revision for step in steps) == REVISIONS
