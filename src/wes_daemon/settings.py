@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     database_uri: SecretStr | None = Field(
         None,
         validation_alias="DATABASE_URI",
-        description="The database: postgresql://user:password@host/name or sqlite:////path/to/file; the daemon needs it.",
+        description="The database: postgresql://user:password@host/name or sqlite:////path/to/file.",
     )
     poll_interval_seconds: Seconds = Field(
         60, validation_alias="DAEMON_POLL_INTERVAL", description="Seconds between two looks for queued runs."

@@ -14,7 +14,7 @@ from tests.integration.persistence.service import columns, create_tables, everyt
 from tests.integration.persistence.workers import in_processes, upgrade
 from wes_daemon.adapters.persistence.engine import make_engine, writing
 from wes_daemon.adapters.persistence.queries import SqlRunQueries
-from wes_daemon.adapters.persistence.schema import VERSION_TABLE, Schema
+from wes_daemon.adapters.persistence.schema import REVISIONS, VERSION_TABLE, Schema, _config
 from wes_daemon.adapters.persistence.tables import own, service
 from wes_daemon.adapters.persistence.types import PlainText
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
