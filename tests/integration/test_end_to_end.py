@@ -124,7 +124,7 @@ def test_a_workflow_of_two_steps_completes_with_outputs_tasks_and_times(site: Si
     assert {task["name"] for task in run["task_logs"]} == {"say", "shout"}
     assert all(task["exit_code"] == 0 and task["start_time"] and task["end_time"] for task in run["task_logs"])
     assert run["run_log"]["start_time"] <= run["run_log"]["end_time"]
-    assert run["tags"]["provider_type"] == "local" if "tags" in run else run["request"]["tags"]["provider_id"]
+    assert run["request"]["tags"] == {"provider_type": "local", "provider_id": f"wes-{run_id}"}
 
 
 def test_a_tool_that_exits_1_is_an_executor_error_with_its_words(site: Site) -> None:

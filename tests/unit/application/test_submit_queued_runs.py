@@ -1,6 +1,7 @@
 """Queued runs in: each is started once, whatever goes wrong, and none is lost."""
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -16,8 +17,9 @@ from wes_daemon.application.ports.errors import (
     StorageUnavailable,
 )
 from wes_daemon.application.ports.persistence import SubmissionState, TimelineEntry, UnitOfWork
+from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
 from wes_daemon.application.use_cases.submit_queued_runs import Outcome, SubmissionPolicy
-from wes_daemon.domain.runs import ProviderType, RunId, Unreadable
+from wes_daemon.domain.runs import ProviderType, Run, RunId, Unreadable
 from wes_daemon.domain.states import RunState
 
 
@@ -114,9 +116,9 @@ class TestWhatCanNeverWork:
         ],
     )
     def test_it_ends_with_words_to_act_on_and_touches_no_other_run(
-        self, world: World, daemon: DaemonUnderTest, run: object, words: str
+        self, world: World, daemon: DaemonUnderTest, run: Run, words: str
     ) -> None:
-        world.queue(run, a_run("run-2"))  # type: ignore[arg-type]
+        world.queue(run, a_run("run-2"))
 
         report = daemon.submit()
 
@@ -433,14 +435,14 @@ class TestWhenTheDatabaseIsAway:
 class _Interrupted(MemoryProvider):
     """The world's provider, but something happens while the call is under way."""
 
-    def __init__(self, world: World, meanwhile: object) -> None:
+    def __init__(self, world: World, meanwhile: Callable[[], object]) -> None:
         super().__init__()
         self._world = world
         self._meanwhile = meanwhile
 
-    def submit(self, submission: object) -> object:  # type: ignore[override]
-        answer = self._world.provider.submit(submission)  # type: ignore[arg-type]
-        self._meanwhile()  # type: ignore[operator]
+    def submit(self, submission: Submission) -> Accepted | Prepared:
+        answer = self._world.provider.submit(submission)
+        self._meanwhile()
         return answer
 
 
@@ -473,13 +475,13 @@ def _preparing(world: World) -> PreparingMemoryProvider:
 def _lose_answer_after_preparing(provider: PreparingMemoryProvider) -> None:
     submit = provider.submit
 
-    def first_call(submission: object) -> object:
+    def first_call(submission: Submission) -> Accepted | Prepared:
         provider.submit = submit  # type: ignore[method-assign]
-        answer = submit(submission)  # type: ignore[arg-type]
+        answer = submit(submission)
         provider.lose_next_answer(error=OutcomeUnknown("the answer was lost"))
         return answer
 
-    provider.submit = first_call  # type: ignore[assignment, method-assign]
+    provider.submit = first_call  # type: ignore[method-assign]
 
 
 def _cut(world: World, *, times: int) -> None:
