@@ -31,7 +31,7 @@ OUTCOMES: dict[str, Outcome] = {
     ),
     "deferred": lambda queue, claim: queue.deferred(claim, wait=MINUTE, reason="busy"),
     "unresolved": lambda queue, claim: queue.unresolved(claim, wait=MINUTE, reason="timeout"),
-    "released": lambda queue, claim: queue.released(claim),
+    "released": lambda queue, claim: queue.released(claim, wait=MINUTE, reason="stopped"),
     "closed": lambda queue, claim: queue.closed(claim, reason="refused"),
 }
 
@@ -152,10 +152,13 @@ class SubmissionRules:
 
         assert store.claim(cap=1) == []
 
-    def test_a_released_run_can_be_claimed_at_once_as_if_nothing_had_been(self, store: PersistenceHarness) -> None:
+    def test_a_released_run_can_be_claimed_later_as_if_nothing_had_been(self, store: PersistenceHarness) -> None:
         record(store, "released", store.claimed("run-1").claim)
 
         assert state(store) is SubmissionState.READY
+        assert store.claim(ME) == []
+        assert store.queries.get(RunId("run-1")).last_reason == "stopped"
+        store.let_pass(MINUTE + SECOND)
         [again] = store.claim(store.live(OTHER))
         assert (again.claim.resumed, again.attempts) == (False, 0)
 

@@ -320,8 +320,24 @@ class TestMisconfiguredProvider:
         world.queue(a_run())
         world.provider.fail_next(Misconfigured("token expired"))
         daemon.submit()
+        world.clock.advance(timedelta(minutes=1))
 
         assert daemon.submit().accepted == 1
+
+    def test_a_run_that_was_enrolled_for_another_provider_does_not_keep_the_pass_going(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        world.queue(a_run(tags={"provider_type": "local"}))
+        with world.units() as work:
+            work.submissions.enrol(lambda _: ProviderType.LOCAL, limit=10)
+            work.commit()
+        world.store.insert(a_run())
+        world.directory.providers[ProviderType.SEVENBRIDGES] = Misconfigured("token expired")
+
+        report = daemon.submit()
+
+        assert report.outcomes == {Outcome.RELEASED: 1}
+        assert world.queries.get(RunId("run-1")).last_reason == "token expired"
 
     def test_it_is_said_once_a_minute_at_most(
         self, world: World, daemon: DaemonUnderTest, caplog: pytest.LogCaptureFixture
@@ -331,7 +347,7 @@ class TestMisconfiguredProvider:
 
         for _ in range(10):
             daemon.submit()
-            world.clock.advance(timedelta(seconds=7))
+            world.clock.advance(timedelta(seconds=10))
 
         assert sum("token expired" in record.getMessage() for record in caplog.records) == 2
 

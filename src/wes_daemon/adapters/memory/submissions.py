@@ -66,9 +66,11 @@ class MemorySubmissionQueue:
         """As the port says."""
         self._write(claim, self._put_off(self._held(claim), wait, reason))
 
-    def released(self, claim: Claim) -> None:
+    def released(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
         """As the port says."""
-        self._write(claim, replace(self._given_back(claim), owner=None))
+        not_before = self._clock.now() + wait
+        row = replace(self._given_back(claim), owner=None, not_before=not_before, last_reason=reason)
+        self._write(claim, row)
 
     def closed(self, claim: Claim, *, reason: str) -> None:
         """As the port says."""

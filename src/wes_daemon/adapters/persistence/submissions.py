@@ -56,8 +56,10 @@ class SqlSubmissionQueue:
     def unresolved(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
         self._put_off(claim, wait, reason)
 
-    def released(self, claim: Claim) -> None:
-        self._advance(claim, state=submissions.c.returns_to, owner=None)
+    def released(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
+        self._advance(
+            claim, state=submissions.c.returns_to, owner=None, not_before=store_after(wait), last_reason=reason
+        )
 
     def closed(self, claim: Claim, *, reason: str) -> None:
         self._advance(claim, state=SubmissionState.CLOSED, owner=None, last_reason=reason)

@@ -174,8 +174,8 @@ class SubmissionQueue(Protocol):
     def unresolved(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
         """Perhaps it was started: keep the intent, let anybody resolve it after `wait`, one attempt more."""
 
-    def released(self, claim: Claim) -> None:
-        """No call was made this time: as `deferred`, but at once and without counting an attempt."""
+    def released(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
+        """Nothing was tried this time: as `deferred`, but no attempt is counted."""
 
     def closed(self, claim: Claim, *, reason: str) -> None:
         """The run has ended without a provider."""

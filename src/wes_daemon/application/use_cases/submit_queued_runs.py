@@ -31,6 +31,8 @@ from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run
 _log = logging.getLogger(__name__)
 
 _ENROL_BATCH = 500
+# How long a run rests whose provider a person has to mend: longer than a pass, shorter than anybody's patience.
+_MENDING = timedelta(seconds=30)
 
 
 class Outcome(StrEnum):
@@ -169,7 +171,7 @@ class SubmitQueuedRuns:
         """Bring one run as far as it comes."""
         try:
             if self._stop.is_raised:
-                return self._release(claimed.claim)
+                return self._release(claimed.claim, wait=timedelta(0), reason="the daemon was told to stop")
             return guarded(
                 lambda: self._hand_over(claimed),
                 otherwise=lambda error: self._after_bug(claimed, error),
@@ -264,10 +266,11 @@ class SubmitQueuedRuns:
     def _block(self, claim: Claim, type: ProviderType | None, error: Misconfigured) -> _Result:
         if self._complaints.is_time(str(type)):
             log_event(_log, logging.ERROR, "provider.misconfigured", provider=type, reason=error)
-        return replace(self._release(claim), blocked=frozenset() if type is None else frozenset({type}))
+        released = self._release(claim, wait=_MENDING, reason=str(error))
+        return replace(released, blocked=frozenset() if type is None else frozenset({type}))
 
-    def _release(self, claim: Claim) -> _Result:
-        self._recorder.record_durably(lambda recording: recording.work.submissions.released(claim))
+    def _release(self, claim: Claim, *, wait: timedelta, reason: str) -> _Result:
+        self._recorder.record_durably(lambda rec: rec.work.submissions.released(claim, wait=wait, reason=reason))
         return _Result(Outcome.RELEASED)
 
     def _log_put_off(self, event: str, claimed: ClaimedRun, wait: timedelta, reason: str) -> None:
