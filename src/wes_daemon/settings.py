@@ -56,7 +56,6 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
-        populate_by_name=True,
         hide_input_in_errors=True,
         validate_default=False,
     )
@@ -178,7 +177,8 @@ def read_settings(**given: Any) -> Settings:
         ConfigurationError: a value is wrong; each is named with what would be right.
     """
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        # Under the variables' names: some releases of pydantic-settings let the environment win over fields' names.
+        return Settings(**{_alias(name): value for name, value in given.items() if value is not None})
     except ValidationError as error:
         raise ConfigurationError("\n".join(_complaint(detail) for detail in error.errors())) from None
     except (SettingsError, UnicodeDecodeError, OSError) as error:
@@ -200,6 +200,10 @@ def misspelt(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name in sorted(set(environment) - set(known)):
         if name.startswith(_OURS):
             yield from ((name, right) for right in difflib.get_close_matches(name, known, n=1, cutoff=0.75))
+
+
+def _alias(name: str) -> str:
+    return str(Settings.model_fields[name].validation_alias)
 
 
 def _complaint(detail: ErrorDetails) -> str:
