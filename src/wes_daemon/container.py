@@ -16,9 +16,12 @@ from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.queries import SqlRunQueries
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
+from wes_daemon.adapters.providers.decorators.rate_limiting import ALL, RateLimiter, read_window
 from wes_daemon.adapters.providers.decorators.stack import decorated
 from wes_daemon.adapters.providers.directory import LazyProviderDirectory
 from wes_daemon.adapters.providers.local.provider import LocalProvider
+from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
+from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProvider
 from wes_daemon.adapters.system import RandomIds, SystemClock, TimedWakeUp, sleep
 from wes_daemon.adapters.telemetry import LoggingTelemetry
 from wes_daemon.application.daemon import Beat, Daemon
@@ -66,16 +69,18 @@ def _person() -> str:
         return f"uid-{os.getuid()}@{socket.gethostname()}"
 
 
-def _sevenbridges(settings: Settings) -> WorkflowProvider:
-    if settings.sevenbridges_api_token is None or settings.sevenbridges_project is None:
+def _sevenbridges(settings: Settings, telemetry: Telemetry, clock: Clock) -> WorkflowProvider:
+    credentials, project = settings.sevenbridges_credentials, settings.sevenbridges_project
+    if credentials is None or project is None:
         raise Rejected(
             "Seven Bridges is not set up here: set SEVENBRIDGES_API_TOKEN and SEVENBRIDGES_PROJECT, "
             "or name another provider by the tag provider_type or by DAEMON_DEFAULT_PROVIDER"
         )
-    raise Misconfigured(
-        "this version of wes-daemon cannot submit to Seven Bridges yet: "
-        "its runs stay QUEUED until one that can is installed"
-    )
+    limit = settings.sevenbridges_rate_limit
+    turns = RateLimiter({} if limit == "off" else {ALL: read_window(limit)}, clock=clock, sleep=sleep)
+    config = SevenBridgesConfig(endpoint=credentials.endpoint, token=credentials.token, project=project)
+    provider = SevenBridgesProvider(config, clock=clock, take_turn=turns.take, hold=turns.hold)
+    return decorated(provider, ProviderType.SEVENBRIDGES, telemetry=telemetry, clock=clock, sleep=sleep)
 
 
 def _healthomics(settings: Settings) -> WorkflowProvider:
@@ -163,7 +168,7 @@ class Container(containers.DeclarativeContainer):
         LazyProviderDirectory,
         providers.Callable(
             _by_type,
-            sevenbridges=providers.Callable(_sevenbridges, settings).provider,
+            sevenbridges=providers.Callable(_sevenbridges, settings, telemetry, clock).provider,
             healthomics=providers.Callable(_healthomics, settings).provider,
             local=providers.Callable(_local, settings, telemetry, clock).provider,
         ),

@@ -2,16 +2,19 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from wes_daemon.adapters.providers.decorators.rate_limiting import read_rates, read_window
+from wes_daemon.adapters.providers.sevenbridges.profiles import Profile, read_profile
+from wes_daemon.application.ports.errors import Misconfigured
 from wes_daemon.domain.errors import WesDaemonError
 from wes_daemon.domain.runs import ProviderType
 
@@ -36,7 +39,27 @@ def _lower(value: object) -> object:
 
 
 def _expanded(value: object) -> object:
-    return Path(value).expanduser().absolute() if isinstance(value, str) else value
+    try:
+        return Path(value).expanduser().absolute() if isinstance(value, str) else value
+    except RuntimeError as error:
+        raise ValueError(f"{value!r} names a home that does not exist") from error
+
+
+def _content(path: object) -> object:
+    """What the file holds; secrets are often mounted as files with a newline at the end."""
+    try:
+        return Path(str(path)).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        raise ValueError(f"the file cannot be read ({type(error).__name__})") from None
+
+
+def _off_or(read: Callable[[str], object]) -> Callable[[str], str]:
+    def checked(text: str) -> str:
+        if text != "off":
+            read(text)
+        return text
+
+    return checked
 
 
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
@@ -110,10 +133,20 @@ class Settings(BaseSettings):
     sevenbridges_api_token: SecretStr | None = Field(
         None, validation_alias="SEVENBRIDGES_API_TOKEN", description="Authentication token of the Seven Bridges API."
     )
+    sevenbridges_api_token_from_file: Annotated[SecretStr | None, BeforeValidator(_content)] = Field(
+        None,
+        validation_alias="SEVENBRIDGES_API_TOKEN_FILE",
+        description="File that holds the token, in place of the token itself.",
+    )
+    sevenbridges_profile: str | None = Field(
+        None,
+        validation_alias="SEVENBRIDGES_PROFILE",
+        description="Profile in ~/.sevenbridges/credentials that holds endpoint and token, in place of both.",
+    )
     sevenbridges_api_endpoint: str = Field(
         "https://api.sbgenomics.com/v2",
         validation_alias="SEVENBRIDGES_API_ENDPOINT",
-        pattern=r"^https?://\S+$",
+        pattern=r"^https://\S+$",
         description="Address of the Seven Bridges API.",
     )
     sevenbridges_project: str | None = Field(
@@ -121,6 +154,11 @@ class Settings(BaseSettings):
         validation_alias="SEVENBRIDGES_PROJECT",
         pattern=r"^[^/\s]+/[^/\s]+$",
         description="Seven Bridges project of the runs: owner/project.",
+    )
+    sevenbridges_rate_limit: Annotated[str, AfterValidator(_off_or(read_window))] = Field(
+        "1000/300",
+        validation_alias="SEVENBRIDGES_RATE_LIMIT",
+        description="Calls per seconds that the token allows, such as 1000/300, or off.",
     )
     aws_access_key_id: SecretStr | None = Field(
         None, validation_alias="AWS_ACCESS_KEY_ID", description="AWS access key; without it boto3's own chain is used."
@@ -146,6 +184,11 @@ class Settings(BaseSettings):
         pattern=r"^s3://\S+$",
         description="Where HealthOmics puts the outputs: s3://bucket/prefix.",
     )
+    aws_healthomics_rate_limits: Annotated[str, AfterValidator(_off_or(read_rates))] = Field(
+        "StartRun=1,GetRun=10,ListRuns=10,CancelRun=10,ListRunTasks=10,GetRunTask=10",
+        validation_alias="AWS_HEALTHOMICS_RATE_LIMITS",
+        description="Calls per second that the account allows, by operation, or off.",
+    )
 
     @property
     def poll_interval(self) -> timedelta:
@@ -163,11 +206,20 @@ class Settings(BaseSettings):
         return timedelta(seconds=self.lease_seconds)
 
     @property
+    def sevenbridges_credentials(self) -> Profile | None:
+        """Endpoint and token, from wherever they were given; raises `Misconfigured` for a profile that is not there."""
+        token = self.sevenbridges_api_token or self.sevenbridges_api_token_from_file
+        if token is not None:
+            return Profile(endpoint=self.sevenbridges_api_endpoint, token=token.get_secret_value())
+        return read_profile(self.sevenbridges_profile) if self.sevenbridges_profile else None
+
+    @property
     def secrets(self) -> frozenset[str]:
         """The texts that must never be seen in a log or an error."""
-        found = {self.sevenbridges_api_token, self.aws_access_key_id, self.aws_secret_access_key} - {None}
+        keys = {key.get_secret_value() for key in (self.aws_access_key_id, self.aws_secret_access_key) if key}
+        tokens = {self.sevenbridges_credentials.token} if self.sevenbridges_credentials else set()
         passwords = _passwords(self.database_uri.get_secret_value() if self.database_uri else "")
-        return frozenset({*(secret.get_secret_value() for secret in found if secret), *passwords})
+        return frozenset(keys | tokens | passwords)
 
 
 def read_settings(**given: Any) -> Settings:
@@ -178,13 +230,17 @@ def read_settings(**given: Any) -> Settings:
     """
     try:
         # Under the variables' names: some releases of pydantic-settings let the environment win over fields' names.
-        return Settings(**{_alias(name): value for name, value in given.items() if value is not None})
+        settings = Settings(**{_alias(name): value for name, value in given.items() if value is not None})
+        _ = settings.sevenbridges_credentials
     except ValidationError as error:
         raise ConfigurationError("\n".join(_complaint(detail) for detail in error.errors())) from None
+    except Misconfigured as error:
+        raise ConfigurationError(f"SEVENBRIDGES_PROFILE: {error}") from error
     except (SettingsError, UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(
             f"the settings could not be read: {type(error).__name__}; is .env a text file?"
         ) from None
+    return settings
 
 
 def documented_settings() -> Iterator[tuple[str, str, str]]:

@@ -58,8 +58,13 @@ def test_arguments_come_first_the_environment_second_the_file_third(monkeypatch:
         ("DAEMON_LEASE_SECONDS", "1", "greater than or equal to 2"),
         ("DAEMON_AUTO_MIGRATE", "perhaps", "valid boolean"),
         ("DAEMON_LOG_LEVEL", "LOUD", "'DEBUG', 'INFO'"),
-        ("SEVENBRIDGES_API_ENDPOINT", "api.sbgenomics.com", "https?://"),
+        ("SEVENBRIDGES_API_ENDPOINT", "http://api.sbgenomics.com", "https://"),
         ("SEVENBRIDGES_PROJECT", "project", "owner/project"),
+        ("SEVENBRIDGES_RATE_LIMIT", "fast", "such as 1000/300, or off"),
+        ("SEVENBRIDGES_API_TOKEN_FILE", "/nowhere/token", "the file cannot be read"),
+        ("SEVENBRIDGES_PROFILE", "nobody", "credentials"),
+        ("AWS_HEALTHOMICS_RATE_LIMITS", "fast", "such as StartRun=1,GetRun=10, or off"),
+        ("DAEMON_LOCAL_WORKDIR", "~nosuchuser/runs", "names a home that does not exist"),
         ("AWS_HEALTHOMICS_OUTPUT_URI", "/bucket", "s3://bucket/prefix"),
     ],
 )
@@ -104,6 +109,31 @@ def test_a_secret_is_seen_in_no_rendering(name: str, monkeypatch: pytest.MonkeyP
 
     assert SECRET not in repr(settings) + str(settings) + settings.model_dump_json()
     assert SECRET in settings.secrets
+
+
+def test_a_token_may_be_mounted_as_a_file_and_is_a_secret_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"{SECRET}\n")
+
+    settings = read_settings(sevenbridges_api_token_from_file=tmp_path / "token")
+
+    assert settings.sevenbridges_credentials is not None
+    assert settings.sevenbridges_credentials.token == SECRET
+    assert SECRET in settings.secrets
+    assert SECRET not in repr(settings) + repr(settings.sevenbridges_credentials)
+
+
+def test_a_profile_gives_endpoint_and_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".sevenbridges").mkdir()
+    (tmp_path / ".sevenbridges/credentials").write_text(
+        f"[cgc]\napi_endpoint = https://cgc-api.sbgenomics.com/v2\nauth_token = {SECRET}\n"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    settings = read_settings(sevenbridges_profile="cgc")
+
+    assert settings.sevenbridges_credentials is not None
+    assert settings.sevenbridges_credentials.endpoint == "https://cgc-api.sbgenomics.com/v2"
+    assert settings.secrets == {SECRET}
 
 
 def test_the_password_in_the_database_uri_is_a_secret_as_written_and_as_meant() -> None:

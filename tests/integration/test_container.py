@@ -6,7 +6,7 @@ import pytest
 from dependency_injector import providers
 
 from wes_daemon import Container, read_settings
-from wes_daemon.application.ports.errors import Misconfigured, Rejected
+from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.settings import ConfigurationError
 
@@ -65,10 +65,11 @@ def test_without_a_database_the_variable_is_named() -> None:
         container.daemon()
 
 
-def test_a_cloud_that_is_set_up_but_not_served_yet_leaves_its_runs_alone() -> None:
+def test_seven_bridges_is_made_where_it_is_set_up_without_a_call() -> None:
     settings = read_settings(
         database_uri="sqlite:////x.db", sevenbridges_api_token="not-a-token", sevenbridges_project="owner/project"
     )
 
-    with pytest.raises(Misconfigured, match="stay QUEUED"):
-        Container(settings=settings).directory().provider(ProviderType.SEVENBRIDGES)
+    provider = Container(settings=settings).directory().provider(ProviderType.SEVENBRIDGES)
+
+    assert provider.limits.status_batch == 100

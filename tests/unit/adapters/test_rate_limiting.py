@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.providers.decorators.rate_limiting import ALL, Rate, RateLimiter
+from wes_daemon.adapters.providers.decorators.rate_limiting import ALL, Rate, RateLimiter, read_rates, read_window
 from wes_daemon.application.ports.errors import NotNow
 
 SECOND = timedelta(seconds=1)
@@ -100,3 +100,29 @@ def test_a_wait_that_is_too_long_is_put_off_and_costs_no_turn() -> None:
     assert caught.value.retry_after == 60 * SECOND
     watched.clock.advance(60 * SECOND)
     assert watched.take("StartRun") == 60
+
+
+def test_a_window_is_never_passed() -> None:
+    watched = Watched(all=read_window("100/30"))
+
+    moments = [watched.take("anything") for _ in range(400)]
+
+    assert max(sum(start <= moment < start + 30 for moment in moments) for start in moments) <= 100
+
+
+def test_operations_have_rates_of_their_own() -> None:
+    rates = read_rates("StartRun=0.1, GetRun=10")
+
+    assert rates == {"StartRun": Rate(calls=0.1), "GetRun": Rate(calls=10)}
+
+
+@pytest.mark.parametrize("text", ["", "1000", "1000/", "many/300", "0/300", "1000/-1", "nan/1", "inf/1"])
+def test_what_is_no_window_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="such as 1000/300, or off"):
+        read_window(text)
+
+
+@pytest.mark.parametrize("text", ["StartRun", "StartRun=", "StartRun=often", "StartRun=0"])
+def test_what_are_no_rates_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="such as StartRun=1,GetRun=10, or off"):
+        read_rates(text)

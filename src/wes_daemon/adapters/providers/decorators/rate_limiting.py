@@ -36,6 +36,41 @@ class Rate:
         return self.per / self.calls
 
 
+def read_window(text: str) -> Rate:
+    """The rate that never passes so many calls in any window of so many seconds: `1000/300`.
+
+    Raises:
+        ValueError: the text is no such thing; says what would be.
+    """
+    calls, _, seconds = text.partition("/")
+    window = _positive(seconds, "calls per seconds, such as 1000/300")
+    total = _positive(calls, "calls per seconds, such as 1000/300")
+    # What goes out at once counts for the window in which the steady pace goes on.
+    burst = max(1, int(total / 10))
+    return Rate(calls=max(total - burst, total / 2), per=timedelta(seconds=window), burst=burst)
+
+
+def read_rates(text: str) -> Mapping[str, Rate]:
+    """Calls per second by operation: `StartRun=1,GetRun=10`; raises `ValueError` as `read_window`."""
+    rates = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        operation, _, calls = part.partition("=")
+        rates[operation.strip()] = Rate(
+            calls=_positive(calls, "operation=calls per second, such as StartRun=1,GetRun=10")
+        )
+    return rates
+
+
+def _positive(text: str, expected: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < 1e9:
+        raise ValueError(f"expected {expected}, or off")
+    return number
+
+
 @dataclass
 class _Turns:
     """When the next call would be due at a steady pace, and until when nobody may call at all."""

@@ -1,0 +1,1 @@
+"""Runs as tasks of Seven Bridges (Velsera) platforms, through sevenbridges-python."""

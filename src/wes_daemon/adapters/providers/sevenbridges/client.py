@@ -1,0 +1,112 @@
+"""Calls to the service, one turn each, as plain objects."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
+from wes_daemon.adapters.providers.sevenbridges.rate_headers import held_until
+from wes_daemon.adapters.providers.sevenbridges.reading import as_objects, as_text
+from wes_daemon.application.ports.environment import Clock
+
+if TYPE_CHECKING:
+    from wes_daemon.adapters.providers.sevenbridges.sdk import Sdk
+
+PAGE = 100
+"""The most that the service puts on one page, and takes in one bulk call."""
+
+
+class SevenBridgesClient:
+    """The service's verbs for one credential; safe under threads.
+
+    Every call waits its turn and raises `Failure`, or `NotNow` where its turn is too far off.
+
+    Args:
+        take_turn: called with the operation's name before each request.
+        hold: called with the time that the service named, before which nobody may call.
+    """
+
+    def __init__(
+        self,
+        config: SevenBridgesConfig,
+        *,
+        clock: Clock,
+        take_turn: Callable[[str], None],
+        hold: Callable[[datetime], None],
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._take_turn = take_turn
+        self._hold = hold
+        self._sdk: Sdk | None = None
+        self._lock = threading.Lock()
+
+    def get(self, operation: str, path: str, **params: object) -> Mapping[str, object]:
+        """Read."""
+        return self._request(operation, "get", path, params, acts=False)
+
+    def ask(self, operation: str, path: str, body: object) -> Mapping[str, object]:
+        """Read by a POST, as the bulk calls do."""
+        return self._request(operation, "post", path, {}, body, acts=False)
+
+    def post(self, operation: str, path: str, body: object = None, **params: object) -> Mapping[str, object]:
+        """Let the service act."""
+        return self._request(operation, "post", path, params, body, acts=True)
+
+    def delete(self, operation: str, path: str) -> None:
+        """Remove."""
+        self._request(operation, "delete", path, {}, acts=True)
+
+    def pages(
+        self, operation: str, path: str, params: Mapping[str, object], *, overlap: int = 0
+    ) -> Iterator[Mapping[str, object]]:
+        """The items of a listing, page by page.
+
+        Args:
+            overlap: items that each page repeats of the one before, so that what is removed meanwhile hides nothing.
+        """
+        offset = 0
+        while True:
+            page = self.get(operation, path, **params, offset=offset, limit=PAGE)
+            items = as_objects(page.get("items"))
+            yield from items
+            if not items or not _has_next(page):
+                return
+            offset += max(len(items) - overlap, 1)
+
+    def close(self) -> None:
+        """Give the connections back; the next call makes new ones."""
+        with self._lock:
+            if self._sdk:
+                self._sdk.close()
+            self._sdk = None
+
+    def _request(
+        self, operation: str, verb: str, path: str, params: Mapping[str, object], body: object = None, *, acts: bool
+    ) -> Mapping[str, object]:
+        sdk = self._made_sdk()
+        self._take_turn(operation)
+        given = {name: value for name, value in params.items() if value is not None}
+        return sdk.request(verb, path, params=given, body=body, acts=acts)
+
+    def _made_sdk(self) -> "Sdk":
+        with self._lock:
+            if self._sdk is None:
+                # Half a second that only those pay who use this provider.
+                from wes_daemon.adapters.providers.sevenbridges.sdk import Sdk
+
+                self._sdk = Sdk(self._config, self._heed)
+            return self._sdk
+
+    def _heed(self, status: int, headers: Mapping[str, str]) -> timedelta | None:
+        now = self._clock.now()
+        until = held_until(status, headers, now)
+        if until is None:
+            return None
+        self._hold(until)
+        return until - now
+
+
+def _has_next(page: Mapping[str, object]) -> bool:
+    return any(as_text(link.get("rel")).lower() == "next" for link in as_objects(page.get("links")))

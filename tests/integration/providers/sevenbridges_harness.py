@@ -1,0 +1,194 @@
+"""The Seven Bridges provider under test: the real SDK against the simulated service."""
+
+import multiprocessing
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+
+from tests.contracts.provider import ProviderHarness, accept
+from tests.simulators.sevenbridges.faults import CUT_AFTER
+from tests.simulators.sevenbridges.platform import Platform
+from wes_daemon.adapters.memory.environment import ManualClock
+from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
+from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProvider
+from wes_daemon.application.ports.errors import OutcomeUnknown
+from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
+from wes_daemon.domain.runs import ProviderRunId, RunId, SubmissionKey, WorkflowRequest
+from wes_daemon.domain.states import RunState
+
+TOKEN = "not-a-token"
+PROJECT = "lab/genomes"
+APP = f"{PROJECT}/align"
+BATCHING_APP = f"{PROJECT}/align-batch"
+PORTS = {"sample": "string", "lanes": "int?", "reads": "File?", "pairs": "File[]?", "reference": "Directory?"}
+
+
+def furnish(platform: Platform) -> Platform:
+    """A project with two apps, and somebody who may use it."""
+    platform.add_token(TOKEN, PROJECT)
+    platform.add_app(APP, PORTS, revisions=3)
+    platform.add_app(BATCHING_APP, PORTS, batches=True)
+    return platform
+
+
+def no_turn(operation: str) -> None:
+    """Nobody waits."""
+    del operation
+
+
+def no_hold(until: datetime) -> None:
+    """Nobody is held back."""
+    del until
+
+
+class SevenBridgesHarness(ProviderHarness):
+    """One simulated platform, and as many providers as a test asks for."""
+
+    def __init__(self, platform: Platform, endpoint: str, clock: ManualClock) -> None:
+        self.platform = platform
+        self.clock = clock
+        self.config = SevenBridgesConfig(endpoint=endpoint, token=TOKEN, project=PROJECT)
+        self._providers: list[SevenBridgesProvider] = []
+        self._numbers = count(1)
+
+    def provider(
+        self,
+        *,
+        take_turn: Callable[[str], None] = no_turn,
+        hold: Callable[[datetime], None] = no_hold,
+        read_timeout: timedelta = timedelta(seconds=10),
+        token: str = TOKEN,
+        project: str = PROJECT,
+        drs_host: str | None = None,
+    ) -> SevenBridgesProvider:
+        config = replace(self.config, token=token, project=project, read_timeout=read_timeout, drs_host=drs_host)
+        made = SevenBridgesProvider(config, clock=self.clock, take_turn=take_turn, hold=hold)
+        self._providers.append(made)
+        return made
+
+    def submission(self, fate: RunState = RunState.COMPLETE) -> Submission:
+        return self.of({"sample": str(fate)})
+
+    def of(
+        self,
+        params: object = None,
+        *,
+        url: str = APP,
+        engine: object = None,
+        tags: Mapping[str, object] | None = None,
+        key: str | None = None,
+    ) -> Submission:
+        """A submission that would work, but for what is given."""
+        key = key or f"wes-run-{next(self._numbers)}"
+        return Submission(
+            key=SubmissionKey(key),
+            run_id=RunId(key.removeprefix("wes-")),
+            request=WorkflowRequest(
+                workflow_url=url,
+                workflow_type="CWL",
+                workflow_type_version="v1.2",
+                workflow_params={"sample": "NA12878"} if params is None else params,
+                workflow_engine_parameters=engine or {},
+            ),
+            tags=tags or {},
+        )
+
+    def reach(self, id: ProviderRunId, state: RunState) -> None:
+        if state is RunState.COMPLETE:
+            self.platform.complete(id)
+        elif state is RunState.EXECUTOR_ERROR:
+            self.platform.fail(id)
+        elif state is RunState.RUNNING:
+            self.platform.move(id, "RUNNING")
+        elif self.platform.tasks[id]["status"] == "ABORTING":
+            self.platform.move(id, "ABORTED")
+        self.clock.advance(timedelta(seconds=5))
+
+    def starts(self, key: SubmissionKey) -> int:
+        return sum(start.name == key for start in self.platform.started)
+
+    def refused(self) -> Submission:
+        return self.of({"sample": 7})
+
+    def lose_answer(self, submission: Submission) -> None:
+        self.platform.faults.add("create_task", CUT_AFTER)
+        with suppress(OutcomeUnknown):
+            self.provider().submit(submission)
+
+    def only_prepare(self, submission: Submission) -> ProviderRunId:
+        answer = self.provider().submit(submission)
+        assert isinstance(answer, Prepared)
+        return answer.id
+
+    def submit_in_another_process(self, submission: Submission) -> ProviderRunId:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
+            return processes.submit(submit_once, self.config, submission).result(60)
+
+    def tasks(self, key: SubmissionKey | str) -> list[dict[str, object]]:
+        """What the platform has under this marker, drafts and all."""
+        return [task for task in self.platform.tasks.values() if task["name"] == key]
+
+    def drafts(self, submission: Submission, number: int) -> list[str]:
+        """Drafts of one submission, as attempts leave them that know nothing of each other; oldest first."""
+        hidden: dict[str, dict[str, Any]] = {}
+        for _ in range(number):
+            id = self.only_prepare(submission)
+            hidden[id] = self.platform.tasks.pop(id)
+            self.clock.advance(timedelta(seconds=2))
+        self.platform.tasks.update(hidden)
+        self.platform.calls.clear()
+        return list(hidden)
+
+    def copies(self, number: int, **changes: Any) -> list[ProviderRunId]:
+        """Tasks as one that was started some time ago, but for the changes."""
+        template = self.platform.tasks[accept(self.provider(), self.of())]
+        ids = [self.platform.new_id("task") for _ in range(number)]
+        self.platform.tasks.update({id: {**template, "id": id, **changes} for id in ids})
+        self.platform.calls.clear()
+        return [ProviderRunId(id) for id in ids]
+
+    def operations(self) -> list[str]:
+        """What was called since the last time this was asked."""
+        made = [call.operation for call in self.platform.calls]
+        self.platform.calls.clear()
+        return made
+
+    def close(self) -> None:
+        """Hang up."""
+        for provider in self._providers:
+            provider.close()
+
+
+def submit_once(config: SevenBridgesConfig, submission: Submission) -> ProviderRunId:
+    """Submit from a process that knows nothing but what it is told; the authority comes from the environment."""
+    provider = SevenBridgesProvider(config, clock=ManualClock(), take_turn=no_turn, hold=no_hold)
+    id = accept(provider, submission)
+    provider.close()
+    return id
+
+
+class Caller:
+    """Submits as the use case does: records what is prepared, and comes again after every failure.
+
+    Attributes:
+        recorded: the draft of each key, as a database would hold it.
+    """
+
+    def __init__(self) -> None:
+        self.recorded: dict[SubmissionKey, ProviderRunId] = {}
+        self.accepted: dict[SubmissionKey, ProviderRunId] = {}
+
+    def attempt(self, provider: SevenBridgesProvider, submission: Submission) -> None:
+        """Bring one run as far as it comes; raises what the provider raises."""
+        answer: Accepted | Prepared = provider.submit(
+            replace(submission, prepared_id=self.recorded.get(submission.key))
+        )
+        if isinstance(answer, Prepared):
+            self.recorded[submission.key] = answer.id
+            answer = provider.submit(replace(submission, prepared_id=answer.id))
+        assert isinstance(answer, Accepted)
+        self.accepted[submission.key] = answer.id

@@ -1,0 +1,270 @@
+"""What a user may write for a file, and what a task on Seven Bridges is given for it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.contracts.provider import accept
+from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
+from tests.integration.providers.sevenbridges_harness import PROJECT, SevenBridgesHarness
+from tests.simulators.sevenbridges import faults
+from wes_daemon.application.ports.errors import NotNow, Rejected
+from wes_daemon.domain.runs import Attachment
+
+__all__ = ["authority", "harness", "trusted"]
+
+ADDRESS = "s3://reads-bucket/run7/a.fastq"
+
+
+def given(harness: SevenBridgesHarness, reads: object, **params: object) -> Mapping[str, Any]:
+    """The inputs of the draft that is made of these."""
+    answer = harness.provider().submit(harness.of({"sample": "x", "reads": reads, **params}))
+    inputs: Mapping[str, Any] = harness.platform.tasks[answer.id]["inputs"]
+    return inputs
+
+
+def file(path: str, **more: object) -> Mapping[str, object]:
+    return {"class": "File", "path": path, **more}
+
+
+class TestNames:
+    def test_a_file_id_is_taken_as_it_is(self, harness: SevenBridgesHarness) -> None:
+        id = harness.platform.add_file("a.fastq", PROJECT)
+
+        assert given(harness, file(id))["reads"] == file(id)
+        assert "list_files" not in harness.operations()
+
+    @pytest.mark.parametrize("path", ["a.fastq", "/a.fastq", f"sbg://{PROJECT}/a.fastq"])
+    def test_a_file_is_found_by_its_name(self, harness: SevenBridgesHarness, path: str) -> None:
+        id = harness.platform.add_file("a.fastq", PROJECT)
+
+        assert given(harness, file(path))["reads"] == file(id)
+
+    @pytest.mark.parametrize("path", ["run7/lane1/a.fastq", f"sbg://{PROJECT}/run7/lane1/a.fastq"])
+    def test_a_file_is_found_in_folders_one_call_for_each(self, harness: SevenBridgesHarness, path: str) -> None:
+        run = harness.platform.add_file("run7", PROJECT, type="folder")
+        lane = harness.platform.add_file("lane1", PROJECT, parent=run, type="folder")
+        id = harness.platform.add_file("a.fastq", PROJECT, parent=lane)
+        harness.platform.add_file("a.fastq", PROJECT)
+
+        assert given(harness, file(path))["reads"]["path"] == id
+        assert harness.operations().count("list_files") == 3
+
+    def test_location_is_read_where_there_is_no_path(self, harness: SevenBridgesHarness) -> None:
+        id = harness.platform.add_file("a.fastq", PROJECT)
+
+        assert given(harness, {"class": "File", "location": "a.fastq"})["reads"] == file(id)
+
+    def test_a_directory_is_a_folder(self, harness: SevenBridgesHarness) -> None:
+        harness.platform.add_file("hg38", PROJECT)
+        id = harness.platform.add_file("hg38", PROJECT, type="folder")
+
+        inputs = given(harness, None, reference={"class": "Directory", "path": "hg38"})
+
+        assert inputs["reference"]["path"] == id
+
+    def test_files_are_found_however_deep_they_stand(self, harness: SevenBridgesHarness) -> None:
+        a, index = harness.platform.add_file("a.bam", PROJECT), harness.platform.add_file("a.bam.bai", PROJECT)
+        nested = [file("a.bam", secondaryFiles=[file("a.bam.bai")])]
+
+        inputs = given(harness, None, pairs=nested, record={"inner": [{"deep": file("a.bam")}]})
+
+        assert inputs["pairs"] == [file(a, secondaryFiles=[file(index)])]
+        assert inputs["record"] == {"inner": [{"deep": file(a)}]}
+
+    def test_text_is_a_file_where_the_app_takes_one_and_text_where_it_does_not(
+        self, harness: SevenBridgesHarness
+    ) -> None:
+        id = harness.platform.add_file("a.fastq", PROJECT)
+
+        inputs = given(harness, id, sample=id, pairs=[f"sbg://{PROJECT}/a.fastq"])
+
+        assert (inputs["reads"], inputs["sample"], inputs["pairs"]) == (file(id), id, [file(id)])
+
+    def test_a_drs_address_of_the_platform_is_the_file(self, harness: SevenBridgesHarness) -> None:
+        id = harness.platform.add_file("a.fastq", PROJECT)
+        submission = harness.of({"sample": "x", "reads": file(f"drs://cgc-ga4gh-api.sbgenomics.com/{id}")})
+
+        answer = harness.provider(drs_host="cgc-ga4gh-api.sbgenomics.com").submit(submission)
+
+        assert harness.platform.tasks[answer.id]["inputs"]["reads"] == file(id)
+
+    @pytest.mark.parametrize(
+        ("reads", "why"),
+        [
+            (file("nothing.fastq"), "no such thing at 'nothing.fastq'"),
+            (file("no/such/folder.fastq"), "no such thing at 'no'"),
+            (file("twice.fastq"), "2 of that name"),
+            (file("sbg://lab/nowhere/a.fastq"), "Project lab/nowhere not found"),
+            (file("sbg://lab"), "sbg://owner/project/path"),
+            (file("https://example.org/a.fastq"), "no API that fetches from web addresses"),
+            (file("file:///etc/passwd"), "does not know file://"),
+            (file("drs://dataguids.org/dg.4503/1"), "no file of this platform"),
+            (file("s3://unattached/a.fastq"), "no volume of this account holds the bucket unattached: attach it"),
+            (file("s3://reads-bucket/run7/"), "whole folders"),
+            ({"class": "File", "contents": "ACGT"}, "no literal contents"),
+            (file("0" * 24), "Requested file does not exist"),
+        ],
+    )
+    def test_what_cannot_be_had_is_refused_with_the_reason(
+        self, harness: SevenBridgesHarness, reads: object, why: str
+    ) -> None:
+        for _ in range(2):
+            harness.platform.add_file("twice.fastq", PROJECT)
+        harness.platform.add_volume("lab/reads", "reads-bucket")
+
+        with pytest.raises(Rejected, match=why):
+            given(harness, reads)
+
+        assert harness.platform.tasks == {}
+
+    def test_an_attachment_is_refused_by_name(self, harness: SevenBridgesHarness) -> None:
+        attached = [Attachment(name="data/a.fastq", content=b"ACGT")]
+        submission = replace(harness.of({"sample": "x", "reads": file("data/a.fastq")}), attachments=attached)
+
+        with pytest.raises(Rejected, match="is an attachment, and those are not uploaded"):
+            harness.provider().submit(submission)
+
+
+class TestTheVendorsShape:
+    def test_project_and_inputs_may_stand_in_the_params(self, harness: SevenBridgesHarness) -> None:
+        harness.platform.add_token("not-a-token", PROJECT, "lab/others")
+        params = {"project": "lab/others", "inputs": {"sample": "x"}, "use_interruptible_instances": False}
+
+        answer = harness.provider().submit(harness.of(params))
+
+        task = harness.platform.tasks[answer.id]
+        assert (task["project"], task["inputs"], task["use_interruptible_instances"]) == (
+            "lab/others",
+            {"sample": "x"},
+            False,
+        )
+
+    def test_a_run_in_a_project_of_its_own_is_found_again(self, harness: SevenBridgesHarness) -> None:
+        harness.platform.add_token("not-a-token", PROJECT, "lab/others")
+        submission = harness.of({"project": "lab/others", "inputs": {"sample": "x"}})
+
+        assert accept(harness.provider(), submission) == accept(harness.provider(), submission)
+
+
+class TestBuckets:
+    @pytest.fixture
+    def volume(self, harness: SevenBridgesHarness) -> None:
+        harness.platform.add_volume("lab/everything", "reads-bucket")
+        harness.platform.add_volume("lab/run7", "reads-bucket", prefix="run7/")
+        harness.platform.add_volume("lab/cloud", "reads-bucket", service="GCS")
+
+    @pytest.mark.usefixtures("volume")
+    def test_an_import_is_started_and_not_waited_for(self, harness: SevenBridgesHarness) -> None:
+        with pytest.raises(NotNow, match=f"import under way: {ADDRESS}") as waiting:
+            given(harness, file(ADDRESS))
+
+        [started] = harness.platform.imports.values()
+        assert started["source"] == {"volume": "lab/run7", "location": "a.fastq"}
+        assert waiting.value.retry_after == timedelta(seconds=30)
+        assert harness.platform.tasks == {}
+
+    @pytest.mark.usefixtures("volume")
+    @pytest.mark.parametrize("restarted", [False, True])
+    def test_the_run_goes_on_when_the_file_is_there(self, harness: SevenBridgesHarness, restarted: bool) -> None:
+        provider, submission = harness.provider(), harness.of({"sample": "x", "reads": file(ADDRESS)})
+        with pytest.raises(NotNow):
+            provider.submit(submission)
+        harness.platform.end_imports()
+
+        answer = (harness.provider() if restarted else provider).submit(submission)
+
+        [started] = harness.platform.imports.values()
+        assert harness.platform.tasks[answer.id]["inputs"]["reads"] == file(started["result"]["id"])
+
+    @pytest.mark.usefixtures("volume")
+    def test_a_second_run_finds_the_file_without_a_call(self, harness: SevenBridgesHarness) -> None:
+        provider = harness.provider()
+        with pytest.raises(NotNow):
+            provider.submit(harness.of({"sample": "x", "reads": file(ADDRESS)}))
+        harness.platform.end_imports()
+        provider.submit(harness.of({"sample": "x", "reads": file(ADDRESS)}))
+        harness.operations()
+
+        provider.submit(harness.of({"sample": "y", "reads": file(ADDRESS)}))
+
+        assert harness.operations() == ["list_tasks", "create_task", "list_tasks"]
+
+    @pytest.mark.usefixtures("volume")
+    def test_neighbours_in_the_bucket_are_neighbours_in_the_project(self, harness: SevenBridgesHarness) -> None:
+        for name in ("a.bam", "a.bam.bai"):
+            with pytest.raises(NotNow):
+                given(harness, file(f"gs://reads-bucket/x/{name}"))
+
+        destinations = [record["destination"] for record in harness.platform.imports.values()]
+        assert [destination["name"] for destination in destinations] == ["a.bam", "a.bam.bai"]
+        assert len({destination["parent"] for destination in destinations}) == 1
+        assert {record["source"]["volume"] for record in harness.platform.imports.values()} == {"lab/cloud"}
+
+    @pytest.mark.usefixtures("volume")
+    def test_two_daemons_that_import_one_file_both_get_it(self, harness: SevenBridgesHarness) -> None:
+        submission = harness.of({"sample": "x", "reads": file(ADDRESS)})
+        one, other = harness.provider(), harness.provider()
+        for provider in (one, other):
+            with pytest.raises(NotNow):
+                provider.submit(submission)
+        harness.platform.end_imports()
+
+        assert one.submit(submission) == other.submit(submission)
+
+        assert sorted(record["state"] for record in harness.platform.imports.values()) == ["COMPLETED", "FAILED"]
+
+    @pytest.mark.usefixtures("volume")
+    def test_an_import_that_fails_is_refused_in_the_services_words(self, harness: SevenBridgesHarness) -> None:
+        provider, submission = harness.provider(), harness.of({"sample": "x", "reads": file(ADDRESS)})
+        with pytest.raises(NotNow):
+            provider.submit(submission)
+        harness.platform.end_imports("Location is not accessible")
+
+        with pytest.raises(Rejected, match="Location is not accessible"):
+            provider.submit(submission)
+
+    @pytest.mark.usefixtures("volume")
+    @pytest.mark.parametrize("step", ["create_folder", "start_import"])
+    def test_a_lost_answer_on_the_way_is_no_doubt_about_the_run(self, harness: SevenBridgesHarness, step: str) -> None:
+        provider, submission = harness.provider(), harness.of({"sample": "x", "reads": file(ADDRESS)})
+        harness.platform.faults.add(step, faults.CUT_AFTER)
+        with pytest.raises(NotNow, match="Seven Bridges"):
+            provider.submit(submission)
+        with pytest.raises(NotNow, match="under way"):
+            provider.submit(submission)
+        harness.platform.end_imports()
+
+        accept(provider, submission)
+
+        assert harness.starts(submission.key) == 1
+
+    @pytest.mark.usefixtures("volume")
+    def test_a_folder_that_was_deleted_is_made_again(self, harness: SevenBridgesHarness) -> None:
+        provider = harness.provider()
+        with pytest.raises(NotNow):
+            provider.submit(harness.of({"sample": "x", "reads": file(ADDRESS)}))
+        harness.platform.files.clear()
+        submission = harness.of({"sample": "x", "reads": file(ADDRESS.replace("a.f", "b.f"))})
+
+        with pytest.raises(NotNow, match="is gone"):
+            provider.submit(submission)
+        with pytest.raises(NotNow, match="under way"):
+            provider.submit(submission)
+
+    @pytest.mark.usefixtures("volume")
+    def test_an_import_that_the_service_has_forgotten_starts_again(self, harness: SevenBridgesHarness) -> None:
+        provider, submission = harness.provider(), harness.of({"sample": "x", "reads": file(ADDRESS)})
+        with pytest.raises(NotNow):
+            provider.submit(submission)
+        harness.platform.imports.clear()
+
+        with pytest.raises(NotNow, match="no longer known"):
+            provider.submit(submission)
+        with pytest.raises(NotNow, match="under way"):
+            provider.submit(submission)
+
+        assert len(harness.platform.imports) == 1

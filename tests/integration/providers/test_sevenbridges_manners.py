@@ -1,0 +1,264 @@
+"""How the Seven Bridges provider behaves towards the service, its operator and other credentials."""
+
+import logging
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.contracts.provider import accept
+from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
+from tests.integration.providers.sevenbridges_harness import APP, PROJECT, TOKEN, SevenBridgesHarness
+from tests.simulators.sevenbridges import faults
+from tests.simulators.sevenbridges.faults import Fault
+from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
+from wes_daemon.adapters.providers.decorators.rate_limiting import ALL, Rate, RateLimiter
+from wes_daemon.adapters.providers.decorators.retrying import RetryPolicy
+from wes_daemon.adapters.providers.decorators.stack import decorated
+from wes_daemon.adapters.providers.sevenbridges.sdk import Sdk
+from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError
+from wes_daemon.application.ports.providers import Prepared, Submission, WorkflowProvider
+from wes_daemon.domain.runs import ProviderRunId, ProviderType
+from wes_daemon.domain.states import RunState
+
+__all__ = ["authority", "harness", "trusted"]
+
+SECRET = "token-4f9d21-not-real"
+
+
+def limiter(harness: SevenBridgesHarness, *, calls: int = 1000) -> RateLimiter:
+    """Turns at the platform's clock: waiting moves it on."""
+    rate = Rate(calls=calls, per=timedelta(minutes=5), burst=50)
+    return RateLimiter({ALL: rate}, clock=harness.clock, sleep=harness.clock.advance)
+
+
+def stack(harness: SevenBridgesHarness) -> WorkflowProvider:
+    """The provider as the core meets it."""
+    turns = limiter(harness)
+    return decorated(
+        harness.provider(take_turn=turns.take, hold=turns.hold, read_timeout=timedelta(seconds=10)),
+        ProviderType.SEVENBRIDGES,
+        telemetry=MemoryTelemetry(),
+        clock=harness.clock,
+        sleep=harness.clock.advance,
+        policy=RetryPolicy(),
+    )
+
+
+class TestStorm:
+    def test_in_a_storm_all_runs_end_well_and_no_call_comes_before_its_time(self, harness: SevenBridgesHarness) -> None:
+        rng, provider = random.Random(11), stack(harness)
+        kinds = (faults.TOO_MANY, faults.ERROR, faults.ERROR_AFTER, faults.CUT_BEFORE, faults.CUT_AFTER, None)
+
+        def blow(operation: str) -> Fault | None:
+            del operation
+            return rng.choices(kinds, weights=[30, 5, 5, 5, 5, 50])[0]
+
+        harness.platform.faults.storm(blow)
+        submissions = [harness.of() for _ in range(20)]
+        began = harness.clock.now()
+        ids = [_insisting(harness, provider, submission) for submission in submissions]
+        for id in ids:
+            harness.platform.complete(id)
+        ended = _ended(harness, provider, ids)
+
+        assert ended == set(ids)
+        assert len(harness.platform.started) == len(submissions)
+        assert harness.platform.too_early == []
+        assert harness.clock.now() - began > timedelta(minutes=1)
+
+
+class TestRates:
+    def test_after_a_429_nobody_calls_before_the_time_it_names(self, harness: SevenBridgesHarness) -> None:
+        turns = limiter(harness)
+        provider = harness.provider(take_turn=turns.take, hold=turns.hold)
+        harness.platform.faults.add("list_tasks", faults.TOO_MANY)
+
+        with pytest.raises(NotNow) as busy:
+            provider.submit(harness.of())
+        provider.statuses([ProviderRunId(harness.platform.new_id("task"))])
+
+        assert busy.value.retry_after is not None
+        assert timedelta(seconds=3) <= busy.value.retry_after <= timedelta(seconds=5)
+        assert harness.platform.too_early == []
+
+    def test_an_empty_window_is_waited_out_before_it_is_refused(self, harness: SevenBridgesHarness) -> None:
+        harness.platform.rate_limit = 4
+        turns = limiter(harness)
+        provider = harness.provider(take_turn=turns.take, hold=turns.hold)
+        accept(provider, harness.of())
+
+        with pytest.raises(NotNow, match="budget"):
+            provider.submit(harness.of())
+
+        assert len(harness.platform.calls) == 4
+
+    def test_every_request_takes_a_turn_under_its_own_name(self, harness: SevenBridgesHarness) -> None:
+        taken: list[str] = []
+
+        accept(harness.provider(take_turn=taken.append), harness.of())
+
+        assert taken == ["ListTasks", "CreateTask", "ListTasks", "RunTask"]
+
+    @pytest.mark.parametrize("step", ["ListTasks", "CreateTask"])
+    def test_a_turn_that_is_refused_before_anything_is_made_is_passing(
+        self, harness: SevenBridgesHarness, step: str
+    ) -> None:
+        with pytest.raises(NotNow):
+            harness.provider(take_turn=Refusing(step)).submit(harness.of())
+
+
+class TestTheSdk:
+    def test_it_does_not_sleep_through_maintenance(self, harness: SevenBridgesHarness) -> None:
+        harness.platform.faults.add("create_task", faults.MAINTENANCE)
+
+        with pytest.raises(NotNow, match="Maintenance"):
+            harness.provider().submit(harness.of())
+
+        assert harness.operations() == ["list_tasks", "create_task"]
+
+    def test_it_does_not_try_again_by_itself(self, harness: SevenBridgesHarness) -> None:
+        harness.platform.faults.add("list_tasks", faults.CUT_BEFORE)
+
+        with pytest.raises(NotNow):
+            harness.provider().submit(harness.of())
+
+        assert harness.operations() == ["list_tasks"]
+
+    def test_it_names_the_package(self, harness: SevenBridgesHarness) -> None:
+        harness.provider().submit(harness.of())
+
+        agents = {call.headers["User-Agent"] for call in harness.platform.calls}
+        assert all(agent.startswith("wes-daemon/") and "sevenbridges-python/" in agent for agent in agents)
+
+    def test_it_gives_up_on_a_silent_service(self, harness: SevenBridgesHarness) -> None:
+        harness.platform.faults.add("list_tasks", faults.SLOW)
+
+        with pytest.raises(NotNow, match="timed out"):
+            harness.provider(read_timeout=timedelta(seconds=0.2)).submit(harness.of())
+
+    def test_one_client_serves_all_threads(self, harness: SevenBridgesHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+        made: list[object] = []
+        real = Sdk._make_api
+
+        def make(sdk: Sdk) -> object:
+            made.append(sdk)
+            return real(sdk)
+
+        monkeypatch.setattr(Sdk, "_make_api", make)
+        provider = harness.provider()
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda _: provider.submit(harness.of()), range(16)))
+
+        assert len(made) == 1
+
+
+class TestTwoCredentials:
+    def test_two_tokens_under_threads_never_mix(self, harness: SevenBridgesHarness) -> None:
+        owners = {f"lab/project-{number}": f"not-a-token-{number}" for number in range(2)}
+        for project, token in owners.items():
+            harness.platform.add_token(token, project)
+        providers = [harness.provider(token=token, project=project) for project, token in owners.items()]
+        together = threading.Barrier(8)
+
+        def work(number: int) -> list[ProviderRunId]:
+            together.wait()
+            return [accept(providers[number % 2], harness.of(url=APP)) for _ in range(12)]
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(work, range(8)))
+
+        for call in harness.platform.calls:
+            named = call.params.get("project")
+            assert named is None or owners[named[0]] == call.token
+        assert len(harness.platform.started) == 96
+        assert {task["project"] for task in harness.platform.tasks.values()} == set(owners)
+
+
+class TestSecrets:
+    def test_the_token_is_in_no_log_no_error_and_no_repr(
+        self, harness: SevenBridgesHarness, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        logging.getLogger("sevenbridges").setLevel(logging.DEBUG)
+        harness.platform.add_token(SECRET, PROJECT)
+        provider = harness.provider(token=SECRET)
+        echo = Fault(
+            reply=faults.Reply.CANNED, status=403, body=f'{{"message": "token {SECRET} is bad", "code": 90002}}'
+        )
+        every = [fault for fault in vars(faults).values() if isinstance(fault, Fault) and fault is not faults.SLOW]
+        told: list[str] = [repr(provider), str(vars(provider)), repr(replace(harness.config, token=SECRET))]
+
+        for fault in [*every, echo]:
+            harness.platform.faults.add("create_task", fault)
+            try:
+                accept(provider, harness.of({"sample": "a-secret-of-the-patient"}))
+            except ProviderError as error:
+                told += [str(error), repr(error), str(error.__cause__), repr(error.__cause__)]
+
+        assert len(told) > 10
+        assert SECRET not in "\n".join([*told, caplog.text])
+        assert "a-secret-of-the-patient" not in caplog.text
+
+    @pytest.mark.parametrize("token", ["", "two words", f"{SECRET}\n", "schlüssel"])
+    def test_a_token_that_cannot_be_one_is_refused_without_being_told(
+        self, harness: SevenBridgesHarness, token: str
+    ) -> None:
+        with pytest.raises(Misconfigured) as refusal:
+            replace(harness.config, token=token)
+
+        assert not token or token.strip() not in str(refusal.value)
+
+    def test_a_redirect_is_not_followed_with_the_token(self, harness: SevenBridgesHarness) -> None:
+        harness.platform.add_token(TOKEN, PROJECT)
+        moved = Fault(reply=faults.Reply.CANNED, status=302, location="https://elsewhere.invalid/")
+        harness.platform.faults.add("list_tasks", moved)
+
+        with pytest.raises(Misconfigured, match="SEVENBRIDGES_API_ENDPOINT"):
+            harness.provider().submit(harness.of())
+
+        assert len(harness.platform.calls) == 1
+
+
+class Refusing:
+    """Turns for every operation but one."""
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    def __call__(self, operation: str) -> None:
+        if operation == self._operation:
+            raise NotNow("the budget is used up")
+
+
+def _insisting(harness: SevenBridgesHarness, provider: WorkflowProvider, submission: Submission) -> ProviderRunId:
+    """Submit until it is accepted, as the daemon does, pass after pass."""
+    recorded: ProviderRunId | None = None
+    while True:
+        try:
+            answer = provider.submit(replace(submission, prepared_id=recorded))
+        except (NotNow, OutcomeUnknown) as error:
+            asked = error.retry_after if isinstance(error, NotNow) else None
+            harness.clock.advance(max(timedelta(seconds=5), asked or timedelta(0)))
+            continue
+        if not isinstance(answer, Prepared):
+            return answer.id
+        recorded = answer.id
+
+
+def _ended(harness: SevenBridgesHarness, provider: WorkflowProvider, ids: list[ProviderRunId]) -> set[ProviderRunId]:
+    """The runs that were reported complete, and told their outputs, in as many passes as that takes."""
+    ended: set[ProviderRunId] = set()
+    for _ in range(200):
+        harness.clock.advance(timedelta(seconds=10))
+        with suppress(NotNow):
+            reports = provider.statuses([id for id in ids if id not in ended])
+            for id in (id for id, report in reports.items() if report.state is RunState.COMPLETE):
+                assert provider.details(id).outputs
+                ended.add(id)
+    return ended

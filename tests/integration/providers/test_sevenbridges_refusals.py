@@ -1,0 +1,155 @@
+"""What Seven Bridges refuses, and what each refusal lets the caller conclude."""
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.contracts.provider import accept
+from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
+from tests.integration.providers.sevenbridges_harness import (
+    BATCHING_APP,
+    PROJECT,
+    SevenBridgesHarness,
+)
+from tests.simulators.sevenbridges import faults
+from tests.simulators.sevenbridges.faults import Fault
+from wes_daemon.application.ports.errors import (
+    Misconfigured,
+    NotNow,
+    ProviderError,
+    Rejected,
+)
+
+__all__ = ["authority", "harness", "trusted"]
+
+
+class TestValidation:
+    def test_a_draft_with_errors_is_refused_in_the_services_words_and_deleted(
+        self, harness: SevenBridgesHarness
+    ) -> None:
+        submission = harness.of({"sample": 7, "lanes": "many"})
+
+        with pytest.raises(Rejected, match=r"sample: Value of the input sample.*; lanes: Value"):
+            harness.provider().submit(submission)
+
+        assert harness.tasks(submission.key) == []
+
+    @pytest.mark.parametrize("answers_draft", [True, False])
+    def test_errors_that_appear_at_the_start_are_refused_as_well(
+        self, harness: SevenBridgesHarness, answers_draft: bool
+    ) -> None:
+        harness.platform.invalid_run_answers_draft = answers_draft
+        provider, submission = harness.provider(), harness.of()
+        prepared = provider.submit(submission)
+        harness.platform.tasks[prepared.id]["errors"] = [{"message": "File is gone", "input_id": "reads"}]
+
+        with pytest.raises(Rejected, match="reads: File is gone"):
+            provider.submit(replace(submission, prepared_id=prepared.id))
+
+        assert harness.tasks(submission.key) == []
+        assert harness.platform.started == []
+
+    def test_missing_money_is_no_fault_of_the_run(self, harness: SevenBridgesHarness) -> None:
+        with pytest.raises(NotNow, match="Insufficient funds") as refusal:
+            harness.provider().submit(harness.of({"sample": "x", "no_funds": True}))
+
+        assert refusal.value.retry_after == timedelta(minutes=10)
+        assert harness.platform.tasks == {}
+
+    @pytest.mark.parametrize("restarted", [False, True])
+    def test_an_app_that_makes_batches_runs_as_one_task(self, harness: SevenBridgesHarness, restarted: bool) -> None:
+        submission = harness.of(url=BATCHING_APP)
+        provider = harness.provider()
+        prepared = provider.submit(submission)
+
+        starter = harness.provider() if restarted else provider
+        starter.submit(replace(submission, prepared_id=prepared.id))
+
+        [task] = harness.tasks(submission.key)
+        assert (task["batch"], task["status"]) == (False, "QUEUED")
+
+
+class TestErrors:
+    def test_a_wrong_token_touches_no_run(self, harness: SevenBridgesHarness) -> None:
+        with pytest.raises(Misconfigured, match="SEVENBRIDGES_API_TOKEN"):
+            harness.provider(token="revoked-not-a-token").submit(harness.of())
+
+    @pytest.mark.parametrize("project", ["lab/others", "lab/nowhere"])
+    def test_the_settings_project_is_a_matter_for_a_person(self, harness: SevenBridgesHarness, project: str) -> None:
+        harness.platform.add_token("somebody-elses-not-a-token", "lab/others")
+
+        with pytest.raises(Misconfigured, match="SEVENBRIDGES_PROJECT"):
+            harness.provider(project=project).submit(harness.of())
+
+    def test_a_project_that_the_run_names_is_the_runs_matter(self, harness: SevenBridgesHarness) -> None:
+        with pytest.raises(Rejected, match="lab/nowhere"):
+            harness.provider().submit(harness.of(engine={"project": "lab/nowhere"}))
+
+    def test_an_app_that_does_not_exist_is_refused(self, harness: SevenBridgesHarness) -> None:
+        with pytest.raises(Rejected, match=f"{PROJECT}/nothing"):
+            harness.provider().submit(harness.of(url=f"{PROJECT}/nothing"))
+
+    def test_an_address_that_is_not_the_apis_is_a_matter_for_a_person(self, harness: SevenBridgesHarness) -> None:
+        harness.config = replace(harness.config, endpoint=harness.config.endpoint.replace("/v2", "/v3"))
+
+        with pytest.raises(Misconfigured, match="SEVENBRIDGES_API_ENDPOINT"):
+            harness.provider().submit(harness.of())
+
+    @pytest.mark.parametrize("fault", [faults.TOO_MANY, faults.MAINTENANCE, faults.UNAVAILABLE])
+    @pytest.mark.parametrize("step", ["list_tasks", "create_task", "run_task"])
+    def test_a_busy_service_has_certainly_started_nothing(
+        self, harness: SevenBridgesHarness, step: str, fault: Fault
+    ) -> None:
+        harness.platform.faults.add(step, fault)
+
+        with pytest.raises(NotNow):
+            accept(harness.provider(), harness.of())
+
+        assert harness.platform.started == []
+
+    @pytest.mark.parametrize("fault", [faults.CUT_BEFORE, faults.ERROR, faults.BAD_GATEWAY])
+    def test_what_fails_before_anything_is_made_has_made_nothing(
+        self, harness: SevenBridgesHarness, fault: Fault
+    ) -> None:
+        harness.platform.faults.add("list_tasks", fault)
+
+        with pytest.raises(NotNow):
+            harness.provider().submit(harness.of())
+
+    def test_a_service_that_cannot_be_reached_has_done_nothing(self, harness: SevenBridgesHarness) -> None:
+        harness.config = replace(harness.config, endpoint="https://127.0.0.1:9/v2")
+
+        with pytest.raises(NotNow):
+            harness.provider().submit(harness.of())
+
+    def test_a_service_that_nobody_vouches_for_is_not_spoken_to(
+        self, harness: SevenBridgesHarness, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+
+        with pytest.raises(Misconfigured, match="REQUESTS_CA_BUNDLE"):
+            harness.provider().submit(harness.of())
+
+    def test_an_authority_that_cannot_be_read_is_a_matter_for_a_person(
+        self, harness: SevenBridgesHarness, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/authority.pem")
+
+        with pytest.raises(Misconfigured, match=r"authority\.pem"):
+            harness.provider().submit(harness.of())
+
+    def test_plain_http_is_refused(self, harness: SevenBridgesHarness) -> None:
+        harness.config = replace(harness.config, endpoint="http://127.0.0.1:9/v2")
+
+        with pytest.raises(Misconfigured, match="https"):
+            harness.provider().submit(harness.of())
+
+    def test_no_error_but_those_of_the_port_leaves_a_submission(self, harness: SevenBridgesHarness) -> None:
+        every = [fault for fault in vars(faults).values() if isinstance(fault, Fault) and fault is not faults.SLOW]
+        for fault in every:
+            for step in ("create_task", "run_task", "list_tasks", "get_task", "delete_task"):
+                harness.platform.faults.add(step, fault)
+                with suppress(ProviderError):
+                    accept(harness.provider(), harness.of())

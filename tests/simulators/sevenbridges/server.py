@@ -1,0 +1,144 @@
+"""The simulated service on a port of its own, with TLS from a throw-away authority."""
+
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import trustme
+
+from tests.simulators.sevenbridges.faults import Reply
+from tests.simulators.sevenbridges.platform import Platform
+from tests.simulators.sevenbridges.routes import Response, Routes
+
+BASE_PATH = "/v2"
+_HOST = "127.0.0.1"
+
+
+class Authority:
+    """A certificate authority that nobody else trusts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._authority = trustme.CA()
+        self.bundle = folder / "authority.pem"
+        self._authority.cert_pem.write_to_path(str(self.bundle))
+
+    def context(self) -> ssl.SSLContext:
+        """What a server on loopback needs."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._authority.issue_cert(_HOST, "localhost").configure_cert(context)
+        return context
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Small answers in two packets would wait for each other.
+    wbufsize = -1
+    disable_nagle_algorithm = True
+    server: "_Server"
+
+    def do_GET(self) -> None:
+        self._take()
+
+    do_POST = do_PATCH = do_PUT = do_DELETE = do_GET  # noqa: N815 - the names that http.server calls
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the platform remembers every call."""
+
+    def finish(self) -> None:
+        """Close both directions, also where the client has hung up first."""
+        try:
+            super().finish()
+        except OSError:
+            self.rfile.close()
+
+    def _take(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = urlsplit(self.path)
+        path = unquote(parts.path).removeprefix(BASE_PATH)
+        response = self.server.routes.respond(
+            self.command, path, parse_qs(parts.query), dict(self.headers.items()), body
+        )
+        self._send(response)
+
+    def _send(self, response: Response) -> None:
+        reply = response.fault.reply if response.fault else Reply.CANNED
+        if reply is Reply.SLOW:
+            self.server.stopping.wait(self.server.slowness)
+        if reply is not Reply.CANNED:
+            self.close_connection = True
+            return
+        self.send_response(response.status)
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        if response.status != 204:
+            self.send_header("Content-Length", str(len(response.body)))
+        self.end_headers()
+        self.wfile.write(response.body)
+        self.wfile.flush()
+
+
+class _Server(ThreadingHTTPServer):
+    # All connections are hung up on at the end, so their threads end too and can be waited for.
+    daemon_threads = False
+    request_queue_size = 64
+
+    def __init__(self, routes: Routes, context: ssl.SSLContext, slowness: float) -> None:
+        super().__init__((_HOST, 0), _Handler)
+        self.routes = routes
+        self.slowness = slowness
+        self.stopping = threading.Event()
+        self.bugs: list[BaseException] = []
+        self._open: set[socket.socket] = set()
+        # The handshake belongs into the connection's own thread: one slow client should not hold up the others.
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    def process_request(self, request: object, client_address: object) -> None:
+        assert isinstance(request, socket.socket)
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: object) -> None:
+        assert isinstance(request, socket.socket)
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients hang up in the tests all the time; anything else is a bug here, which a cut would hide."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, OSError):
+            self.bugs.append(error)
+
+    def close(self) -> None:
+        """Hang up on everybody and stop."""
+        self.stopping.set()
+        self.shutdown()
+        for connection in list(self._open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self.server_close()
+
+
+@contextmanager
+def serving(platform: Platform, authority: Authority, *, slowness: float = 1.0) -> Iterator[str]:
+    """The platform on the wire, for as long as it is needed; gives the API's address.
+
+    Args:
+        slowness: seconds that a slow answer takes.
+    """
+    server = _Server(Routes(platform), authority.context(), slowness)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    platform.base = f"https://{_HOST}:{server.server_address[1]}{BASE_PATH}"
+    try:
+        yield platform.base
+    finally:
+        server.close()
+        thread.join()
+        if server.bugs:
+            raise server.bugs[0]

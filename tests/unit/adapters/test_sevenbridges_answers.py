@@ -1,0 +1,189 @@
+"""What is made of Seven Bridges' answers."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.builders import NOON
+from wes_daemon.adapters.providers.sevenbridges.errors import CODES, STATUSES, Failure, FailureKind, meaning, translated
+from wes_daemon.adapters.providers.sevenbridges.outputs import outputs
+from wes_daemon.adapters.providers.sevenbridges.rate_headers import held_until
+from wes_daemon.adapters.providers.sevenbridges.reading import as_moment
+from wes_daemon.adapters.providers.sevenbridges.states import STATES, report
+from wes_daemon.adapters.providers.sevenbridges.tasks import is_task_id, read_task
+from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, Rejected
+from wes_daemon.domain.states import RunState
+
+SOON = NOON + timedelta(minutes=2)
+SOON_SECONDS = str(int(SOON.timestamp()))
+
+
+def refusal(status: int, code: int | None = None, *, acts: bool = True) -> Failure:
+    return Failure(FailureKind.REFUSED, "no", acts=acts, status=status, code=code)
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("failure", "kind"),
+        [
+            (refusal(400, 90000), Rejected),
+            (refusal(400), Rejected),
+            (refusal(400, 7024), Rejected),
+            (refusal(403, 5001), Rejected),
+            (refusal(404, 6002), Rejected),
+            (refusal(403, 6001), Rejected),
+            (refusal(401), Misconfigured),
+            (refusal(401, 7000), Misconfigured),
+            (refusal(403), Misconfigured),
+            (refusal(404), Misconfigured),
+            (refusal(429, 1000), NotNow),
+            (refusal(429), NotNow),
+            (refusal(503, 0), NotNow),
+            (refusal(503, 7000), NotNow),
+            (refusal(400, 7007), OutcomeUnknown),
+            (refusal(409), OutcomeUnknown),
+            (refusal(408), OutcomeUnknown),
+            (refusal(500), OutcomeUnknown),
+            (refusal(502), OutcomeUnknown),
+            (refusal(503), OutcomeUnknown),
+            (refusal(599), OutcomeUnknown),
+            (refusal(500, acts=False), NotNow),
+            (refusal(503, acts=False), NotNow),
+            (Failure(FailureKind.NOT_SENT, "refused", acts=True), NotNow),
+            (Failure(FailureKind.NO_ANSWER, "cut", acts=True), OutcomeUnknown),
+            (Failure(FailureKind.NO_ANSWER, "cut", acts=False), NotNow),
+            (Failure(FailureKind.UNUSABLE, "certificate", acts=True), Misconfigured),
+        ],
+    )
+    def test_each_has_its_meaning(self, failure: Failure, kind: type[Exception]) -> None:
+        assert type(meaning(failure)) is kind
+
+    @pytest.mark.parametrize("failure", [refusal(418), refusal(400, 90009), refusal(405, 90006), refusal(415)])
+    def test_what_is_not_in_the_table_is_a_bug_and_passes_unchanged(self, failure: Failure) -> None:
+        with pytest.raises(Failure) as passed, translated():
+            raise failure
+
+        assert passed.value is failure
+
+    def test_a_refusal_is_a_bug_where_nothing_can_be_refused(self) -> None:
+        with pytest.raises(Failure), translated(rejects=False):
+            raise refusal(400)
+
+    def test_the_message_has_the_services_words_and_numbers(self) -> None:
+        assert str(meaning(refusal(400, 7012))) == "Seven Bridges: no (HTTP 400, code 7012)"
+
+    def test_a_time_that_was_named_is_passed_on(self) -> None:
+        asked = timedelta(seconds=7)
+
+        meant = meaning(Failure(FailureKind.REFUSED, "busy", acts=True, status=429, retry_after=asked))
+
+        assert isinstance(meant, NotNow)
+        assert meant.retry_after == asked
+
+    def test_no_code_and_no_status_means_two_things(self) -> None:
+        assert all(isinstance(number, int) for number in (*CODES, *STATUSES))
+
+
+class TestRateHeaders:
+    @pytest.mark.parametrize(
+        ("status", "headers", "until"),
+        [
+            (200, {}, None),
+            (200, {"X-RateLimit-Remaining": "12", "X-RateLimit-Reset": SOON_SECONDS}, None),
+            (200, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": SOON_SECONDS}, SOON),
+            (200, {"X-RateLimit-Remaining": "0"}, None),
+            (200, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "soon"}, None),
+            (429, {"X-RateLimit-Reset": SOON_SECONDS}, SOON),
+            (429, {"Retry-After": "120"}, SOON),
+            (503, {"Retry-After": "120"}, SOON),
+            (503, {}, None),
+        ],
+    )
+    def test_the_time_that_is_named_is_kept_with_a_second_more(
+        self, status: int, headers: Mapping[str, str], until: datetime | None
+    ) -> None:
+        assert held_until(status, headers, NOON) == (until + timedelta(seconds=1) if until else None)
+
+    @pytest.mark.parametrize(
+        "reset", ["", "soon", "12.5", "0", str(int(NOON.timestamp())), f"{SOON_SECONDS}000", "9" * 40, "-1"]
+    )
+    def test_a_429_without_a_time_that_can_be_used_is_waited_out_for_a_while(self, reset: str) -> None:
+        assert held_until(429, {"X-RateLimit-Reset": reset}, NOON) == NOON + timedelta(seconds=10)
+        assert held_until(429, {}, NOON) == NOON + timedelta(seconds=10)
+
+
+class TestStates:
+    def test_every_word_of_the_sdk_has_its_place(self) -> None:
+        sdk = pytest.importorskip("sevenbridges.models.enums").TaskStatus
+        words = {value for name, value in vars(sdk).items() if name.isupper() and isinstance(value, str)}
+
+        assert words == set(STATES)
+
+    @pytest.mark.parametrize("task", [{}, {"status": None}, {"status": "EXPORTING"}])
+    def test_what_cannot_be_read_is_unknown(self, task: Mapping[str, object]) -> None:
+        assert report(task).state is RunState.UNKNOWN
+        assert report(task).provider_status
+
+    def test_words_that_change_all_the_time_are_no_news(self) -> None:
+        task = {"status": "RUNNING", "execution_status": {"message": "step 3 of 9", "message_code": 7}}
+
+        assert report(task).message == ""
+
+    def test_a_failure_always_has_a_reason(self) -> None:
+        assert "FAILED" in report({"status": "FAILED"}).message
+
+    def test_a_code_is_kept_beside_the_words(self) -> None:
+        task = {"status": "FAILED", "execution_status": {"message": "Out of disk", "message_code": 9}}
+
+        assert report(task).message == "Out of disk (message code 9)"
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        ("text", "moment"),
+        [
+            ("2026-01-12T18:39:30Z", datetime(2026, 1, 12, 18, 39, 30, tzinfo=UTC)),
+            ("2026-01-12T18:39:30", datetime(2026, 1, 12, 18, 39, 30, tzinfo=UTC)),
+            ("2026-01-12T18:39:30.250Z", datetime(2026, 1, 12, 18, 39, 30, 250_000, tzinfo=UTC)),
+            ("2026-01-12T19:39:30+01:00", datetime(2026, 1, 12, 18, 39, 30, tzinfo=UTC)),
+            ("yesterday", None),
+            (None, None),
+            (7, None),
+        ],
+    )
+    def test_times_are_aware_or_none(self, text: object, moment: datetime | None) -> None:
+        assert as_moment(text) == moment
+
+    @pytest.mark.parametrize("id", ["", "..", "unknown", "3f2a0c1e-0000-4000-8000-00000000000g", "a/b"])
+    def test_no_other_id_can_be_a_tasks(self, id: str) -> None:
+        assert not is_task_id(id)
+
+    @pytest.mark.parametrize("found", [{}, {"errors": None, "batch": "true", "id": 7}, {"errors": ["x", {}]}])
+    def test_a_task_of_another_shape_does_no_harm(self, found: Mapping[str, object]) -> None:
+        assert read_task(found).is_batch is False
+
+    def test_only_words_about_money_without_an_input_are_about_money(self) -> None:
+        errors = [
+            {"message": "Insufficient funds in the billing group", "input_id": None},
+            {"message": "billing", "input_id": "billing"},
+            {"message": "Refunds are refused"},
+        ]
+
+        assert [problem.is_about_money for problem in read_task({"errors": errors}).problems] == [True, False, False]
+
+
+class TestOutputs:
+    def test_files_are_made_stable_wherever_they_stand(self) -> None:
+        id = "5" * 24
+        found = {"class": "File", "path": id, "name": "a.bam", "location": "https://x?Expires=1", "dirname": "/w"}
+        stable = {"class": "File", "path": id, "name": "a.bam", "basename": "a.bam", "location": f"drs://h/{id}"}
+
+        kept = outputs({"a": found, "b": [{"inner": found}], "c": None, "d": 3}, drs_host="h")
+
+        assert kept == {"a": stable, "b": [{"inner": stable}], "d": 3}
+
+    def test_where_the_drs_host_is_not_known_there_is_no_location(self) -> None:
+        found = {"class": "File", "path": "5" * 24, "location": "https://x?Expires=1"}
+
+        assert "location" not in outputs({"a": found}, drs_host=None)["a"]  # type: ignore[operator]

@@ -1,0 +1,245 @@
+"""What is read from a request before Seven Bridges hears of it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import cast
+
+import pytest
+
+from tests.builders import a_submission
+from wes_daemon.adapters.providers.sevenbridges.apps import App, file_ports, read_app
+from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
+from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
+from wes_daemon.adapters.providers.sevenbridges.engine_parameters import EngineParameters, read_engine_parameters
+from wes_daemon.adapters.providers.sevenbridges.inputs import Reference, as_files, bare_paths, replaced
+from wes_daemon.adapters.providers.sevenbridges.payloads import Plan, read_plan, task_body
+from wes_daemon.application.ports.errors import Misconfigured, Rejected
+from wes_daemon.domain.errors import InvalidRequest
+
+HOST = "cgc-api.sbgenomics.com"
+CONFIG = SevenBridgesConfig(endpoint=f"https://{HOST}/v2", token="not-a-token", project="lab/genomes")
+
+
+def plan(params: object, **changes: object) -> Plan:
+    request = {"workflow_url": "lab/genomes/align", "workflow_params": params}
+    return read_plan(a_submission(**{**request, **changes}), CONFIG)  # type: ignore[arg-type]
+
+
+class TestWorkflowUrl:
+    @pytest.mark.parametrize(
+        ("url", "app"),
+        [
+            ("lab/genomes/align", App("lab/genomes/align")),
+            ("lab/genomes/align/3", App("lab/genomes/align", 3)),
+            ("lab/genomes/align/0", App("lab/genomes/align", 0)),
+            ("sbg://lab/genomes/align", App("lab/genomes/align")),
+            ("sbg://lab/genomes/align/12", App("lab/genomes/align", 12)),
+            ("sbg://lab/genomes/align/", App("lab/genomes/align")),
+            ("admin/sbg-public-data/bwa-mem-0-7-17/4", App("admin/sbg-public-data/bwa-mem-0-7-17", 4)),
+            ("lab/genomes/2024", App("lab/genomes/2024")),
+            (f"https://{HOST}/v2/apps/lab/genomes/align/3", App("lab/genomes/align", 3)),
+            (f"https://{HOST}/v2/apps/lab/genomes/align/3/raw", App("lab/genomes/align", 3)),
+        ],
+    )
+    def test_each_form_names_an_app(self, url: str, app: App) -> None:
+        assert read_app(url, api_host=HOST) == app
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "",
+            "align",
+            "lab/genomes",
+            "lab/genomes/align/latest",
+            "lab/genomes/align/3/4",
+            "lab//align",
+            "lab/../align",
+            "lab/genomes/al%2Fign",
+            "sbg://lab/genomes/align?x=1",
+            "https://example.org/v2/apps/lab/genomes/align",
+            f"http://{HOST}/v2/apps/lab/genomes/align",
+            f"https://{HOST}/v2/tasks/lab/genomes/align",
+            "https://example.org/workflow.cwl",
+            "file:///workflow.cwl",
+        ],
+    )
+    def test_anything_else_is_refused_with_the_forms(self, url: str) -> None:
+        with pytest.raises(Rejected, match=r"owner/project/app, .*sbg://"):
+            read_app(url, api_host=HOST)
+
+
+class TestPorts:
+    @pytest.mark.parametrize(
+        "inputs",
+        [
+            {"reads": "File", "more": "File[]?", "folder": {"type": ["null", "Directory"]}, "name": "string"},
+            [
+                {"id": "#reads", "type": ["null", "File"]},
+                {"id": "#main/more", "type": {"type": "array", "items": "File"}},
+                {"id": "folder", "type": "Directory?"},
+                {"id": "name", "type": "string"},
+            ],
+        ],
+    )
+    def test_either_form_of_a_document_tells_which_ports_take_files(self, inputs: object) -> None:
+        asked: list[str] = []
+
+        class Client:
+            def get(self, operation: str, path: str) -> Mapping[str, object]:
+                asked.append(f"{operation} {path}")
+                return {"raw": {"inputs": inputs}}
+
+        found = file_ports(cast("SevenBridgesClient", Client()), App("lab/genomes/align", 3))
+
+        assert found == {"reads": "File", "more": "File", "folder": "Directory"}
+        assert asked == ["GetApp /apps/lab/genomes/align/3"]
+
+
+class TestEngineParameters:
+    def test_each_is_read(self) -> None:
+        given = {
+            "project": "lab/others",
+            "instance_type": "c4.2xlarge;ebs-gp2;2000",
+            "max_parallel_instances": 3,
+            "use_interruptible_instances": False,
+            "use_memoization": True,
+            "use_elastic_disk": "TRUE",
+            "output_location": {"main_location": "/runs/"},
+        }
+
+        assert read_engine_parameters(given, {}) == EngineParameters(
+            project="lab/others",
+            instance_type="c4.2xlarge;ebs-gp2;2000",
+            max_parallel_instances=3,
+            use_interruptible_instances=False,
+            use_memoization=True,
+            use_elastic_disk=True,
+            output_location={"main_location": "/runs/"},
+        )
+
+    def test_tags_stand_in_for_what_is_absent(self) -> None:
+        tags = {
+            "provider_type": "sevenbridges",
+            "provider_id": "x",
+            "owner": "me",
+            "provider_project": "lab/tagged",
+            "provider_use_memoization": "true",
+        }
+
+        read = read_engine_parameters({"project": "lab/given", "instance_type": None}, tags)
+
+        assert read == EngineParameters(project="lab/given", use_memoization=True)
+
+    @pytest.mark.parametrize(
+        ("given", "tags", "named"),
+        [
+            ({"instance_typ": "x"}, {}, "workflow_engine_parameters: instance_typ: .*instance_type"),
+            ({}, {"provider_run_group": "7"}, "tags: provider_run_group: .*provider_instance_type"),
+            ({"project": "genomes"}, {}, "workflow_engine_parameters.project must be a project as owner/project"),
+            ({"instance_type": 4}, {}, "instance_type must be a text"),
+            ({"instance_type": " "}, {}, "instance_type must be a text"),
+            ({"max_parallel_instances": 0}, {}, "max_parallel_instances must be a whole number"),
+            ({"max_parallel_instances": True}, {}, "max_parallel_instances must be a whole number"),
+            ({"max_parallel_instances": "2.5"}, {}, "max_parallel_instances must be a whole number"),
+            ({"use_memoization": 1}, {}, "use_memoization must be true or false"),
+            ({}, {"provider_use_elastic_disk": "yes"}, "tags.provider_use_elastic_disk must be true or false"),
+            ({"output_location": {"main": "/"}}, {}, "output_location must be a location"),
+            ({"output_location": {}}, {}, "output_location must be a location"),
+        ],
+    )
+    def test_what_is_wrong_is_refused_by_name(
+        self, given: Mapping[str, object], tags: Mapping[str, object], named: str
+    ) -> None:
+        with pytest.raises(Rejected, match=named):
+            read_engine_parameters(given, tags)
+
+
+class TestParams:
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {},
+            {"sample": "x"},
+            {"project": "just a text"},
+            {"inputs": "a text"},
+            {"inputs": {"class": "File", "path": "x"}},
+            {"inputs": {"a": 1}, "sample": "x"},
+        ],
+    )
+    def test_plain_inputs_stay_inputs(self, params: Mapping[str, object]) -> None:
+        assert plan(params).inputs == params
+        assert plan(params).project == "lab/genomes"
+
+    @pytest.mark.parametrize("params", [{"inputs": {"a": 1}}, {"project": "lab/others", "inputs": {"a": 1}}])
+    def test_an_envelope_is_opened(self, params: Mapping[str, object]) -> None:
+        assert plan(params).inputs == {"a": 1}
+        assert plan(params).project == params.get("project", "lab/genomes")
+
+    def test_engine_parameters_come_before_the_envelope(self) -> None:
+        params = {"project": "lab/enveloped", "inputs": {}, "use_interruptible_instances": True}
+        engine = {"project": "lab/engine", "use_interruptible_instances": False}
+
+        read = plan(params, workflow_engine_parameters=engine)
+
+        assert (read.project, read.engine.use_interruptible_instances) == ("lab/engine", False)
+
+    def test_what_is_not_known_beside_project_and_inputs_is_refused_by_name(self) -> None:
+        with pytest.raises(Rejected, match="workflow_params: use_interuptible"):
+            plan({"project": "lab/others", "inputs": {}, "use_interuptible": True})
+
+    def test_the_settings_project_is_known_as_such(self) -> None:
+        assert plan({}).is_own_project
+        assert not plan({}, workflow_engine_parameters={"project": "lab/others"}).is_own_project
+
+    def test_params_that_are_no_object_are_refused(self) -> None:
+        with pytest.raises(InvalidRequest):
+            plan(["a"])
+
+    def test_nothing_is_sent_that_was_not_asked_for(self) -> None:
+        body = task_body(plan({}), {"sample": "x"})
+
+        assert body.keys() == {"name", "description", "project", "app", "inputs"}
+
+
+class TestInputs:
+    def test_values_that_are_no_files_are_left_alone(self) -> None:
+        inputs = {"n": 4, "list": [1, None, {"x": True}], "text": "s3://bucket/prefix"}
+
+        assert replaced(inputs, lambda _: pytest.fail("no file here")) == inputs
+
+    def test_a_message_can_name_the_place(self) -> None:
+        places: list[str] = []
+        inputs = {"a": [{"class": "File", "path": "x", "secondaryFiles": [{"class": "File", "path": "y"}]}]}
+
+        def visit(reference: Reference) -> str:
+            places.append(reference.at)
+            return "id"
+
+        replaced(inputs, visit)
+
+        assert places == ["a[0].secondaryFiles[0]", "a[0]"]
+
+    def test_text_that_could_be_a_file_is_told_from_text_that_could_not(self) -> None:
+        inputs = {"a": "0" * 24, "b": ["s3://x/y"], "c": "NA12878", "d": 3, "e": "0" * 23}
+
+        assert bare_paths(inputs) == {"a", "b"}
+        assert as_files(inputs, {"b": "File"})["b"] == [{"class": "File", "path": "s3://x/y"}]
+
+
+class TestConfig:
+    def test_the_token_is_not_shown(self) -> None:
+        assert "not-a-token" not in repr(CONFIG)
+
+    @pytest.mark.parametrize("token", ["", "two words", "line\n", "schlüssel"])
+    def test_a_token_that_cannot_be_sent_is_refused(self, token: str) -> None:
+        with pytest.raises(Misconfigured, match="Developer"):
+            replace(CONFIG, token=token)
+
+    def test_the_drs_host_is_known_where_it_is_documented(self) -> None:
+        assert CONFIG.known_drs_host == "cgc-ga4gh-api.sbgenomics.com"
+        assert replace(CONFIG, endpoint="https://api.sbgenomics.com/v2").known_drs_host is None
+        assert replace(CONFIG, drs_host="ga4gh.invalid").known_drs_host == "ga4gh.invalid"
+
+    def test_every_call_has_its_end(self) -> None:
+        assert CONFIG.read_timeout <= timedelta(minutes=1)
