@@ -1,0 +1,1 @@
+"""AWS HealthOmics on boto3."""

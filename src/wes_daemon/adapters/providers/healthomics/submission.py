@@ -1,0 +1,122 @@
+"""How a run is started once, and never twice."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from wes_daemon.adapters.providers.healthomics.client import HealthOmicsClient, Refusal
+from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
+from wes_daemon.adapters.providers.healthomics.identity import RunIdentity
+from wes_daemon.adapters.providers.healthomics.payloads import (
+    KEY_TAG,
+    refuse_unknown_members,
+    run_name,
+    start_run_request,
+)
+from wes_daemon.adapters.providers.healthomics.refusals import judge_denial, judge_validation, speaks_of_repetition
+from wes_daemon.application.events import log_event
+from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, ProviderError, Rejected
+from wes_daemon.application.ports.providers import Submission
+from wes_daemon.domain.runs import ProviderRunId, SubmissionKey
+
+_log = logging.getLogger(__name__)
+
+_LATEST = datetime.max.replace(tzinfo=UTC)
+
+
+class RunStarter:
+    """Starts the run of a submission, or finds the one that was started before.
+
+    Two nets, since each has a hole. The service starts no second run for a request id that it remembers, but does not
+    say for how long it does. A search by name finds runs of any age, but does not say how soon after their start.
+    So each attempt searches first and then sends the key as request id.
+    """
+
+    def __init__(self, client: HealthOmicsClient, config: HealthOmicsConfig) -> None:
+        self._client = client
+        self._config = config
+
+    def __call__(self, submission: Submission) -> ProviderRunId:
+        """As `WorkflowProvider.submit`."""
+        try:
+            request = start_run_request(submission, self._config)
+            refuse_unknown_members(request, self._client.members_of_start_run())
+        except Rejected as rejection:
+            return self._started_before(submission, rejection)
+        return self._find(submission.key) or self._start(submission, request)
+
+    def _started_before(self, submission: Submission, rejection: Rejected) -> ProviderRunId:
+        """The settings may have changed since an earlier attempt, whose run must not be called rejected."""
+        try:
+            found = self._find(submission.key)
+        except Misconfigured:
+            raise rejection from None
+        if found is None:
+            raise rejection
+        return found
+
+    def _start(self, submission: Submission, request: Mapping[str, Any]) -> ProviderRunId:
+        self._note_attachments(submission)
+        try:
+            return self._identified(self._client.start_run(request))
+        except Refusal as refusal:
+            return self._after_refusal(submission, request, refusal)
+
+    def _after_refusal(self, submission: Submission, request: Mapping[str, Any], refusal: Refusal) -> ProviderRunId:
+        """Perhaps the refusal is how the service answers a repeated request id: it does not say which way it takes."""
+        with _doubting(f"StartRun answered {refusal}"):
+            found = self._find(submission.key)
+        if found is not None:
+            return found
+        if refusal.code == "ConflictException" or speaks_of_repetition(str(refusal)):
+            raise OutcomeUnknown(f"StartRun answered {refusal}, but no run {run_name(submission.key)} is listed yet")
+        judge = judge_denial if refusal.code == "AccessDeniedException" else judge_validation
+        error = judge(str(refusal), request, self._config)
+        if isinstance(error, Misconfigured):
+            self._client.start_afresh()
+        raise error from refusal
+
+    def _identified(self, answer: Mapping[str, Any]) -> ProviderRunId:
+        if not answer.get("id"):
+            raise OutcomeUnknown("StartRun answered without the run's id")
+        if answer.get("uuid"):
+            return RunIdentity.of(answer).provider_run_id
+        evidence = f"run {answer['id']} was started, but its uuid is not known yet"
+        with _doubting(evidence):
+            run = self._client.get_run(str(answer["id"]))
+        if run is None:
+            raise OutcomeUnknown(evidence)
+        return RunIdentity.of(run).provider_run_id
+
+    def _find(self, key: SubmissionKey) -> ProviderRunId | None:
+        """The first run that was ever started for this key, as far as the service still lists it."""
+        name = run_name(key)
+        listed = [item for item in self._client.runs_named(name) if item.get("name") == name]
+        for item in sorted(listed, key=lambda item: (item.get("creationTime") or _LATEST, str(item.get("id")))):
+            if found := self._confirmed(str(item["id"]), key):
+                return found
+        return None
+
+    def _confirmed(self, id: str, key: SubmissionKey) -> ProviderRunId | None:
+        """The run's full name when it is of this key; somebody else's may only be called like it."""
+        with _doubting(f"run {id} is listed under the name of this submission"):
+            run = self._client.get_run(id)
+        if run is None:
+            raise OutcomeUnknown(f"run {id} is listed under the name of this submission, but GetRun does not know it")
+        return RunIdentity.of(run).provider_run_id if (run.get("tags") or {}).get(KEY_TAG) == key else None
+
+    def _note_attachments(self, submission: Submission) -> None:
+        if submission.attachments:
+            names = ", ".join(attachment.name for attachment in submission.attachments)
+            log_event(_log, logging.WARNING, "healthomics.attachments_unused", run_id=submission.run_id, names=names)
+
+
+@contextmanager
+def _doubting(evidence: str) -> Iterator[None]:
+    """Where something tells that a run may exist, trouble in looking it up leaves that open."""
+    try:
+        yield
+    except ProviderError as error:
+        raise OutcomeUnknown(f"{evidence}; {error}") from error

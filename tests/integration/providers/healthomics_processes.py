@@ -1,0 +1,13 @@
+"""What a test does in a process of its own."""
+
+from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
+from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
+from wes_daemon.adapters.system import SystemClock
+from wes_daemon.application.ports.providers import Submission
+from wes_daemon.domain.runs import ProviderRunId
+
+
+def submit(config: HealthOmicsConfig, submission: Submission) -> ProviderRunId:
+    """Submit and be gone."""
+    provider = HealthOmicsProvider(config, clock=SystemClock(), take_turn=lambda _: None, hold=lambda *_: None)
+    return provider.submit(submission).id

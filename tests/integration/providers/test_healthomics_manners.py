@@ -1,0 +1,308 @@
+"""How the provider behaves towards the service, the network and whoever reads its logs."""
+
+import logging
+import random
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.integration.providers.healthomics_harness import (
+    CONFIG,
+    a_healthomics_submission,
+    bare_provider,
+    no_hold,
+    no_turns,
+    run_id,
+    simulated,
+)
+from tests.simulators.healthomics import faults
+from tests.simulators.healthomics.faults import Fault
+from tests.simulators.healthomics.server import HealthOmicsSimulator
+from wes_daemon.adapters.memory.environment import ManualClock
+from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
+from wes_daemon.adapters.providers.decorators.rate_limiting import Rate, RateLimiter
+from wes_daemon.adapters.providers.decorators.stack import decorated
+from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND
+from wes_daemon.adapters.providers.healthomics.connection import Connection
+from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
+from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError
+from wes_daemon.application.ports.providers import Submission, WorkflowProvider
+from wes_daemon.domain.runs import ProviderRunId, ProviderType
+from wes_daemon.domain.states import RunState
+
+FROM_THE_CHAIN = replace(CONFIG, access_key_id=None, secret_access_key=None)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def simulator(monkeypatch: pytest.MonkeyPatch, clock: ManualClock) -> Iterator[HealthOmicsSimulator]:
+    with simulated(monkeypatch, clock.now) as simulator:
+        yield simulator
+
+
+def limited_provider(clock: ManualClock) -> WorkflowProvider:
+    """The provider as the container makes it, with a clock that sleeping moves on."""
+    rates = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
+    limiter = RateLimiter(rates, clock=clock, sleep=clock.advance)
+    bare = HealthOmicsProvider(CONFIG, clock=clock, take_turn=limiter.take, hold=limiter.hold)
+    telemetry = MemoryTelemetry()
+    return decorated(bare, ProviderType.HEALTHOMICS, telemetry=telemetry, clock=clock, sleep=clock.advance)
+
+
+class TestStorm:
+    RUNS = 25
+
+    def test_all_runs_end_well_and_no_call_comes_before_the_time_that_the_service_named(
+        self, simulator: HealthOmicsSimulator, clock: ManualClock
+    ) -> None:
+        chance = random.Random(7)
+        over_at = clock.now() + timedelta(minutes=1)
+        simulator.faults.weather = lambda _: self._storm(chance) if clock.now() < over_at else None
+        simulator.service.pace = timedelta(seconds=10)
+        provider = limited_provider(clock)
+        waiting = [a_healthomics_submission(f"wes-{number}") for number in range(self.RUNS)]
+        held: dict[ProviderRunId, RunState] = {}
+
+        for _ in range(2_000):
+            if not waiting and all(state.has_ended for state in held.values()):
+                break
+            waiting = [submission for submission in waiting if not self._submitted(provider, submission, held)]
+            self._follow(provider, held)
+            clock.advance(timedelta(seconds=1))
+
+        assert list(held.values()) == [RunState.COMPLETE] * self.RUNS
+        assert sorted(f"{entry.id}/{entry.uuid}" for entry in simulator.service.started) == sorted(held)
+        assert simulator.early == []
+        assert any(call.at < over_at for call in simulator.calls)
+
+    def _storm(self, chance: random.Random) -> Fault | None:
+        weather = (
+            (0.15, faults.throttled(timedelta(seconds=chance.randint(1, 20)))),
+            (0.15, faults.throttled()),
+            (0.05, faults.internal(after_acting=chance.random() < 0.5)),
+            (0.05, faults.bad_gateway(after_acting=chance.random() < 0.5)),
+            (0.1, faults.cut(after_acting=chance.random() < 0.5)),
+        )
+        shares = [share for share, _ in weather]
+        return chance.choices([fault for _, fault in weather] + [None], [*shares, 1 - sum(shares)])[0]
+
+    def _submitted(
+        self, provider: WorkflowProvider, submission: Submission, held: dict[ProviderRunId, RunState]
+    ) -> bool:
+        try:
+            held[provider.submit(submission).id] = RunState.INITIALIZING
+        except (NotNow, OutcomeUnknown):
+            return False
+        return True
+
+    def _follow(self, provider: WorkflowProvider, held: dict[ProviderRunId, RunState]) -> None:
+        try:
+            reports = provider.statuses([id for id, state in held.items() if not state.has_ended])
+        except NotNow:
+            return
+        held.update({id: report.state for id, report in reports.items()})
+
+    def test_the_time_that_a_service_names_holds_for_everybody(
+        self, simulator: HealthOmicsSimulator, clock: ManualClock
+    ) -> None:
+        provider = limited_provider(clock)
+        simulator.faults.put("StartRun", faults.throttled(timedelta(minutes=5)))
+
+        for key in ("wes-1", "wes-2"):
+            with pytest.raises(NotNow) as caught:
+                provider.submit(a_healthomics_submission(key))
+            assert caught.value.retry_after is not None
+            assert caught.value.retry_after > timedelta(minutes=4)
+
+        assert simulator.operations["StartRun"] == 1
+        clock.advance(timedelta(minutes=5))
+        assert provider.submit(a_healthomics_submission("wes-2"))
+
+
+class TestNetwork:
+    def test_a_connection_that_is_refused_means_that_nothing_happened(
+        self, simulator: HealthOmicsSimulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert simulator.url
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+        with pytest.raises(NotNow, match="did not reach"):
+            bare_provider().submit(a_healthomics_submission())
+
+    def test_the_sdk_makes_no_attempt_of_its_own(self, simulator: HealthOmicsSimulator) -> None:
+        simulator.faults.put("ListRuns", faults.internal(), faults.internal())
+
+        with pytest.raises(NotNow):
+            bare_provider().submit(a_healthomics_submission())
+
+        assert simulator.operations == {"ListRuns": 1}
+
+    def test_each_service_may_have_an_endpoint_of_its_own(
+        self, simulator: HealthOmicsSimulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_OMICS", simulator.url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", simulator.url)
+        provider = bare_provider()
+        id = provider.submit(a_healthomics_submission()).id
+        simulator.service.reach(run_id(id), "COMPLETED")
+
+        assert provider.details(id).outputs
+
+    def test_the_services_own_address_keeps_its_prefix(
+        self, simulator: HealthOmicsSimulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert simulator.url
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+        omics = Connection(CONFIG).omics()
+        omics.meta.events.register("before-send.omics.*", _tell_address)
+
+        with pytest.raises(_Address, match=r"^https://workflows-omics\.us-east-1\.amazonaws\.com/run/1$"):
+            omics.get_run(id="1")
+
+    def test_an_address_that_is_none_is_named_with_its_variable(
+        self, simulator: HealthOmicsSimulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert simulator.url
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9000 or so")
+
+        with pytest.raises(Misconfigured, match="AWS_ENDPOINT_URL"):
+            bare_provider().submit(a_healthomics_submission())
+
+    def test_every_request_names_the_package(self, simulator: HealthOmicsSimulator) -> None:
+        bare_provider().submit(a_healthomics_submission())
+
+        assert all("wes-daemon/" in call.headers["User-Agent"] for call in simulator.calls)
+
+    def test_every_request_waits_its_turn(self, simulator: HealthOmicsSimulator, clock: ManualClock) -> None:
+        turns: list[str] = []
+        provider = HealthOmicsProvider(CONFIG, clock=clock, take_turn=turns.append, hold=no_hold)
+        id = provider.submit(a_healthomics_submission()).id
+        simulator.service.reach(run_id(id), "FAILED")
+        provider.statuses([id])
+        provider.cancel(id)
+        provider.details(id)
+
+        assert turns == [call.operation for call in simulator.calls]
+
+    def test_an_answer_is_not_waited_for_longer_than_the_time(self, simulator: HealthOmicsSimulator) -> None:
+        simulator.faults.put("StartRun", faults.hang(30, after_acting=True))
+        impatient = bare_provider(replace(CONFIG, read_timeout=timedelta(seconds=0.3)))
+
+        with pytest.raises(OutcomeUnknown, match="Read timeout"):
+            impatient.submit(a_healthomics_submission())
+
+    def test_a_slow_answer_within_the_time_is_an_answer(self, simulator: HealthOmicsSimulator) -> None:
+        simulator.faults.put("StartRun", faults.slow(0.2))
+
+        assert bare_provider().submit(a_healthomics_submission())
+
+
+class TestCredentials:
+    @pytest.mark.parametrize(
+        "error", ["UnrecognizedClientException", "ExpiredTokenException", "InvalidSignatureException"]
+    )
+    def test_wrong_ones_are_a_matter_of_the_set_up(self, simulator: HealthOmicsSimulator, error: str) -> None:
+        simulator.access_keys, simulator.credential_error = {"another"}, error
+
+        with pytest.raises(Misconfigured, match=error):
+            bare_provider().submit(a_healthomics_submission())
+
+    def test_missing_ones_as_well(self, simulator: HealthOmicsSimulator) -> None:
+        with pytest.raises(Misconfigured, match="AWS_ACCESS_KEY_ID"):
+            bare_provider(FROM_THE_CHAIN).submit(a_healthomics_submission())
+
+        assert simulator.calls == []
+
+    def test_half_of_them_as_well(self, simulator: HealthOmicsSimulator) -> None:
+        assert simulator.url
+
+        with pytest.raises(Misconfigured, match="AWS_SECRET_ACCESS_KEY"):
+            bare_provider(replace(CONFIG, secret_access_key=None)).submit(a_healthomics_submission())
+
+    @pytest.mark.parametrize("before", ["", "[default]\naws_access_key_id=old\naws_secret_access_key=testing\n"])
+    def test_once_they_are_mended_it_goes_on_by_itself(
+        self, simulator: HealthOmicsSimulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: str
+    ) -> None:
+        simulator.access_keys = {"new"}
+        file = tmp_path / "credentials"
+        file.write_text(before)
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+        provider = bare_provider(FROM_THE_CHAIN)
+        with pytest.raises(Misconfigured):
+            provider.submit(a_healthomics_submission())
+
+        file.write_text("[default]\naws_access_key_id=new\naws_secret_access_key=testing\n")
+
+        assert provider.submit(a_healthomics_submission())
+
+    @pytest.mark.parametrize("operation", ["StartRun", "ListRuns"])
+    def test_other_ones_are_read_after_a_denial(
+        self, simulator: HealthOmicsSimulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, operation: str
+    ) -> None:
+        file = tmp_path / "credentials"
+        file.write_text("[default]\naws_access_key_id=old\naws_secret_access_key=testing\n")
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+        provider = bare_provider(FROM_THE_CHAIN)
+        simulator.service.denied[operation] = "not authorized"
+        with pytest.raises(Misconfigured):
+            provider.submit(a_healthomics_submission())
+
+        simulator.service.denied.clear()
+        simulator.access_keys = {"new"}
+        file.write_text("[default]\naws_access_key_id=new\naws_secret_access_key=testing\n")
+
+        assert provider.submit(a_healthomics_submission())
+
+
+class TestSecrets:
+    SECRETS = ("testing-key-in-secret", "testing-secret-in-secret", "testing-token-in-secret")
+
+    def test_none_is_in_any_log_or_error(
+        self, simulator: HealthOmicsSimulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        key, secret, token = self.SECRETS
+        config = replace(CONFIG, access_key_id=key, secret_access_key=secret, session_token=token)
+        provider = HealthOmicsProvider(config, clock=ManualClock(), take_turn=no_turns, hold=no_hold)
+        caplog.set_level(logging.DEBUG)
+        id = provider.submit(a_healthomics_submission()).id
+        simulator.service.reach(run_id(id), "COMPLETED")
+        provider.statuses([id])
+        provider.details(id)
+        told = [repr(provider), repr(config), *self._complaints(simulator, provider)]
+
+        assert any(call.headers.get("X-Amz-Security-Token") == token for call in simulator.calls)
+        assert caplog.text
+        for hidden in (key, secret, token):
+            assert hidden not in caplog.text
+            assert not [text for text in told if hidden in text]
+
+    def _complaints(self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider) -> Iterator[str]:
+        repeats_headers = f"The Canonical String should have been x-amz-security-token:{self.SECRETS[2]}"
+        for trouble in (
+            faults.error(403, "InvalidSignatureException", repeats_headers),
+            faults.error(403, "ExpiredTokenException", repeats_headers),
+            faults.cut(after_acting=False),
+            faults.bad_gateway(),
+            faults.garbled(),
+        ):
+            simulator.faults.put("ListRuns", trouble)
+            with pytest.raises(ProviderError) as caught:
+                provider.submit(a_healthomics_submission("wes-other"))
+            yield "".join(traceback.format_exception(caught.value))
+
+
+class _Address(Exception):
+    """Where a request would have gone."""
+
+
+def _tell_address(request: object, **_: object) -> None:
+    raise _Address(getattr(request, "url", ""))

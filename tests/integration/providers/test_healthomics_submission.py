@@ -1,0 +1,341 @@
+"""A run is started once: whatever gets lost, and whichever way the service answers a repeated request."""
+
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.integration.providers.healthomics_harness import (
+    CONFIG,
+    a_healthomics_submission,
+    bare_provider,
+    simulated,
+    start_many,
+)
+from tests.simulators.healthomics import faults
+from tests.simulators.healthomics.faults import Fault
+from tests.simulators.healthomics.server import HealthOmicsSimulator
+from tests.simulators.healthomics.service import Repeats
+from tests.simulators.healthomics.workflows import ACCOUNT, OTHER_ACCOUNT
+from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
+from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError, Rejected
+from wes_daemon.application.ports.providers import Submission
+from wes_daemon.domain.runs import Attachment, ProviderRunId
+from wes_daemon.domain.states import RunState
+
+
+@pytest.fixture
+def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthOmicsSimulator]:
+    with simulated(monkeypatch) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def provider(simulator: HealthOmicsSimulator) -> HealthOmicsProvider:
+    del simulator  # has to be there before the SDK is
+    return bare_provider()
+
+
+class TestLostAnswers:
+    HANG = 0.3
+    POINTS = (
+        faults.cut(after_acting=False),
+        faults.cut(after_acting=True),
+        faults.internal(after_acting=False),
+        faults.internal(after_acting=True),
+        faults.bad_gateway(after_acting=True),
+        faults.unavailable(after_acting=True),
+        faults.garbled(),
+        faults.hang(HANG, after_acting=False),
+        faults.hang(HANG, after_acting=True),
+    )
+
+    @pytest.mark.parametrize("repeats", Repeats)
+    def test_two_hundred_lost_answers_are_two_hundred_runs(
+        self, simulator: HealthOmicsSimulator, repeats: Repeats
+    ) -> None:
+        simulator.service.repeats = repeats
+        simulator.service.name_filter_is_exact = False
+        provider = bare_provider(replace(CONFIG, read_timeout=timedelta(seconds=self.HANG / 2)))
+        submissions = [a_healthomics_submission(f"wes-{number}") for number in range(200)]
+        chance = random.Random(20_261_123)
+        simulator.faults.put("StartRun", *chance.choices(self.POINTS, k=200))
+        simulator.faults.weather = lambda _: self._weather(chance)
+
+        with ThreadPoolExecutor(8) as threads:
+            ids = list(threads.map(lambda submission: insist(provider, submission), submissions))
+
+        assert {entry.request_id: f"{entry.id}/{entry.uuid}" for entry in simulator.service.started} == {
+            submission.key: id for submission, id in zip(submissions, ids, strict=True)
+        }
+        assert len(simulator.service.started) == 200
+
+    def _weather(self, chance: random.Random) -> Fault | None:
+        return chance.choice(self.POINTS[:6]) if chance.random() < 0.1 else None
+
+    @pytest.mark.parametrize("fault", POINTS, ids=lambda fault: f"{fault.kind.name} {fault.after_acting}")
+    def test_a_lost_answer_leaves_the_outcome_unknown(self, simulator: HealthOmicsSimulator, fault: Fault) -> None:
+        provider = bare_provider(replace(CONFIG, read_timeout=timedelta(seconds=self.HANG / 2)))
+        simulator.faults.put("StartRun", fault)
+
+        with pytest.raises(OutcomeUnknown):
+            provider.submit(a_healthomics_submission())
+
+        assert simulator.operations["StartRun"] == 1
+
+    def test_a_run_of_any_age_is_found_though_the_service_has_forgotten_the_request(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        first = provider.submit(a_healthomics_submission())
+        simulator.service.repeats = Repeats.FORGOTTEN
+
+        assert provider.submit(a_healthomics_submission()) == first
+
+        assert simulator.operations["StartRun"] == 1
+
+    @pytest.mark.parametrize("repeats", [Repeats.CONFLICT, Repeats.INVALID])
+    def test_a_repeated_request_is_no_rejection_though_the_run_is_not_listed_yet(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, repeats: Repeats
+    ) -> None:
+        simulator.service.repeats = repeats
+        simulator.service.lists_new_runs = False
+        first = provider.submit(a_healthomics_submission())
+
+        with pytest.raises(OutcomeUnknown, match="listed yet"):
+            provider.submit(a_healthomics_submission())
+
+        simulator.service.list_all()
+        assert provider.submit(a_healthomics_submission()) == first
+
+    @pytest.mark.parametrize("repeats", [Repeats.CONFLICT, Repeats.INVALID])
+    def test_a_run_that_is_listed_only_by_then_is_found_after_the_refusal(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, repeats: Repeats
+    ) -> None:
+        simulator.service.repeats = repeats
+        simulator.service.lists_new_runs = False
+        first = provider.submit(a_healthomics_submission())
+
+        def list_it(operation: str) -> None:
+            if operation == "StartRun":
+                simulator.service.list_all()
+
+        simulator.faults.weather = list_it
+
+        assert provider.submit(a_healthomics_submission()) == first
+
+    def test_a_run_that_is_not_listed_yet_is_found_by_the_request_id(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        simulator.service.lists_new_runs = False
+
+        assert provider.submit(a_healthomics_submission()) == provider.submit(a_healthomics_submission())
+
+        assert len(simulator.service.started) == 1
+
+    def test_a_conflict_that_is_no_repetition_is_left_open(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        simulator.faults.put("StartRun", faults.error(409, "ConflictException", "another operation is under way"))
+
+        with pytest.raises(OutcomeUnknown):
+            provider.submit(a_healthomics_submission())
+
+        assert provider.submit(a_healthomics_submission()).id
+        assert len(simulator.service.started) == 1
+
+    @pytest.mark.parametrize("trouble", [faults.throttled(), faults.internal(), faults.cut(after_acting=False)])
+    def test_trouble_in_looking_up_what_was_found_does_not_mean_that_nothing_was_started(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, trouble: Fault
+    ) -> None:
+        provider.submit(a_healthomics_submission())
+        simulator.faults.put("GetRun", trouble)
+
+        with pytest.raises(OutcomeUnknown):
+            provider.submit(a_healthomics_submission())
+
+    def test_even_permissions_that_are_lost_meanwhile_leave_it_open(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        provider.submit(a_healthomics_submission())
+        simulator.service.denied["GetRun"] = "not authorized to perform: omics:GetRun"
+
+        with pytest.raises(OutcomeUnknown, match="listed under the name"):
+            provider.submit(a_healthomics_submission())
+
+    def test_a_run_that_was_started_under_other_settings_is_not_rejected(self, provider: HealthOmicsProvider) -> None:
+        first = provider.submit(a_healthomics_submission())
+        without_role = bare_provider(replace(CONFIG, role_arn=None))
+
+        assert without_role.submit(a_healthomics_submission()) == first
+
+        with pytest.raises(Rejected, match="AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN"):
+            without_role.submit(a_healthomics_submission("wes-other"))
+
+    def test_a_bad_request_is_rejected_though_nobody_can_be_asked(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        simulator.access_keys = {"another"}
+
+        with pytest.raises(Rejected, match="the forms are"):
+            provider.submit(a_healthomics_submission(workflow_url="main.wdl"))
+
+
+class TestFinding:
+    def test_a_run_that_is_only_named_alike_is_not_taken(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        simulator.service.name_filter_is_exact = False
+        longer = provider.submit(a_healthomics_submission("wes-11"))
+
+        assert provider.submit(a_healthomics_submission("wes-1")) != longer
+        assert simulator.operations["GetRun"] == 0
+
+    def test_a_run_of_somebody_else_under_the_same_name_is_not_taken(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        foreign = provider.submit(a_healthomics_submission("wes-other")).id
+        request = simulator.service.run(foreign.partition("/")[0]).request
+        assert isinstance(request, dict)
+        request["name"] = "wes-1"
+
+        assert provider.submit(a_healthomics_submission("wes-1")).id != foreign
+
+    def test_a_search_goes_through_all_pages(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        simulator.service.name_filter_is_exact = False
+        first = provider.submit(a_healthomics_submission("wes-1"))
+        start_many(simulator, 105, prefix="wes-1-")
+        simulator.service.repeats = Repeats.FORGOTTEN
+
+        assert provider.submit(a_healthomics_submission("wes-1")) == first
+
+    @pytest.mark.parametrize("body", [b"", b'{"items": ', b"[]", b"<html>"])
+    def test_a_broken_list_is_not_an_empty_one(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, body: bytes
+    ) -> None:
+        provider.submit(a_healthomics_submission())
+        simulator.service.repeats = Repeats.FORGOTTEN
+        simulator.faults.put("ListRuns", faults.answer_with(body))
+
+        with pytest.raises(NotNow):
+            provider.submit(a_healthomics_submission())
+
+        assert len(simulator.service.started) == 1
+
+    def test_a_search_that_is_refused_is_no_rejection_of_the_run(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        simulator.faults.put("ListRuns", faults.error(400, "ValidationException", "Invalid token"))
+
+        with pytest.raises(NotNow, match="Invalid token"):
+            provider.submit(a_healthomics_submission())
+
+    def test_an_answer_without_a_uuid_is_completed(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        short = faults.answer_with({"id": "1000001", "status": "PENDING"}, status=201, after_acting=True)
+        simulator.faults.put("StartRun", short)
+
+        id = provider.submit(a_healthomics_submission()).id
+
+        assert id == f"1000001/{simulator.service.started[0].uuid}"
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"workflow_url": "7654321"}, "7654321 was not found"),
+            ({"workflow_url": "omics://workflow/1234567/version/v9"}, "v9 was not found"),
+            ({"workflow_url": "2345678", "workflow_params": {"lanes": 1}}, "lanes is not in the workflow's template"),
+            ({"workflow_url": "2345678", "workflow_params": {}}, "reads is missing"),
+            ({"workflow_url": "https://example.org/a.wdl"}, "the forms are"),
+            ({"workflow_params": {"a": "x" * 50_000}}, "50,000"),
+            ({"workflow_engine_parameters": {"size": 1}}, "knows only"),
+        ],
+    )
+    def test_a_bad_request_is_rejected_with_the_reason(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, changes: dict[str, Any], words: str
+    ) -> None:
+        with pytest.raises(Rejected, match=words):
+            provider.submit(a_healthomics_submission(**changes))
+
+        assert simulator.service.started == []
+
+    @pytest.mark.parametrize(
+        ("fault", "expected"),
+        [
+            (faults.throttled(), NotNow),
+            (faults.quota(), NotNow),
+            (faults.error(403, "AccessDeniedException", "not authorized to perform: omics:StartRun"), Misconfigured),
+            (faults.error(403, "ExpiredTokenException"), Misconfigured),
+            (faults.error(408, "RequestTimeoutException"), OutcomeUnknown),
+        ],
+    )
+    def test_other_refusals_are_told_as_what_they_are(
+        self,
+        simulator: HealthOmicsSimulator,
+        provider: HealthOmicsProvider,
+        fault: Fault,
+        expected: type[ProviderError],
+    ) -> None:
+        simulator.faults.put("StartRun", fault)
+
+        with pytest.raises(expected) as caught:
+            provider.submit(a_healthomics_submission())
+
+        assert type(caught.value) is expected
+
+    def test_a_role_of_the_runs_own_that_may_not_be_passed_stops_nobody_else(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        own = f"arn:aws:iam::{ACCOUNT}:role/mine"
+        simulator.service.denied["StartRun"] = f"not authorized to perform: iam:PassRole on resource: {own}"
+
+        with pytest.raises(Rejected, match="role/mine"):
+            provider.submit(a_healthomics_submission(workflow_engine_parameters={"roleArn": own}))
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            f"arn:aws:omics:us-east-1:{OTHER_ACCOUNT}:workflow/4567890",
+            "arn:aws:omics:us-east-1::workflow/9500764",
+            f"arn:aws:omics:us-east-1:{ACCOUNT}:workflow/1234567/version/v1",
+        ],
+    )
+    def test_shared_and_ready2run_workflows_are_started(self, provider: HealthOmicsProvider, url: str) -> None:
+        assert provider.submit(a_healthomics_submission(workflow_url=url)).id
+
+    def test_attachments_are_not_sent_and_that_is_said(
+        self, provider: HealthOmicsProvider, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        attachment = Attachment(name="main.wdl", content=b"version 1.0")
+
+        provider.submit(replace(a_healthomics_submission(), attachments=(attachment,)))
+
+        assert "healthomics.attachments_unused run_id=1 names=main.wdl" in caplog.text
+
+    def test_a_run_that_failed_meanwhile_is_not_started_again(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        first = provider.submit(a_healthomics_submission())
+        simulator.service.end_at_once(first.id.partition("/")[0], "FAILED", failure="ASSUME_ROLE_FAILED")
+
+        assert provider.submit(a_healthomics_submission()) == first
+
+        assert provider.statuses([first.id])[first.id].state is RunState.SYSTEM_ERROR
+
+
+def insist(provider: HealthOmicsProvider, submission: Submission) -> ProviderRunId:
+    """Submit until it is accepted, as the daemon does."""
+    for _ in range(50):
+        try:
+            return provider.submit(submission).id
+        except (NotNow, OutcomeUnknown):
+            continue
+    raise AssertionError(f"{submission.key} was never accepted")

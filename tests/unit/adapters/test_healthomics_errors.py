@@ -1,0 +1,221 @@
+"""What the SDK raises, and what may be concluded from it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import botocore.exceptions as sdk
+import pytest
+from botocore.parsers import ResponseParserError
+
+from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
+from wes_daemon.adapters.providers.healthomics.errors import EXCEPTIONS, translated
+from wes_daemon.adapters.providers.healthomics.refusals import (
+    judge_denial,
+    judge_validation,
+    speaks_of_repetition,
+)
+from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError, Rejected
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+URL = {"endpoint_url": "http://there"}
+
+
+def answer(status: int, code: str = "", message: str = "simulated", **headers: str) -> sdk.ClientError:
+    """The SDK's exception for an answer that tells of an error."""
+    return sdk.ClientError(
+        {
+            "Error": {"Code": code or str(status), "Message": message},
+            "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": headers},
+        },
+        "StartRun",
+    )
+
+
+def of_a_question(error: Exception) -> ProviderError | None:
+    return translated(error, "GetRun", doubt=NotNow, now=NOON)
+
+
+def of_a_start(error: Exception) -> ProviderError | None:
+    return translated(error, "StartRun", doubt=OutcomeUnknown, now=NOON)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (sdk.EndpointConnectionError(**URL), NotNow),
+        (sdk.ConnectTimeoutError(**URL), NotNow),
+        (sdk.ProxyConnectionError(proxy_url="http://proxy"), NotNow),
+        (sdk.ReadTimeoutError(**URL), OutcomeUnknown),
+        (sdk.ConnectionClosedError(**URL), OutcomeUnknown),
+        (sdk.HTTPClientError(error="?"), OutcomeUnknown),
+        (sdk.ResponseStreamingError(error="?"), OutcomeUnknown),
+        (sdk.IncompleteReadError(actual_bytes=1, expected_bytes=2), OutcomeUnknown),
+        (ResponseParserError("?"), OutcomeUnknown),
+        (sdk.SSLError(error="EOF occurred in violation of protocol", **URL), OutcomeUnknown),
+        (sdk.SSLError(error="[SSL: CERTIFICATE_VERIFY_FAILED]", **URL), Misconfigured),
+        (sdk.NoCredentialsError(), Misconfigured),
+        (sdk.PartialCredentialsError(provider="env", cred_var="x"), Misconfigured),
+        (sdk.CredentialRetrievalError(provider="x", error_msg="y"), Misconfigured),
+        (sdk.UnauthorizedSSOTokenError(), Misconfigured),
+        (sdk.SSOTokenLoadError(error_msg="x"), Misconfigured),
+        (sdk.MetadataRetrievalError(error_msg="x"), Misconfigured),
+        (sdk.NoRegionError(), Misconfigured),
+        (sdk.ProfileNotFound(profile="x"), Misconfigured),
+        (sdk.ConfigParseError(path="x"), Misconfigured),
+        (sdk.InvalidRegionError(region_name="x y"), Misconfigured),
+        (answer(400, "ValidationException"), Rejected),
+        (answer(404, "ResourceNotFoundException"), Rejected),
+        (answer(402, "ServiceQuotaExceededException"), NotNow),
+        (answer(402), NotNow),
+        (answer(429, "ThrottlingException"), NotNow),
+        (answer(429), NotNow),
+        (answer(400, "ThrottlingException"), NotNow),
+        (answer(408, "RequestTimeoutException"), OutcomeUnknown),
+        (answer(409, "ConflictException"), OutcomeUnknown),
+        (answer(500, "InternalServerException"), OutcomeUnknown),
+        (answer(502), OutcomeUnknown),
+        (answer(503, "SomethingNew"), OutcomeUnknown),
+        (answer(403, "AccessDeniedException"), Misconfigured),
+        (answer(403), Misconfigured),
+        (answer(401), Misconfigured),
+        (answer(403, "UnrecognizedClientException"), Misconfigured),
+        (answer(403, "InvalidSignatureException"), Misconfigured),
+        (answer(403, "ExpiredTokenException"), Misconfigured),
+        (answer(404, "UnknownOperationException"), Misconfigured),
+        (answer(404), Misconfigured),
+        (answer(418), None),
+        (answer(400, "SomethingNew"), None),
+        (sdk.ParamValidationError(report="x"), None),
+        (ZeroDivisionError("a bug"), None),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_how_a_start_ends(error: Exception, expected: type[ProviderError] | None) -> None:
+    found = of_a_start(error)
+
+    # Exactly these: telemetry counts them by type.
+    assert type(found) is (expected or type(None))
+
+
+@pytest.mark.parametrize(
+    "error", [sdk.ReadTimeoutError(**URL), answer(500), answer(502), sdk.ConnectionClosedError(**URL)]
+)
+def test_a_question_without_a_certain_answer_can_be_asked_again(error: Exception) -> None:
+    assert type(of_a_question(error)) is NotNow
+
+
+def test_the_tables_speak_of_exceptions_that_exist() -> None:
+    known = {*vars(sdk), "ResponseParserError"}
+
+    # The last one came after boto3 1.40.
+    assert {*EXCEPTIONS} - known <= {"LoginError"}
+
+
+class TestWaiting:
+    @pytest.mark.parametrize(
+        ("named", "wait"),
+        [
+            ("7", timedelta(seconds=7)),
+            ("0.5", timedelta(seconds=0.5)),
+            ("Thu, 01 Jan 2026 12:00:30 GMT", timedelta(seconds=30)),
+            ("Thu, 01 Jan 2026 11:00:30 GMT", None),
+            ("-3", None),
+            ("0", None),
+            ("soon", None),
+            ("nan", None),
+            ("", None),
+        ],
+    )
+    def test_the_time_that_a_service_names_is_told(self, named: str, wait: timedelta | None) -> None:
+        found = of_a_start(answer(429, "ThrottlingException", **{"retry-after": named}))
+
+        assert isinstance(found, NotNow)
+        assert found.retry_after == wait
+
+    def test_a_full_account_is_left_alone_for_a_minute_at_least(self) -> None:
+        found = of_a_start(answer(402, "ServiceQuotaExceededException"))
+
+        assert isinstance(found, NotNow)
+        assert found.retry_after == timedelta(minutes=1)
+
+
+class TestWords:
+    def test_the_service_is_quoted_on_one_line_and_not_at_length(self) -> None:
+        words = str(of_a_start(answer(502, message="<html>\n" + "x" * 10_000)))
+
+        assert "\n" not in words
+        assert len(words) < 700
+
+    def test_of_wrong_credentials_only_the_errors_name_is_told(self) -> None:
+        """The service repeats the signed headers, and the session's token is one of them."""
+        words = str(of_a_start(answer(403, "InvalidSignatureException", "x-amz-security-token:testing-token")))
+
+        assert "InvalidSignatureException" in words
+        assert "AWS_ACCESS_KEY_ID" in words
+        assert "testing-token" not in words
+
+    def test_a_denial_says_where_the_permissions_are_listed(self) -> None:
+        assert "docs/providers/healthomics.md" in str(of_a_start(answer(403, "AccessDeniedException")))
+
+
+class TestWhoseMatterARefusalIs:
+    CONFIG = HealthOmicsConfig(region="eu-west-1", role_arn="arn:aws:iam::1:role/runs", output_uri="s3://results/wes")
+
+    def request(self, **changes: str) -> dict[str, Any]:
+        return {"roleArn": "arn:aws:iam::1:role/runs", "outputUri": "s3://results/wes", "workflowId": "7", **changes}
+
+    @pytest.mark.parametrize(
+        ("words", "changes", "expected"),
+        [
+            ("not authorized to perform: omics:StartRun on run/*", {}, Misconfigured),
+            ("not authorized to perform: iam:PassRole on arn:aws:iam::1:role/runs", {}, Misconfigured),
+            (
+                "not authorized to perform: iam:PassRole on arn:aws:iam::1:role/mine",
+                {"roleArn": "arn:aws:iam::1:role/mine"},
+                Rejected,
+            ),
+            (
+                "not authorized to perform: omics:StartRun on run/*",
+                {"roleArn": "arn:aws:iam::1:role/mine"},
+                Misconfigured,
+            ),
+            ("no access to arn:aws:omics:eu-west-1:2:workflow/7", {"workflowOwnerId": "2"}, Rejected),
+            ("not authorized on arn:aws:omics:eu-west-1:1:runGroup/5", {"runGroupId": "5"}, Rejected),
+        ],
+    )
+    def test_a_denial_is_everybodys_unless_the_run_has_chosen_what_is_denied(
+        self, words: str, changes: dict[str, str], expected: type[ProviderError]
+    ) -> None:
+        assert type(judge_denial(words, self.request(**changes), self.CONFIG)) is expected
+
+    @pytest.mark.parametrize(
+        ("words", "changes", "expected"),
+        [
+            ("Parameter reads is missing", {}, Rejected),
+            ("Unable to assume role arn:aws:iam::1:role/runs", {}, Misconfigured),
+            (
+                "Unable to assume role arn:aws:iam::1:role/mine",
+                {"roleArn": "arn:aws:iam::1:role/mine"},
+                Rejected,
+            ),
+            ("Bucket results is in another region", {}, Misconfigured),
+            ("Bucket mine is in another region", {"outputUri": "s3://mine"}, Rejected),
+        ],
+    )
+    def test_an_invalid_request_is_the_runs_unless_the_settings_are_invalid(
+        self, words: str, changes: dict[str, str], expected: type[ProviderError]
+    ) -> None:
+        assert type(judge_validation(words, self.request(**changes), self.CONFIG)) is expected
+
+    @pytest.mark.parametrize(
+        ("words", "expected"),
+        [
+            ("The requestId was used before", True),
+            ("Idempotency token mismatch", True),
+            ("A duplicate run", True),
+            ("Parameter reads is a duplicate", False),
+            ("Parameter reads is missing", False),
+        ],
+    )
+    def test_words_that_may_speak_of_a_repetition_are_noticed(self, words: str, expected: bool) -> None:
+        assert speaks_of_repetition(words) is expected
