@@ -95,9 +95,10 @@ class TestRetrying:
 
         assert stack.slept == []
 
-    def test_not_now_does_not_take_back_an_earlier_doubt(self, stack: Stack) -> None:
+    @pytest.mark.parametrize("error", [NotNow("busy"), Rejected("busy"), Misconfigured("busy")])
+    def test_nothing_takes_back_an_earlier_doubt(self, stack: Stack, error: Exception) -> None:
         stack.inner.lose_next_answer()
-        stack.inner.fail_next(NotNow("busy"), NotNow("busy"))
+        stack.inner.fail_next(error, error)
 
         with pytest.raises(OutcomeUnknown, match="the answer was lost; then busy"):
             stack.outer.submit(a_submission())

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from wes_daemon.adapters.providers.decorators.forwarding import Forwarding
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, Rejected
+from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError, Rejected
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.application.ports.telemetry import CallOutcome, Telemetry
 from wes_daemon.domain.runs import ProviderType
@@ -36,8 +36,8 @@ class Instrumenting(Forwarding):
             answer = call()
             outcome = CallOutcome.ANSWERED
             return answer
-        except tuple(_OUTCOMES) as error:
-            outcome = _OUTCOMES[type(error)]
+        except ProviderError as error:
+            outcome = next((word for kind, word in _OUTCOMES.items() if isinstance(error, kind)), CallOutcome.BUG)
             raise
         finally:
             self._telemetry.called(self._type, operation, outcome, self._clock.now() - started)

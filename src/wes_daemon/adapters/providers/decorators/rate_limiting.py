@@ -50,7 +50,7 @@ def read_window(text: str) -> Rate:
     return Rate(calls=max(total - burst, total / 2), per=timedelta(seconds=window), burst=burst)
 
 
-def read_rates(text: str) -> Mapping[str, Rate]:
+def read_rates(text: str) -> dict[str, Rate]:
     """Calls per second by operation: `StartRun=1,GetRun=10`; raises `ValueError` as `read_window`."""
     rates = {}
     for part in filter(None, (part.strip() for part in text.split(","))):

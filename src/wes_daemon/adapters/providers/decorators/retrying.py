@@ -9,7 +9,7 @@ from typing import TypeVar
 import tenacity
 
 from wes_daemon.adapters.providers.decorators.forwarding import Forwarding
-from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown
+from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown, ProviderError
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.application.ports.telemetry import Telemetry
 from wes_daemon.domain.runs import ProviderType
@@ -81,7 +81,7 @@ class Retrying(Forwarding):
 
 
 def _remembering_doubt(call: Callable[[], T]) -> Callable[[], T]:
-    """Once an attempt may have acted, a later "certainly nothing happened" speaks only of itself."""
+    """Once an attempt may have acted, a later "nothing happened", of whatever kind, speaks only of itself."""
     doubts: list[OutcomeUnknown] = []
 
     def attempt() -> T:
@@ -90,7 +90,7 @@ def _remembering_doubt(call: Callable[[], T]) -> Callable[[], T]:
         except OutcomeUnknown as error:
             doubts.append(error)
             raise
-        except NotNow as error:
+        except ProviderError as error:
             if doubts:
                 raise OutcomeUnknown(f"{doubts[-1]}; then {error}") from error
             raise
