@@ -4,7 +4,18 @@ from threading import Lock
 
 import pytest
 
-from tests.contracts.persistence_harness import ME, MINUTE, OTHER, SECOND, PersistenceHarness, Race, ServiceRow, ids_of
+from tests.contracts.persistence_harness import (
+    ME,
+    MINUTE,
+    OTHER,
+    SECOND,
+    PersistenceHarness,
+    Race,
+    ServiceRow,
+    destination,
+    ids_of,
+)
+from wes_daemon.application.ports.errors import LeaseLost
 from wes_daemon.application.ports.persistence import DaemonId, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
@@ -48,7 +59,7 @@ class ClaimRules:
         store.queue("run-1", "run-2", "run-3")
         store.enrol()
 
-        assert ids_of(store.claim(store.live(ME), cap=3)) == ["run-1"]
+        assert ids_of(store.claim(ME, cap=3)) == ["run-1"]
         assert store.claim(store.live(DaemonId("daemon-third")), cap=3) == []
 
     def test_a_finished_run_makes_room_under_the_cap(self, store: PersistenceHarness) -> None:
@@ -108,10 +119,11 @@ class ClaimRules:
 
         assert ids_of(store.claim(store.live(ME))) == ["run-1"]
 
-    def test_what_a_daemon_held_that_nobody_knows_is_taken_over(self, store: PersistenceHarness) -> None:
+    def test_what_a_dead_daemon_held_is_taken_over(self, store: PersistenceHarness) -> None:
         store.queue("run-1")
         store.enrol()
-        store.claim(DaemonId("daemon-without-a-row"))
+        store.claim(OTHER)
+        store.forget(OTHER)
 
         assert ids_of(store.claim(store.live(ME))) == ["run-1"]
 
@@ -127,16 +139,45 @@ class ClaimRules:
         store.queue("run-1", "run-2", "run-3")
         store.enrol()
         store.claim(OTHER, limit=2)
+        store.forget(OTHER)
         store.queue("run-0")
         store.enrol()
 
         assert ids_of(store.claim(store.live(ME), cap=1)) == ["run-1", "run-2"]
         assert ids_of(store.claim(ME, cap=3)) == ["run-1", "run-2", "run-3"]
 
+    def test_a_daemon_without_a_lease_that_lasts_claims_nothing(self, store: PersistenceHarness) -> None:
+        store.queue("run-1")
+        store.enrol()
+        store.live(ME)
+        store.let_pass(2 * MINUTE)
+
+        with store.units() as unit, pytest.raises(LeaseLost):
+            unit.submissions.claim(ME, limit=1, cap=1, excluding=(), destination=destination)
+
+    def test_what_nobody_has_sent_goes_where_its_tags_say_now(self, store: PersistenceHarness) -> None:
+        store.queue("run-1")
+        store.enrol()
+        store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "healthomics"}'))
+
+        [claimed] = store.claim()
+
+        assert claimed.destination is ProviderType.HEALTHOMICS
+        assert store.queries.get(RunId("run-1")).destination is ProviderType.HEALTHOMICS
+
+    def test_what_may_have_been_sent_stays_with_its_provider(self, store: PersistenceHarness) -> None:
+        store.claimed("run-1")
+        store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "healthomics"}'))
+
+        [again] = store.claim()
+
+        assert (again.destination, again.claim.resumed) == (ProviderType.LOCAL, True)
+
     def test_takeovers_count_for_the_limit(self, store: PersistenceHarness) -> None:
         store.queue("run-1", "run-2", "run-3")
         store.enrol()
         store.claim(OTHER, limit=2)
+        store.forget(OTHER)
 
         assert ids_of(store.claim(store.live(ME), limit=1)) == ["run-1"]
 
@@ -167,9 +208,10 @@ class ClaimRules:
     def test_an_uncommitted_claim_is_none(self, store: PersistenceHarness) -> None:
         store.queue("run-1")
         store.enrol()
+        store.live(ME)
 
         with store.units() as unit:
-            unit.submissions.claim(ME, limit=1, cap=1, excluding=())
+            unit.submissions.claim(ME, limit=1, cap=1, excluding=(), destination=destination)
 
         [claimed] = store.claim(store.live(OTHER))
         assert (claimed.claim.run_id, claimed.claim.resumed) == ("run-1", False)
@@ -182,7 +224,7 @@ class ClaimRules:
         def claim(number: int) -> None:
             owner = store.live(DaemonId(f"daemon-{number}"), lasting=10 * MINUTE)
             with store.units() as unit:
-                mine = unit.submissions.claim(owner, limit=4, cap=10, excluding=())
+                mine = unit.submissions.claim(owner, limit=4, cap=10, excluding=(), destination=destination)
                 race.together()
                 unit.commit()
             with guard:
@@ -197,12 +239,13 @@ class ClaimRules:
         store.queue(*(f"run-{number:02}" for number in range(10)))
         store.enrol()
         store.claim(OTHER)
+        store.forget(OTHER)
         race, guard, taken = Race(4), Lock(), list[str]()
 
         def take_over(number: int) -> None:
             owner = store.live(DaemonId(f"daemon-{number}"))
             with store.units() as unit:
-                mine = unit.submissions.claim(owner, limit=10, cap=10, excluding=())
+                mine = unit.submissions.claim(owner, limit=10, cap=10, excluding=(), destination=destination)
                 race.together()
                 unit.commit()
             with guard:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.contracts.persistence_harness import PersistenceHarness, Race, ServiceRow, destination, ids_of
+from tests.contracts.persistence_harness import MINUTE, PersistenceHarness, Race, ServiceRow, destination, ids_of
 from wes_daemon.application.ports.persistence import SubmissionState
 from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.domain.states import RunState
@@ -98,6 +98,60 @@ class EnrolmentRules:
 
         assert store.enrol() == 0
         assert store.due() == []
+
+    def test_a_cancelled_run_of_another_daemon_is_followed_and_told_to_its_provider(
+        self, store: PersistenceHarness
+    ) -> None:
+        store.put(left_by_another_daemon("run-1", "CANCELING", provider_type="sevenbridges", provider_id="task-7"))
+        with store.units() as unit:
+            assert unit.submissions.withdrawn(limit=10) == []
+
+        assert store.enrol() == 1
+
+        with store.units() as unit:
+            [held] = unit.polls.to_cancel(limit=10, every=MINUTE, excluding=())
+        assert (held.provider, held.provider_run_id) == (ProviderType.SEVENBRIDGES, "task-7")
+
+    def test_a_cancelled_copy_of_a_run_that_is_followed_simply_ends(self, store: PersistenceHarness) -> None:
+        store.put(left_by_another_daemon("run-1", provider_type="local", provider_id="task-7"))
+        store.enrol()
+        store.put(left_by_another_daemon("run-2", "CANCELING", provider_type="local", provider_id="task-7"))
+        store.enrol()
+
+        with store.units() as unit:
+            assert unit.submissions.withdrawn(limit=10) == ["run-2"]
+
+    def test_a_closed_run_that_no_provider_had_is_submitted_when_it_is_queued_again(
+        self, store: PersistenceHarness
+    ) -> None:
+        claim = store.claimed("run-1").claim
+        with store.units() as unit:
+            unit.submissions.closed(claim, reason="refused")
+            unit.commit()
+        store.move("run-1", RunState.SYSTEM_ERROR)
+        assert store.enrol() == 0
+        store.move("run-1", RunState.QUEUED)
+
+        assert store.enrol() == 1
+
+        [again] = store.claim()
+        assert (again.run.id, again.claim.resumed, again.attempts) == ("run-1", False, 0)
+        assert again.claim.seq > claim.seq
+
+    @pytest.mark.parametrize("state", [RunState.QUEUED, RunState.RUNNING, RunState.CANCELING])
+    def test_a_closed_run_that_a_provider_had_is_followed_when_it_is_made_active_again(
+        self, store: PersistenceHarness, state: RunState
+    ) -> None:
+        poll = store.polled("run-1")
+        with store.units() as unit:
+            unit.polls.finished(poll)
+            unit.commit()
+        store.move("run-1", state)
+
+        assert store.enrol() == 1
+
+        [due] = store.due()
+        assert (due.provider_run_id, due.known_state) == ("at-run-1", RunState.INITIALIZING)
 
     def test_runs_that_cannot_be_followed_do_not_stand_in_the_way_of_others(self, store: PersistenceHarness) -> None:
         for number in range(3):

@@ -98,6 +98,22 @@ class PersistenceHarness(ABC):
             unit.commit()
         return daemon
 
+    def keep_alive(self, daemon: DaemonId) -> None:
+        """Give the daemon a lease where it has none that lasts."""
+        if daemon not in {alive.id for alive in self.queries.daemons()}:
+            self.forget(daemon)
+            self.strike_out(daemon)
+            self.live(daemon)
+
+    def strike_out(self, daemon: DaemonId) -> None:
+        """Remove what a store keeps of a dead daemon, so that a test may let it live again under the same name."""
+
+    def forget(self, daemon: DaemonId) -> None:
+        """The daemon dies, and its lease is over."""
+        with self.units() as unit:
+            unit.leases.close(daemon)
+            unit.commit()
+
     def enrol(self, *, limit: int = 100) -> int:
         """Enrol; what names no provider is meant for the local one."""
         with self.units() as unit:
@@ -113,15 +129,16 @@ class PersistenceHarness(ABC):
         cap: int = 100,
         excluding: Collection[ProviderType] = (),
     ) -> Sequence[ClaimedRun]:
-        """Claim in a unit of work of its own."""
+        """Claim in a unit of work of its own, under a lease."""
+        self.keep_alive(owner)
         with self.units() as unit:
-            claimed = unit.submissions.claim(owner, limit=limit, cap=cap, excluding=excluding)
+            claimed = unit.submissions.claim(owner, limit=limit, cap=cap, excluding=excluding, destination=destination)
             unit.commit()
         return list(claimed)
 
     def claimed(self, run_id: str = "run-1", owner: DaemonId = ME) -> ClaimedRun:
         """A run that a live daemon has claimed a moment ago."""
-        self.live(owner)
+        self.keep_alive(owner)
         self.queue(run_id)
         self.enrol()
         [claimed] = self.claim(owner)
@@ -143,7 +160,7 @@ class PersistenceHarness(ABC):
     def due(self, *, limit: int = 100, ahead: timedelta = 0 * SECOND, hold: timedelta = MINUTE) -> Sequence[DuePoll]:
         """Take what is due."""
         with self.units() as unit:
-            due = unit.polls.take_due(limit=limit, ahead=ahead, hold=hold, excluding=())
+            due = unit.polls.take_due(limit=limit, ahead=ahead, hold=hold, untouched_for=0 * SECOND, excluding=())
             unit.commit()
         return list(due)
 

@@ -63,6 +63,19 @@ class PollRules:
         [second] = store.due()
         assert second.seq > first.seq
 
+    def test_what_was_taken_a_moment_ago_can_be_passed_over(self, store: PersistenceHarness) -> None:
+        poll = store.polled("run-1")
+        with store.units() as unit:
+            unit.polls.put_off([poll], wait=0 * SECOND)
+            unit.commit()
+
+        with store.units() as unit:
+            due = unit.polls.take_due(limit=1, ahead=HOUR, hold=MINUTE, untouched_for=MINUTE, excluding=())
+
+        assert due == []
+        store.let_pass(2 * MINUTE)
+        assert [again.run_id for again in store.due()] == ["run-1"]
+
     def test_what_is_due_soon_can_be_taken_along(self, store: PersistenceHarness) -> None:
         poll = store.polled("run-1")
         with store.units() as unit:
@@ -77,7 +90,9 @@ class PollRules:
         store.accepted("run-2")
 
         with store.units() as unit:
-            due = unit.polls.take_due(limit=1, ahead=0 * SECOND, hold=MINUTE, excluding=[ProviderType.SEVENBRIDGES])
+            due = unit.polls.take_due(
+                limit=1, ahead=0 * SECOND, hold=MINUTE, untouched_for=0 * SECOND, excluding=[ProviderType.SEVENBRIDGES]
+            )
 
         assert names(due) == ["run-2"]
 
@@ -216,7 +231,9 @@ class PollRules:
 
         def take(_: int) -> None:
             with store.units() as unit:
-                due = unit.polls.take_due(limit=2, ahead=0 * SECOND, hold=MINUTE, excluding=())
+                due = unit.polls.take_due(
+                    limit=2, ahead=0 * SECOND, hold=MINUTE, untouched_for=0 * SECOND, excluding=()
+                )
                 race.together()
                 unit.commit()
             taken.extend(names(due))
@@ -240,7 +257,7 @@ class CancellationRules:
 
     def to_cancel(self, store: PersistenceHarness, *, limit: int = 100) -> list[str]:
         with store.units() as unit:
-            held = unit.polls.to_cancel(limit=limit, every=MINUTE)
+            held = unit.polls.to_cancel(limit=limit, every=MINUTE, excluding=())
             unit.commit()
         return sorted(f"{run.run_id} {run.provider} {run.provider_run_id}" for run in held)
 
@@ -273,6 +290,32 @@ class CancellationRules:
             unit.commit()
 
         assert self.to_cancel(store) == []
+
+    @pytest.mark.parametrize("state", [RunState.SYSTEM_ERROR, RunState.COMPLETE])
+    def test_a_run_that_others_ended_is_given_as_well(self, store: PersistenceHarness, state: RunState) -> None:
+        store.accepted("run-1")
+        store.move("run-1", state)
+
+        assert self.to_cancel(store) == ["run-1 local at-run-1"]
+
+    def test_a_run_whose_provider_could_not_be_told_is_given_sooner(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1")
+        store.move("run-1", RunState.CANCELING)
+        with store.units() as unit:
+            [held] = unit.polls.to_cancel(limit=1, every=HOUR, excluding=())
+            unit.polls.cancel_put_off(held, wait=MINUTE)
+            unit.commit()
+
+        assert self.to_cancel(store) == []
+        store.let_pass(MINUTE + SECOND)
+        assert self.to_cancel(store) == ["run-1 local at-run-1"]
+
+    def test_runs_at_an_excluded_provider_are_not_given(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1")
+        store.move("run-1", RunState.CANCELING)
+
+        with store.units() as unit:
+            assert unit.polls.to_cancel(limit=10, every=MINUTE, excluding=[ProviderType.LOCAL]) == []
 
     def test_a_run_that_no_provider_holds_is_not_given(self, store: PersistenceHarness) -> None:
         store.claimed("run-1", ME)

@@ -267,6 +267,24 @@ class StoredValueRules:
 
         assert (run.provider, run.provider_run_id) == (None, None)
 
+    def test_a_run_in_a_state_that_is_none_of_ours_can_be_moved_on(self, store: PersistenceHarness) -> None:
+        if not store.holds_any_state:
+            pytest.skip("this store knows states, and no other words")
+        store.put(ServiceRow(run_id="run-1", state="PROCESSING"))
+        before = store.run("run-1")
+
+        save(store, before, replace(before, state=RunState.COMPLETE, end_time=NOON))
+
+        assert store.row("run-1").state == "COMPLETE"
+
+    def test_json_that_is_nested_too_deep_to_be_written_again_is_unreadable(self, store: PersistenceHarness) -> None:
+        if not store.has_widths:
+            pytest.skip("this store keeps values, not text")
+        nested = "[" * 600 + "]" * 600
+        store.put(ServiceRow(run_id="run-1", tags=f'{{"deep": {nested}}}'))
+
+        assert isinstance(store.run("run-1").tags, Unreadable)
+
     def test_text_that_is_longer_than_its_column_is_cut_with_a_mark(self, store: PersistenceHarness) -> None:
         if not store.has_widths:
             pytest.skip("this store takes text of any length")

@@ -199,6 +199,7 @@ class SubmissionRules:
 
     def test_a_closed_run_is_never_claimed_again_and_frees_its_place(self, store: PersistenceHarness) -> None:
         record(store, "closed", store.claimed("run-1").claim)
+        store.move("run-1", RunState.SYSTEM_ERROR)
         store.queue("run-2")
 
         assert state(store) is SubmissionState.CLOSED

@@ -4,7 +4,12 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from wes_daemon.application.ports.errors import ConcurrentUpdate, ProviderError, StorageUnavailable
+from wes_daemon.application.ports.errors import (
+    ConcurrentUpdate,
+    ProviderError,
+    StorageMisconfigured,
+    StorageUnavailable,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +23,7 @@ def guarded(work: Callable[[], T], *, otherwise: Callable[[Exception], T], durin
     """
     try:
         return work()
-    except (ProviderError, StorageUnavailable, ConcurrentUpdate):
+    except (ProviderError, StorageUnavailable, StorageMisconfigured, ConcurrentUpdate):
         raise
     except Exception as error:  # noqa: BLE001 - the guard of the style page: one of the two places
         _log.exception("bug during=%s of=%s", during, of)

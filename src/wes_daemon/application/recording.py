@@ -7,7 +7,7 @@ from datetime import timedelta
 from wes_daemon.application.events import log_event
 from wes_daemon.application.incarnation import Incarnation
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import RunNotFound, StorageUnavailable
+from wes_daemon.application.ports.errors import RunNotFound, StorageMisconfigured, StorageUnavailable
 from wes_daemon.application.ports.persistence import TimelineEntry, UnitOfWork, UnitsOfWork
 from wes_daemon.application.ports.telemetry import Telemetry
 from wes_daemon.application.ports.wakeup import WakeUp
@@ -88,14 +88,18 @@ class Recorder:
             self._telemetry.state_changed(before, after, why)
 
     def record_durably(self, write: Callable[[Recording], None]) -> None:
-        """As `record`, but wait for a database that is away until the daemon is to stop.
+        """As `record`, but wait for a database that is away or out of order until the daemon is to stop.
 
         For what a provider has answered: it is worth waiting for.
         """
+        said = False
         while True:
             try:
                 return self.record(write)
-            except StorageUnavailable:
+            except (StorageUnavailable, StorageMisconfigured) as error:
                 if self._stop.is_raised:
                     raise
+                if not said:
+                    log_event(_log, logging.ERROR, "database.unavailable", during="record", reason=error)
+                said = True
                 self._wakeup.wait(_DATABASE_RETRY)

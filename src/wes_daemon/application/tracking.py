@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import NoReturn
 
 from wes_daemon.application.events import log_event
 from wes_daemon.application.guard import guarded
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import (
     ConcurrentUpdate,
+    Misconfigured,
     NotNow,
     ProviderError,
     Rejected,
@@ -31,7 +33,8 @@ class RefreshPolicy:
         interval: how long after one look at a run the next one comes.
         page: runs that are taken at a time.
         lost_after: how long a provider must not know a run before it is given up.
-        details_tries: how often outputs and tasks of an ended run are asked for before their absence is noted.
+        details_tries: how often outputs and tasks of an ended run are asked for before their absence is noted;
+            five times as often where a person has to mend the provider first.
     """
 
     interval: timedelta = timedelta(seconds=300)
@@ -43,6 +46,14 @@ class RefreshPolicy:
     def soon(self) -> timedelta:
         """How long until what did not work is tried again."""
         return min(self.interval, timedelta(minutes=1))
+
+    def wait_for_details(self, failures: int) -> timedelta:
+        """How long until the details of an ended run are asked for again that could not be had `failures` times."""
+        return min(self.soon * (1 << min(failures, 30)), timedelta(hours=1))
+
+    def tries_after(self, error: ProviderError) -> int:
+        """How often details are asked for that cannot be had for this reason."""
+        return self.details_tries * (5 if isinstance(error, Misconfigured) else 1)
 
 
 class Finding(StrEnum):
@@ -93,7 +104,8 @@ class Tracker:
     def _missing(self, poll: DuePoll) -> Finding:
         if poll.missing_for is not None and poll.missing_for >= self._policy.lost_after:
             return self._lost(poll)
-        log_event(_log, logging.WARNING, "refresh.missing", run_id=poll.run_id, provider_id=poll.provider_run_id)
+        if poll.missing_for is None:
+            log_event(_log, logging.WARNING, "refresh.missing", run_id=poll.run_id, provider_id=poll.provider_run_id)
         self._recorder.record(lambda rec: rec.work.polls.missing(poll, again_after=self._policy.soon))
         return Finding.MISSING
 
@@ -125,14 +137,16 @@ class Tracker:
         def write(recording: Recording) -> None:
             there = self._write_report(recording, poll, report)
             if details is None:
-                recording.work.polls.details_failed(poll, report.state, again_after=self._policy.soon)
+                rest = self._policy.wait_for_details(poll.details_failures)
+                recording.work.polls.details_failed(poll, report.state, again_after=rest)
                 return
             recording.work.polls.finished(poll)
             if there:
                 recording.work.runs.save_details(poll.run_id, details, _task_logs(poll.run_id, details.tasks))
 
         self._recorder.record(write)
-        log_event(_log, logging.INFO, "refresh.ended", run_id=poll.run_id, provider_status=report.provider_status)
+        if not poll.known_state.has_ended:
+            log_event(_log, logging.INFO, "refresh.ended", run_id=poll.run_id, provider_status=report.provider_status)
         return Finding.ENDED if details is not None else Finding.DETAILS_PENDING
 
     def _write_report(self, recording: Recording, poll: DuePoll, report: StatusReport) -> bool:
@@ -153,13 +167,19 @@ class Tracker:
     def _details(self, provider: WorkflowProvider, poll: DuePoll) -> RunDetails | None:
         """The details, or a note that there are none to be had, or None: to be tried again."""
         try:
-            return provider.details(poll.provider_run_id)
+            return guarded(
+                lambda: provider.details(poll.provider_run_id), otherwise=_as_passing, during="details", of=poll.run_id
+            )
         except Rejected as error:
             return _no_details(error)
         except ProviderError as error:
-            given_up = isinstance(error, NotNow) and poll.details_failures + 1 >= self._policy.details_tries
+            given_up = poll.details_failures + 1 >= self._policy.tries_after(error)
             log_event(_log, logging.WARNING, "refresh.no_details", run_id=poll.run_id, reason=error, final=given_up)
             return _no_details(error) if given_up else None
+
+
+def _as_passing(error: Exception) -> NoReturn:
+    raise NotNow(f"{error.__class__.__name__}: {error}") from error
 
 
 def _no_details(error: ProviderError) -> RunDetails:

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import NewType
 from uuid import UUID, uuid5
 
+from wes_daemon.domain.addresses import public_url
 from wes_daemon.domain.errors import IllegalTransition, InvalidRequest, UnknownProvider
 from wes_daemon.domain.states import RunState
 
@@ -98,7 +99,7 @@ class WorkflowRequest:
             raise InvalidRequest("workflow_url is empty: name the workflow to run")
         if any(character.isspace() or not character.isprintable() for character in self.workflow_url):
             raise InvalidRequest(
-                f"workflow_url {self.workflow_url!r} has blanks or control characters: percent-encode them"
+                f"workflow_url {public_url(self.workflow_url)!r} has blanks or control characters: percent-encode them"
             )
         _ = self.params, self.engine_parameters
 
@@ -228,7 +229,9 @@ class Run:
         """The run after a provider's report: forwards, or as it was."""
         if self.state.has_ended:
             return self
-        state = seen.state if self.state.may_become(seen.state) else self.state
+        # A service may write QUEUED over a run that is held; what the provider says is still true.
+        since = RunState.INITIALIZING if self.state is RunState.QUEUED and self.provider_run_id else self.state
+        state = seen.state if since.may_become(seen.state) else since
         started = seen.started_at or self.start_time
         if started is None and state in (RunState.RUNNING, RunState.PAUSED, RunState.COMPLETE):
             started = seen.at
@@ -236,8 +239,11 @@ class Run:
         return follower._ended(state, seen.ended_at or seen.at, seen.message) if state.has_ended else follower
 
     def lost(self, reason: str, at: datetime) -> "Run":
-        """The run when its provider no longer knows it."""
-        return self if self.state.has_ended else self._ended(RunState.SYSTEM_ERROR, at, reason)
+        """The run when its provider no longer knows it; one that somebody was cancelling ends cancelled."""
+        if self.state.has_ended:
+            return self
+        ended = RunState.CANCELED if self.state is RunState.CANCELING else RunState.SYSTEM_ERROR
+        return self._ended(ended, at, reason)
 
     def _ended(self, state: RunState, at: datetime, message: str = "") -> "Run":
         failed = state in (RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR, RunState.PREEMPTED)

@@ -12,6 +12,7 @@ from wes_daemon.adapters.persistence.queries import SqlRunQueries
 from wes_daemon.adapters.persistence.tables import own
 from wes_daemon.adapters.persistence.types import UtcTime
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
+from wes_daemon.application.ports.persistence import DaemonId
 
 _INSERT = text(
     "INSERT INTO workflow_runs (run_id, state, tags, workflow_params, workflow_url, workflow_type,"
@@ -42,6 +43,11 @@ class SqlHarness(PersistenceHarness):
     @property
     def queries(self) -> SqlRunQueries:
         return SqlRunQueries(self.engine)
+
+    def strike_out(self, daemon: DaemonId) -> None:
+        with writing(self.engine) as connection:
+            connection.execute(text("DELETE FROM daemons WHERE id = :id"), {"id": daemon})
+            connection.commit()
 
     def let_pass(self, time: timedelta) -> None:
         with writing(self.engine) as connection:

@@ -33,6 +33,8 @@ def test_a_sqlite_uri_stays_as_it_is(uri: str) -> None:
         ("mysql://user:secret@host/wes", r"mysql://.*use postgresql://"),
         ("postgresql+asyncpg://user:secret@host/wes", r"asyncpg://.*use postgresql://"),
         ("postgresql://user:secret@host:port/wes", "cannot be read"),
+        ("postgresql://user:secret@secret@host/wes", "percent-encode"),
+        ("postgresql://host?password=x@secret/wes", "percent-encode"),
         ("/var/lib/secret.db", "has no scheme"),
         ("", "has no scheme"),
         ("secret", "has no scheme"),

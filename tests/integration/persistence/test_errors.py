@@ -150,8 +150,8 @@ class TestPostgreSQLThatRefuses:
 
         with pytest.raises(StorageMisconfigured, match=r"the role lacks INSERT on daemons.*DELETE on polls.*grant"):
             Schema(reader).check()
-        with pytest.raises(StorageMisconfigured, match="permission denied for table submissions: grant"):
-            SqlHarness(reader).claim()
+        with pytest.raises(StorageMisconfigured, match="permission denied for table daemons: grant"):
+            SqlHarness(reader).live(ME)
 
         reader.dispose()
         with writing(engine) as connection:

@@ -5,7 +5,7 @@ from threading import Lock
 
 import pytest
 
-from tests.contracts.persistence_harness import ME, MINUTE, Race, ids_of
+from tests.contracts.persistence_harness import ME, MINUTE, Race, destination, ids_of
 from tests.integration.conftest import Database
 from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.workers import claim, in_processes
@@ -44,7 +44,7 @@ def test_eight_threads_that_claim_200_runs_never_pass_the_cap_and_hand_none_out_
         owner = store.live(DaemonId(f"daemon-{number}"), lasting=10 * MINUTE)
         while len(books.claimed) < RUNS:
             with store.units() as unit:
-                claimed = unit.submissions.claim(owner, limit=5, cap=CAP, excluding=())
+                claimed = unit.submissions.claim(owner, limit=5, cap=CAP, excluding=(), destination=destination)
                 race.together()
                 unit.commit()
             books.enter(ids_of(claimed))

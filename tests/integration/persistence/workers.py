@@ -7,6 +7,7 @@ from multiprocessing.synchronize import Barrier
 from threading import BrokenBarrierError
 from typing import Any
 
+from tests.contracts.persistence_harness import destination
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
@@ -54,7 +55,9 @@ def claim(uri: str, barrier: Barrier, number: int) -> list[str]:
         unit.leases.daemons()
     barrier.wait(timeout=60)
     with SqlUnitsOfWork(engine)() as unit:
-        claimed = unit.submissions.claim(DaemonId(f"process-{number}"), limit=15, cap=20, excluding=())
+        claimed = unit.submissions.claim(
+            DaemonId(f"process-{number}"), limit=15, cap=20, excluding=(), destination=destination
+        )
         with suppress(BrokenBarrierError):
             barrier.wait(timeout=0.3)
         unit.commit()

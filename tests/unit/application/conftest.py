@@ -1,6 +1,6 @@
 """The use cases over the memory adapters: one world, small enough to look at."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -46,9 +46,9 @@ class World:
         self.queries = MemoryRunQueries(self.store)
         self.directory = MemoryProviderDirectory({ProviderType.SEVENBRIDGES: self.provider})
 
-    def daemon(self) -> "DaemonUnderTest":
+    def daemon(self, serving: Collection[ProviderType] = frozenset(ProviderType)) -> "DaemonUnderTest":
         """A further daemon on the same database."""
-        return DaemonUnderTest(self)
+        return DaemonUnderTest(self, serving)
 
     def queue(self, *runs: Run) -> None:
         """Queue runs as a WES service does."""
@@ -70,7 +70,7 @@ class World:
 class DaemonUnderTest:
     """The three use cases of one daemon."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, serving: Collection[ProviderType]) -> None:
         self.stop = StopSignal()
         self.wakeup = SkippingWakeUp(world.clock)
         process = HostProcess(host="host", pid=1, version="0")
@@ -96,6 +96,7 @@ class DaemonUnderTest:
             pool=InlineExecutor(),
             stop=self.stop,
             policy=world.submission_policy,
+            serving=serving,
         )
         self.cancel = CancelRuns(
             units=units,
@@ -105,6 +106,7 @@ class DaemonUnderTest:
             pool=InlineExecutor(),
             stop=self.stop,
             remind_every=timedelta(minutes=5),
+            serving=serving,
         )
         self.refresh = RefreshStatuses(
             units=units,
@@ -114,6 +116,7 @@ class DaemonUnderTest:
             pool=InlineExecutor(),
             stop=self.stop,
             policy=world.refresh_policy,
+            serving=serving,
         )
 
 

@@ -179,6 +179,15 @@ class TestUnknown:
 
 
 class TestProviderTrouble:
+    def test_one_pass_asks_a_provider_in_trouble_once(self, world: World, daemon: DaemonUnderTest) -> None:
+        _held(world, daemon)
+        world.clock.advance(A_WHILE)
+        world.provider.fail_next(*[NotNow("busy", retry_after=timedelta(seconds=1))] * 20, operation="statuses")
+
+        daemon.refresh(ahead=timedelta(hours=1))
+
+        assert world.provider.calls.count("statuses") == 1
+
     @pytest.mark.parametrize(
         "error", [NotNow("busy"), OutcomeUnknown("cut"), Misconfigured("token expired"), ZeroDivisionError("a bug")]
     )
@@ -260,6 +269,18 @@ class TestDetails:
         assert world.provider.calls.count("details") == world.refresh_policy.details_tries
         assert _record(world).details.system_logs == ("outputs and tasks could not be fetched: busy",)
 
+    def test_where_a_person_has_to_mend_the_provider_they_are_waited_for_longer(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        id = _held(world, daemon)
+        world.provider.put(id, a_report(RunState.COMPLETE), some_details())
+        world.provider.fail_next(*[Misconfigured("token expired")] * 20, operation="details")
+        for _ in range(21):
+            world.clock.advance(A_WHILE)
+            daemon.refresh()
+
+        assert _record(world).details.outputs == {"answer": 42}
+
     def test_what_the_provider_will_never_tell_is_noted_at_once(self, world: World, daemon: DaemonUnderTest) -> None:
         id = _held(world, daemon)
         world.provider.put(id, a_report(RunState.COMPLETE))
@@ -281,7 +302,8 @@ class TestDetails:
 
         report = daemon.refresh()
 
-        assert report.findings == {Finding.PUT_OFF: 1, Finding.ENDED: 1}
+        assert report.findings == {Finding.DETAILS_PENDING: 1, Finding.ENDED: 1}
+        assert world.states() == {RunState.COMPLETE}
 
     def test_the_id_of_a_task_log_is_the_same_at_every_look(self, world: World, daemon: DaemonUnderTest) -> None:
         id = _held(world, daemon)
@@ -296,6 +318,48 @@ class TestDetails:
 
 
 class TestRowsThatChangeMeanwhile:
+    def test_a_held_run_that_the_service_sets_to_queued_ends_as_the_provider_says(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        id = _held(world, daemon)
+        world.set_state("run-1", RunState.QUEUED)
+        world.provider.put(id, a_report(RunState.COMPLETE))
+        world.clock.advance(A_WHILE)
+
+        daemon.refresh()
+
+        assert world.run().state is RunState.COMPLETE
+        assert world.provider.started == ["wes-run-1"]
+
+    @pytest.mark.parametrize("state", [RunState.QUEUED, RunState.RUNNING, RunState.CANCELING])
+    def test_an_ended_run_that_the_service_makes_active_again_ends_again(
+        self, world: World, daemon: DaemonUnderTest, state: RunState
+    ) -> None:
+        id = _held(world, daemon)
+        world.provider.put(id, a_report(RunState.COMPLETE))
+        world.clock.advance(A_WHILE)
+        daemon.refresh()
+        world.set_state("run-1", state)
+
+        daemon.submit()
+        world.clock.advance(A_WHILE)
+        daemon.refresh()
+
+        assert world.run().state is RunState.COMPLETE
+        assert world.provider.started == ["wes-run-1"]
+
+    def test_a_cancelling_run_that_its_provider_forgot_is_cancelled(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        id = _held(world, daemon)
+        world.provider.forget(id)
+        world.set_state("run-1", RunState.CANCELING)
+        for _ in range(100):
+            world.clock.advance(timedelta(minutes=1))
+            daemon.refresh()
+
+        assert world.run().state is RunState.CANCELED
+
     def test_a_row_that_the_service_deleted_is_let_go(
         self, world: World, daemon: DaemonUnderTest, caplog: pytest.LogCaptureFixture
     ) -> None:

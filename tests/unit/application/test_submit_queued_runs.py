@@ -238,6 +238,81 @@ class TestLostAnswers:
 
         assert world.store.tables.submissions[RunId("run-1")].state is SubmissionState.INTENT
 
+    def test_a_run_in_doubt_stays_with_the_provider_that_may_have_it(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        other = MemoryProvider()
+        world.directory.providers[ProviderType.HEALTHOMICS] = other
+        world.queue(a_run())
+        world.provider.lose_next_answer()
+        daemon.submit()
+        world.store.insert(a_run(tags={"provider_type": "healthomics"}))
+        world.submission_policy = SubmissionPolicy(default_provider=ProviderType.HEALTHOMICS)
+        world.clock.advance(LEASE)
+
+        world.daemon().submit()
+
+        assert (world.provider.started, other.started) == (["wes-run-1"], [])
+        assert world.run().tags == {"provider_type": "sevenbridges", "provider_id": "memory-1"}
+
+    @pytest.mark.parametrize("wrong", [a_run(request=a_request(workflow_params=[1])), a_run(tags=["a"])])
+    def test_a_run_in_doubt_is_not_ended_by_a_row_that_has_become_wrong(
+        self, world: World, daemon: DaemonUnderTest, wrong: Run
+    ) -> None:
+        world.queue(a_run())
+        world.provider.lose_next_answer()
+        daemon.submit()
+        world.store.insert(wrong)
+        world.clock.advance(LEASE)
+
+        report = daemon.submit()
+
+        assert report.outcomes == {Outcome.UNRESOLVED: 1}
+        assert world.run().state is RunState.QUEUED
+
+    def test_a_run_in_doubt_is_not_ended_by_a_provider_that_is_no_longer_set_up(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        world.queue(a_run())
+        world.provider.lose_next_answer()
+        daemon.submit()
+        world.directory.providers[ProviderType.SEVENBRIDGES] = Rejected("not set up here")
+        world.clock.advance(LEASE)
+
+        assert daemon.submit().outcomes == {Outcome.UNRESOLVED: 1}
+
+        world.directory.providers[ProviderType.SEVENBRIDGES] = world.provider
+        world.clock.advance(LEASE)
+        assert daemon.submit().accepted == 1
+        assert world.provider.started == ["wes-run-1"]
+
+    def test_a_run_that_was_ended_while_it_was_in_doubt_is_resolved_and_cancelled(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        world.queue(a_run())
+        world.provider.lose_next_answer()
+        daemon.submit()
+        world.set_state("run-1", RunState.SYSTEM_ERROR)
+        world.clock.advance(LEASE)
+
+        daemon.submit()
+        daemon.cancel()
+
+        assert world.provider.cancelled == ["memory-1"]
+        assert world.run().state is RunState.SYSTEM_ERROR
+
+    def test_a_daemon_that_finds_its_lease_gone_claims_under_a_new_identity(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        before = daemon.incarnation.id
+        world.clock.advance(LEASE)
+        world.queue(a_run())
+
+        report = daemon.submit()
+
+        assert report.accepted == 1
+        assert daemon.incarnation.id != before
+
     def test_a_bug_in_an_adapter_leaves_the_run_in_doubt_and_the_others_alone(
         self, world: World, daemon: DaemonUnderTest
     ) -> None:
@@ -396,6 +471,17 @@ class TestWhenTheServiceChangesARunMeanwhile:
         assert world.run().tags == {"provider_type": "sevenbridges", "provider_id": "memory-1"}
 
 
+class TestServing:
+    def test_an_instance_leaves_the_runs_of_other_providers_alone(self, world: World) -> None:
+        local = MemoryProvider()
+        world.directory.providers[ProviderType.LOCAL] = local
+        world.queue(a_run("run-1"), a_run("run-2", tags={"provider_type": "local"}))
+
+        world.daemon(serving=[ProviderType.LOCAL]).submit()
+
+        assert (world.provider.started, local.started) == ([], ["wes-run-2"])
+
+
 class TestStopping:
     def test_nothing_new_is_begun(self, world: World, daemon: DaemonUnderTest) -> None:
         world.queue(a_run())
@@ -478,7 +564,7 @@ def _claim_and_die(world: World) -> None:
     owner = world.daemon().incarnation.id
     with world.units() as work:
         work.submissions.enrol(lambda _: ProviderType.SEVENBRIDGES, limit=10)
-        work.submissions.claim(owner, limit=10, cap=10, excluding=())
+        work.submissions.claim(owner, limit=10, cap=10, excluding=(), destination=lambda _: ProviderType.SEVENBRIDGES)
         work.commit()
 
 

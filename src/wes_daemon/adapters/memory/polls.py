@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from wes_daemon.adapters.memory.store import PollRow, Tables
 from wes_daemon.application.ports.environment import Clock
@@ -21,7 +21,13 @@ class MemoryPollSchedule:
         self._clock = clock
 
     def take_due(
-        self, *, limit: int, ahead: timedelta, hold: timedelta, excluding: Collection[ProviderType]
+        self,
+        *,
+        limit: int,
+        ahead: timedelta,
+        hold: timedelta,
+        untouched_for: timedelta,
+        excluding: Collection[ProviderType],
     ) -> Sequence[DuePoll]:
         """As the port says."""
         now = self._clock.now()
@@ -30,6 +36,7 @@ class MemoryPollSchedule:
             for run_id, row in self._tables.polls.items()
             if row.next_check_at <= now + ahead
             and (row.held_until is None or row.held_until <= now)
+            and (row.taken_at is None or row.taken_at <= now - untouched_for)
             and row.provider not in excluding
         ]
         return [self._take(run_id, hold) for _, run_id in sorted(due)[:limit]]
@@ -70,15 +77,22 @@ class MemoryPollSchedule:
         del self._tables.polls[poll.run_id]
         self._close(poll.run_id)
 
-    def to_cancel(self, *, limit: int, every: timedelta) -> Sequence[HeldRun]:
+    def to_cancel(self, *, limit: int, every: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
         """As the port says."""
         now = self._clock.now()
         due = [
             run_id
             for run_id, row in self._tables.polls.items()
-            if self._is_unwanted(run_id, row) and (row.cancel_sent_at is None or row.cancel_sent_at <= now - every)
+            if self._is_unwanted(run_id, row)
+            and row.provider not in excluding
+            and (row.cancel_again_at is None or row.cancel_again_at <= now)
         ]
-        return [self._send_cancel(run_id) for run_id in due[:limit]]
+        return [self._send_cancel(run_id, now + every) for run_id in due[:limit]]
+
+    def cancel_put_off(self, run: HeldRun, *, wait: timedelta) -> None:
+        """As the port says."""
+        if row := self._tables.polls.get(run.run_id):
+            self._tables.polls[run.run_id] = replace(row, cancel_again_at=self._clock.now() + wait)
 
     def active_by_provider(self) -> Mapping[ProviderType, int]:
         """As the port says."""
@@ -90,7 +104,8 @@ class MemoryPollSchedule:
 
     def _take(self, run_id: RunId, hold: timedelta) -> DuePoll:
         now = self._clock.now()
-        row = replace(self._tables.polls[run_id], held_until=now + hold, seq=self._tables.polls[run_id].seq + 1)
+        row = self._tables.polls[run_id]
+        row = replace(row, held_until=now + hold, taken_at=now, seq=row.seq + 1)
         self._tables.polls[run_id] = row
         return DuePoll(
             run_id=run_id,
@@ -120,10 +135,9 @@ class MemoryPollSchedule:
         run = self._tables.runs.get(run_id)
         if run is None or row.known_state.has_ended:
             return False
-        return run.state in (RunState.CANCELING, RunState.CANCELED)
+        return run.state is RunState.CANCELING or run.state.has_ended
 
-    def _send_cancel(self, run_id: RunId) -> HeldRun:
-        now = self._clock.now()
-        row = replace(self._tables.polls[run_id], cancel_sent_at=now, next_check_at=now)
+    def _send_cancel(self, run_id: RunId, again_at: datetime) -> HeldRun:
+        row = replace(self._tables.polls[run_id], cancel_again_at=again_at, next_check_at=self._clock.now())
         self._tables.polls[run_id] = row
         return HeldRun(run_id=run_id, provider=row.provider, provider_run_id=row.provider_run_id)

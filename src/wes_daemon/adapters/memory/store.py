@@ -41,7 +41,8 @@ class PollRow:
     seq: int = 0
     missing_since: datetime | None = None
     details_failures: int = 0
-    cancel_sent_at: datetime | None = None
+    cancel_again_at: datetime | None = None
+    taken_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from itertools import chain, islice
 from wes_daemon.adapters.memory.repository import has_been_sent, stored_run
 from wes_daemon.adapters.memory.store import PollRow, SubmissionRow, Tables
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import ClaimLost
+from wes_daemon.application.ports.errors import ClaimLost, LeaseLost
 from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, SubmissionState
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderRunId, ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
 
-_ADOPTABLE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
+_ADOPTABLE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED, RunState.CANCELING)
 _OPEN = (SubmissionState.INTENT, SubmissionState.PREPARED)
 
 
@@ -30,19 +30,24 @@ class MemorySubmissionQueue:
         queued = [run for run in unknown if run.state is RunState.QUEUED][:limit]
         for run in queued:
             self._tables.submissions[run.id] = self._new(destination(run))
-        active = (run for run in unknown if run.state in _ADOPTABLE)
-        adopted = islice((run for run in active if self._adopt(run, destination(run))), limit - len(queued))
-        return len(queued) + sum(1 for _ in adopted)
+        return len(queued) + sum(1 for _ in islice(self._taken_up(unknown, destination), limit - len(queued)))
 
     def claim(
-        self, owner: DaemonId, *, limit: int, cap: int, excluding: Collection[ProviderType]
+        self,
+        owner: DaemonId,
+        *,
+        limit: int,
+        cap: int,
+        excluding: Collection[ProviderType],
+        destination: Callable[[Run], ProviderType | None],
     ) -> Sequence[ClaimedRun]:
         """As the port says."""
+        self._require_lease(owner)
         wanted = [(run_id, row) for run_id, row in self._tables.submissions.items() if row.provider not in excluding]
         overtaken = [run_id for run_id, row in wanted if self._may_be_taken_over(row, owner)][:limit]
         room = max(0, min(limit - len(overtaken), cap - self._counted()))
         fresh = [run_id for run_id, row in wanted if self._is_ready(run_id, row)][:room]
-        return list(self._claimed(chain(overtaken, fresh), owner))
+        return list(self._claimed(chain(overtaken, fresh), owner, destination))
 
     def prepared(self, claim: Claim, id: ProviderRunId) -> None:
         """As the port says."""
@@ -66,11 +71,11 @@ class MemorySubmissionQueue:
         """As the port says."""
         self._write(claim, self._put_off(self._held(claim), wait, reason))
 
-    def released(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
+    def released(self, claim: Claim, *, wait: timedelta, reason: str | None = None) -> None:
         """As the port says."""
+        row = self._given_back(claim)
         not_before = self._clock.now() + wait
-        row = replace(self._given_back(claim), owner=None, not_before=not_before, last_reason=reason)
-        self._write(claim, row)
+        self._write(claim, replace(row, owner=None, not_before=not_before, last_reason=reason or row.last_reason))
 
     def closed(self, claim: Claim, *, reason: str) -> None:
         """As the port says."""
@@ -84,11 +89,47 @@ class MemorySubmissionQueue:
             for run_id, row in submissions.items()
             if row.state is SubmissionState.READY and _state(runs, run_id) is not RunState.QUEUED
         ]
-        never_seen = [run.id for run in runs.values() if run.state is RunState.CANCELING and run.id not in submissions]
+        never_sent = [run.id for run in runs.values() if run.state is RunState.CANCELING and self._never_sent(run)]
         for run_id in gone[:limit]:
             submissions[run_id] = replace(submissions[run_id], state=SubmissionState.CLOSED)
-        both = chain(gone[:limit], never_seen)
+        both = dict.fromkeys(chain(gone[:limit], never_sent))
         return [run_id for run_id in both if _state(runs, run_id) is RunState.CANCELING][:limit]
+
+    def _require_lease(self, owner: DaemonId) -> None:
+        daemon = self._tables.daemons.get(owner)
+        if daemon is None or daemon.lease_until <= self._clock.now():
+            raise LeaseLost(f"daemon {owner} has no lease that lasts")
+
+    def _never_sent(self, run: Run) -> bool:
+        """Whether no provider has the run, as far as anybody can tell."""
+        row = self._tables.submissions.get(run.id)
+        if row is None:
+            return _provider_id(run) is None
+        return row.state is SubmissionState.CLOSED and row.provider_run_id is None
+
+    def _taken_up(self, unknown: Sequence[Run], destination: Callable[[Run], ProviderType | None]) -> Iterable[RunId]:
+        for run in unknown:
+            if run.state in _ADOPTABLE and self._adopt(run, destination(run)):
+                yield run.id
+        for run_id, row in list(self._tables.submissions.items()):
+            if row.state is SubmissionState.CLOSED and self._reopen(run_id, row):
+                yield run_id
+
+    def _reopen(self, run_id: RunId, row: SubmissionRow) -> bool:
+        """Whether the service has made a run active again that was closed."""
+        run = self._tables.runs.get(run_id)
+        if run is None or run.state not in (RunState.QUEUED, *_ADOPTABLE) or run_id in self._tables.polls:
+            return False
+        if row.provider is not None and row.provider_run_id is not None:
+            self._tables.submissions[run_id] = replace(row, state=SubmissionState.ACCEPTED)
+            self._schedule(
+                run_id, row.provider, row.provider_run_id, at=self._clock.now(), known_state=RunState.INITIALIZING
+            )
+            return True
+        if run.state is RunState.QUEUED:
+            fresh = replace(self._new(row.provider), claim_seq=row.claim_seq)
+            self._tables.submissions[run_id] = fresh
+        return run.state is RunState.QUEUED
 
     def _new(self, provider: ProviderType | None) -> SubmissionRow:
         now = self._clock.now()
@@ -97,11 +138,16 @@ class MemorySubmissionQueue:
     def _adopt(self, run: Run, provider: ProviderType | None) -> bool:
         """Whether the run could be adopted: its tags say who holds it, and no other run says the same."""
         id = _provider_id(run)
-        if id is None or provider is None or (provider, id) in self._followed():
+        if id is None or provider is None:
+            return False
+        if (provider, id) in self._followed():
+            # A cancelled copy of a run that is followed already: nobody has it.
+            if run.state is RunState.CANCELING:
+                self._tables.submissions[run.id] = self._new(provider)
             return False
         row = replace(self._new(provider), state=SubmissionState.ACCEPTED, provider_run_id=id)
         self._tables.submissions[run.id] = row
-        self._schedule(run.id, provider, id, at=self._clock.now(), known_state=run.state)
+        self._schedule(run.id, provider, id, at=self._clock.now(), known_state=_known(run.state))
         return True
 
     def _followed(self) -> Collection[tuple[ProviderType | None, ProviderRunId | None]]:
@@ -128,23 +174,36 @@ class MemorySubmissionQueue:
     def _counted(self) -> int:
         return sum(has_been_sent(row.state) for row in self._tables.submissions.values())
 
-    def _claimed(self, run_ids: Iterable[RunId], owner: DaemonId) -> Iterable[ClaimedRun]:
+    def _claimed(
+        self, run_ids: Iterable[RunId], owner: DaemonId, destination: Callable[[Run], ProviderType | None]
+    ) -> Iterable[ClaimedRun]:
         for run_id in run_ids:
             row = self._tables.submissions[run_id]
             if run_id not in self._tables.runs:
                 self._tables.submissions[run_id] = replace(row, state=SubmissionState.CLOSED)
                 continue
-            resumed = row.state in _OPEN
-            state = row.state if resumed else SubmissionState.INTENT
-            row = replace(row, state=state, owner=owner, claim_seq=row.claim_seq + 1)
-            self._tables.submissions[run_id] = row
-            yield ClaimedRun(
-                claim=Claim(run_id=run_id, owner=owner, seq=row.claim_seq, resumed=resumed),
-                run=stored_run(self._tables, run_id),
-                attempts=row.attempts,
-                waited=self._clock.now() - row.enrolled_at,
-                prepared_id=row.prepared_id,
-            )
+            yield self._claim_one(run_id, row, owner, destination)
+
+    def _claim_one(
+        self,
+        run_id: RunId,
+        row: SubmissionRow,
+        owner: DaemonId,
+        destination: Callable[[Run], ProviderType | None],
+    ) -> ClaimedRun:
+        run, resumed = stored_run(self._tables, run_id), row.state in _OPEN
+        row = replace(row, owner=owner, claim_seq=row.claim_seq + 1)
+        if not resumed:
+            row = replace(row, state=SubmissionState.INTENT, provider=destination(run))
+        self._tables.submissions[run_id] = row
+        return ClaimedRun(
+            claim=Claim(run_id=run_id, owner=owner, seq=row.claim_seq, resumed=resumed),
+            run=run,
+            attempts=row.attempts,
+            waited=self._clock.now() - row.enrolled_at,
+            prepared_id=row.prepared_id,
+            destination=row.provider,
+        )
 
     def _given_back(self, claim: Claim) -> SubmissionRow:
         row = self._held(claim)
@@ -178,3 +237,8 @@ def _provider_id(run: Run) -> ProviderRunId | None:
 def _state(runs: Mapping[RunId, Run], run_id: RunId) -> RunState | None:
     run = runs.get(run_id)
     return run.state if run else None
+
+
+def _known(state: RunState) -> RunState:
+    """What is known of a run at its provider; that somebody wants it cancelled says nothing about that."""
+    return RunState.INITIALIZING if state is RunState.CANCELING else state

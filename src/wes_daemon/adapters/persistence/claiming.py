@@ -1,14 +1,17 @@
 """How runs are claimed: at most as many as the cap allows, and each by one daemon only."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select, update
 
 from wes_daemon.adapters.persistence import locks
+from wes_daemon.adapters.persistence.enrolment import Destination
 from wes_daemon.adapters.persistence.expressions import among, is_one_of, picked, store_now
-from wes_daemon.adapters.persistence.mapping import run_from, select_runs, since
+from wes_daemon.adapters.persistence.mapping import provider_from, run_from, select_runs, since
 from wes_daemon.adapters.persistence.tables import daemons, submissions, workflow_runs
+from wes_daemon.application.ports.errors import LeaseLost
 from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
@@ -21,15 +24,28 @@ COUNTED = (SubmissionState.INTENT, SubmissionState.PREPARED, SubmissionState.ACC
 
 
 def claim(
-    connection: Connection, owner: DaemonId, *, limit: int, cap: int, excluding: Collection[ProviderType]
+    connection: Connection,
+    owner: DaemonId,
+    *,
+    limit: int,
+    cap: int,
+    excluding: Collection[ProviderType],
+    destination: Destination,
 ) -> Sequence[ClaimedRun]:
     """Claim as the port `SubmissionQueue` says."""
     # Before any row is read: what is counted, and who is seen to own what, must not change until the commit.
     locks.take(connection, locks.CLAIMING)
+    _require_lease(connection, owner)
     taken_over = _take(connection, owner, _orphaned(owner, excluding).limit(limit))
     room = min(limit - len(taken_over), cap - _counted(connection))
     fresh = _take(connection, owner, _ready(excluding).limit(room)) if room > 0 else []
-    return _claimed(connection, taken_over) + _claimed(connection, fresh)
+    return _claimed(connection, taken_over, None) + _claimed(connection, fresh, destination)
+
+
+def _require_lease(connection: Connection, owner: DaemonId) -> None:
+    alive = select(daemons.c.id).where(daemons.c.id == owner, daemons.c.lease_until > store_now())
+    if connection.execute(alive).first() is None:
+        raise LeaseLost(f"daemon {owner} has no lease that lasts")
 
 
 def _orphaned(owner: DaemonId, excluding: Collection[ProviderType]) -> Select[Any]:
@@ -88,13 +104,18 @@ def _state_once_claimed() -> ColumnElement[Any]:
     return func.coalesce(func.nullif(submissions.c.state, SubmissionState.READY.value), SubmissionState.INTENT.value)
 
 
-def _claimed(connection: Connection, ids: Sequence[str]) -> list[ClaimedRun]:
-    """The claimed runs as they are now, oldest first; what has no row any more is closed instead."""
+def _claimed(connection: Connection, ids: Sequence[str], destination: Destination | None) -> list[ClaimedRun]:
+    """The claimed runs as they are now, oldest first; what has no row any more is closed instead.
+
+    Args:
+        destination: says where each goes; None leaves what was recorded when it may have been sent.
+    """
     if not ids:
         return []
     rows = connection.execute(
         select_runs()
         .add_columns(
+            submissions.c.provider.label("destination"),
             submissions.c.owner,
             submissions.c.claim_seq,
             submissions.c.returns_to,
@@ -107,7 +128,16 @@ def _claimed(connection: Connection, ids: Sequence[str]) -> list[ClaimedRun]:
         .order_by(submissions.c.seq)
     ).all()
     _close_vanished(connection, set(ids) - {row.run_id for row in rows})
-    return [_claimed_run_from(row) for row in rows]
+    found = [_claimed_run_from(row) for row in rows]
+    return found if destination is None else [_sent_to(connection, each, destination(each.run)) for each in found]
+
+
+def _sent_to(connection: Connection, claimed: ClaimedRun, provider: ProviderType | None) -> ClaimedRun:
+    """The run with the provider that its tags name now, recorded before anything is sent there."""
+    if provider is claimed.destination:
+        return claimed
+    connection.execute(update(submissions).where(submissions.c.run_id == claimed.run.id).values(provider=provider))
+    return replace(claimed, destination=provider)
 
 
 def _close_vanished(connection: Connection, ids: Collection[str]) -> None:
@@ -132,4 +162,5 @@ def _claimed_run_from(row: Row[Any]) -> ClaimedRun:
         attempts=row.attempts,
         waited=since(row.enrolled_at, row.now),
         prepared_id=None if row.prepared_id is None else ProviderRunId(row.prepared_id),
+        destination=provider_from(row.destination),
     )

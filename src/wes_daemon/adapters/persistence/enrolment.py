@@ -1,11 +1,13 @@
 """How rows that a WES service has written come into the daemon's queue."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Text, cast, insert
+from sqlalchemy import ColumnElement, Connection, Select, Text, cast, false, func, insert, select, update
 
 from wes_daemon.adapters.persistence.expressions import (
+    among,
     insert_into,
     is_one_of,
     store_now,
@@ -20,14 +22,17 @@ from wes_daemon.domain.states import RunState
 Destination = Callable[[Run], ProviderType | None]
 
 _UNKNOWN_TO_QUEUE = submissions.c.run_id.is_(None)
+# SQLite lets a text primary key be NULL; such a row cannot be spoken of.
+_HAS_KEY = workflow_runs.c.run_id.is_not(None)
 _FOLLOWED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
+_CANCELLED = (RunState.CANCELING,)
 
 
 def enrol_queued(connection: Connection, destination: Destination, limit: int) -> int:
     """Put `QUEUED` rows into the queue in the order in which they were stored; return how many."""
     rows = connection.execute(
         select_runs()
-        .where(is_one_of(workflow_runs.c.state, RunState.QUEUED), _UNKNOWN_TO_QUEUE)
+        .where(is_one_of(workflow_runs.c.state, RunState.QUEUED), _UNKNOWN_TO_QUEUE, _HAS_KEY)
         .order_by(stored_order(connection))
         .limit(limit)
     )
@@ -42,7 +47,7 @@ def adopt_active(connection: Connection, destination: Destination, limit: int) -
     What cannot be adopted stays where it is, and is passed over by reading on behind it.
     """
     adopted = 0
-    for page in _pages_of_active(connection, limit):
+    for page in chain(_pages_of_active(connection, limit, _FOLLOWED), _pages_of_active(connection, limit, _CANCELLED)):
         if adopted >= limit:
             break
         followable = [values for run in page if (values := _adoption(run, destination))]
@@ -50,14 +55,69 @@ def adopt_active(connection: Connection, destination: Destination, limit: int) -
     return adopted
 
 
-def _pages_of_active(connection: Connection, size: int) -> Iterator[Sequence[Run]]:
+def take_up_again(connection: Connection, limit: int) -> int:
+    """Take up closed submissions whose rows the service has made active again; return how many.
+
+    What a provider had is followed, so that the row comes to say again what the provider says;
+    what none ever had, and is `QUEUED`, is submitted.
+    """
+    ids = [row.run_id for row in connection.execute(_made_active_again(RunState.QUEUED).limit(limit))]
+    reopened = _reopen(connection, ids)
+    for states in ((RunState.QUEUED,), _FOLLOWED, _CANCELLED):
+        held = _made_active_again(*states).where(submissions.c.provider_run_id.is_not(None))
+        reopened += _follow_again(connection, [row.run_id for row in connection.execute(held.limit(limit - reopened))])
+    return reopened
+
+
+def _made_active_again(*states: RunState) -> Select[Any]:
+    return (
+        select(submissions.c.run_id)
+        .join(workflow_runs, workflow_runs.c.run_id == submissions.c.run_id)
+        .outerjoin(polls, polls.c.run_id == submissions.c.run_id)
+        .where(
+            is_one_of(workflow_runs.c.state, *states),
+            is_one_of(submissions.c.state, SubmissionState.CLOSED),
+            polls.c.run_id.is_(None),
+        )
+        .order_by(submissions.c.seq)
+    )
+
+
+def _reopen(connection: Connection, ids: Sequence[str]) -> int:
+    never_held = (among(submissions.c.run_id, ids), submissions.c.provider_run_id.is_(None))
+    ready = {"state": SubmissionState.READY, "returns_to": SubmissionState.READY, "not_before": store_now()}
+    changed = update(submissions).where(*never_held).values(**ready, attempts=0, owner=None, prepared_id=None)
+    return connection.execute(changed).rowcount if ids else 0
+
+
+def _follow_again(connection: Connection, ids: Sequence[str]) -> int:
+    if not ids:
+        return 0
+    closed = (among(submissions.c.run_id, ids), is_one_of(submissions.c.state, SubmissionState.CLOSED))
+    taken = connection.execute(
+        update(submissions)
+        .where(*closed)
+        .values(state=SubmissionState.ACCEPTED)
+        .returning(submissions.c.run_id, submissions.c.provider, submissions.c.provider_run_id)
+    ).all()
+    _put_on_schedule(connection, [{**row._mapping, "known_state": RunState.INITIALIZING} for row in taken])
+    return len(taken)
+
+
+def names_a_provider_run() -> ColumnElement[bool]:
+    """Whether the tags may name a provider's id: a coarse sieve that takes any type of column."""
+    return func.coalesce(cast(workflow_runs.c.tags, Text).contains(f'"{PROVIDER_ID_TAG}"'), false())
+
+
+def _pages_of_active(connection: Connection, size: int, states: Sequence[RunState]) -> Iterator[Sequence[Run]]:
     candidates = (
         select_runs()
         .where(
-            is_one_of(workflow_runs.c.state, *_FOLLOWED),
-            # A coarse sieve that takes any type of column; the tags are read properly afterwards.
-            cast(workflow_runs.c.tags, Text).contains(f'"{PROVIDER_ID_TAG}"'),
+            is_one_of(workflow_runs.c.state, *states),
+            # The tags are read properly afterwards.
+            names_a_provider_run(),
             _UNKNOWN_TO_QUEUE,
+            _HAS_KEY,
         )
         .order_by(workflow_runs.c.run_id)
         .limit(size)
@@ -77,22 +137,36 @@ def _adoption(run: Run, destination: Destination) -> dict[str, object] | None:
     if provider is None:
         return None
     submission = _submission(run, provider, SubmissionState.ACCEPTED)
-    return {**submission, "provider_run_id": held_as, "known_state": run.state}
+    known_state = RunState.INITIALIZING if run.state is RunState.CANCELING else run.state
+    return {**submission, "provider_run_id": held_as, "known_state": known_state}
 
 
 def _adopt(connection: Connection, adoptions: Sequence[Mapping[str, Any]]) -> int:
     submitted = [{key: held for key, held in values.items() if key != "known_state"} for values in adoptions]
     entered = _insert(connection, submitted)
     followed = [values for values in adoptions if values["run_id"] in entered]
-    if followed:
+    _put_on_schedule(connection, followed)
+    _enrol_cancelled_copies(connection, [values for values in adoptions if values["run_id"] not in entered])
+    return len(followed)
+
+
+def _put_on_schedule(connection: Connection, runs: Sequence[Mapping[str, Any]]) -> None:
+    if runs:
         connection.execute(
             insert(polls).values(next_check_at=store_now(), poll_seq=0, details_failures=0),
-            [
-                {key: values[key] for key in ("run_id", "provider", "provider_run_id", "known_state")}
-                for values in followed
-            ],
+            [{key: run[key] for key in ("run_id", "provider", "provider_run_id", "known_state")} for run in runs],
         )
-    return len(followed)
+
+
+def _enrol_cancelled_copies(connection: Connection, copies: Sequence[Mapping[str, Any]]) -> None:
+    """A cancelled row whose tags are those of a run that is known already: nobody has it, so it may simply end."""
+    ids = [values["run_id"] for values in copies]
+    cancelled = select(workflow_runs.c.run_id).where(
+        among(workflow_runs.c.run_id, ids), is_one_of(workflow_runs.c.state, *_CANCELLED)
+    )
+    found = connection.execute(cancelled).scalars().all() if ids else []
+    ready = SubmissionState.READY
+    _insert(connection, [{"run_id": id, "provider": None, "state": ready, "returns_to": ready} for id in found])
 
 
 def _submission(run: Run, provider: ProviderType | None, state: SubmissionState) -> dict[str, object]:

@@ -35,12 +35,18 @@ class SqlPollSchedule:
         self._connection = connection
 
     def take_due(
-        self, *, limit: int, ahead: timedelta, hold: timedelta, excluding: Collection[ProviderType]
+        self,
+        *,
+        limit: int,
+        ahead: timedelta,
+        hold: timedelta,
+        untouched_for: timedelta,
+        excluding: Collection[ProviderType],
     ) -> Sequence[DuePoll]:
         taken = self._connection.execute(
             update(polls)
-            .where(picked(polls.c.run_id, _due(ahead, excluding).limit(limit)))
-            .values(poll_seq=polls.c.poll_seq + 1, held_until=store_after(hold))
+            .where(picked(polls.c.run_id, _due(ahead, untouched_for, excluding).limit(limit)))
+            .values(poll_seq=polls.c.poll_seq + 1, held_until=store_after(hold), taken_at=store_now())
             .returning(*polls.c, store_now().label("now"))
         )
         rows = sorted(taken, key=lambda row: (row.next_check_at, row.run_id))
@@ -79,14 +85,19 @@ class SqlPollSchedule:
         self._record(poll, delete(polls).where(latest))
         self._close_submission(poll)
 
-    def to_cancel(self, *, limit: int, every: timedelta) -> Sequence[HeldRun]:
+    def to_cancel(self, *, limit: int, every: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
         given = self._connection.execute(
             update(polls)
-            .where(picked(polls.c.run_id, _unwanted(every).limit(limit)))
-            .values(cancel_sent_at=store_now(), next_check_at=store_now())
+            .where(picked(polls.c.run_id, _unwanted(excluding).limit(limit)))
+            .values(cancel_again_at=store_after(every), next_check_at=store_now())
             .returning(polls.c.run_id, polls.c.provider, polls.c.provider_run_id)
         )
         return [_held_run_from(row) for row in given]
+
+    def cancel_put_off(self, run: HeldRun, *, wait: timedelta) -> None:
+        self._connection.execute(
+            update(polls).where(polls.c.run_id == run.run_id).values(cancel_again_at=store_after(wait))
+        )
 
     def active_by_provider(self) -> Mapping[ProviderType, int]:
         counted = self._connection.execute(select(polls.c.provider, func.count()).group_by(polls.c.provider))
@@ -102,30 +113,31 @@ class SqlPollSchedule:
             raise ClaimLost(f"run {poll.run_id}: its poll {poll.seq} was taken over by a later one")
 
 
-def _due(ahead: timedelta, excluding: Collection[ProviderType]) -> Select[Any]:
+def _due(ahead: timedelta, untouched_for: timedelta, excluding: Collection[ProviderType]) -> Select[Any]:
     return (
         select(polls.c.run_id)
         .where(
             polls.c.next_check_at <= store_after(ahead),
             or_(polls.c.held_until.is_(None), polls.c.held_until <= store_now()),
+            or_(polls.c.taken_at.is_(None), polls.c.taken_at <= store_after(-untouched_for)),
             _served(excluding),
         )
         .order_by(polls.c.next_check_at, polls.c.run_id)
     )
 
 
-def _unwanted(every: timedelta) -> Select[Any]:
+def _unwanted(excluding: Collection[ProviderType]) -> Select[Any]:
     """Runs to cancel; not those that have ended at the provider and only wait for their details."""
     return (
         select(polls.c.run_id)
         .join(workflow_runs, workflow_runs.c.run_id == polls.c.run_id)
         .where(
-            is_one_of(workflow_runs.c.state, RunState.CANCELING, RunState.CANCELED),
+            is_one_of(workflow_runs.c.state, RunState.CANCELING, *sorted(ENDED)),
             polls.c.known_state.not_in(sorted(ENDED)),
-            or_(polls.c.cancel_sent_at.is_(None), polls.c.cancel_sent_at <= store_after(-every)),
-            _served(()),
+            or_(polls.c.cancel_again_at.is_(None), polls.c.cancel_again_at <= store_now()),
+            _served(excluding),
         )
-        .order_by(polls.c.cancel_sent_at.nulls_first(), polls.c.run_id)
+        .order_by(polls.c.cancel_again_at.nulls_first(), polls.c.run_id)
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, insert, select, update
 
 from wes_daemon.adapters.persistence.expressions import insert_into
 from wes_daemon.adapters.persistence.mapping import entry_values, run_from, select_runs, task_values
@@ -18,6 +18,7 @@ from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
 from wes_daemon.application.ports.persistence import TimelineEntry
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.domain.runs import Attachment, Run, RunId, TaskLog
+from wes_daemon.domain.states import RunState
 
 _SAVED = ("state", "tags", "start_time", "end_time")
 """What may change in a run after it was stored; who holds it is written with its submission."""
@@ -54,7 +55,7 @@ class SqlRunRepository:
 
     def save(self, before: Run, after: Run, entry: TimelineEntry) -> None:
         changes = _changes(before, after)
-        unmoved = (workflow_runs.c.run_id == before.id, workflow_runs.c.state == before.state)
+        unmoved = (workflow_runs.c.run_id == before.id, _is_still(before.state))
         if changes:
             written = self._connection.execute(update(workflow_runs).where(*unmoved).values(changes)).rowcount
         else:
@@ -90,6 +91,13 @@ class SqlRunRepository:
 
     def _note(self, run_id: RunId, entry: TimelineEntry) -> None:
         self._connection.execute(insert(run_events).values(entry_values(run_id, entry)))
+
+
+def _is_still(state: RunState) -> ColumnElement[bool]:
+    """Whether the row is in this state; one whose word is none of ours is read as `UNKNOWN`."""
+    if state is RunState.UNKNOWN:
+        return workflow_runs.c.state.not_in([word.value for word in RunState if word is not RunState.UNKNOWN])
+    return workflow_runs.c.state == state
 
 
 def _changes(before: Run, after: Run) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, exists, insert, or_, select, update
 
 from wes_daemon.adapters.persistence import claiming
-from wes_daemon.adapters.persistence.enrolment import adopt_active, enrol_queued
+from wes_daemon.adapters.persistence.enrolment import adopt_active, enrol_queued, names_a_provider_run, take_up_again
 from wes_daemon.adapters.persistence.expressions import is_one_of, picked, store_after
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.errors import ClaimLost
@@ -25,12 +25,20 @@ class SqlSubmissionQueue:
     def enrol(self, destination: Callable[[Run], ProviderType | None], *, limit: int) -> int:
         queued = enrol_queued(self._connection, destination, limit)
         adopted = adopt_active(self._connection, destination, limit - queued) if queued < limit else 0
-        return queued + adopted
+        return queued + adopted + take_up_again(self._connection, limit - queued - adopted)
 
     def claim(
-        self, owner: DaemonId, *, limit: int, cap: int, excluding: Collection[ProviderType]
+        self,
+        owner: DaemonId,
+        *,
+        limit: int,
+        cap: int,
+        excluding: Collection[ProviderType],
+        destination: Callable[[Run], ProviderType | None],
     ) -> Sequence[ClaimedRun]:
-        return claiming.claim(self._connection, owner, limit=limit, cap=cap, excluding=excluding)
+        return claiming.claim(
+            self._connection, owner, limit=limit, cap=cap, excluding=excluding, destination=destination
+        )
 
     def prepared(self, claim: Claim, id: ProviderRunId) -> None:
         prepared = SubmissionState.PREPARED
@@ -56,10 +64,9 @@ class SqlSubmissionQueue:
     def unresolved(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
         self._put_off(claim, wait, reason)
 
-    def released(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
-        self._advance(
-            claim, state=submissions.c.returns_to, owner=None, not_before=store_after(wait), last_reason=reason
-        )
+    def released(self, claim: Claim, *, wait: timedelta, reason: str | None = None) -> None:
+        said = {} if reason is None else {"last_reason": reason}
+        self._advance(claim, state=submissions.c.returns_to, owner=None, not_before=store_after(wait), **said)
 
     def closed(self, claim: Claim, *, reason: str) -> None:
         self._advance(claim, state=SubmissionState.CLOSED, owner=None, last_reason=reason)
@@ -111,12 +118,14 @@ def _cancelled_at_once() -> Any:
     """
     known = submissions.c.run_id == workflow_runs.c.run_id
     never_sent = and_(is_one_of(submissions.c.state, SubmissionState.CLOSED), submissions.c.provider_run_id.is_(None))
+    # What another daemon may have left with a provider is enrolled first, and then told to that provider.
+    unseen = and_(submissions.c.run_id.is_(None), ~names_a_provider_run())
     return (
         select(workflow_runs.c.run_id)
         .select_from(workflow_runs.outerjoin(submissions, known))
         .where(
             is_one_of(workflow_runs.c.state, RunState.CANCELING),
-            or_(submissions.c.run_id.is_(None), never_sent),
+            or_(unseen, never_sent),
         )
         .order_by(submissions.c.seq, workflow_runs.c.run_id)
     )

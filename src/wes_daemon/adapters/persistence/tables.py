@@ -78,7 +78,8 @@ polls = Table(
     Column("known_status", PlainText),
     Column("missing_since", UtcTime),
     Column("details_failures", Integer),
-    Column("cancel_sent_at", UtcTime),
+    Column("cancel_again_at", UtcTime),
+    Column("taken_at", UtcTime),
 )
 
 daemons = Table(

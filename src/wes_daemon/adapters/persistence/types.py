@@ -18,6 +18,9 @@ from sqlalchemy.types import TypeEngine
 from wes_daemon.domain.runs import Unreadable
 
 CUT_MARK = "…"
+DEEPEST = 200
+"""Lists and objects inside each other, in JSON that is still read."""
+
 NUL_MARK = "\N{SYMBOL FOR NULL}"
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -54,9 +57,30 @@ def storable_json(value: object) -> object:
 def read_json(text: str) -> object:
     """What the text says, or the text itself as `Unreadable`."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        found = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return Unreadable(text)
+    return Unreadable(text) if _is_too_deep(text, found) else found
+
+
+def _is_too_deep(text: str, value: object) -> bool:
+    """Whether the value is nested so deep that writing it again would fail; nobody writes such a thing by hand."""
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return False
+    layer = [value]
+    for _ in range(DEEPEST):
+        layer = [inner for held in layer for inner in _inside(held)]
+    return bool(layer)
+
+
+def _inside(value: object) -> Iterable[object]:
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+        case _:
+            return ()
 
 
 def _refuse(constant: str) -> object:

@@ -65,6 +65,8 @@ class ClaimedRun:
         attempts: how many submissions were put off before this one.
         waited: since the run was enrolled.
         prepared_id: recorded by an earlier attempt, to be submitted with.
+        destination: the provider that was recorded before anything was sent, the same at every attempt;
+            None where it cannot be told, and then nothing was ever sent.
     """
 
     claim: Claim
@@ -72,6 +74,7 @@ class ClaimedRun:
     attempts: int = 0
     waited: timedelta = timedelta(0)
     prepared_id: ProviderRunId | None = None
+    destination: ProviderType | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +137,11 @@ class SubmissionQueue(Protocol):
         """Take up rows that the queue does not know yet, oldest first; return how many (0: there were no more).
 
         A `QUEUED` row becomes `READY` for the provider that `destination` gives (None: it cannot be told).
-        A row in an active state whose tags name a provider and the provider's id, left by another daemon,
-        becomes `ACCEPTED` and is followed from then on, known to be in the row's state. Other rows are left alone.
+        A row in an active state (`CANCELING` included) whose tags name a provider and the provider's id, left by
+        another daemon, becomes `ACCEPTED` and is followed from then on. Other rows are left alone.
+
+        A row that was closed and that the service has made active again is taken up anew: followed, where a provider
+        had it, or `READY` where none had and it is `QUEUED`.
         """
 
     def claim(
@@ -145,14 +151,21 @@ class SubmissionQueue(Protocol):
         limit: int,
         cap: int,
         excluding: Collection[ProviderType],
+        destination: Callable[[Run], ProviderType | None],
     ) -> Sequence[ClaimedRun]:
         """Claim what is to be submitted now; when this is committed the intent is, too.
+
+        What nobody has sent yet goes to the provider that `destination` gives for the row as it is now, and that is
+        recorded with the intent; what may have been sent stays with the provider that it was sent to.
 
         First what may have been sent already and whose owner is gone (its lease ran out), let go of it, or is
         `owner` itself, which must have nothing under way when it calls: such runs are taken over whatever the cap
         says, for they are counted in it. Then `READY` rows whose run is still `QUEUED` and whose time has come,
         oldest first, as long as fewer than `cap` runs are claimed or held by a provider, over all daemons.
         No run is ever claimed by two owners at once. Runs for the providers in `excluding` are passed over.
+
+        Raises:
+            LeaseLost: the owner has no lease that lasts, so its claims would be good for nothing.
         """
 
     def prepared(self, claim: Claim, id: ProviderRunId) -> None:
@@ -174,8 +187,8 @@ class SubmissionQueue(Protocol):
     def unresolved(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
         """Perhaps it was started: keep the intent, let anybody resolve it after `wait`, one attempt more."""
 
-    def released(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
-        """Nothing was tried this time: as `deferred`, but no attempt is counted."""
+    def released(self, claim: Claim, *, wait: timedelta, reason: str | None = None) -> None:
+        """Nothing was tried this time: as `deferred`, but no attempt is counted, and None keeps the last reason."""
 
     def closed(self, claim: Claim, *, reason: str) -> None:
         """The run has ended without a provider."""
@@ -227,9 +240,13 @@ class PollSchedule(Protocol):
         limit: int,
         ahead: timedelta,
         hold: timedelta,
+        untouched_for: timedelta,
         excluding: Collection[ProviderType],
     ) -> Sequence[DuePoll]:
-        """Take the runs that are due within `ahead`, longest due first, and keep them from others for `hold`."""
+        """Take the runs that are due within `ahead`, longest due first, and keep them from others for `hold`.
+
+        Runs that anybody has taken in the last `untouched_for` are passed over, so that one pass looks at each once.
+        """
 
     def checked(self, polls: Collection[DuePoll], *, again_after: timedelta) -> None:
         """Nothing new was heard of these: ask again later. Those taken by others meanwhile are left alone."""
@@ -261,11 +278,14 @@ class PollSchedule(Protocol):
             ClaimLost: the run was taken by somebody else meanwhile.
         """
 
-    def to_cancel(self, *, limit: int, every: timedelta) -> Sequence[HeldRun]:
-        """Runs that are `CANCELING`, or were set to `CANCELED` by others, which a provider still works on.
+    def to_cancel(self, *, limit: int, every: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
+        """Runs that are `CANCELING`, or were ended by others, which a provider still works on.
 
         Each is given once per `every` and is due to be asked for when it is given.
         """
+
+    def cancel_put_off(self, run: HeldRun, *, wait: timedelta) -> None:
+        """The provider could not be told: give the run again after `wait`."""
 
     def active_by_provider(self) -> Mapping[ProviderType, int]:
         """How many runs are on the schedule."""

@@ -29,6 +29,7 @@ class Submission:
     Attributes:
         key: the same at every attempt for this run, from whichever process.
         prepared_id: what an earlier attempt returned as `Prepared`, once that is recorded.
+        resumed: an earlier attempt may have started something under this key.
     """
 
     key: SubmissionKey
@@ -37,6 +38,7 @@ class Submission:
     tags: Mapping[str, object] = field(default_factory=dict)
     attachments: Sequence[Attachment] = ()
     prepared_id: ProviderRunId | None = None
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ class WorkflowProvider(Protocol):
         A provider that cannot promise this in one step answers `Prepared` first.
 
         Raises:
-            Rejected: the request can never work here.
+            Rejected: the request can never work here, and no call with this key has ever started anything.
             NotNow: certainly nothing was started.
             OutcomeUnknown: perhaps it was.
             Misconfigured: nothing can be submitted until a person acts.

@@ -1,23 +1,27 @@
 """Cancels passed on: to the provider that holds the run, or straight to the end where none does."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
 
 from wes_daemon.application.events import log_event
 from wes_daemon.application.guard import guarded
+from wes_daemon.application.occasional import Occasional
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import ProviderError
 from wes_daemon.application.ports.persistence import HeldRun, UnitsOfWork
 from wes_daemon.application.ports.providers import ProviderDirectory
 from wes_daemon.application.recording import Recorder, Recording
 from wes_daemon.application.stopping import StopSignal
+from wes_daemon.domain.runs import ProviderType
 
 _log = logging.getLogger(__name__)
 
 _BATCH = 100
+# Every minute of a run that nobody wants costs money.
+_AGAIN = timedelta(seconds=30)
 _CANCELLED_BEFORE = "cancelled before any provider had it"
 
 
@@ -53,6 +57,7 @@ class CancelRuns:
         pool: Executor,
         stop: StopSignal,
         remind_every: timedelta,
+        serving: Collection[ProviderType] = frozenset(ProviderType),
     ) -> None:
         self._units = units
         self._recorder = recorder
@@ -61,6 +66,8 @@ class CancelRuns:
         self._pool = pool
         self._stop = stop
         self._remind_every = remind_every
+        self._others = frozenset(ProviderType) - frozenset(serving)
+        self._complaints = Occasional(clock, every=timedelta(minutes=1))
 
     def __call__(self) -> CancelReport:
         """Make one pass and return when all its calls have ended."""
@@ -92,19 +99,25 @@ class CancelRuns:
 
     def _take_held(self) -> Sequence[HeldRun]:
         with self._units() as work:
-            held = work.polls.to_cancel(limit=_BATCH, every=self._remind_every)
+            held = work.polls.to_cancel(limit=_BATCH, every=self._remind_every, excluding=self._others)
             work.commit()
         return held
 
     def _tell_provider(self, run: HeldRun) -> bool:
         """Whether the provider was told."""
-        return guarded(lambda: self._cancel(run), otherwise=lambda _: False, during="cancel", of=run.run_id)
+        told = guarded(lambda: self._cancel(run), otherwise=lambda _: False, during="cancel", of=run.run_id)
+        if not told:
+            self._recorder.record(lambda rec: rec.work.polls.cancel_put_off(run, wait=_AGAIN))
+        return told
 
     def _cancel(self, run: HeldRun) -> bool:
         try:
             self._providers.provider(run.provider).cancel(run.provider_run_id)
         except ProviderError as error:
-            log_event(_log, logging.WARNING, "cancel.put_off", run_id=run.run_id, provider=run.provider, reason=error)
+            if self._complaints.is_time(run.provider):
+                log_event(
+                    _log, logging.WARNING, "cancel.put_off", run_id=run.run_id, provider=run.provider, reason=error
+                )
             return False
         log_event(_log, logging.INFO, "cancel.passed_on", run_id=run.run_id, provider=run.provider)
         return True

@@ -22,7 +22,7 @@ from wes_daemon.domain.states import RunState
 
 _log = logging.getLogger(__name__)
 
-_AN_INSTANT = timedelta(milliseconds=1)
+_A_MOMENT = timedelta(seconds=1)
 # How long a page is kept from other daemons: longer than one round of calls takes, retries included.
 _HOLD = timedelta(seconds=90)
 
@@ -57,6 +57,7 @@ class RefreshStatuses:
         pool: Executor,
         stop: StopSignal,
         policy: RefreshPolicy,
+        serving: Collection[ProviderType] = frozenset(ProviderType),
     ) -> None:
         self._units = units
         self._providers = providers
@@ -65,27 +66,33 @@ class RefreshStatuses:
         self._pool = pool
         self._stop = stop
         self._policy = policy
+        self._others = frozenset(ProviderType) - frozenset(serving)
         self._complaints = Occasional(clock, every=timedelta(minutes=1))
         self._new_words = Occasional(clock, every=timedelta.max)
 
     def __call__(self, *, ahead: timedelta = timedelta(0)) -> RefreshReport:
-        """Look once at every run that is due within `ahead`, which may be at most the policy's interval."""
+        """Look once at every run that is due within `ahead`."""
         started = self._clock.now()
         findings: Counter[Finding] = Counter()
         blocked: set[ProviderType] = set()
         while not self._stop.is_raised:
-            # A run looked at in this pass is due again an interval later: the horizon has to stay before that.
-            elapsed = self._clock.now() - started
-            due = self._take_due(ahead - elapsed - _AN_INSTANT if ahead else ahead, blocked)
+            due = self._take_due(ahead, self._clock.now() - started, blocked)
             if not due:
                 break
             for type, polls in _by_provider(due).items():
                 findings.update(self._look_at(type, polls, blocked))
         return RefreshReport(findings=dict(findings), blocked=frozenset(blocked))
 
-    def _take_due(self, ahead: timedelta, blocked: Collection[ProviderType]) -> Sequence[DuePoll]:
+    def _take_due(self, ahead: timedelta, elapsed: timedelta, blocked: Collection[ProviderType]) -> Sequence[DuePoll]:
         with self._units() as work:
-            due = work.polls.take_due(limit=self._policy.page, ahead=ahead, hold=_HOLD, excluding=frozenset(blocked))
+            due = work.polls.take_due(
+                limit=self._policy.page,
+                ahead=ahead,
+                hold=_HOLD,
+                # The store's clock is asked a little later than ours: what was taken first must still count as taken.
+                untouched_for=elapsed + min(_A_MOMENT, self._policy.interval / 2),
+                excluding=self._others | frozenset(blocked),
+            )
             work.commit()
         return due
 

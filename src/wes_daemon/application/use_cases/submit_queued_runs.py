@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -15,13 +15,16 @@ from wes_daemon.application.occasional import Occasional
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import (
     ClaimLost,
+    ConcurrentUpdate,
+    LeaseLost,
     Misconfigured,
     NotNow,
     OutcomeUnknown,
     Rejected,
+    StorageMisconfigured,
     StorageUnavailable,
 )
-from wes_daemon.application.ports.persistence import Claim, ClaimedRun, UnitsOfWork
+from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, UnitsOfWork
 from wes_daemon.application.ports.providers import Accepted, ProviderDirectory, Submission, WorkflowProvider
 from wes_daemon.application.recording import Recorder, Recording
 from wes_daemon.application.stopping import StopSignal
@@ -102,7 +105,8 @@ class _Result:
 class SubmitQueuedRuns:
     """One pass: enrol what is new, then claim and submit until nothing more may go out.
 
-    The intent to submit is committed with the claim, before any call; no transaction is open during a call.
+    `serving` are the providers whose runs this instance submits; with one instance for each provider, none holds up
+    another. The intent to submit is committed with the claim, before any call; no transaction is open during a call.
     """
 
     def __init__(
@@ -116,6 +120,7 @@ class SubmitQueuedRuns:
         pool: Executor,
         stop: StopSignal,
         policy: SubmissionPolicy,
+        serving: Collection[ProviderType] = frozenset(ProviderType),
     ) -> None:
         self._units = units
         self._recorder = recorder
@@ -125,6 +130,7 @@ class SubmitQueuedRuns:
         self._pool = pool
         self._stop = stop
         self._policy = policy
+        self._others = frozenset(ProviderType) - frozenset(serving)
         self._complaints = Occasional(clock, every=timedelta(minutes=1))
 
     def __call__(self) -> SubmitReport:
@@ -136,7 +142,7 @@ class SubmitQueuedRuns:
             claimed = self._claim(blocked)
             if not claimed:
                 break
-            for result in self._pool.map(self._submit, claimed):
+            for result in self._submit_all(claimed):
                 outcomes[result.outcome] += 1
                 blocked.update(result.blocked)
         return SubmitReport(enrolled=enrolled, outcomes=dict(outcomes), blocked=frozenset(blocked))
@@ -159,19 +165,35 @@ class SubmitQueuedRuns:
             return None
 
     def _claim(self, blocked: Collection[ProviderType]) -> Sequence[ClaimedRun]:
-        owner = self._incarnation.id
+        try:
+            return self._claim_as(self._incarnation.id, blocked)
+        except LeaseLost:
+            self._incarnation.renew()
+            return self._claim_as(self._incarnation.id, blocked)
+
+    def _claim_as(self, owner: DaemonId, blocked: Collection[ProviderType]) -> Sequence[ClaimedRun]:
         with self._units() as work:
             claimed = work.submissions.claim(
-                owner, limit=self._policy.batch, cap=self._policy.cap, excluding=frozenset(blocked)
+                owner,
+                limit=self._policy.batch,
+                cap=self._policy.cap,
+                excluding=self._others | frozenset(blocked),
+                destination=self._destination,
             )
             work.commit()
         return claimed
+
+    def _submit_all(self, claimed: Sequence[ClaimedRun]) -> Sequence[_Result]:
+        """All of them, also when one fails in a way that nobody foresaw: the next claim takes over what is ours."""
+        under_way = [self._pool.submit(self._submit, each) for each in claimed]
+        wait(under_way)
+        return [each.result() for each in under_way]
 
     def _submit(self, claimed: ClaimedRun) -> _Result:
         """Bring one run as far as it comes."""
         try:
             if self._stop.is_raised:
-                return self._release(claimed.claim, wait=timedelta(0), reason="the daemon was told to stop")
+                return self._release(claimed.claim, wait=timedelta(0))
             return guarded(
                 lambda: self._hand_over(claimed),
                 otherwise=lambda error: self._after_bug(claimed, error),
@@ -181,17 +203,17 @@ class SubmitQueuedRuns:
         except ClaimLost as error:
             log_event(_log, logging.WARNING, "submit.claim_lost", run_id=claimed.run.id, reason=error)
             return _Result(Outcome.CLAIM_LOST)
-        except StorageUnavailable as error:
+        except (StorageUnavailable, StorageMisconfigured, ConcurrentUpdate) as error:
             # The intent is stored: whoever comes next, this daemon or another, resolves it by the key.
             log_event(_log, logging.WARNING, "submit.not_recorded", run_id=claimed.run.id, reason=error)
             return _Result(Outcome.UNRESOLVED)
 
     def _hand_over(self, claimed: ClaimedRun) -> _Result:
-        type: ProviderType | None = None
+        type = claimed.destination
         try:
-            type = claimed.run.destination(self._policy.default_provider)
-            submission = self._submission(claimed)
-            held = self._through_all_steps(claimed.claim, self._providers.provider(type), submission)
+            type = type or claimed.run.destination(self._policy.default_provider)
+            provider, submission = self._made_ready(claimed, type)
+            held = self._through_all_steps(claimed.claim, provider, submission)
             return self._record_accepted(claimed, type, held.id)
         except (InvalidRequest, Rejected) as error:
             return self._record_rejected(claimed, type, str(error))
@@ -201,6 +223,19 @@ class SubmitQueuedRuns:
             return self._leave_unresolved(claimed, str(error))
         except Misconfigured as error:
             return self._block(claimed.claim, type, error)
+
+    def _made_ready(self, claimed: ClaimedRun, type: ProviderType) -> tuple[WorkflowProvider, Submission]:
+        """Everything that is needed for the call.
+
+        What an earlier call may have started is not undone by a row or a configuration that has become wrong since:
+        it stays in doubt until somebody mends that.
+        """
+        try:
+            return self._providers.provider(type), self._submission(claimed)
+        except (InvalidRequest, Rejected) as error:
+            if not claimed.claim.resumed:
+                raise
+            raise OutcomeUnknown(f"{type} may have the run already, but it cannot be asked: {error}") from error
 
     def _submission(self, claimed: ClaimedRun) -> Submission:
         run = claimed.run
@@ -214,6 +249,7 @@ class SubmitQueuedRuns:
             tags=run.tag_values,
             attachments=attachments,
             prepared_id=claimed.prepared_id,
+            resumed=claimed.claim.resumed,
         )
 
     def _through_all_steps(self, claim: Claim, provider: WorkflowProvider, submission: Submission) -> Accepted:
@@ -248,15 +284,15 @@ class SubmitQueuedRuns:
         return _Result(Outcome.REJECTED)
 
     def _defer(self, claimed: ClaimedRun, error: NotNow) -> _Result:
-        claim, reason, wait = claimed.claim, str(error), self._policy.wait_after(claimed.attempts, error.retry_after)
-        self._recorder.record_durably(lambda rec: rec.work.submissions.deferred(claim, wait=wait, reason=reason))
-        self._log_put_off("submit.deferred", claimed, wait, reason)
+        claim, reason, rest = claimed.claim, str(error), self._policy.wait_after(claimed.attempts, error.retry_after)
+        self._recorder.record_durably(lambda rec: rec.work.submissions.deferred(claim, wait=rest, reason=reason))
+        self._log_put_off("submit.deferred", claimed, rest, reason)
         return _Result(Outcome.DEFERRED)
 
     def _leave_unresolved(self, claimed: ClaimedRun, reason: str) -> _Result:
-        claim, wait = claimed.claim, self._policy.wait_after(claimed.attempts)
-        self._recorder.record_durably(lambda rec: rec.work.submissions.unresolved(claim, wait=wait, reason=reason))
-        self._log_put_off("submit.unresolved", claimed, wait, reason)
+        claim, rest = claimed.claim, self._policy.wait_after(claimed.attempts)
+        self._recorder.record_durably(lambda rec: rec.work.submissions.unresolved(claim, wait=rest, reason=reason))
+        self._log_put_off("submit.unresolved", claimed, rest, reason)
         return _Result(Outcome.UNRESOLVED)
 
     def _after_bug(self, claimed: ClaimedRun, error: Exception) -> _Result:
@@ -269,7 +305,7 @@ class SubmitQueuedRuns:
         released = self._release(claim, wait=_MENDING, reason=str(error))
         return replace(released, blocked=frozenset() if type is None else frozenset({type}))
 
-    def _release(self, claim: Claim, *, wait: timedelta, reason: str) -> _Result:
+    def _release(self, claim: Claim, *, wait: timedelta, reason: str | None = None) -> _Result:
         self._recorder.record_durably(lambda rec: rec.work.submissions.released(claim, wait=wait, reason=reason))
         return _Result(Outcome.RELEASED)
 

@@ -52,6 +52,8 @@ class RunStarter:
         try:
             found = self._find(submission.key)
         except Misconfigured:
+            if submission.resumed:
+                raise
             raise rejection from None
         if found is None:
             raise rejection

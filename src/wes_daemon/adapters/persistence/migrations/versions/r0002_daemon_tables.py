@@ -64,7 +64,8 @@ def _create_polls() -> None:
         sa.Column("known_status", sa.Text),
         sa.Column("missing_since", _MOMENT),
         sa.Column("details_failures", sa.Integer, nullable=False),
-        sa.Column("cancel_sent_at", _MOMENT),
+        sa.Column("cancel_again_at", _MOMENT),
+        sa.Column("taken_at", _MOMENT),
     )
     op.create_index("polls_next_check_at", "polls", ["next_check_at"])
 
