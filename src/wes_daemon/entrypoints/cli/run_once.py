@@ -49,14 +49,15 @@ def run_once(ctx: click.Context, as_json: bool) -> int:
 
 
 def _passes(container: "Container") -> "tuple[SubmitReport, CancelReport, RefreshReport]":
-    try:
+    from wes_daemon.application.keeping_alive import kept_alive
+
+    settings = container.settings()
+    with kept_alive(container.incarnation(), every=settings.lease / 4):
         return (
             container.submit_queued_runs()(),
             container.cancel_runs()(),
-            container.refresh_statuses()(ahead=container.settings().status_check_interval),
+            container.refresh_statuses()(ahead=settings.status_check_interval),
         )
-    finally:
-        container.incarnation().close()
 
 
 def _document(submitted: "SubmitReport", cancelled: "CancelReport", refreshed: "RefreshReport") -> str:
