@@ -3,22 +3,25 @@
 import getpass
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
 from dependency_injector import containers, providers
+from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.queries import SqlRunQueries
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
-from wes_daemon.adapters.providers.decorators.rate_limiting import ALL, RateLimiter, read_window
+from wes_daemon.adapters.providers.decorators.rate_limiting import ALL, Rate, RateLimiter, read_rates, read_window
 from wes_daemon.adapters.providers.decorators.stack import decorated
 from wes_daemon.adapters.providers.directory import LazyProviderDirectory
+from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND, HealthOmicsConfig
+from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
 from wes_daemon.adapters.providers.local.provider import LocalProvider
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProvider
@@ -27,7 +30,7 @@ from wes_daemon.adapters.telemetry import LoggingTelemetry
 from wes_daemon.application.daemon import Beat, Daemon
 from wes_daemon.application.incarnation import HostProcess, Incarnation
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import Misconfigured, Rejected
+from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.application.ports.telemetry import Telemetry
 from wes_daemon.application.recording import Recorder
@@ -83,16 +86,24 @@ def _sevenbridges(settings: Settings, telemetry: Telemetry, clock: Clock) -> Wor
     return decorated(provider, ProviderType.SEVENBRIDGES, telemetry=telemetry, clock=clock, sleep=sleep)
 
 
-def _healthomics(settings: Settings) -> WorkflowProvider:
-    if settings.aws_healthomics_workflow_role_arn is None or settings.aws_healthomics_output_uri is None:
-        raise Rejected(
-            "AWS HealthOmics is not set up here: set AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN and AWS_HEALTHOMICS_OUTPUT_URI, "
-            "or name another provider by the tag provider_type or by DAEMON_DEFAULT_PROVIDER"
-        )
-    raise Misconfigured(
-        "this version of wes-daemon cannot submit to AWS HealthOmics yet: "
-        "its runs stay QUEUED until one that can is installed"
+def _healthomics(settings: Settings, telemetry: Telemetry, clock: Clock) -> WorkflowProvider:
+    limits = settings.aws_healthomics_rate_limits
+    defaults = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
+    turns = RateLimiter({} if limits == "off" else defaults | read_rates(limits), clock=clock, sleep=sleep)
+    config = HealthOmicsConfig(
+        region=settings.aws_region,
+        role_arn=settings.aws_healthomics_workflow_role_arn,
+        output_uri=settings.aws_healthomics_output_uri,
+        access_key_id=_revealed(settings.aws_access_key_id),
+        secret_access_key=_revealed(settings.aws_secret_access_key),
+        session_token=_revealed(settings.aws_session_token),
     )
+    provider = HealthOmicsProvider(config, clock=clock, take_turn=turns.take, hold=turns.hold)
+    return decorated(provider, ProviderType.HEALTHOMICS, telemetry=telemetry, clock=clock, sleep=sleep)
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
 
 
 def _local(settings: Settings, telemetry: Telemetry, clock: Clock) -> WorkflowProvider:
@@ -131,17 +142,21 @@ def _reminder(settings: Settings) -> timedelta:
 def _beats(
     settings: Settings,
     incarnation: Incarnation,
-    submit: SubmitQueuedRuns,
-    cancel: CancelRuns,
-    refresh: RefreshStatuses,
+    submit: Callable[..., SubmitQueuedRuns],
+    cancel: Callable[..., CancelRuns],
+    refresh: Callable[..., RefreshStatuses],
 ) -> list[Beat]:
+    """A heartbeat, and for each provider beats of its own, so that one that hangs does not hold up the others."""
     often = min(settings.poll_interval, settings.status_check_interval)
-    return [
-        Beat(name="heartbeat", work=incarnation.renew, every=settings.lease / 4),
-        Beat(name="submit", work=submit, every=settings.poll_interval),
-        Beat(name="cancel", work=cancel, every=often),
-        Beat(name="refresh", work=refresh, every=often),
-    ]
+    beats = [Beat(name="heartbeat", work=incarnation.renew, every=settings.lease / 4)]
+    for type in ProviderType:
+        serving = frozenset({type})
+        beats += [
+            Beat(name=f"submit-{type}", work=submit(serving=serving), every=settings.poll_interval),
+            Beat(name=f"cancel-{type}", work=cancel(serving=serving), every=often),
+            Beat(name=f"refresh-{type}", work=refresh(serving=serving), every=often),
+        ]
+    return beats
 
 
 def _by_type(**makers: Any) -> Mapping[ProviderType, Any]:
@@ -169,7 +184,7 @@ class Container(containers.DeclarativeContainer):
         providers.Callable(
             _by_type,
             sevenbridges=providers.Callable(_sevenbridges, settings, telemetry, clock).provider,
-            healthomics=providers.Callable(_healthomics, settings).provider,
+            healthomics=providers.Callable(_healthomics, settings, telemetry, clock).provider,
             local=providers.Callable(_local, settings, telemetry, clock).provider,
         ),
     )
@@ -193,35 +208,35 @@ class Container(containers.DeclarativeContainer):
     )
 
     submission_policy = providers.Callable(_submission_policy, settings)
-    submit_queued_runs = providers.Singleton(
+    submit_queued_runs = providers.Factory(
         SubmitQueuedRuns,
         units=units,
         recorder=recorder,
         providers=directory,
         incarnation=incarnation,
         clock=clock,
-        pool=providers.Singleton(ThreadPoolExecutor, settings.provided.workers, thread_name_prefix="submit"),
+        pool=providers.Factory(ThreadPoolExecutor, settings.provided.workers, thread_name_prefix="submit"),
         stop=stop,
         policy=submission_policy,
     )
-    cancel_runs = providers.Singleton(
+    cancel_runs = providers.Factory(
         CancelRuns,
         units=units,
         recorder=recorder,
         providers=directory,
         clock=clock,
-        pool=providers.Singleton(ThreadPoolExecutor, _FOLLOWING_THREADS, thread_name_prefix="cancel"),
+        pool=providers.Factory(ThreadPoolExecutor, _FOLLOWING_THREADS, thread_name_prefix="cancel"),
         stop=stop,
         remind_every=providers.Callable(_reminder, settings),
     )
     refresh_policy = providers.Callable(_refresh_policy, settings)
-    refresh_statuses = providers.Singleton(
+    refresh_statuses = providers.Factory(
         RefreshStatuses,
         units=units,
         providers=directory,
         tracker=providers.Singleton(Tracker, recorder=recorder, clock=clock, policy=refresh_policy),
         clock=clock,
-        pool=providers.Singleton(ThreadPoolExecutor, _FOLLOWING_THREADS, thread_name_prefix="refresh"),
+        pool=providers.Factory(ThreadPoolExecutor, _FOLLOWING_THREADS, thread_name_prefix="refresh"),
         stop=stop,
         policy=refresh_policy,
     )
@@ -237,9 +252,9 @@ class Container(containers.DeclarativeContainer):
             _beats,
             settings,
             incarnation=incarnation,
-            submit=submit_queued_runs,
-            cancel=cancel_runs,
-            refresh=refresh_statuses,
+            submit=submit_queued_runs.provider,
+            cancel=cancel_runs.provider,
+            refresh=refresh_statuses.provider,
         ),
         incarnation=incarnation,
         wakeup=wakeup,

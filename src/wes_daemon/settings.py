@@ -1,18 +1,19 @@
 """What may be configured, under its documented names. Read once, at the edge."""
 
 import difflib
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from wes_daemon.adapters.persistence.address import read_address
 from wes_daemon.adapters.providers.decorators.rate_limiting import read_rates, read_window
+from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND
 from wes_daemon.adapters.providers.sevenbridges.profiles import Profile, read_profile
 from wes_daemon.application.ports.errors import Misconfigured
 from wes_daemon.domain.errors import WesDaemonError
@@ -23,7 +24,8 @@ class ConfigurationError(WesDaemonError):
     """A setting is wrong or missing; the message names it and what would be right, never a secret's value."""
 
 
-_IN_QUERY = re.compile(r"(?i)(?:^|&)[^=&]*password=([^&]*)")
+ENV_FILE = ".env"
+_ENCODING = "utf-8"
 
 _OURS = ("DAEMON_", "DATABASE_", "SEVENBRIDGES_", "AWS_HEALTHOMICS_")
 
@@ -74,8 +76,8 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_file=".env",
-        env_file_encoding="utf-8",
+        env_file=ENV_FILE,
+        env_file_encoding=_ENCODING,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -166,6 +168,9 @@ class Settings(BaseSettings):
     aws_secret_access_key: SecretStr | None = Field(
         None, validation_alias="AWS_SECRET_ACCESS_KEY", description="The secret that belongs to the access key."
     )
+    aws_session_token: SecretStr | None = Field(
+        None, validation_alias="AWS_SESSION_TOKEN", description="The token that belongs to temporary keys."
+    )
     aws_region: str = Field(
         "us-east-1",
         validation_alias="AWS_REGION",
@@ -185,9 +190,9 @@ class Settings(BaseSettings):
         description="Where HealthOmics puts the outputs: s3://bucket/prefix.",
     )
     aws_healthomics_rate_limits: Annotated[str, AfterValidator(_off_or(read_rates))] = Field(
-        "StartRun=1,GetRun=10,ListRuns=10,CancelRun=10,ListRunTasks=10,GetRunTask=10",
+        ",".join(f"{operation}={calls:g}" for operation, calls in CALLS_PER_SECOND.items()),
         validation_alias="AWS_HEALTHOMICS_RATE_LIMITS",
-        description="Calls per second that the account allows, by operation, or off.",
+        description="Calls per second by operation, or off; what is not named keeps its default.",
     )
 
     @property
@@ -216,10 +221,14 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> frozenset[str]:
         """The texts that must never be seen in a log or an error."""
-        keys = {key.get_secret_value() for key in (self.aws_access_key_id, self.aws_secret_access_key) if key}
+        keys = {
+            key.get_secret_value()
+            for key in (self.aws_access_key_id, self.aws_secret_access_key, self.aws_session_token)
+            if key
+        }
         tokens = {self.sevenbridges_credentials.token} if self.sevenbridges_credentials else set()
-        passwords = _passwords(self.database_uri.get_secret_value() if self.database_uri else "")
-        return frozenset(keys | tokens | passwords)
+        address = read_address(self.database_uri.get_secret_value()) if self.database_uri else None
+        return frozenset(keys | tokens | (address.secrets if address else set()))
 
 
 def read_settings(**given: Any) -> Settings:
@@ -250,12 +259,18 @@ def documented_settings() -> Iterator[tuple[str, str, str]]:
         yield str(field.validation_alias), "" if default is None else str(default), field.description or ""
 
 
-def misspelt(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Names in the environment that look like one of ours and are none, each with the likeliest right one."""
+def misspelt(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Those that look like a setting's name and are none, each with the likeliest right one."""
     known = [name for name, _, _ in documented_settings()]
-    for name in sorted(set(environment) - set(known)):
-        if name.startswith(_OURS):
-            yield from ((name, right) for right in difflib.get_close_matches(name, known, n=1, cutoff=0.75))
+    for name in sorted(names):
+        # pydantic takes a name in any case.
+        if name.upper().startswith(_OURS) and name.upper() not in known:
+            yield from ((name, right) for right in difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.75))
+
+
+def names_in_env_file() -> Collection[str]:
+    """The names in `.env` in the working directory; none where there is no such file."""
+    return dotenv_values(ENV_FILE, encoding=_ENCODING, interpolate=False).keys()
 
 
 def _alias(name: str) -> str:
@@ -272,13 +287,3 @@ def _complaint(detail: ErrorDetails) -> str:
 
 def _problem(detail: ErrorDetails) -> str:
     return detail["msg"][:1].lower() + detail["msg"][1:]
-
-
-def _passwords(uri: str) -> set[str]:
-    """The passwords in a database's address, as written and as meant; libpq takes one behind the `?`, too."""
-    try:
-        parts = urlsplit(uri)
-        written = {parts.password or "", *_IN_QUERY.findall(parts.query)}
-    except ValueError:
-        return {uri}
-    return {form for password in written for form in (password, unquote(password)) if form}

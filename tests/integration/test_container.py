@@ -1,10 +1,12 @@
 """The container builds everything that it offers: neither a misspelt attribute nor a wrong keyword is seen by mypy."""
 
+import os
 from pathlib import Path
 
 import pytest
 from dependency_injector import providers
 
+from tests.builders import a_submission
 from wes_daemon import Container, read_settings
 from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.domain.runs import ProviderType
@@ -46,7 +48,6 @@ def test_the_local_provider_is_made_where_it_is_switched_on(tmp_path: Path) -> N
     [
         (ProviderType.LOCAL, ["DAEMON_LOCAL_WORKDIR"]),
         (ProviderType.SEVENBRIDGES, ["SEVENBRIDGES_API_TOKEN", "SEVENBRIDGES_PROJECT"]),
-        (ProviderType.HEALTHOMICS, ["AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN", "AWS_HEALTHOMICS_OUTPUT_URI"]),
     ],
 )
 def test_a_provider_that_is_not_set_up_names_the_variables_to_set(type: ProviderType, variables: list[str]) -> None:
@@ -63,6 +64,37 @@ def test_without_a_database_the_variable_is_named() -> None:
 
     with pytest.raises(ConfigurationError, match="DATABASE_URI"):
         container.daemon()
+
+
+def test_healthomics_is_made_in_any_case_for_a_run_may_bring_what_the_settings_lack() -> None:
+    container = Container(settings=read_settings(database_uri="sqlite:////x.db"))
+
+    assert container.directory().provider(ProviderType.HEALTHOMICS).limits.status_batch >= 1
+
+
+def test_a_healthomics_run_without_role_and_output_names_the_variables_to_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    provider = (
+        Container(settings=read_settings(database_uri="sqlite:////x.db")).directory().provider(ProviderType.HEALTHOMICS)
+    )
+
+    with pytest.raises(Rejected, match="AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN") as refused:
+        provider.submit(a_submission(workflow_url="1234567", workflow_type="WDL", workflow_type_version="1.0"))
+
+    assert "AWS_HEALTHOMICS_OUTPUT_URI" in str(refused.value)
+
+
+def test_every_provider_has_beats_of_its_own(tmp_path: Path) -> None:
+    container = Container(settings=read_settings(database_uri=f"sqlite:///{tmp_path}/runs.db"))
+
+    submits = {container.submit_queued_runs(serving=frozenset({type})) for type in ProviderType}
+
+    assert len(submits) == len(ProviderType)
 
 
 def test_seven_bridges_is_made_where_it_is_set_up_without_a_call() -> None:

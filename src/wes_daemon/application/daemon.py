@@ -14,8 +14,9 @@ from wes_daemon.application.stopping import StopSignal
 
 _log = logging.getLogger(__name__)
 
-# What is in a provider call may take this long to end and to be recorded; a supervisor kills after its own grace.
-_GRACE = timedelta(seconds=9)
+# A supervisor kills after its own grace, which is ten seconds where nobody has said otherwise.
+_LONGEST_STOP = timedelta(seconds=9)
+_KEPT_FOR_THE_LEASE = timedelta(seconds=1)
 _LONGEST_SILENCE = timedelta(seconds=5)
 
 
@@ -52,18 +53,32 @@ class _Latch:
 class Daemon:
     """Runs each beat in a thread of its own, so that none waits for another, until it is told to stop."""
 
-    def __init__(self, *, beats: Sequence[Beat], incarnation: Incarnation, wakeup: WakeUp, stop: StopSignal) -> None:
+    def __init__(
+        self,
+        *,
+        beats: Sequence[Beat],
+        incarnation: Incarnation,
+        wakeup: WakeUp,
+        stop: StopSignal,
+        longest_stop: timedelta = _LONGEST_STOP,
+    ) -> None:
+        """Do nothing yet.
+
+        Args:
+            longest_stop: how long after `stop` the end of `run` may come, whatever providers and database do.
+        """
         self._beats = beats
         self._incarnation = incarnation
         self._wakeup = wakeup
         self._stop = stop
+        self._longest_stop = longest_stop
 
     def run(self) -> bool:
         """Work until `stop` is called, then end within ten seconds.
 
         Returns:
-            Whether everything that was under way has ended. Where it has not, the process may be ended all the
-            same: what is stored lets the next daemon resolve it.
+            Whether everything that was under way has ended and the lease with it. Where it has not, the process may
+            be ended all the same: what is stored lets the next daemon resolve it.
         """
         log_event(_log, logging.INFO, "daemon.started", beats=" ".join(beat.name for beat in self._beats))
         under_way = _Latch(len(self._beats))
@@ -71,8 +86,7 @@ class Daemon:
             threading.Thread(target=self._go_on, args=(beat, under_way), name=beat.name, daemon=True).start()
         while not self._stop.is_raised:
             self._wakeup.wait(timedelta(hours=1))
-        ended = under_way.wait(_GRACE)
-        self._close()
+        ended = self._end(under_way)
         log_event(_log, logging.INFO, "daemon.stopped", everything_ended=ended)
         return ended
 
@@ -103,8 +117,17 @@ class Daemon:
             log_event(_log, logging.INFO, "database.back", during=beat.name)
         return False
 
-    def _close(self) -> None:
+    def _end(self, under_way: _Latch) -> bool:
+        """Wait for what is under way, then close the lease; whether both came to their end in time."""
+        # The database may keep whoever talks to it for much longer than a stop may take.
+        closing = threading.Thread(target=self._close, args=(under_way,), name="close", daemon=True)
+        closing.start()
+        closing.join(self._longest_stop.total_seconds())
+        return under_way.wait(timedelta()) and not closing.is_alive()
+
+    def _close(self, under_way: _Latch) -> None:
+        under_way.wait(max(self._longest_stop - _KEPT_FOR_THE_LEASE, timedelta()))
         try:
             self._incarnation.close()
-        except StorageUnavailable as error:
+        except (StorageUnavailable, StorageMisconfigured) as error:
             log_event(_log, logging.WARNING, "lease.not_closed", reason=error)

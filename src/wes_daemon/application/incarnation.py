@@ -37,38 +37,47 @@ class Incarnation:
         self._clock = clock
         self._process = process
         self._lasting = lasting
-        self._lock = threading.Lock()
+        # Held while the identity is announced, replaced or given up, and never while its lease is renewed.
+        self._changing = threading.Lock()
         self._current: DaemonId | None = None
 
     @property
     def id(self) -> DaemonId:
         """The current identity; the first time it is asked for, it is announced."""
-        with self._lock:
+        current = self._current
+        if current is not None:
+            return current
+        with self._changing:
             return self._current or self._open()
 
     def renew(self) -> None:
         """Extend the lease, or take a new identity where it is lost."""
-        with self._lock:
-            if self._current is None:
-                self._open()
-                return
-            try:
-                with self._units() as work:
-                    work.leases.renew(self._current, lasting=self._lasting)
-                    work.commit()
-            except LeaseLost:
-                lost = self._current
-                log_event(_log, logging.WARNING, "lease.lost", daemon=lost, renewed_as=self._open())
+        current = self._current
+        if current is None:
+            _ = self.id
+            return
+        try:
+            with self._units() as work:
+                work.leases.renew(current, lasting=self._lasting)
+                work.commit()
+        except LeaseLost:
+            self._replace(current)
 
     def close(self) -> None:
         """End the lease, so that others may take over at once what is still claimed."""
-        with self._lock:
-            if self._current is None:
+        with self._changing:
+            current, self._current = self._current, None
+            if current is None:
                 return
             with self._units() as work:
-                work.leases.close(self._current)
+                work.leases.close(current)
                 work.commit()
-            self._current = None
+
+    def _replace(self, lost: DaemonId) -> None:
+        with self._changing:
+            # The lease of one that was closed meanwhile is over because somebody wanted that.
+            if self._current == lost:
+                log_event(_log, logging.WARNING, "lease.lost", daemon=lost, renewed_as=self._open())
 
     def _open(self) -> DaemonId:
         id = DaemonId(self._ids.new_id())

@@ -12,7 +12,10 @@ from wes_daemon.adapters.providers.sevenbridges.apps import App, file_ports, rea
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.engine_parameters import EngineParameters, read_engine_parameters
+from wes_daemon.adapters.providers.sevenbridges.files import Files
+from wes_daemon.adapters.providers.sevenbridges.imports import Imports
 from wes_daemon.adapters.providers.sevenbridges.inputs import Reference, as_files, bare_paths, replaced
+from wes_daemon.adapters.providers.sevenbridges.locating import Locator
 from wes_daemon.adapters.providers.sevenbridges.payloads import Plan, read_plan, task_body
 from wes_daemon.application.ports.errors import Misconfigured, Rejected
 from wes_daemon.domain.errors import InvalidRequest
@@ -27,6 +30,21 @@ def plan(params: object, **changes: object) -> Plan:
 
 
 class TestWorkflowUrl:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://u:Geheim@host/v2/apps/lab/genomes/align",
+            f"https://{HOST}/v2/apps/lab/genomes/align?token=Geheim",
+            "sbg://u:Geheim@lab/genomes/align/extra/parts",
+            "https://[u:Geheim@host/a",
+        ],
+    )
+    def test_a_refusal_shows_no_secret_of_the_address(self, url: str) -> None:
+        with pytest.raises(Rejected, match="workflow_url") as refused:
+            read_app(url, api_host=HOST)
+
+        assert "Geheim" not in str(refused.value)
+
     @pytest.mark.parametrize(
         ("url", "app"),
         [
@@ -243,3 +261,25 @@ class TestConfig:
 
     def test_every_call_has_its_end(self) -> None:
         assert CONFIG.read_timeout <= timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("https://u:Geheim@host/reads.fastq?sig=Geheim", "https://***@host/reads.fastq?sig=***"),
+        ("s3://bucket/reads.fastq", "s3://bucket/reads.fastq"),
+        ("reads/a?b#c d.fastq", "reads/a?b#c d.fastq"),
+    ],
+)
+def test_a_file_is_named_in_messages_without_what_is_secret_in_its_address(path: str, shown: str) -> None:
+    assert str(Reference("File", path, "reads")) == shown
+
+
+@pytest.mark.parametrize("path", ["https://u:Geheim@host/reads.fastq?sig=Geheim", "s3://[u:Geheim@host/reads.fastq"])
+def test_a_file_that_cannot_be_had_shows_no_secret_of_its_address(path: str) -> None:
+    locator = Locator(CONFIG, files=cast(Files, None), imports=cast(Imports, None))
+
+    with pytest.raises(Rejected, match="input reads") as refused:
+        locator.file_id(Reference("File", path, "reads"), "lab/genomes", ())
+
+    assert "Geheim" not in str(refused.value)

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from wes_daemon.application.ports.persistence import UnitOfWork
 from wes_daemon.application.stopping import StopSignal
 
 BOUND = 10.0
+SHORT = timedelta(milliseconds=50)
 
 
 class Passes:
@@ -92,6 +94,42 @@ def test_a_database_that_is_away_at_the_end_does_not_keep_the_daemon(world: Worl
     assert _run(world, Passes(None), incarnation=incarnation)
 
 
+def test_a_database_that_never_answers_does_not_keep_the_daemon(world: World, silent: "SilentDatabase") -> None:
+    incarnation = _incarnation(world)
+    incarnation.renew()
+    world.units = silent.units
+
+    ended = _run(world, Passes(None), incarnation=incarnation, longest_stop=SHORT)
+
+    assert not ended
+    assert silent.asked.is_set()
+
+
+def test_a_provider_that_never_answers_does_not_keep_the_lease(world: World) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    incarnation = _incarnation(world)
+    incarnation.renew()
+
+    def hang() -> None:
+        begun.set()
+        go_on.wait(BOUND)
+
+    stop = StopSignal()
+    daemon = Daemon(
+        beats=[Beat(name="submit", work=hang, every=timedelta(hours=1))],
+        incarnation=incarnation,
+        wakeup=SkippingWakeUp(world.clock, on_wait=lambda _: stop.set() if begun.wait(BOUND) else None),
+        stop=stop,
+        longest_stop=timedelta(seconds=1),
+    )
+
+    ended = daemon.run()
+
+    go_on.set()
+    assert not ended
+    assert world.queries.daemons() == []
+
+
 def test_what_is_under_way_is_waited_for(world: World) -> None:
     begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
@@ -148,10 +186,76 @@ class TestIncarnation:
         assert incarnation.id != id
         assert any("lease.lost" in record.getMessage() for record in caplog.records)
 
+    def test_who_it_is_can_be_asked_while_the_lease_is_renewed(self, world: World, silent: "SilentDatabase") -> None:
+        incarnation = _incarnation(world)
+        id = incarnation.id
+        world.units = silent.units
+        threading.Thread(target=incarnation.renew, daemon=True).start()
+        silent.asked.wait(BOUND)
+        told: list[str] = []
+
+        asking = threading.Thread(target=lambda: told.append(incarnation.id), daemon=True)
+        asking.start()
+        asking.join(BOUND / 2)
+
+        assert told == [id]
+
+    def test_it_can_be_closed_while_the_lease_is_renewed_and_stays_closed(
+        self, world: World, silent: "SilentDatabase"
+    ) -> None:
+        incarnation = _incarnation(world)
+        incarnation.renew()
+        world.units = silent.units
+        renewing = threading.Thread(target=incarnation.renew, daemon=True)
+        renewing.start()
+        silent.asked.wait(BOUND)
+        world.units = world.plain_units
+
+        closing = threading.Thread(target=incarnation.close, daemon=True)
+        closing.start()
+        closing.join(BOUND / 2)
+
+        assert not closing.is_alive()
+        silent.let_go.set()
+        renewing.join(BOUND)
+        assert world.queries.daemons() == []
+
+    def test_many_who_ask_at_once_are_told_one_identity(self, world: World) -> None:
+        incarnation = _incarnation(world)
+
+        with ThreadPoolExecutor(8) as pool:
+            told = set(pool.map(lambda _: incarnation.id, range(64)))
+
+        assert told == {info.id for info in world.queries.daemons()}
+        assert len(told) == 1
+
     def test_closing_without_having_begun_does_nothing(self, world: World) -> None:
         world.units = _always_away
 
         _incarnation(world).close()
+
+
+class SilentDatabase:
+    """A database that leaves whoever asks it without an answer until it is told to go on."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.asked = threading.Event()
+        self.let_go = threading.Event()
+
+    def units(self) -> UnitOfWork:
+        """Give one, as soon as it may."""
+        self.asked.set()
+        self.let_go.wait(BOUND)
+        return self._world.plain_units()
+
+
+@pytest.fixture
+def silent(world: World) -> Iterator[SilentDatabase]:
+    """The world's database, silent for whoever is given its units."""
+    database = SilentDatabase(world)
+    yield database
+    database.let_go.set()
 
 
 def _always_away() -> UnitOfWork:
@@ -169,13 +273,18 @@ def _incarnation(world: World) -> Incarnation:
 
 
 def _run(
-    world: World, passes: Passes, wakeup: SkippingWakeUp | None = None, incarnation: Incarnation | None = None
+    world: World,
+    passes: Passes,
+    wakeup: SkippingWakeUp | None = None,
+    incarnation: Incarnation | None = None,
+    longest_stop: timedelta = timedelta(seconds=BOUND),
 ) -> bool:
     daemon = Daemon(
         beats=[Beat(name="submit", work=passes, every=timedelta(seconds=60))],
         incarnation=incarnation or _incarnation(world),
         wakeup=wakeup or SkippingWakeUp(world.clock),
         stop=StopSignal(),
+        longest_stop=longest_stop,
     )
     passes.when_done = daemon.stop
     return daemon.run()

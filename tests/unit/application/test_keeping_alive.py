@@ -16,7 +16,12 @@ def test_it_is_renewed_while_the_work_lasts_and_ended_afterwards(world: World) -
     incarnation = world.daemon().incarnation
     seen = threading.Event()
     renew = incarnation.renew
-    incarnation.renew = lambda: (renew(), seen.set())[0]  # type: ignore[method-assign]
+
+    def watched() -> None:
+        renew()
+        seen.set()
+
+    incarnation.renew = watched  # type: ignore[method-assign]
 
     with kept_alive(incarnation, every=SHORT):
         assert seen.wait(BOUND)

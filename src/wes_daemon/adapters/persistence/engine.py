@@ -44,6 +44,10 @@ def database_url(uri: str) -> URL:
             and repeats nothing of the URI but its scheme.
     """
     url = _parsed(uri)
+    if _has_unescaped_parts(url):
+        raise StorageMisconfigured(
+            "the database URI has an @, / or ? too many: percent-encode those in user and password (%40, %2F, %3F)"
+        )
     if url.drivername in _POSTGRESQL:
         return url.set(drivername="postgresql+psycopg2")
     if url.drivername not in _SQLITE:
@@ -66,6 +70,11 @@ def _parsed(uri: str) -> URL:
     except (ArgumentError, ValueError):
         # Not `from error`: its text may repeat the URI with the password in it.
         raise StorageMisconfigured(f"the database URI cannot be read: {_RIGHT}") from None
+
+
+def _has_unescaped_parts(url: URL) -> bool:
+    """Whether something of a password was taken for the host, or of the query for the user."""
+    return "@" in (url.host or "") or "?" in (url.username or "")
 
 
 def _is_in_memory(url: URL) -> bool:

@@ -9,6 +9,7 @@ from wes_daemon.adapters.providers.healthomics.engine_parameters import read_eng
 from wes_daemon.adapters.providers.healthomics.workflow_urls import WorkflowName, parse_workflow_url
 from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.application.ports.providers import Submission
+from wes_daemon.domain.addresses import public_url
 from wes_daemon.domain.runs import SubmissionKey
 
 RUN_ID_TAG = "WESRunId"
@@ -108,7 +109,9 @@ def _owner(named: WorkflowName, placed: Mapping[str, Any]) -> str | None:
 def _agreed(url: str, name: str, from_url: str | None, placed: Mapping[str, Any]) -> str | None:
     given = placed.get(name)
     if from_url and given and from_url != given:
-        raise Rejected(f"workflow_url {url!r} and workflow_engine_parameters.{name} {given!r} contradict each other")
+        raise Rejected(
+            f"workflow_url {public_url(url)!r} and workflow_engine_parameters.{name} {given!r} contradict each other"
+        )
     return from_url or given
 
 

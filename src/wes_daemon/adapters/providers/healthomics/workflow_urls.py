@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.domain.addresses import public_url
 
 FORMS = (
     "1234567, omics:1234567, omics://workflow/1234567, omics://workflow/1234567/version/NAME, "
@@ -48,13 +49,14 @@ def parse_workflow_url(url: str, *, region: str) -> WorkflowName:
         return WorkflowName(id=found["id"], version=found["version"])
     if found := _ARN.fullmatch(url):
         return _from_arn(found, url, region)
-    raise Rejected(f"workflow_url {url!r} names no HealthOmics workflow: the forms are {FORMS}")
+    raise Rejected(f"workflow_url {public_url(url)!r} names no HealthOmics workflow: the forms are {FORMS}")
 
 
 def _from_arn(found: re.Match[str], url: str, region: str) -> WorkflowName:
     if found["region"] != region:
         raise Rejected(
-            f"workflow_url {url!r} names a workflow in {found['region']}, but runs are started in {region} (AWS_REGION)"
+            f"workflow_url {public_url(url)!r} names a workflow in {found['region']}, "
+            f"but runs are started in {region} (AWS_REGION)"
         )
     return WorkflowName(
         id=found["id"], version=found["version"], owner=found["account"], is_ready2run=found["account"] is None

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
 from wes_daemon.adapters.providers.sevenbridges.reading import as_object, as_objects, as_text
 from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.domain.addresses import public_url
 
 FORMS = "owner/project/app, owner/project/app/revision, sbg://owner/project/app[/revision], or the app's API address"
 
@@ -56,7 +57,10 @@ def file_ports(client: SevenBridgesClient, app: App) -> Mapping[str, str]:
 def _path(url: str, api_host: str) -> str | None:
     if "://" not in url:
         return url
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
     if parts.query or parts.fragment:
         return None
     if parts.scheme == "sbg":
@@ -71,7 +75,7 @@ def _is_name(segment: str) -> bool:
 
 
 def _refused(workflow_url: str) -> Rejected:
-    return Rejected(f"workflow_url {workflow_url!r} names no app of Seven Bridges: use {FORMS}")
+    return Rejected(f"workflow_url {public_url(workflow_url)!r} names no app of Seven Bridges: use {FORMS}")
 
 
 def _ports(inputs: object) -> list[tuple[str, object]]:

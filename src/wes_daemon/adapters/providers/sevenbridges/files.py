@@ -56,12 +56,12 @@ class Files:
             found = self.named(place, name, kind)
         except Failure as failure:
             if failure.code in PROJECT_CODES:
-                raise Rejected(f"input {reference.at}: {reference.path}: {failure}") from failure
+                raise Rejected(f"input {reference.at}: {reference}: {failure}") from failure
             raise
         if len(found) == 1:
             return found[0]
         what = f"{len(found)} of that name" if found else "no such thing"
-        raise Rejected(f"input {reference.at}: {reference.path}: there is {what} at {name!r} as a {kind}")
+        raise Rejected(f"input {reference.at}: {reference}: there is {what} at {name!r} as a {kind}")
 
 
 def _fits(file: Mapping[str, object], name: str, kind: str) -> bool:

@@ -95,7 +95,7 @@ class Imports:
             if failure.is_passing:
                 raise
             del self._under_way[wanted]
-            raise NotNow(f"the import of {wanted[1]} is no longer known and starts again: {failure}") from failure
+            raise NotNow(f"the import of {reference} is no longer known and starts again: {failure}") from failure
         return self._settled(wanted, told, reference)
 
     def _settled(self, wanted: Wanted, told: Mapping[str, object], reference: Reference) -> str | None:
@@ -114,7 +114,7 @@ class Imports:
         if found := self._files.named({"parent": self._place(wanted)}, name, "File"):
             return found[0]
         reason = as_text(as_object(told.get("error")).get("message")) or "without a word of explanation"
-        raise Rejected(f"input {reference.at}: {reference.path}: the import into {wanted[0]} failed: {reason}")
+        raise Rejected(f"input {reference.at}: {reference}: the import into {wanted[0]} failed: {reason}")
 
     def _place(self, wanted: Wanted) -> str:
         """The folder for the files that lie beside each other in the bucket, so that index files stay beside theirs."""

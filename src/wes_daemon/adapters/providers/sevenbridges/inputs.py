@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.domain.addresses import public_url
 
 _FILE_ID = re.compile(r"[0-9a-f]{24}")
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
@@ -23,6 +24,10 @@ class Reference:
     kind: str
     path: str
     at: str
+
+    def __str__(self) -> str:
+        """The path, for messages: of an address without what may be secret."""
+        return public_url(self.path) if _ADDRESS.match(self.path) else self.path
 
 
 Visit = Callable[[Reference], str]

@@ -28,7 +28,7 @@ class Locator:
             Failure, NotNow: it could not be looked for.
         """
         path = reference.path
-        scheme = urlsplit(path).scheme if "://" in path else ""
+        scheme = _scheme(reference)
         if is_file_id(path):
             return path
         if scheme == "sbg":
@@ -45,13 +45,13 @@ class Locator:
         owner, _, rest = unquote(reference.path.removeprefix("sbg://")).partition("/")
         project, _, path = rest.partition("/")
         if not (owner and project and path.strip("/")):
-            raise Rejected(f"input {reference.at}: {reference.path} is not of the form sbg://owner/project/path")
+            raise Rejected(f"input {reference.at}: {reference} is not of the form sbg://owner/project/path")
         return self._files.find(f"{owner}/{project}", path, reference)
 
     def _by_path(self, reference: Reference, project: str, attachments: Collection[str]) -> str:
         if reference.path.removeprefix("./") in attachments:
             raise Rejected(
-                f"input {reference.at}: {reference.path} is an attachment, and those are not uploaded to "
+                f"input {reference.at}: {reference} is an attachment, and those are not uploaded to "
                 f"Seven Bridges: upload it to the project {project} and name it by its path there"
             )
         return self._files.find(project, reference.path, reference)
@@ -62,7 +62,7 @@ class Locator:
         if self._is_of_platform(parts.hostname or "") and is_file_id(id):
             return id
         raise Rejected(
-            f"input {reference.at}: {reference.path} is no file of this platform: "
+            f"input {reference.at}: {reference} is no file of this platform: "
             "import it into the project first, then name it by its id or path there"
         )
 
@@ -74,6 +74,14 @@ class Locator:
         return host == self._config.host or (host.endswith(f".{domain}") and "ga4gh" in host)
 
 
+def _scheme(reference: Reference) -> str:
+    try:
+        return urlsplit(reference.path).scheme if "://" in reference.path else ""
+    except ValueError:
+        # Its text may repeat what stands before the path.
+        raise Rejected(f"input {reference.at}: {reference} is no address; it may be {FORMS}") from None
+
+
 def _refused(reference: Reference, scheme: str) -> Rejected:
     reason = (
         "Seven Bridges has no API that fetches from web addresses; upload the file to the project, or put it into "
@@ -81,4 +89,4 @@ def _refused(reference: Reference, scheme: str) -> Rejected:
         if scheme in ("http", "https", "ftp")
         else f"Seven Bridges does not know {scheme}:// addresses"
     )
-    return Rejected(f"input {reference.at}: {reference.path}: {reason}; it may be {FORMS}")
+    return Rejected(f"input {reference.at}: {reference}: {reason}; it may be {FORMS}")

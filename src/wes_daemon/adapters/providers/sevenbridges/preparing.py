@@ -33,7 +33,7 @@ class InputPreparation:
         def located(reference: Reference) -> str:
             id = self._locator.file_id(reference, plan.project, plan.attachments)
             if id is None:
-                waiting.append(reference.path)
+                waiting.append(str(reference))
             return id or ""
 
         inputs = self._replaced(plan, located)

@@ -76,10 +76,10 @@ def _prefix(volume: Mapping[str, object]) -> str:
 def _not_attached(reference: Reference, bucket: str, *, is_folder: bool) -> Rejected:
     if is_folder:
         return Rejected(
-            f"input {reference.at}: {reference.path}: whole folders of a bucket are not imported: "
+            f"input {reference.at}: {reference}: whole folders of a bucket are not imported: "
             "name its files one by one, or import the folder into the project and name it by its path there"
         )
     return Rejected(
-        f"input {reference.at}: {reference.path}: no volume of this account holds the bucket {bucket}: "
+        f"input {reference.at}: {reference}: no volume of this account holds the bucket {bucket}: "
         "attach it on the platform (Data, Volumes, Connect cloud storage), then submit the run again"
     )
