@@ -68,6 +68,25 @@ def test_what_can_never_run_is_rejected_in_words_that_help(wrong: Submission, wo
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "s3://u:Geheim@bucket/a.cwl?sig=Geheim",
+        "file://u:Geheim@elsewhere/main.cwl",
+        "file:///nowhere/at/all.cwl?sig=Geheim",
+        "other.cwl?sig=Geheim",
+        "http://[u:Geheim@host/a.cwl",
+        "https://u:Geheim@host/a b.cwl",
+        "/a.cwl?Geheim",
+    ],
+)
+def test_no_rejection_shows_a_secret_of_the_address(url: str) -> None:
+    with pytest.raises(Rejected, match="workflow_url") as rejected:
+        plan(submission(url))
+
+    assert "Geheim" not in str(rejected.value)
+
+
+@pytest.mark.parametrize(
     ("url", "address"),
     [
         ("main.cwl", "file:///work/wes-1/attachments/main.cwl"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wes_daemon.adapters.providers.local.complaints import LONGEST, complaint, cut, cwltool_words
+from wes_daemon.adapters.providers.local.complaints import LONGEST, complaint, cut, cwltool_words, without_secrets
 from wes_daemon.adapters.providers.local.environment import may_pass, run_environment
 from wes_daemon.adapters.providers.local.errors import translated, translated_name
 from wes_daemon.adapters.providers.local.journal import Step
@@ -118,6 +118,22 @@ def test_keys_and_directories_are_one_to_one() -> None:
 
     assert len({directory_name(SubmissionKey(key)) for key in set(keys)}) == len(set(keys))
     assert directory_name(SubmissionKey("wes-7f3a.b_c")) == "wes-7f3a.b_c"
+
+
+def test_the_words_for_a_failure_show_no_secret_of_an_address() -> None:
+    document = "https://u:Geheim@host/a.cwl?sig=Geheim#main"
+    words = f"{document}:5:3: cannot load 'https://u:Geheim@host/b.cwl': HTTPPool('u:Geheim@host'): /a.cwl?sig=Geheim"
+
+    told = without_secrets(words, document)
+
+    assert "Geheim" not in told
+    assert "'https://***@host/b.cwl'" in told
+
+
+def test_words_without_addresses_stay_as_they_are() -> None:
+    words = "file:///a/main.cwl#main/step:5:3: what is this? (see https://www.commonwl.org/v1.2/)"
+
+    assert without_secrets(words, "./main.cwl") == words
 
 
 def test_secrets_stay_with_the_daemon() -> None:

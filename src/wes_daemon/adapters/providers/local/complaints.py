@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wes_daemon.adapters.providers.local.journal import Step
+from wes_daemon.domain.addresses import public_url, without_secrets_of
 
 LONGEST = 2000
 """Characters of a message; what matters of a log is at its end."""
@@ -12,6 +13,7 @@ LONGEST = 2000
 _RECORD = re.compile(r"^\[\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\] (?P<level>[A-Z]+) (?P<words>.*)$")
 # cwltool breaks long lines and indents what follows deeply.
 _WRAPPED = re.compile(r"\n {16,}")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>()\[\],;]+")
 _TRY_AGAIN = re.compile(r", try again with --debug for more information")
 
 
@@ -42,6 +44,11 @@ def cwltool_words(log: str) -> str:
         if wanted:
             words.append(_TRY_AGAIN.sub("", line))
     return _WRAPPED.sub(" ", "\n".join(words)).strip() or cut(log.strip())
+
+
+def without_secrets(words: str, document: str) -> str:
+    """The words with what may be secret in addresses hidden; `document` is the workflow's own address."""
+    return without_secrets_of(document, _ADDRESS.sub(lambda found: public_url(found[0]), words))
 
 
 def exit_words(code: int | None) -> str:

@@ -29,10 +29,11 @@ def main(arguments: Sequence[str]) -> int:
     """Run the workflow of one directory; returns cwltool's exit code."""
     run = RunDirectory(Path(arguments[0]))
     if find_spec("cwltool") is None:
-        print("cwltool is not installed: pip install 'wes-daemon[local]'", file=sys.stderr)  # noqa: T201 -- our log
+        advice = "pip install 'wes-daemon[local]' or, in a clone, pip install '.[local]'"
+        print(f"cwltool is not installed: {advice}", file=sys.stderr)  # noqa: T201 -- our log
         return NO_CWLTOOL
     plan = Plan.read(read_object(run.request) or {})
-    return _run(cwltool_arguments(plan, run), Journal(run.steps, SystemClock()), run)
+    return _run(plan, Journal(run.steps, SystemClock()), run)
 
 
 def cwltool_arguments(plan: Plan, run: RunDirectory) -> list[str]:
@@ -50,20 +51,36 @@ def cwltool_arguments(plan: Plan, run: RunDirectory) -> list[str]:
     ]
 
 
-def _run(arguments: list[str], journal: Journal, run: RunDirectory) -> int:
+def _run(plan: Plan, journal: Journal, run: RunDirectory) -> int:
     from cwltool.main import main as run_cwltool
 
+    arguments = cwltool_arguments(plan, run)
     # cwltool's own handler waits ten seconds for the tools, which whoever ends us has ended already.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
+        from wes_daemon.adapters.providers.local.judging import judging_executor
         from wes_daemon.adapters.providers.local.recording import recording_context
 
-        context = recording_context(arguments, journal, run.steps)
+        executor = judging_executor(parallel=plan.parameters.parallel)
+        context = recording_context(arguments, journal, run.steps, container_advice=_container_advice(plan))
     except (ImportError, AttributeError, TypeError) as error:
         # Another release of cwltool may have moved what we listen at: the workflow matters more than its details.
         journal.note(f"the steps of this run could not be recorded with this version of cwltool: {error}")
         return run_cwltool([f"--preserve-environment={RUN_VARIABLE}", *arguments])
-    return run_cwltool(arguments, loadingContext=context)
+    return run_cwltool(arguments, executor=executor, loadingContext=context)
+
+
+def _container_advice(plan: Plan) -> str:
+    """What would let a tool run that needs a container where there is none."""
+    if plan.parameters.container is None:
+        return (
+            "neither Docker nor Podman answers on the daemon's machine: start one of them, or submit the run with "
+            "the engine parameter container=singularity where Singularity is installed"
+        )
+    return (
+        "the engine parameter container=none forbids one: leave it out, which takes Docker or Podman, or name "
+        "docker, podman, singularity or udocker"
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Self
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from wes_daemon.adapters.providers.local.engine_parameters import (
     ContainerEngine,
@@ -16,6 +16,7 @@ from wes_daemon.adapters.providers.local.engine_parameters import (
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory
 from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.application.ports.providers import Submission
+from wes_daemon.domain.addresses import public_url
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import Attachment, WorkflowRequest
 
@@ -97,25 +98,31 @@ def _judge_type(request: WorkflowRequest) -> None:
 
 
 def _document(url: str, attachments: Sequence[Attachment]) -> str:
-    scheme = urlsplit(url).scheme
+    scheme = _parsed(url).scheme
     if scheme in ("http", "https"):
         return url
     if scheme == "file":
         return _local_file(url)
     if scheme or url.startswith("/"):
-        raise Rejected(
-            f"workflow_url {url!r}: use http(s)://…, file:///… for a file of this machine, or an attachment's name"
-        )
+        raise _refused(url, ": use http(s)://…, file:///… for a file of this machine, or an attachment's name")
     return _attached(url, attachments)
 
 
 def _local_file(url: str) -> str:
-    parts = urlsplit(url)
+    parts = _parsed(url)
     if parts.netloc not in ("", "localhost"):
-        raise Rejected(f"workflow_url {url!r} names the machine {parts.netloc!r}: write file:///… with three slashes")
+        raise _refused(url, f" names the machine {parts.hostname!r}: write file:///… with three slashes")
     if not Path(unquote(parts.path)).is_file():
-        raise Rejected(f"workflow_url {url!r}: there is no such file on the daemon's machine")
+        raise _refused(url, ": there is no such file on the daemon's machine")
     return parts._replace(netloc="").geturl()
+
+
+def _parsed(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        # Not `from error`: its text may repeat a password.
+        raise _refused(url, " is no address: percent-encode what is special in it") from None
 
 
 def _attached(url: str, attachments: Sequence[Attachment]) -> str:
@@ -127,7 +134,11 @@ def _attached(url: str, attachments: Sequence[Attachment]) -> str:
             # A name such as "a:b.cwl" would be taken for an address without the "./".
             return f"./{quote(name)}{hash_sign}{fragment}"
     there_are = f"the attachments are {', '.join(sorted(names))}" if names else "the request has no attachments"
-    raise Rejected(f"workflow_url {url!r} names no attachment: {there_are}")
+    raise _refused(url, f" names no attachment: {there_are}")
+
+
+def _refused(url: str, why: str) -> Rejected:
+    return Rejected(f"workflow_url {public_url(url)!r}{why}")
 
 
 def _free_name(attachments: Sequence[Attachment]) -> str:

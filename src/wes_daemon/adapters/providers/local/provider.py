@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from wes_daemon.adapters.providers.local.containers import ContainerEngines
+from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine
 from wes_daemon.adapters.providers.local.errors import translated, unusable
 from wes_daemon.adapters.providers.local.launch import launch_runner
 from wes_daemon.adapters.providers.local.naming import directory_name, is_directory_name
@@ -119,7 +120,10 @@ class LocalProvider:
     def _with_container(self, judged: Plan) -> Plan:
         if judged.parameters.container is not None:
             return judged
-        return replace(judged, parameters=replace(judged.parameters, container=self._engines.preferred()))
+        found = self._engines.preferred()
+        # None stays none, so that a tool that needs a container is told that nothing answered.
+        container = None if found is ContainerEngine.NONE else found
+        return replace(judged, parameters=replace(judged.parameters, container=container))
 
     def _report(self, run: RunDirectory) -> StatusReport:
         try:
@@ -144,5 +148,5 @@ def _require_cwltool() -> None:
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         raise Misconfigured(
             f"the local provider needs {' and '.join(missing)}, which this Python does not have: "
-            "pip install 'wes-daemon[local]'"
+            "pip install 'wes-daemon[local]' or, in a clone, pip install '.[local]'"
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cwltool.argparser import arg_parser
 from cwltool.command_line_tool import CommandLineTool
 from cwltool.context import LoadingContext, RuntimeContext
+from cwltool.errors import UnsupportedRequirement
 from cwltool.job import CommandLineJob, JobBase
 from cwltool.process import Process, shortname
 from cwltool.workflow import default_make_tool
@@ -28,17 +29,20 @@ else:
     _Mixin = object
 
 
-def recording_context(arguments: Sequence[str], journal: Journal, steps: Path) -> LoadingContext:
+def recording_context(
+    arguments: Sequence[str], journal: Journal, steps: Path, *, container_advice: str
+) -> LoadingContext:
     """What makes `cwltool.main.main`, called with the same arguments, write its steps into the journal.
 
     Args:
         steps: where the steps' logs go.
+        container_advice: what is said where a tool needs a container and there is none.
     """
     loading = LoadingContext(vars(arg_parser().parse_args(list(arguments))))
 
     def make_tool(toolpath_object: Any, loadingContext: LoadingContext) -> Process:  # noqa: N803 -- cwltool's names
         if toolpath_object.get("class") == "CommandLineTool":
-            return RecordedTool(toolpath_object, loadingContext, journal, steps)
+            return RecordedTool(toolpath_object, loadingContext, journal, steps, container_advice)
         return default_make_tool(toolpath_object, loadingContext)
 
     loading.construct_tool_object = make_tool
@@ -48,15 +52,21 @@ def recording_context(arguments: Sequence[str], journal: Journal, steps: Path) -
 class RecordedTool(CommandLineTool):
     """A tool whose executions are written down."""
 
-    def __init__(self, document: Any, context: LoadingContext, journal: Journal, steps: Path) -> None:
+    def __init__(
+        self, document: Any, context: LoadingContext, journal: Journal, steps: Path, container_advice: str
+    ) -> None:
         super().__init__(document, context)
+        self._container_advice = container_advice
         self._journal = journal
         self._steps = steps
 
     def make_job_runner(self, runtimeContext: RuntimeContext) -> type[JobBase]:  # noqa: N803 -- cwltool's name
         """The class that cwltool would take, and in front of it the one that writes down."""
-        engine = super().make_job_runner(runtimeContext)
         name = runtimeContext.name or shortname(str(self.tool.get("id", "tool"))).removesuffix(".cwl")
+        _, is_required = self.get_requirement("DockerRequirement")
+        if is_required and not runtimeContext.use_container:
+            raise UnsupportedRequirement(f"{name} needs a container, and {self._container_advice}")
+        engine = super().make_job_runner(runtimeContext)
         return type(
             f"Recorded{engine.__name__}",
             (RecordedExecution, engine),

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from wes_daemon.adapters.providers.local.complaints import complaint, exit_words, read_end
+from wes_daemon.adapters.providers.local.complaints import complaint, exit_words, read_end, without_secrets
+from wes_daemon.adapters.providers.local.durable import read_object
 from wes_daemon.adapters.providers.local.ending import tidy
 from wes_daemon.adapters.providers.local.environment import RUN_VARIABLE
 from wes_daemon.adapters.providers.local.journal import read_journal
@@ -106,7 +107,8 @@ def _why(run: RunDirectory, exit_code: int | None) -> str:
         return log.strip()
     if exit_code is not None and exit_code < 0:
         return f"cwltool {exit_words(exit_code)}"
-    return complaint(read_journal(run.steps).steps, run.steps, log)
+    document = (read_object(run.request) or {}).get("document", "")
+    return without_secrets(complaint(read_journal(run.steps).steps, run.steps, log), str(document))
 
 
 if __name__ == "__main__":
