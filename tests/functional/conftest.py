@@ -85,7 +85,9 @@ def launch() -> Iterator[Launch]:
 
     def start(*arguments: str, command: Sequence[str] = (), **more: Any) -> "subprocess.Popen[str]":
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-        process = subprocess.Popen([*(command or program()), *arguments], text=True, **(streams | more))
+        process = subprocess.Popen(
+            [*(command or program()), *arguments], text=True, preexec_fn=_heed_ctrl_c, **(streams | more)
+        )
         launched.append(process)
         return process
 
@@ -94,6 +96,11 @@ def launch() -> Iterator[Launch]:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def _heed_ctrl_c() -> None:
+    """Undo what nohup, `&` in a script and some CI do to whatever they start, and what that starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def program(*arguments: str) -> Sequence[str]:

@@ -13,7 +13,7 @@ from tests.functional.conftest import Call, Launch, ended
 def current(call: Call, *arguments: str) -> Path:
     """The SQLite file that a command works on, told from its making."""
     before = set(Path.cwd().glob("*.db"))
-    assert call(*arguments, "db", "current").exit_code == 0
+    assert call(*arguments, "db", "upgrade").exit_code == 0
     [made] = set(Path.cwd().glob("*.db")) - before
     return made
 
@@ -32,7 +32,7 @@ def test_the_command_line_comes_before_the_environment_and_that_before_dot_env(
 
 
 def test_the_sub_commands_own_database_comes_before_the_daemons(clean: Path, call: Call) -> None:
-    call("--db-uri", f"sqlite:///{clean}/first.db", "list", "--db-uri", f"sqlite:///{clean}/second.db")
+    call("--db-uri", f"sqlite:///{clean}/first.db", "db", "upgrade", "--db-uri", f"sqlite:///{clean}/second.db")
 
     assert [path.name for path in clean.glob("*.db")] == ["second.db"]
 
@@ -52,6 +52,22 @@ def test_the_daemon_needs_a_database_and_says_how_to_name_it(launch: Launch) -> 
     assert (code, stdout) == (3, "")
     assert stderr.startswith("wes-daemon: DATABASE_URI: not set.")
     assert "--db-uri" in stderr
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_a_name_that_is_like_that_of_the_database_is_asked_about(
+    in_file: bool, clean: Path, call: Call, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if in_file:
+        (clean / ".env").write_text("DATABASE_URL=sqlite:////x\n")
+    else:
+        monkeypatch.setenv("DATABASE_URL", "sqlite:////x")
+
+    daemon, listed = ended(launch()), call("list")
+
+    question = "wes-daemon: DATABASE_URI is not set (DATABASE_URL is: did you mean that?)"
+    assert daemon == (3, "", f"{question}\n")
+    assert listed.stderr.startswith(f"{question}: using sqlite:///")
 
 
 @pytest.mark.parametrize(
@@ -106,9 +122,29 @@ def test_all_wrong_variables_are_named_at_once(call: Call, monkeypatch: pytest.M
     assert [line.split(":")[1].strip() for line in lines] == ["DAEMON_POLL_INTERVAL", "DAEMON_WORKERS"]
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--log-file", "~nosuchuser/x", "list"), "--log-file"),
+        (("demo", "--dir", "~nosuchuser/x"), "--dir"),
+        (("submit", "~nosuchuser/x.cwl"), "WORKFLOW"),
+        (("submit", "echo", "--params", "~nosuchuser/x"), "--params"),
+        (("submit", "echo", "--attach", "~nosuchuser/x"), "--attach"),
+        (("submit", "echo", "--attach", "x=~nosuchuser/x"), "--attach"),
+        (("submit", "echo", "text=@~nosuchuser/x"), "text=@"),
+    ],
+)
+def test_a_home_that_does_not_exist_is_wrong_usage(words: tuple[str, ...], named: str, call: Call) -> None:
+    result = call(*words)
+
+    assert result.exit_code == 2
+    assert named in result.stderr
+    assert "names a home that does not exist" in " ".join(result.stderr.split())
+
+
 @pytest.mark.parametrize("option", [("--log-file", "/nowhere/at/all.log"), ("--log-file", "/proc/version/x")])
 def test_a_log_file_that_cannot_be_opened_is_misconfiguration(option: tuple[str, str], uri: str, call: Call) -> None:
-    result = call("--db-uri", uri, *option, "list")
+    result = call("--db-uri", uri, *option, "db", "upgrade")
 
     assert result.exit_code == 3
     assert "--log-file/DAEMON_LOG_FILE: /" in result.stderr
@@ -116,6 +152,7 @@ def test_a_log_file_that_cannot_be_opened_is_misconfiguration(option: tuple[str,
 
 @pytest.mark.usefixtures("set_up")
 def test_a_reader_does_not_need_the_daemons_log_file(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    call("db", "upgrade")
     monkeypatch.setenv("DAEMON_LOG_FILE", "/nowhere/at/all.log")
 
     assert call("list").exit_code == 0
@@ -133,8 +170,10 @@ def test_a_database_of_a_newer_version_is_misconfiguration(set_up: Path, call: C
     assert "newer wes-daemon" in result.stderr
 
 
-@pytest.mark.usefixtures("set_up")
-def test_without_auto_migrate_the_command_that_upgrades_is_named(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_auto_migrate_the_command_that_upgrades_is_named(
+    set_up: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (set_up / "runs.db").touch()
     monkeypatch.setenv("DAEMON_AUTO_MIGRATE", "false")
 
     result = call("list")

@@ -9,11 +9,12 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.functional.conftest import CWL, Call, Launch, ended, says, stop, until
+from tests.functional.conftest import BOUND, CWL, Call, Launch, ended, says, stop, until
 
 QUICK = ("--poll-interval", "0.2", "--status-check-interval", "0.2")
 SECRET = "hunter2-and-more"
@@ -47,6 +48,16 @@ def test_its_first_line_says_what_is_in_force(set_up: Path, launch: Launch) -> N
     assert (set_up / "daemon.log").read_text() == stdout
 
 
+def test_its_first_line_names_a_relative_database_by_its_whole_path(clean: Path, launch: Launch) -> None:
+    daemon = launch("--db-uri", "sqlite:///runs.db", "--log-file", "daemon.log")
+    until(says(clean / "daemon.log", "daemon.started"))
+    stop(daemon)
+
+    _, stdout, _ = ended(daemon)
+
+    assert f'database="sqlite:///{clean}/runs.db (relative to {clean})"' in stdout.splitlines()[0]
+
+
 @pytest.mark.usefixtures("set_up")
 def test_a_queued_run_is_run_and_followed_to_its_end(launch: Launch) -> None:
     launch("--log-file", "daemon.log", *QUICK, stdout=subprocess.DEVNULL)
@@ -63,6 +74,7 @@ def test_a_queued_run_is_run_and_followed_to_its_end(launch: Launch) -> None:
     ) == "COMPLETE"
     assert failed[0] == 1
     document = json.loads(failed[1])
+    assert failed[2].endswith(f"wes-daemon: `wes-daemon show {document['run_id']}` tells more\n")
     assert document["state"] == "EXECUTOR_ERROR"
     assert "sample S1 has no reads" in document["daemon"]["error"]
 
@@ -80,6 +92,50 @@ def test_whoever_stops_following_leaves_the_run_alone(set_up: Path, launch: Laun
     assert json.loads(call("show", stdout.strip(), "--json").stdout)["state"] == "QUEUED"
 
 
+def test_a_second_ctrl_c_while_it_ends_is_no_bug(set_up: Path, launch: Launch) -> None:
+    script = set_up / "impatient.py"
+    script.write_text(
+        "import atexit, os, signal\n"
+        "from wes_daemon.entrypoints.cli import submit\n"
+        "from wes_daemon.entrypoints.cli.main import main\n"
+        "def press(*_):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "def press_and_say(message, say=submit.say):\n"
+        "    if 'no longer' in message:\n"
+        "        press()\n"
+        "    say(message)\n"
+        "submit.say = press_and_say\n"
+        "atexit.register(press)\n"
+        "main()\n"
+    )
+    with (set_up / "said").open("w") as said:
+        command = [sys.executable, str(script)]
+        process = launch("submit", "https://example.org/a.cwl", "--wait", command=command, stderr=said)
+        until(says(set_up / "said", "QUEUED"))
+    stop(process, signal.SIGINT)
+
+    code, _, _ = ended(process)
+
+    assert code == 130
+    assert says(set_up / "said", "no longer following; the run goes on")()
+    assert not says(set_up / "said", "Traceback")()
+    assert not says(set_up / "said", "bug")()
+
+
+def test_ctrl_c_is_heard_even_if_whoever_started_the_tests_ignores_it(launch: Launch) -> None:
+    heeded = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        sleeper = launch(command=[sys.executable, "-c", "print(flush=True); import time; time.sleep(60)"])
+    finally:
+        signal.signal(signal.SIGINT, heeded)
+    assert sleeper.stdout is not None
+    sleeper.stdout.readline()
+
+    stop(sleeper, signal.SIGINT)
+
+    assert ended(sleeper, within=10)[0] == -signal.SIGINT
+
+
 def test_a_second_signal_ends_it_at_once(set_up: Path, launch: Launch) -> None:
     daemon = _daemon_that_hangs(set_up, launch)
     stop(daemon)
@@ -93,6 +149,39 @@ def test_a_second_signal_ends_it_at_once(set_up: Path, launch: Launch) -> None:
     assert time.monotonic() - began < 2
 
 
+def test_a_database_that_somebody_else_holds_does_not_keep_it_from_ending(set_up: Path, launch: Launch) -> None:
+    daemon = launch("--log-file", "daemon.log", *QUICK)
+    until(says(set_up / "daemon.log", "daemon.started"))
+    holder = sqlite3.connect(set_up / "runs.db", isolation_level=None)
+    until(lambda: holder.execute("SELECT count(*) FROM daemons").fetchone() == (1,))
+    holder.execute("BEGIN IMMEDIATE")
+    time.sleep(0.5)  # so that the daemon's own writes wait for ours
+    began = time.monotonic()
+
+    stop(daemon)
+
+    code, _, stderr = ended(daemon)
+    assert time.monotonic() - began < 10
+    assert (code, stderr) == (0, "")
+    assert says(set_up / "daemon.log", "daemon.stopped everything_ended=False")()
+    holder.close()
+
+
+def test_a_reader_of_its_log_who_reads_no_more_does_not_keep_it_from_ending(set_up: Path, launch: Launch) -> None:
+    reading, writing = os.pipe()
+    daemon = launch("--log-file", "daemon.log", stdout=writing, stderr=subprocess.DEVNULL)
+    until(says(set_up / "daemon.log", "daemon.started"))
+    _fill(writing)
+    began = time.monotonic()
+
+    stop(daemon)
+
+    assert daemon.wait(BOUND) == 0
+    assert time.monotonic() - began < 10
+    os.close(reading)
+    os.close(writing)
+
+
 def test_what_hangs_in_a_call_does_not_keep_it_from_ending(set_up: Path, launch: Launch) -> None:
     daemon = _daemon_that_hangs(set_up, launch)
     began = time.monotonic()
@@ -101,7 +190,7 @@ def test_what_hangs_in_a_call_does_not_keep_it_from_ending(set_up: Path, launch:
 
     code, _, _ = ended(daemon)
     assert code == 0
-    assert time.monotonic() - began < 11
+    assert time.monotonic() - began < 10
 
 
 def test_a_signal_counts_while_the_database_is_awaited(clean: Path, launch: Launch) -> None:
@@ -155,13 +244,15 @@ def test_a_hangup_does_not_end_it_and_a_rotated_log_file_is_made_anew(set_up: Pa
 
 def test_a_misspelt_name_is_mentioned(set_up: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAEMON_POLL_INTERVALL", "5")
+    (set_up / ".env").write_text("DAEMON_WORKER=5\n")
     daemon = launch("--log-file", "daemon.log")
     until(says(set_up / "daemon.log", "daemon.started"))
     stop(daemon)
 
     _, stdout, _ = ended(daemon)
 
-    assert "WARNING settings.misspelt name=DAEMON_POLL_INTERVALL meant=DAEMON_POLL_INTERVAL" in stdout
+    assert "WARNING settings.misspelt name=DAEMON_POLL_INTERVALL meant=DAEMON_POLL_INTERVAL where=environment" in stdout
+    assert "WARNING settings.misspelt name=DAEMON_WORKER meant=DAEMON_WORKERS where=.env" in stdout
 
 
 def test_no_secret_is_ever_seen_at_debug(
@@ -180,6 +271,31 @@ def test_no_secret_is_ever_seen_at_debug(
     assert "***" in stdout
     assert "***" in refused.stderr
     assert SECRET not in refused.output + stdout + stderr + (set_up / "daemon.log").read_text()
+
+
+@pytest.mark.parametrize("password", [f"{SECRET}#ss", f"{SECRET}/ss", f"{SECRET}?ss", f"{SECRET}@ss"])
+def test_a_password_that_should_have_been_percent_encoded_is_in_no_log(
+    password: str, clean: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URI", f"postgresql://u:{password}@127.0.0.1:1/runs")
+    daemon = launch("--log-level", "debug", "--log-file", "daemon.log")
+    until(lambda: daemon.poll() is not None or says(clean / "daemon.log", "database.unavailable")())
+    stop(daemon)
+
+    _, stdout, stderr = ended(daemon)
+
+    assert "127.0.0.1" in stdout or "percent-encode" in stderr
+    assert SECRET not in stdout + stderr
+
+
+def _fill(pipe: int) -> None:
+    """Write into a pipe until nothing more goes into it."""
+    os.set_blocking(pipe, False)
+    for size in (512, 1):
+        with suppress(BlockingIOError):
+            while True:
+                os.write(pipe, b"x" * size)
+    os.set_blocking(pipe, True)
 
 
 def _insert_with_provider(file: Path, name: str) -> None:

@@ -19,14 +19,25 @@ def test_an_upgrade_says_from_where_to_where(call: Call) -> None:
     assert second.stdout == f"already up to date: {head}\n"
 
 
-def test_current_says_whether_an_upgrade_is_needed(call: Call) -> None:
+def test_current_says_whether_an_upgrade_is_needed(set_up: Path, call: Call) -> None:
+    (set_up / "runs.db").touch()
     before = json.loads(call("db", "current", "--json").stdout)
     call("db", "upgrade")
     after = json.loads(call("db", "current", "--json").stdout)
 
     assert (before["current"], before["up_to_date"]) == (None, False)
     assert (after["current"], after["up_to_date"]) == (before["head"], True)
-    assert "up to date: yes" in call("db", "current").stdout
+    assert call("db", "current").stdout == f"current: {after['current']}\nhead: {after['head']}\nup to date: yes\n"
+
+
+def test_that_an_upgrade_is_needed_is_no_failure(set_up: Path, call: Call) -> None:
+    (set_up / "runs.db").touch()
+
+    result = call("db", "current")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("current: none\nhead: ")
+    assert result.stdout.endswith("\nup to date: no\n")
 
 
 def test_upgrade_sql_prints_statements_that_make_the_schema_and_changes_nothing(set_up: Path, call: Call) -> None:

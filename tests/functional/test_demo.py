@@ -12,6 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.functional.conftest import Call, Launch, ended, says, stop, until
+from wes_daemon.domain.runs import RunId
+from wes_daemon.entrypoints.cli.demo_directory import DemoDirectory
+
+_BIN = Path(sys.executable).parent
+PATH_WITHOUT_US = os.pathsep.join(
+    folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder).resolve() != _BIN.resolve()
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +33,23 @@ def shown(directory: Path) -> "subprocess.CompletedProcess[str]":
     quiet = {name: value for name, value in os.environ.items() if not name.startswith(("DAEMON_", "DATABASE_"))}
     return subprocess.run(
         [sys.executable, "-m", "wes_daemon", "demo", "--dir", str(directory)],
-        env=quiet | {"HOME": str(directory)},
+        env=quiet | {"HOME": str(directory), "PATH": PATH_WITHOUT_US},
         capture_output=True,
         text=True,
         timeout=60,
     )
 
 
-def test_its_runs_end_as_expected_and_their_outputs_are_there(shown: "subprocess.CompletedProcess[str]") -> None:
+def test_its_runs_end_as_expected_and_their_outputs_are_there(
+    directory: Path, shown: "subprocess.CompletedProcess[str]"
+) -> None:
     assert shown.returncode == 0, shown.stderr
     assert "count_words: COMPLETE" in shown.stdout
     assert "fail_on_purpose: EXECUTOR_ERROR" in shown.stdout
-    files = re.findall(r"(/\S+\.txt)", shown.stdout.split("Go on:")[0])
+    files = re.findall(r"([^\s,]+\.txt)", shown.stdout.split("Go on:")[0])
     assert len(files) == 4
-    assert all(Path(file.rstrip(",")).is_file() for file in files)
+    assert f"Files are below {directory}." in shown.stdout
+    assert all(not Path(file).is_absolute() and (directory / file).is_file() for file in files)
 
 
 def test_without_a_terminal_each_change_is_a_plain_line(shown: "subprocess.CompletedProcess[str]") -> None:
@@ -47,13 +57,14 @@ def test_without_a_terminal_each_change_is_a_plain_line(shown: "subprocess.Compl
     assert "\x1b" not in shown.stdout + shown.stderr
 
 
-def test_what_it_says_about_going_on_works(shown: "subprocess.CompletedProcess[str]") -> None:
+def test_what_it_says_about_going_on_works_also_where_the_shell_does_not_find_the_program(
+    shown: "subprocess.CompletedProcess[str]",
+) -> None:
     commands = [line.strip() for line in shown.stdout.split("Go on:")[1].splitlines() if line.strip()]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
     called = subprocess.run(
         ["bash", "-e", "-m", "-c", "\n".join(commands)],
-        env=os.environ | {"PATH": path},
+        env=os.environ | {"PATH": PATH_WITHOUT_US},
         capture_output=True,
         text=True,
         timeout=60,
@@ -81,6 +92,7 @@ def test_ctrl_c_stops_it_and_leaves_no_run_behind(clean: Path, launch: Launch, c
     code, _, _ = ended(process)
 
     assert code == 130
+    assert says(clean / "said", f"What there is by now stays in {clean / 'demo'}")()
     listed = json.loads(call("list", "--json", "--db-uri", f"sqlite:///{clean / 'demo' / 'runs.db'}").stdout)
     assert {run["state"] for run in listed} <= {"CANCELED", "COMPLETE", "EXECUTOR_ERROR"}
 
@@ -91,7 +103,17 @@ def test_without_cwltool_it_says_what_to_install(call: Call, monkeypatch: pytest
     result = call("demo")
 
     assert result.exit_code == 3
-    assert "pip install 'wes-daemon[local]'" in result.stderr
+    assert "pip install 'wes-daemon[local]' or, in a clone, pip install '.[local]'" in result.stderr
+
+
+@pytest.mark.parametrize(("on_path", "typed"), [(True, "wes-daemon"), (False, str(_BIN / "wes-daemon"))])
+def test_the_program_is_named_as_the_shell_finds_it(on_path: bool, typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(_BIN) if on_path else PATH_WITHOUT_US)
+    monkeypatch.setattr(sys, "argv", [str(_BIN / "wes-daemon")])
+
+    hints = DemoDirectory(Path("/demo")).how_to_go_on(RunId("r1"))
+
+    assert f"\n  {typed} show r1\n" in hints
 
 
 @pytest.mark.parametrize("database", ["postgresql://host/db"])

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,8 @@ def run_ids(call: Call) -> list[str]:
 
 
 def test_an_empty_list_says_so_beside_the_output(call: Call) -> None:
+    call("db", "upgrade")
+
     result = call("list")
 
     assert (result.exit_code, result.stdout) == (0, "")
@@ -92,11 +95,16 @@ def test_one_run_for_a_person(run_ids: list[str], call: Call) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["show", "nobody"], ["show", "nobody", "--json"], ["cancel", "nobody"]])
-def test_an_unknown_run_is_a_failure_and_says_so(arguments: list[str], call: Call) -> None:
+def test_an_unknown_run_is_a_failure_that_says_where_it_was_looked_for(
+    arguments: list[str], uri: str, call: Call
+) -> None:
+    call("db", "upgrade")
+
     result = call(*arguments)
 
     assert result.exit_code == 1
     assert "nobody: there is no such run" in result.output
+    assert f"looked in {uri}; `wes-daemon list` shows what is there" in result.stderr
     assert "Traceback" not in result.output
 
 
@@ -105,6 +113,7 @@ def test_all_runs_are_cancelled_even_if_one_cannot_be(run_ids: list[str], call: 
 
     assert result.exit_code == 1
     assert [line.split()[-1] for line in result.stdout.splitlines()] == ["CANCELING", "run", "CANCELING"]
+    assert "`wes-daemon list` shows what is there" in result.stderr
 
 
 def test_cancelling_twice_is_no_failure(run_ids: list[str], call: Call) -> None:
@@ -127,6 +136,40 @@ def test_text_from_a_row_is_no_markup_and_steers_no_terminal(call: Call) -> None
     assert "[bold red]" in call("show", run_id).stdout
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["list"], ["list", "--json"], ["show", "r1"], ["cancel", "r1"], ["db", "current"], ["db", "current", "--json"]],
+    ids=" ".join,
+)
+def test_what_only_reads_makes_no_database(arguments: list[str], clean: Path, call: Call) -> None:
+    result = call(*arguments, "--db-uri", "sqlite:///deep/down/runs.db")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"wes-daemon: there is no database at {clean}/deep/down/runs.db yet;")
+    assert list(clean.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["--help"], ["show", "RUN"]], ids=" ".join)
+def test_an_output_that_cannot_be_written_is_no_bug(arguments: list[str], run_ids: list[str], launch: Launch) -> None:
+    with Path("/dev/full").open("w") as full:
+        code, _, stderr = ended(launch(*[run_ids[0] if one == "RUN" else one for one in arguments], stdout=full))
+
+    assert code == 1
+    assert stderr.endswith("wes-daemon: cannot write to standard output: No space left on device\n")
+    assert "bug" not in stderr
+    assert "Exception ignored" not in stderr
+
+
+def test_a_path_is_never_folded_even_on_a_narrow_terminal(call: Call) -> None:
+    address = f"https://example.org/{'/'.join(['a', 'long', 'way'] * 20)}/a.cwl"
+    run_id = call("submit", address).stdout.strip()
+
+    lines = _in_a_terminal("show", run_id).splitlines()
+
+    [line] = [line for line in lines if address in line]
+    assert line.endswith(address)
+
+
 @pytest.mark.parametrize(("more", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colour_is_for_terminals_without_no_color(
     more: dict[str, str], coloured: bool, run_ids: list[str], call: Call, monkeypatch: pytest.MonkeyPatch
@@ -139,6 +182,7 @@ def test_colour_is_for_terminals_without_no_color(
     seen = _in_a_terminal("list")
 
     assert ("\x1b[33mCANCELING" in seen) is coloured
+    assert ("\x1b" in seen) is coloured
     assert all(run_id in seen for run_id in run_ids)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from wes_daemon.domain.runs import ProviderType
-from wes_daemon.settings import ConfigurationError, documented_settings, misspelt, read_settings
+from wes_daemon.settings import ConfigurationError, documented_settings, misspelt, names_in_env_file, read_settings
 
 SECRET = "not-a-real-token"
 
@@ -149,10 +149,15 @@ def test_a_password_behind_the_question_mark_is_a_secret_too() -> None:
     assert settings.secrets == {"p%40ss", "p@ss"}
 
 
-def test_an_address_that_cannot_be_parsed_is_a_secret_as_a_whole() -> None:
-    settings = read_settings(database_uri="postgresql://user:secret@[host/name")
+@pytest.mark.parametrize("password", ["Geheim#ss", "Geheim/ss", "Geheim?ss", "Geheim@ss"])
+def test_a_password_that_should_have_been_percent_encoded_is_a_secret_all_the_same(password: str) -> None:
+    settings = read_settings(database_uri=f"postgresql://user:{password}@host/name")
 
-    assert settings.secrets == {"postgresql://user:secret@[host/name"}
+    assert password in settings.secrets
+
+
+def test_an_address_that_is_none_is_a_secret_as_a_whole() -> None:
+    assert read_settings(database_uri="hunter2").secrets == {"hunter2"}
 
 
 def test_a_path_may_begin_at_home_and_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -171,11 +176,25 @@ def test_a_path_may_begin_at_home_and_is_made_absolute(monkeypatch: pytest.Monke
     ],
 )
 def test_a_misspelt_name_is_noticed(wrong: str, right: str) -> None:
-    assert list(misspelt({wrong: "x", "PATH": "/bin"})) == [(wrong, right)]
+    assert list(misspelt([wrong, "PATH"])) == [(wrong, right)]
+
+
+def test_names_count_in_any_case_as_they_do_when_they_are_read() -> None:
+    assert list(misspelt(["daemon_poll_interval", "daemon_poll_intervall"])) == [
+        ("daemon_poll_intervall", "DAEMON_POLL_INTERVAL")
+    ]
+
+
+def test_the_names_in_the_file_are_known_without_its_values() -> None:
+    assert list(names_in_env_file()) == []
+
+    Path(".env").write_text("# a comment\nexport DAEMON_WORKERS=1\nOTHER='${HOME}'\n")
+
+    assert list(names_in_env_file()) == ["DAEMON_WORKERS", "OTHER"]
 
 
 def test_right_names_are_not_misspelt() -> None:
-    assert list(misspelt({name: "x" for name, _, _ in documented_settings()})) == []
+    assert list(misspelt(name for name, _, _ in documented_settings())) == []
 
 
 def test_every_setting_is_described() -> None:

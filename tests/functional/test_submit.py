@@ -52,6 +52,7 @@ def test_a_file_becomes_an_address_and_tells_its_type_and_version(queued: Any, s
         ("https://example.org/a.wdl", "WDL", "1.0"),
         ("https://example.org/main.nf", "NFL", "DSL2"),
         ("owner/project/app", "CWL", "v1.2"),
+        ("owner/project/app.main", "CWL", "v1.2"),
     ],
 )
 def test_the_type_is_told_from_the_name(queued: Any, workflow: str, type: str, version: str) -> None:
@@ -162,7 +163,10 @@ def test_a_workflow_may_be_one_of_the_attachments(queued: Any) -> None:
         (["https://example.org/a.cwl", 'r={"class": "File", "path": "missing.txt"}'], "missing.txt"),
         (["https://example.org/a.cwl", "--params", "missing.json"], "cannot be read"),
         (["https://example.org/a.cwl", "--params", "list.json"], "must hold names and values"),
-        (["https://example.org/a.cwl", "--params", "broken.json"], "neither JSON nor YAML"),
+        (["https://example.org/a.cwl", "--params", "broken.json"], "broken.json is no JSON: Expecting value: line 1"),
+        (["https://example.org/a.cwl", "--params", "broken.yaml"], "neither JSON nor YAML"),
+        (["align.wd"], "there is no such file"),
+        (["flows/align.snake"], "there is no such file"),
         (["https://example.org/a.cwl", "--tag", "lonely"], "--tag"),
         (["https://example.org/a.cwl", "--provider", "slurm"], "'sevenbridges'"),
         (["https://example.org/a.cwl", "--tag", "provider_type=slurm"], "known providers are"),
@@ -180,7 +184,9 @@ def test_what_cannot_be_meant_is_wrong_usage_and_queues_nothing(
     arguments: list[str], said: str, set_up: Path, call: Call
 ) -> None:
     (set_up / "list.json").write_text("[1]")
-    (set_up / "broken.json").write_text("{a: [")
+    (set_up / "broken.json").write_text('{"message": }')
+    (set_up / "broken.yaml").write_text("{a: [")
+    call("db", "upgrade")
 
     result = call("submit", *arguments)
 
@@ -196,6 +202,24 @@ def test_where_no_daemon_is_at_work_the_command_that_starts_one_is_said(set_up: 
 
     assert usual.stderr.endswith("this starts one: wes-daemon\n")
     assert named.stderr.endswith(f"this starts one: wes-daemon --db-uri {other}\n")
+
+
+def test_a_run_that_would_go_to_what_is_not_set_up_is_queued_with_a_note(call: Call) -> None:
+    result = call("submit", "https://example.org/a.cwl", "--provider", "sevenbridges")
+
+    assert result.exit_code == 0
+    assert "as set up here it would go to sevenbridges, which is not set up: Seven Bridges is not" in result.stderr
+    assert "; --provider local with DAEMON_LOCAL_WORKDIR=… runs it on this machine\n" in result.stderr
+    assert "would go to" not in call("submit", "https://example.org/a.cwl").stderr
+
+
+def test_the_daemon_that_is_to_be_started_can_run_a_local_run(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAEMON_LOCAL_WORKDIR")
+
+    result = call("submit", "https://example.org/a.cwl", "--provider", "local")
+
+    assert "it would go to local, which is not set up" in result.stderr
+    assert result.stderr.endswith('this starts one: DAEMON_LOCAL_WORKDIR="$PWD/local-runs" wes-daemon\n')
 
 
 def test_waiting_gives_up_at_the_timeout_and_leaves_the_run(call: Call) -> None:

@@ -85,6 +85,16 @@ def test_of_a_long_address_the_end_is_shown() -> None:
     assert re.search(r"…\S*/main\.cwl", row)
 
 
+def test_people_see_no_secret_of_a_workflows_address() -> None:
+    request = a_request(workflow_url="https://u:Geheim@host/a.cwl?sig=Geheim")
+    record = a_record(run=a_run(ID, RunState.QUEUED, request=request))
+
+    shown = seen(record) + "\n".join(table(record, 300))
+
+    assert "Geheim" not in shown
+    assert shown.count("https://***@host/a.cwl?sig=***") == 2
+
+
 def test_a_report_has_what_wes_knows_and_what_the_daemon_knows() -> None:
     task = TaskLog(id=TaskId("t"), name="align", start_time=NOON, end_time=LATER, exit_code=3, stderr="file:///err")
     entry = TimelineEntry(at=NOON, before=RunState.RUNNING, after=RunState.COMPLETE, by="daemon-1", why="it ended")
@@ -114,7 +124,29 @@ def test_what_is_shown_elsewhere_is_not_repeated_among_the_tags() -> None:
 def test_a_waiting_run_says_why_it_waits() -> None:
     text = seen(a_record(run=a_run(), submission=SubmissionState.READY, attempts=2, last_reason="503 from the API"))
 
-    assert "2 times, the last time because: 503 from the API" in text
+    assert re.search(r"^put off +2 times$", text, re.MULTILINE)
+    assert re.search(r"^waits because +503 from the API$", text, re.MULTILINE)
+
+
+def test_a_run_that_was_never_tried_says_why_it_waits_too() -> None:
+    text = seen(a_record(run=a_run(), submission=SubmissionState.READY, last_reason="the token is wrong"))
+
+    assert re.search(r"^waits because +the token is wrong$", text, re.MULTILINE)
+
+
+def test_why_it_waited_does_not_matter_once_it_is_accepted() -> None:
+    text = seen(a_record(submission=SubmissionState.ACCEPTED, attempts=2, last_reason="503 from the API"))
+
+    assert "503" not in text
+
+
+def test_a_run_was_queued_when_its_timeline_says_so() -> None:
+    entry = TimelineEntry(at=NOON, before=None, after=RunState.QUEUED, by="me", why="queued")
+
+    text = seen(a_record(queued_at=LATER, timeline=[entry]))
+
+    assert re.search(r"^queued +2026-01-01 12:00:00Z$", text, re.MULTILINE)
+    assert re.search(r"^queued +2026-01-01 12:03:05Z$", seen(a_record(queued_at=LATER)), re.MULTILINE)
 
 
 def test_a_row_with_broken_json_is_shown_as_it_is() -> None:

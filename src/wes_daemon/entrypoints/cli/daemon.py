@@ -26,11 +26,12 @@ _LOOK_SECONDS = 0.1
 
 def run_daemon(ctx: click.Context) -> int:
     """Work until a signal comes. Signals count from the first moment on, also while the database is away."""
-    with StopOnSignals() as signals:
+    with StopOnSignals(late_code=0) as signals:
         from wes_daemon.entrypoints.cli.session import container_for, log_as_configured, read
 
         settings = read(ctx)
         log_as_configured(ctx, settings, sys.stdout)
+        _require_a_database(settings)
         with container_for(settings) as container:
             _say_what_holds(settings)
             daemon = container.daemon()
@@ -41,21 +42,30 @@ def run_daemon(ctx: click.Context) -> int:
     return 0
 
 
+def _require_a_database(settings: "Settings") -> None:
+    """Say of a name that is not set which one was perhaps meant; without such a name the container says the rest."""
+    from wes_daemon.entrypoints.cli.databases import misspelt_database
+    from wes_daemon.settings import ConfigurationError
+
+    if settings.database_uri is None and (hint := misspelt_database()):
+        raise ConfigurationError(f"DATABASE_URI is not set{hint}")
+
+
 def _say_what_holds(settings: "Settings") -> None:
     from wes_daemon.application.events import log_event
-    from wes_daemon.entrypoints.cli.session import public_uri
-    from wes_daemon.settings import misspelt
+    from wes_daemon.entrypoints.cli.databases import shown_database
+    from wes_daemon.settings import ENV_FILE, misspelt, names_in_env_file
 
-    for name, meant in misspelt(os.environ):
-        log_event(_log, logging.WARNING, "settings.misspelt", name=name, meant=meant)
-    uri = settings.database_uri
+    for where, names in (("environment", os.environ), (ENV_FILE, names_in_env_file())):
+        for name, meant in misspelt(names):
+            log_event(_log, logging.WARNING, "settings.misspelt", name=name, meant=meant, where=where)
     log_event(
         _log,
         logging.INFO,
         "daemon.starting",
         version=version("wes-daemon"),
         pid=os.getpid(),
-        database=public_uri(uri.get_secret_value()) if uri else "not set",
+        database=shown_database(settings),
         poll_interval=settings.poll_interval,
         status_check_interval=settings.status_check_interval,
         max_concurrent_workflows=settings.max_concurrent_workflows,

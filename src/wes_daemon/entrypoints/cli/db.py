@@ -42,10 +42,16 @@ def upgrade(ctx: click.Context, sql: bool) -> None:
 @json_option
 @click.pass_context
 def current(ctx: click.Context, as_json: bool) -> None:
-    """Print which schema the database has and which one is needed."""
-    from wes_daemon.entrypoints.cli.documents import as_text
-    from wes_daemon.entrypoints.cli.session import container_for, log_to_stderr, sub_command_settings
+    """Print which schema the database has, and the head: the one that this version of wes-daemon needs.
 
+    Exits 0 also when an upgrade is needed; --json says so as "up_to_date".
+    """
+    from wes_daemon.entrypoints.cli.databases import require_database
+    from wes_daemon.entrypoints.cli.documents import as_text
+    from wes_daemon.entrypoints.cli.session import container_for, log_to_stderr, read, sub_command_settings
+
+    # Before the user's own file is taken where none is named: that may be made.
+    require_database(read(ctx))
     settings = sub_command_settings(ctx)
     log_to_stderr(ctx, settings)
     with container_for(settings) as container:
@@ -53,4 +59,4 @@ def current(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(as_text({"current": found, "head": needed, "up_to_date": found == needed}))
     else:
-        click.echo(f"current: {found or 'none'}\nneeded:  {needed}\nup to date: {'yes' if found == needed else 'no'}")
+        click.echo(f"current: {found or 'none'}\nhead: {needed}\nup to date: {'yes' if found == needed else 'no'}")

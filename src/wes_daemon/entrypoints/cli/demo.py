@@ -13,7 +13,7 @@ import click
 from wes_daemon.domain.runs import RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.escaping import many_lines, one_line
-from wes_daemon.entrypoints.cli.exits import ExitCode, Failed
+from wes_daemon.entrypoints.cli.exits import ExitCode, Failed, ignore_interrupts
 
 if TYPE_CHECKING:
     from wes_daemon.application.ports.persistence import RunRecord
@@ -52,14 +52,20 @@ def demo(ctx: click.Context, directory: Path | None) -> int:
     place = prepare_directory(directory)
     with _container(ctx, place) as container:
         click.echo(f"Three workflows on this machine, in {place.path}\n", err=True)
-        records = _run_all(container, place)
+        try:
+            records = _run_all(container, place)
+        except KeyboardInterrupt:
+            ignore_interrupts()
+            click.echo(f"What there is by now stays in {place.path}; remove it when you no longer need it.", err=True)
+            return ExitCode.INTERRUPTED
     return _conclude(place, records)
 
 
 def _require_cwltool() -> None:
     if find_spec("cwltool") is None or find_spec("psutil") is None:
         raise Failed(
-            "the demonstration runs CWL with cwltool, which is not installed here: pip install 'wes-daemon[local]'",
+            "the demonstration runs CWL with cwltool, which is not installed here: pip install 'wes-daemon[local]' "
+            "or, in a clone, pip install '.[local]'",
             ExitCode.MISCONFIGURED,
         )
 
@@ -131,8 +137,9 @@ def _cancel_all(container: "Container", names: Mapping[RunId, str]) -> None:
 
 
 def _conclude(place: "DemoDirectory", records: "Mapping[str, RunRecord]") -> int:
+    click.echo(f"\nFiles are below {place.path}.")
     for name, record in records.items():
-        _print_result(name, record)
+        _print_result(name, record, place.path)
     click.echo(place.how_to_go_on(records["fail_on_purpose"].run.id))
     surprises = [name for name, record in records.items() if record.run.state is not _EXPECTED[name]]
     if surprises:
@@ -140,20 +147,21 @@ def _conclude(place: "DemoDirectory", records: "Mapping[str, RunRecord]") -> int
     return ExitCode.DONE
 
 
-def _print_result(name: str, record: "RunRecord") -> None:
+def _print_result(name: str, record: "RunRecord", directory: Path) -> None:
     click.echo(f"\n{name}: {record.run.state}")
     for line in many_lines(record.run.error or "").splitlines():
         click.echo(f"  {line}")
     for output, value in record.details.outputs.items():
-        click.echo(f"  {output}: {', '.join(_brief(value))}")
+        click.echo(f"  {output}: {', '.join(_brief(value, directory))}")
 
 
-def _brief(value: object) -> Iterator[str]:
-    """Where the files are, and other values as they are."""
+def _brief(value: object, directory: Path) -> Iterator[str]:
+    """Where the files are in the directory, and other values as they are."""
     if isinstance(value, Mapping):
-        yield one_line(str(value.get("path") or value.get("location")))
+        path = Path(str(value.get("path") or value.get("location")))
+        yield one_line(str(path.relative_to(directory) if path.is_relative_to(directory) else path))
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for item in value:
-            yield from _brief(item)
+            yield from _brief(item, directory)
     else:
         yield one_line(str(value))

@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -12,6 +13,7 @@ from pathlib import Path
 import click
 
 from wes_daemon.domain.runs import RunId
+from wes_daemon.entrypoints.cli.paths import at_home
 from wes_daemon.entrypoints.cli.session import user_data
 
 _DATA = "demo_data"
@@ -62,15 +64,16 @@ class DemoDirectory:
     def how_to_go_on(self, failed: RunId) -> str:
         """Lines for a shell, to be tried one after the other."""
         overriding = [name for name in self.environment if name in os.environ]
+        program = _program()
         return "\n  ".join(
             (
                 "\nGo on:",
                 f"cd {shlex.quote(str(self.path))}",
                 *([f"unset {' '.join(overriding)}"] if overriding else []),
-                "wes-daemon list",
-                f"wes-daemon show {failed}",
-                "wes-daemon > daemon.log &",
-                "wes-daemon submit count_words.cwl text=@text.txt --wait",
+                f"{program} list",
+                f"{program} show {failed}",
+                f"{program} > daemon.log &",
+                f"{program} submit count_words.cwl text=@text.txt --wait",
                 "kill %1",
             )
         )
@@ -92,9 +95,20 @@ def prepare_directory(given: Path | None) -> DemoDirectory:
     return place
 
 
+def _program() -> str:
+    """What to type for this very program: its name alone where the shell finds it, else as it was called."""
+    here = Path(sys.executable).parent.resolve()
+    found = shutil.which("wes-daemon")
+    if found and Path(found).resolve().parent == here:
+        return "wes-daemon"
+    called = Path(sys.argv[0]).absolute()
+    return shlex.join([sys.executable, "-m", "wes_daemon"] if called.suffix == ".py" else [str(called)])
+
+
 def _made(path: Path) -> Path:
-    path.expanduser().mkdir(parents=True, exist_ok=True)
-    return path.expanduser().resolve()
+    made = at_home(str(path), "--dir")
+    made.mkdir(parents=True, exist_ok=True)
+    return made.resolve()
 
 
 def _new() -> Path:

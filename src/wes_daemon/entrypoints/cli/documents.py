@@ -13,6 +13,9 @@ from wes_daemon.domain.runs import TaskLog, Unreadable, WorkflowRequest
 
 Document = dict[str, Any]
 
+QUEUED = "queued"
+"""Why the first entry of a timeline is there, where the run was queued by this package."""
+
 
 def run_summary(record: RunRecord) -> Document:
     """One run of a list."""
@@ -75,6 +78,11 @@ def instant(at: datetime | None, *, timespec: str = "seconds") -> str | None:
     return at.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
+def queued_at(record: RunRecord) -> datetime | None:
+    """When somebody queued it, as far as its timeline is there and tells; else when the daemon first saw it."""
+    return next((entry.at for entry in record.timeline if entry.why == QUEUED), record.queued_at)
+
+
 def as_text(document: object) -> str:
     """JSON for people and programs. Letters stay as they are; what could steer a terminal is escaped."""
     text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
@@ -106,7 +114,7 @@ def _daemon(record: RunRecord) -> Document:
         provider_status=record.provider_status,
         provider_message=record.provider_message or None,
         error=run.error,
-        queued_at=instant(record.queued_at),
+        queued_at=instant(queued_at(record)),
         submission=record.submission,
         attempts=record.attempts or None,
         last_reason=record.last_reason,

@@ -1,7 +1,9 @@
 """How a command ends: what is said on standard error, and with which code."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -61,10 +63,17 @@ def expected_failures(ctx: click.Context) -> Iterator[None]:
         _let_go_of_stdout()
         raise click.exceptions.Exit(ExitCode.BROKEN_PIPE) from None
     except KeyboardInterrupt:
+        ignore_interrupts()
         raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
     except WesDaemonError as error:
         hide: Callable[[str], str] = ctx.meta.get(HIDE, str)
         raise Failed(hide(str(error)), _code(error)) from error
+
+
+def ignore_interrupts() -> None:
+    """From here on the process ends, and whoever presses Ctrl-C again cannot make it end with a traceback."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _code(error: WesDaemonError) -> ExitCode:

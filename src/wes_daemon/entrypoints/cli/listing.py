@@ -32,14 +32,14 @@ def list_runs(ctx: click.Context, states: Sequence[str], provider: str | None, l
     """List runs, newest first."""
     from wes_daemon.application.ports.persistence import RunFilter
     from wes_daemon.entrypoints.cli import documents, rendering
-    from wes_daemon.entrypoints.cli.session import session
+    from wes_daemon.entrypoints.cli.session import reading_session
 
     wanted = RunFilter(
         states=[RunState(state) for state in states],
         provider=ProviderType(provider) if provider else None,
         limit=limit,
     )
-    with session(ctx) as container:
+    with reading_session(ctx) as container:
         records, now = container.list_runs()(wanted), container.clock().now()
     if as_json:
         click.echo(documents.as_text([documents.run_summary(record) for record in records]))

@@ -12,10 +12,11 @@ from wes_daemon.entrypoints.cli.cancel import cancel
 from wes_daemon.entrypoints.cli.daemon import run_daemon
 from wes_daemon.entrypoints.cli.db import db
 from wes_daemon.entrypoints.cli.demo import demo
-from wes_daemon.entrypoints.cli.exits import expected_failures
+from wes_daemon.entrypoints.cli.exits import expected_failures, ignore_interrupts
 from wes_daemon.entrypoints.cli.listing import list_runs
 from wes_daemon.entrypoints.cli.logs import log_uncaught, log_uncaught_in_thread
 from wes_daemon.entrypoints.cli.options import Overrides, daemon_options
+from wes_daemon.entrypoints.cli.output import let_go_of_stdout, watch_stdout
 from wes_daemon.entrypoints.cli.process import end_soon
 from wes_daemon.entrypoints.cli.run_once import run_once
 from wes_daemon.entrypoints.cli.show import show
@@ -87,8 +88,11 @@ def main() -> None:
         with suppress(AttributeError):
             # A terminal that cannot show a letter is no reason to fail.
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a stream may be replaced
+    watch_stdout()
     try:
         cli.main(prog_name="wes-daemon")
     except BaseException as ending:
+        ignore_interrupts()
+        let_go_of_stdout()
         end_soon(ending)
         raise

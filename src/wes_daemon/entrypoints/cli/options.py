@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from wes_daemon.entrypoints.cli.paths import at_home
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -70,6 +72,12 @@ def _checked_uri(ctx: click.Context, _parameter: click.Parameter, value: str | N
     return value
 
 
+def _checked_path(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not ctx.resilient_parsing:
+        at_home(value, "--log-file")
+    return value
+
+
 def _override_database(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None and not ctx.resilient_parsing:
         ctx.obj = replace(ctx.obj, database_uri=_checked_uri(ctx, parameter, value))
@@ -97,6 +105,7 @@ _DAEMON_OPTIONS = (
         "--log-file",
         type=click.Path(dir_okay=False),
         metavar="PATH",
+        callback=_checked_path,
         help="Log there, too; overrides DAEMON_LOG_FILE.",
     ),
     click.option(

@@ -13,6 +13,7 @@ from wes_daemon.entrypoints.cli.parameters import (
     named_values,
     with_absolute_files,
 )
+from wes_daemon.entrypoints.cli.paths import at_home
 from wes_daemon.entrypoints.cli.workflow_source import (
     WorkflowSource,
     attachments,
@@ -60,11 +61,12 @@ def place(order: Order, *, default_provider: ProviderType) -> PlacedOrder:
     files = read_attachments(order.attach, beside=source.file)
     url, files = _with_workflow(source, files)
     tags = _tags(order)
+    runs_here = destination(tags, default_provider) is ProviderType.LOCAL
     request = WorkflowRequest(
         workflow_url=url,
         workflow_type=order.type or source.type,
         workflow_type_version=order.type_version or source.type_version(order.type or source.type),
-        workflow_params=_parameters(order, resolve=not files and _is_local(tags, default_provider)),
+        workflow_params=_parameters(order, resolve=not files and runs_here),
         workflow_engine=order.engine,
         workflow_engine_version=order.engine_version,
         workflow_engine_parameters=named_values(order.engine_parameters, "--engine-parameter"),
@@ -87,8 +89,10 @@ def _tags(order: Order) -> dict[str, object]:
     return {**tags, PROVIDER_TYPE_TAG: order.provider} if order.provider else tags
 
 
-def _is_local(tags: Mapping[str, object], default: ProviderType) -> bool:
-    return str(tags.get(PROVIDER_TYPE_TAG) or default).strip().lower() == ProviderType.LOCAL
+def destination(tags: Mapping[str, object], default: ProviderType) -> ProviderType | None:
+    """The provider that the tags name; None for one that does not exist."""
+    name = str(tags.get(PROVIDER_TYPE_TAG) or default).strip().lower()
+    return ProviderType(name) if name in list(ProviderType) else None
 
 
 def _parameters(order: Order, *, resolve: bool) -> Mapping[str, object]:
@@ -96,7 +100,7 @@ def _parameters(order: Order, *, resolve: bool) -> Mapping[str, object]:
     given = given_parameters(order.values)
     if not resolve:
         return {**named, **given}
-    folder = Path(order.params).expanduser().parent if order.params and order.params != "-" else Path()
+    folder = at_home(order.params, "--params").parent if order.params and order.params != "-" else Path()
     return {**_absolute(named, folder), **_absolute(given, Path())}
 
 

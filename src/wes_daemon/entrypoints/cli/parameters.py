@@ -3,12 +3,13 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NoReturn
 from urllib.parse import unquote
 
 import click
 
+from wes_daemon.entrypoints.cli.paths import at_home
 from wes_daemon.entrypoints.cli.workflow_source import has_scheme
 
 _FILE_CLASSES = ("File", "Directory")
@@ -70,7 +71,7 @@ def _absolute(file: dict[str, object], base: Path) -> dict[str, object]:
     if not isinstance(given, str) or has_scheme(given):
         return file
     others = {name: value for name, value in file.items() if name not in ("location", "path")}
-    return {**others, "location": _existing(base / Path(given).expanduser(), "--params").as_uri()}
+    return {**others, "location": _existing(base / at_home(given, "--params"), "--params").as_uri()}
 
 
 def _value(name: str, text: str) -> object:
@@ -90,7 +91,8 @@ def _no_constant(name: str) -> NoReturn:
 def _file(name: str, path: str) -> dict[str, object]:
     if has_scheme(path):
         return {"class": "File", "location": path}
-    found = _existing(Path(path).expanduser(), f"{name}=@{path}")
+    hint = f"{name}=@{path}"
+    found = _existing(at_home(path, hint), hint)
     return {"class": "Directory" if found.is_dir() else "File", "location": found.as_uri()}
 
 
@@ -102,7 +104,7 @@ def _existing(path: Path, hint: str) -> Path:
 
 def _read(name: str) -> str:
     try:
-        return sys.stdin.read() if name == "-" else Path(name).expanduser().read_text("utf-8")
+        return sys.stdin.read() if name == "-" else at_home(name, "--params").read_text("utf-8")
     except OSError as error:
         _refuse(f"{name} cannot be read: {error.strerror}.")
     except UnicodeDecodeError:
@@ -112,8 +114,9 @@ def _read(name: str) -> str:
 def _parsed(name: str, text: str) -> object:
     try:
         return json.loads(text)
-    except ValueError:
-        pass
+    except ValueError as error:
+        if PurePath(name).suffix.lower() == ".json":
+            _refuse(f"{name} is no JSON: {error}.")
     import yaml
 
     from wes_daemon.entrypoints.cli import core_yaml

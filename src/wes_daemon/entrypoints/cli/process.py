@@ -11,6 +11,8 @@ from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
 _PATIENCE_SECONDS = 1
+# Half a second less than the ten that a supervisor waits before it kills.
+_LONGEST_STOP_SECONDS = 9.5
 
 
 def end_soon(ending: BaseException) -> None:
@@ -29,7 +31,7 @@ def leave_at_once(code: int) -> NoReturn:
 
 
 class StopOnSignals:
-    """The first SIGTERM or SIGINT asks for a stop, the second ends the process at once.
+    """The first SIGTERM or SIGINT asks for a stop, the second ends the process at once, and so do ten seconds.
 
     Python runs a signal's handler in the main thread, when that comes back from whatever call it waits in, and it
     may come in the middle of a lock that the handler needs. So the handlers do nothing: the interpreter writes each
@@ -39,8 +41,15 @@ class StopOnSignals:
         received: the number of the first signal, once there was one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, late_code: int | None = None) -> None:
+        """Do nothing yet.
+
+        Args:
+            late_code: what a process ends with that is still there ten seconds after the first signal, also where
+                it has left this block; None for 128 and the signal's number.
+        """
         self.received: int | None = None
+        self._late_code = late_code
         self._lock = threading.Lock()
         self._on_stop: Callable[[], None] | None = None
         self._previous: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
@@ -79,10 +88,19 @@ class StopOnSignals:
         with self._lock:
             if self.received:
                 os._exit(128 + number)
+            self._end_in_time(number)
             self.received = number
             on_stop = self._on_stop
         if on_stop:
             on_stop()
+
+    def _end_in_time(self, number: int) -> None:
+        """See to it that the process ends, even if everybody waits for a reader of its output who reads no more."""
+        code = 128 + number if self._late_code is None else self._late_code
+        # Not `leave_at_once`: who writes the log or flushes a stream may wait for ever, and holds its lock meanwhile.
+        in_time = threading.Timer(_LONGEST_STOP_SECONDS, os._exit, [code])
+        in_time.daemon = True
+        in_time.start()
 
 
 def _heeded() -> list[signal.Signals]:

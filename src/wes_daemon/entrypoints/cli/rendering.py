@@ -1,37 +1,50 @@
-"""Runs in tables, for people: coloured on a terminal; in a pipe, or with NO_COLOR, plain and never cut."""
+"""Runs in tables, for people: on a terminal coloured, unless NO_COLOR is set; in a pipe plain and never cut."""
 
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from wes_daemon.application.ports.persistence import RunRecord
+from wes_daemon.domain.addresses import public_url
 from wes_daemon.entrypoints.cli.report import report, tasks_table
 from wes_daemon.entrypoints.cli.wording import moment, plain, provider, run_time, state
 
 _UNBOUNDED = 100_000
+_BLANKS_AT_THE_END = re.compile(r"\s+((?:\x1b\[[\d;]*m)*)$")
+_STYLES = r"\1"
 
 
 class PersonsConsole(Console):
     """A console that does not cut what no person looks at."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+        # rich takes colours away for NO_COLOR, and leaves what is bold or underlined.
+        colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+        super().__init__(stderr=stderr, color_system=colours, highlight=False, markup=False, emoji=False)
         if not self.is_terminal:
             self.width = _UNBOUNDED
 
     def put(self, found: RenderableType) -> None:
-        """Print it; in a pipe without the blanks that fill up a table's cells."""
+        """Print it within the terminal's width, where there is one."""
         if self.is_terminal:
             self.print(found)
-            return
+        else:
+            self.put_unfolded(found)
+
+    def put_unfolded(self, found: RenderableType) -> None:
+        """Print it with each line as long as it is, so that a path can be copied from a terminal, too."""
+        self.width = _UNBOUNDED
         with self.capture() as captured:
             self.print(found)
-        self.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+        # Without the blanks that fill up a table's cells.
+        self.file.writelines(f"{_BLANKS_AT_THE_END.sub(_STYLES, line)}\n" for line in captured.get().splitlines())
 
     def on_broken_pipe(self) -> NoReturn:
         """Let the command line decide how to end, as with all other output."""
@@ -47,7 +60,7 @@ class _Column:
     sacrifice: int = 0
 
 
-_WORKFLOW = _Column("WORKFLOW", lambda record, _: plain(record.run.request.workflow_url))
+_WORKFLOW = _Column("WORKFLOW", lambda record, _: plain(public_url(record.run.request.workflow_url)))
 _COLUMNS = (
     _Column("RUN", lambda record, _: plain(record.run.id)),
     _Column("STATE", lambda record, _: state(record.run.state)),
@@ -73,13 +86,13 @@ def print_runs(records: Sequence[RunRecord], now: datetime) -> None:
 
 def print_run(record: RunRecord, now: datetime) -> None:
     """Print everything about one run."""
-    PersonsConsole().put(report(record, now))
+    PersonsConsole().put_unfolded(report(record, now))
 
 
 def print_tasks(record: RunRecord) -> None:
     """Print the tasks, where no program reads them."""
     if record.tasks:
-        PersonsConsole(stderr=True).put(tasks_table(record))
+        PersonsConsole(stderr=True).put_unfolded(tasks_table(record))
 
 
 def runs_table(records: Sequence[RunRecord], now: datetime, width: int) -> Table:

@@ -7,10 +7,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from wes_daemon.application.ports.persistence import RunRecord, TimelineEntry
+from wes_daemon.application.ports.persistence import RunRecord, SubmissionState, TimelineEntry
+from wes_daemon.domain.addresses import public_url
 from wes_daemon.domain.runs import ERROR_TAG, PROVIDER_ID_TAG, PROVIDER_TYPE_TAG, TaskLog, Unreadable
-from wes_daemon.domain.states import RunState
-from wes_daemon.entrypoints.cli.documents import as_text
+from wes_daemon.entrypoints.cli.documents import as_text, queued_at
 from wes_daemon.entrypoints.cli.escaping import many_lines
 from wes_daemon.entrypoints.cli.wording import duration, moment, plain, provider, run_time, state
 
@@ -30,7 +30,7 @@ def tasks_table(record: RunRecord) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("TASK", "RESULT", "STARTED", "TOOK"):
         table.add_column(title, no_wrap=True)
-    table.add_column("LOGS", overflow="fold")
+    table.add_column("LOGS")
     for task in record.tasks:
         logs = [*filter(None, (task.stdout, task.stderr)), *task.system_logs]
         table.add_row(
@@ -46,7 +46,7 @@ def tasks_table(record: RunRecord) -> Table:
 def _facts(record: RunRecord, now: datetime) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid.add_column()
     for name, value in (*_request(record), *_course(record, now), *_result(record)):
         if value:
             grid.add_row(name, value if isinstance(value, Text) else plain(value))
@@ -57,7 +57,7 @@ def _request(record: RunRecord) -> Iterator[tuple[str, str | Text | None]]:
     request = record.run.request
     engine = " ".join(filter(None, (request.workflow_engine, request.workflow_engine_version)))
     yield "run", record.run.id
-    yield "workflow", request.workflow_url
+    yield "workflow", public_url(request.workflow_url)
     yield "type", f"{request.workflow_type} {request.workflow_type_version}"
     yield "parameters", _values(request.workflow_params)
     yield "engine", engine
@@ -74,9 +74,10 @@ def _course(record: RunRecord, now: datetime) -> Iterator[tuple[str, str | Text 
     yield "provider", " as ".join(filter(None, (provider(record), run.provider_run_id)))
     yield "provider says", _lines(words)
     yield "error", _lines(run.error or "", "red")
-    if run.state is RunState.QUEUED and record.attempts:
-        yield "put off", _lines(f"{record.attempts} times, the last time because: {record.last_reason or 'unknown'}")
-    yield "queued", moment(record.queued_at)
+    if _is_waiting(record):
+        yield "put off", _times(record.attempts)
+        yield "waits because", _lines(record.last_reason or "")
+    yield "queued", moment(queued_at(record))
     yield "started", moment(run.start_time)
     yield "ended", moment(run.end_time)
     yield "took", run_time(record, now)
@@ -91,6 +92,16 @@ def _result(record: RunRecord) -> Iterator[tuple[str, str | Text | None]]:
     yield "outputs", _values(details.outputs)
 
 
+def _is_waiting(record: RunRecord) -> bool:
+    """Whether nobody has accepted it yet and somebody still may."""
+    accepted = record.submission is SubmissionState.ACCEPTED or record.run.provider_run_id is not None
+    return not (accepted or record.run.state.has_ended)
+
+
+def _times(count: int) -> str:
+    return f"{count} time{'' if count == 1 else 's'}" if count else ""
+
+
 def _task_result(task: TaskLog) -> Text:
     if task.exit_code is None:
         return Text("ended" if task.end_time else "running" if task.start_time else "waiting")
@@ -103,12 +114,11 @@ def _task_time(task: TaskLog) -> Text:
 
 def _timeline(record: RunRecord) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("WHEN", "STATE"):
+    for title in ("WHEN", "STATE", "BY"):
         table.add_column(title, no_wrap=True)
-    for title in ("WHY", "BY"):
-        table.add_column(title, overflow="fold")
+    table.add_column("WHY")
     for entry in record.timeline:
-        table.add_row(plain(moment(entry.at)), _step(entry), _lines(entry.why), plain(entry.by))
+        table.add_row(plain(moment(entry.at)), _step(entry), plain(entry.by), _lines(entry.why))
     return table
 
 

@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
-from urllib.parse import urlsplit
 
 import click
 
+from wes_daemon.domain.runs import ProviderType
 from wes_daemon.entrypoints.cli.exits import HIDE, say
 from wes_daemon.entrypoints.cli.options import Overrides
 
 if TYPE_CHECKING:
     from wes_daemon.container import Container
     from wes_daemon.settings import Settings
+
+_WORKDIR = 'DAEMON_LOCAL_WORKDIR="$PWD/local-runs" '
 
 
 @contextmanager
@@ -28,6 +30,20 @@ def session(ctx: click.Context) -> "Iterator[Container]":
     log_to_stderr(ctx, settings)
     with container_for(settings) as container:
         prepare_schema(container)
+        yield container
+
+
+@contextmanager
+def reading_session(ctx: click.Context) -> "Iterator[Container]":
+    """A session for a command that makes no database; a file of the user's own is made where none is named.
+
+    Raises:
+        Failed: the SQLite file that is named is not there.
+    """
+    from wes_daemon.entrypoints.cli.databases import require_database
+
+    require_database(read(ctx))
+    with session(ctx) as container:
         yield container
 
 
@@ -47,8 +63,10 @@ def sub_command_settings(ctx: click.Context) -> "Settings":
     settings = read(ctx)
     if settings.database_uri is not None:
         return settings
+    from wes_daemon.entrypoints.cli.databases import misspelt_database
+
     uri = f"sqlite:///{user_data() / 'runs.db'}"
-    say(f"DATABASE_URI is not set: using {uri}")
+    say(f"DATABASE_URI is not set{misspelt_database()}: using {uri}")
     return read(ctx, database_uri=uri)
 
 
@@ -112,29 +130,30 @@ def user_data() -> Path:
 
 
 def public_uri(uri: str) -> str:
-    """The database's URI with `***` for its password, for people."""
-    plain, _, query = uri.partition("?")
-    try:
-        password = urlsplit(plain).password
-    except ValueError:
-        return "***"
-    shown = plain.replace(f":{password}@", ":***@") if password else plain
-    # libpq takes a password there, too.
-    return f"{shown}?{'***' if 'password' in query.casefold() else query}" if query else shown
+    """The database's URI without its password, for people."""
+    from wes_daemon.adapters.persistence.address import read_address
+
+    return read_address(uri).shown
 
 
-def mention_absent_daemon(container: "Container") -> None:
+def mention_absent_daemon(container: "Container", *, for_provider: ProviderType | None = None) -> None:
     """Say how to start a daemon where none is at work on this database: without one, nothing happens to a run."""
     if not container.queries().daemons():
-        say(f"no daemon is at work on this database; this starts one: {daemon_command(container.settings())}")
+        command = daemon_command(container.settings(), for_provider=for_provider)
+        say(f"no daemon is at work on this database; this starts one: {command}")
 
 
-def daemon_command(settings: "Settings") -> str:
-    """A line for the shell that starts a daemon with these settings, as far as its own would differ."""
+def daemon_command(settings: "Settings", *, for_provider: ProviderType | None = None) -> str:
+    """A line for the shell that starts a daemon with these settings, as far as its own would differ.
+
+    Args:
+        for_provider: it can work for this one then, as far as the line can see to that.
+    """
     from wes_daemon.settings import read_settings
 
     words = ["wes-daemon"]
     uri = settings.database_uri
     if uri is not None and read_settings().database_uri != uri:
         words += ["--db-uri", public_uri(uri.get_secret_value())]
-    return shlex.join(words)
+    needs_workdir = for_provider is ProviderType.LOCAL and settings.local_workdir is None
+    return f"{_WORKDIR if needs_workdir else ''}{shlex.join(words)}"

@@ -9,9 +9,9 @@ import click
 from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.escaping import many_lines
-from wes_daemon.entrypoints.cli.exits import ExitCode, Failed, say
+from wes_daemon.entrypoints.cli.exits import ExitCode, Failed, ignore_interrupts, say
 from wes_daemon.entrypoints.cli.options import Seconds, database_option, json_option
-from wes_daemon.entrypoints.cli.order import Order, place
+from wes_daemon.entrypoints.cli.order import Order, destination, place
 
 if TYPE_CHECKING:
     from wes_daemon.application.ports.persistence import RunRecord
@@ -75,10 +75,26 @@ def submit(ctx: click.Context, /, wait: bool, timeout: float | None, as_json: bo
     placed = place(Order(**given), default_provider=read(ctx).default_provider)
     with session(ctx) as container:
         run_id = container.create_run()(placed.request, tags=placed.tags, attachments=placed.attachments)
-        mention_absent_daemon(container)
+        provider = destination(placed.tags, container.settings().default_provider)
+        _mention_what_is_not_set_up(container, provider)
+        mention_absent_daemon(container, for_provider=provider)
         if not (wait and as_json):
             _print_id(run_id, as_json)
         return _wait(container, run_id, timeout, as_json) if wait else ExitCode.DONE
+
+
+def _mention_what_is_not_set_up(container: "Container", provider: ProviderType | None) -> None:
+    """Only a note: whoever submits and the daemon may have different settings."""
+    from wes_daemon.application.ports.errors import Misconfigured, Rejected
+
+    if provider is None:
+        return
+    try:
+        container.directory().provider(provider)
+    except (Rejected, Misconfigured) as error:
+        local = "--provider local with DAEMON_LOCAL_WORKDIR=… runs it on this machine"
+        advice = "" if provider is ProviderType.LOCAL else f"; {local}"
+        say(f"as set up here it would go to {provider}, which is not set up: {error}{advice}")
 
 
 def _print_id(run_id: RunId, as_json: bool) -> None:
@@ -96,12 +112,16 @@ def _wait(container: "Container", run_id: RunId, timeout: float | None, as_json:
     try:
         [record] = follow(container, {run_id: run_id}, timeout=limit)
     except KeyboardInterrupt:
+        ignore_interrupts()
         say(f"no longer following; the run goes on. `wes-daemon cancel {run_id}` would end it")
         return ExitCode.INTERRUPTED
     _print_end(record, as_json)
     if not record.run.state.has_ended:
         raise Failed(f"run {run_id} is still {record.run.state} after {timeout:g} seconds; it goes on")
-    return ExitCode.DONE if record.run.state is RunState.COMPLETE else ExitCode.FAILED
+    if record.run.state is RunState.COMPLETE:
+        return ExitCode.DONE
+    say(f"`wes-daemon show {run_id}` tells more")
+    return ExitCode.FAILED
 
 
 def _print_end(record: "RunRecord", as_json: bool) -> None:

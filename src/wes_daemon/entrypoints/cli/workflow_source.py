@@ -9,9 +9,12 @@ from urllib.parse import urlsplit
 import click
 
 from wes_daemon.domain.runs import Attachment
+from wes_daemon.entrypoints.cli.paths import at_home
 
 _TYPES: Mapping[str, str] = {".cwl": "CWL", ".wdl": "WDL", ".nf": "NFL"}
 _SUFFIXES = frozenset({*_TYPES, ".json", ".yaml", ".yml"})
+_SUFFIX = re.compile(r"\.[A-Za-z]{1,5}")
+_SLASHES_OF_AN_APP = 2
 _VERSIONS: Mapping[str, str] = {"CWL": "v1.2", "WDL": "1.0", "NFL": "DSL2"}
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
@@ -56,7 +59,7 @@ def find_workflow(given: str, attached: Collection[str]) -> WorkflowSource:
         click.BadParameter: it must be meant as a file, but there is none.
     """
     path, hash_sign, name = given.partition("#")
-    file = Path(path).expanduser()
+    file = at_home(path, "WORKFLOW")
     if not path or has_scheme(given) or (path in attached and not file.exists()):
         return WorkflowSource(url=given)
     if file.is_file():
@@ -94,11 +97,11 @@ def attachments(files: Mapping[str, Path]) -> Sequence[Attachment]:
 
 
 def _named_file(text: str, beside: Path | None) -> tuple[str, Path]:
-    plain = Path(text).expanduser()
+    plain = at_home(text, "--attach")
     if plain.is_file():
         return _name_beside(plain.resolve(), beside), plain.resolve()
     name, equals, path = text.partition("=")
-    file = Path(path).expanduser()
+    file = at_home(path, "--attach")
     if not (equals and name and file.is_file()):
         raise click.BadParameter(f"{path or text}: there is no such file.", param_hint="--attach")
     return name, file.resolve()
@@ -111,7 +114,10 @@ def _name_beside(file: Path, beside: Path | None) -> str:
 
 
 def _looks_like_path(text: str) -> bool:
-    return text.startswith(("./", "../", "/", "~")) or PurePosixPath(text).suffix.lower() in _SUFFIXES
+    suffix = PurePosixPath(text).suffix
+    # Seven Bridges calls an app owner/project/app, and the last may have a dot.
+    may_be_app = text.count("/") == _SLASHES_OF_AN_APP and suffix.lower() not in _SUFFIXES
+    return text.startswith(("./", "../", "/", "~")) or (_SUFFIX.fullmatch(suffix) is not None and not may_be_app)
 
 
 def _text(file: Path) -> str:
