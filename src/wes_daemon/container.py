@@ -131,7 +131,7 @@ def _submission_policy(settings: Settings) -> SubmissionPolicy:
 
 
 def _refresh_policy(settings: Settings) -> RefreshPolicy:
-    return RefreshPolicy(interval=settings.status_check_interval)
+    return RefreshPolicy(interval=settings.status_check_interval, hold=settings.lease * 1.5)
 
 
 def _reminder(settings: Settings) -> timedelta:

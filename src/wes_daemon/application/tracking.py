@@ -33,6 +33,8 @@ class RefreshPolicy:
         interval: how long after one look at a run the next one comes.
         page: runs that are taken at a time.
         lost_after: how long a provider must not know a run before it is given up.
+        hold: how long a page is kept from other daemons, longer than one round of calls takes; what a daemon had taken
+            when it died is asked for after this time.
         details_tries: how often outputs and tasks of an ended run are asked for before their absence is noted;
             five times as often where a person has to mend the provider first.
     """
@@ -40,6 +42,7 @@ class RefreshPolicy:
     interval: timedelta = timedelta(seconds=300)
     page: int = 500
     lost_after: timedelta = timedelta(hours=1)
+    hold: timedelta = timedelta(seconds=90)
     details_tries: int = 5
 
     @property

@@ -23,8 +23,6 @@ from wes_daemon.domain.states import RunState
 _log = logging.getLogger(__name__)
 
 _A_MOMENT = timedelta(seconds=1)
-# How long a page is kept from other daemons: longer than one round of calls takes, retries included.
-_HOLD = timedelta(seconds=90)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +86,7 @@ class RefreshStatuses:
             due = work.polls.take_due(
                 limit=self._policy.page,
                 ahead=ahead,
-                hold=_HOLD,
+                hold=self._policy.hold,
                 # The store's clock is asked a little later than ours: what was taken first must still count as taken.
                 untouched_for=elapsed + min(_A_MOMENT, self._policy.interval / 2),
                 excluding=self._others | frozenset(blocked),
