@@ -63,6 +63,7 @@ class Finding(StrEnum):
     """What one look at one run has shown."""
 
     UNCHANGED = "unchanged"
+    UNKNOWN = "unknown"
     MOVED = "moved"
     ENDED = "ended"
     DETAILS_PENDING = "details_pending"

@@ -1,5 +1,6 @@
 """Both clouds as the daemon meets them: from settings, through the container, over a real database."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -74,6 +75,40 @@ def test_runs_for_healthomics_end_complete(healthomics: HealthOmicsSimulator, tm
     assert len(healthomics.service.started) == RUNS
     assert _endings(container) == [(RunState.COMPLETE, True)] * RUNS
     container.engine().dispose()
+
+
+def test_no_secret_of_either_cloud_reaches_a_log_or_the_database(
+    harness: SevenBridgesHarness,
+    healthomics: HealthOmicsSimulator,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secrets = {name: f"{name}-that-nobody-may-see" for name in ("token", "key", "password")}
+    container = _container(
+        tmp_path,
+        sevenbridges_api_token=secrets["token"],
+        sevenbridges_api_endpoint=harness.config.endpoint,
+        sevenbridges_project=PROJECT,
+        aws_access_key_id=secrets["key"],
+        aws_secret_access_key=secrets["password"],
+        aws_region=CONFIG.region,
+        aws_healthomics_workflow_role_arn=CONFIG.role_arn,
+        aws_healthomics_output_uri=CONFIG.output_uri,
+    )
+    _queue(container, a_request(workflow_url=APP, workflow_params={"sample": "NA12878"}))
+    for request in (a_request(workflow_url="omics:1234567"), a_request(workflow_url="nonsense")):
+        container.create_run()(request, tags={"provider_type": "healthomics"})
+
+    for _ in range(5):
+        container.submit_queued_runs()()
+        container.refresh_statuses()(ahead=timedelta(seconds=1))
+    container.engine().dispose()
+
+    assert healthomics.service.started
+    assert "provider.misconfigured" in caplog.text
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("runs.db*"))
+    assert not [secret for secret in secrets.values() if secret in caplog.text or secret.encode() in stored]
 
 
 def _container(directory: Path, **given: object) -> Container:

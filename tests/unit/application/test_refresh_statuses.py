@@ -130,7 +130,7 @@ def test_a_look_ahead_takes_every_run_once(world: World, daemon: DaemonUnderTest
 
 
 class TestUnknown:
-    def test_a_new_word_changes_nothing_and_is_said_once(
+    def test_a_new_word_changes_nothing_is_counted_and_is_said_once(
         self, world: World, daemon: DaemonUnderTest, caplog: pytest.LogCaptureFixture
     ) -> None:
         id = _held(world, daemon)
@@ -138,8 +138,9 @@ class TestUnknown:
 
         for _ in range(3):
             world.clock.advance(A_WHILE)
-            daemon.refresh()
+            report = daemon.refresh()
 
+        assert report.findings == {Finding.UNKNOWN: 1}
         assert world.run().state is RunState.INITIALIZING
         assert sum("HIBERNATING" in record.getMessage() for record in caplog.records) == 1
 

@@ -105,7 +105,7 @@ class RefreshStatuses:
         self._write_checked(quiet)
         loud = [poll for poll in polls if not _is_quiet(poll, reports)]
         findings = self._pool.map(lambda poll: self._write_down(provider, poll, reports), loud)
-        return Counter([Finding.UNCHANGED] * len(quiet)) + Counter(findings)
+        return Counter(_kind_of_quiet(poll, reports) for poll in quiet) + Counter(findings)
 
     def _write_down(
         self, provider: WorkflowProvider, poll: DuePoll, reports: Mapping[ProviderRunId, StatusReport]
@@ -155,6 +155,11 @@ def _ask(provider: WorkflowProvider, polls: Sequence[DuePoll]) -> Mapping[Provid
 
 def _as_passing(error: Exception) -> NoReturn:
     raise NotNow(f"a bug stopped the question: {error}") from error
+
+
+def _kind_of_quiet(poll: DuePoll, reports: Mapping[ProviderRunId, StatusReport]) -> Finding:
+    unread = reports[poll.provider_run_id].state is RunState.UNKNOWN
+    return Finding.UNKNOWN if unread else Finding.UNCHANGED
 
 
 def _is_quiet(poll: DuePoll, reports: Mapping[ProviderRunId, StatusReport]) -> bool:
