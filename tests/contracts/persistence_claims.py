@@ -155,6 +155,13 @@ class ClaimRules:
         with store.units() as unit, pytest.raises(LeaseLost):
             unit.submissions.claim(ME, limit=1, cap=1, excluding=(), destination=destination)
 
+    def test_runs_whose_provider_cannot_be_told_can_be_passed_over(self, store: PersistenceHarness) -> None:
+        store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "azure"}'))
+        store.enrol()
+
+        assert store.claim(excluding=[None]) == []
+        assert ids_of(store.claim()) == ["run-1"]
+
     def test_what_nobody_has_sent_goes_where_its_tags_say_now(self, store: PersistenceHarness) -> None:
         store.queue("run-1")
         store.enrol()

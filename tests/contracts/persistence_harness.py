@@ -127,7 +127,7 @@ class PersistenceHarness(ABC):
         *,
         limit: int = 100,
         cap: int = 100,
-        excluding: Collection[ProviderType] = (),
+        excluding: Collection[ProviderType | None] = (),
     ) -> Sequence[ClaimedRun]:
         """Claim in a unit of work of its own, under a lease."""
         self.keep_alive(owner)

@@ -481,6 +481,29 @@ class TestServing:
 
         assert (world.provider.started, local.started) == ([], ["wes-run-2"])
 
+    def test_a_run_whose_provider_cannot_be_told_is_left_to_the_instance_of_the_default_one(self, world: World) -> None:
+        world.queue(a_run(tags={"provider_type": "azure"}))
+
+        by_others = world.daemon(serving=[ProviderType.LOCAL, ProviderType.HEALTHOMICS]).submit()
+        by_default = world.daemon(serving=[ProviderType.SEVENBRIDGES]).submit()
+
+        assert (by_others.outcomes, by_default.outcomes) == ({}, {Outcome.REJECTED: 1})
+
+    def test_a_run_whose_tags_were_changed_goes_out_by_the_instance_of_its_new_provider(self, world: World) -> None:
+        local = MemoryProvider()
+        world.directory.providers[ProviderType.LOCAL] = local
+        world.queue(a_run())
+        ours, theirs = (world.daemon(serving=[type]) for type in (ProviderType.SEVENBRIDGES, ProviderType.LOCAL))
+        world.provider.fail_next(NotNow("busy"))
+        ours.submit()
+        world.store.insert(a_run(tags={"provider_type": "local"}))
+        world.clock.advance(timedelta(seconds=6))
+
+        ours.submit()
+        theirs.submit()
+
+        assert (world.provider.started, local.started) == ([], ["wes-run-1"])
+
 
 class TestStopping:
     def test_nothing_new_is_begun(self, world: World, daemon: DaemonUnderTest) -> None:

@@ -38,7 +38,7 @@ class MemorySubmissionQueue:
         *,
         limit: int,
         cap: int,
-        excluding: Collection[ProviderType],
+        excluding: Collection[ProviderType | None],
         destination: Callable[[Run], ProviderType | None],
     ) -> Sequence[ClaimedRun]:
         """As the port says."""

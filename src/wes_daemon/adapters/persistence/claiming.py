@@ -29,7 +29,7 @@ def claim(
     *,
     limit: int,
     cap: int,
-    excluding: Collection[ProviderType],
+    excluding: Collection[ProviderType | None],
     destination: Destination,
 ) -> Sequence[ClaimedRun]:
     """Claim as the port `SubmissionQueue` says."""
@@ -48,14 +48,14 @@ def _require_lease(connection: Connection, owner: DaemonId) -> None:
         raise LeaseLost(f"daemon {owner} has no lease that lasts")
 
 
-def _orphaned(owner: DaemonId, excluding: Collection[ProviderType]) -> Select[Any]:
+def _orphaned(owner: DaemonId, excluding: Collection[ProviderType | None]) -> Select[Any]:
     # Not a join: when a locked row turns out to have a new owner, only a subquery looks for the new one.
     alive = select(daemons.c.id).where(daemons.c.lease_until > store_now())
     nobody = or_(submissions.c.owner.is_(None), submissions.c.owner == owner, submissions.c.owner.not_in(alive))
     return _due(excluding).where(is_one_of(submissions.c.state, *OPEN), nobody)
 
 
-def _ready(excluding: Collection[ProviderType]) -> Select[Any]:
+def _ready(excluding: Collection[ProviderType | None]) -> Select[Any]:
     return (
         _due(excluding)
         .join(workflow_runs, workflow_runs.c.run_id == submissions.c.run_id)
@@ -66,7 +66,7 @@ def _ready(excluding: Collection[ProviderType]) -> Select[Any]:
     )
 
 
-def _due(excluding: Collection[ProviderType]) -> Select[Any]:
+def _due(excluding: Collection[ProviderType | None]) -> Select[Any]:
     return (
         select(submissions.c.run_id)
         .where(submissions.c.not_before <= store_now(), _served(excluding))
@@ -74,9 +74,9 @@ def _due(excluding: Collection[ProviderType]) -> Select[Any]:
     )
 
 
-def _served(excluding: Collection[ProviderType]) -> ColumnElement[bool]:
-    served = [provider for provider in ProviderType if provider not in excluding]
-    return or_(submissions.c.provider.is_(None), submissions.c.provider.in_(served))
+def _served(excluding: Collection[ProviderType | None]) -> ColumnElement[bool]:
+    served = submissions.c.provider.in_([provider for provider in ProviderType if provider not in excluding])
+    return served if None in excluding else or_(submissions.c.provider.is_(None), served)
 
 
 def _counted(connection: Connection) -> int:

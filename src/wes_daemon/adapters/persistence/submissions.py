@@ -33,7 +33,7 @@ class SqlSubmissionQueue:
         *,
         limit: int,
         cap: int,
-        excluding: Collection[ProviderType],
+        excluding: Collection[ProviderType | None],
         destination: Callable[[Run], ProviderType | None],
     ) -> Sequence[ClaimedRun]:
         return claiming.claim(

@@ -150,7 +150,7 @@ class SubmissionQueue(Protocol):
         *,
         limit: int,
         cap: int,
-        excluding: Collection[ProviderType],
+        excluding: Collection[ProviderType | None],
         destination: Callable[[Run], ProviderType | None],
     ) -> Sequence[ClaimedRun]:
         """Claim what is to be submitted now; when this is committed the intent is, too.
@@ -159,10 +159,11 @@ class SubmissionQueue(Protocol):
         recorded with the intent; what may have been sent stays with the provider that it was sent to.
 
         First what may have been sent already and whose owner is gone (its lease ran out), let go of it, or is
-        `owner` itself, which must have nothing under way when it calls: such runs are taken over whatever the cap
-        says, for they are counted in it. Then `READY` rows whose run is still `QUEUED` and whose time has come,
+        `owner` itself, which must have nothing of what it asks for under way when it calls: such runs are taken over
+        whatever the cap says, for they are counted in it. Then `READY` rows whose run is still `QUEUED` and whose time has come,
         oldest first, as long as fewer than `cap` runs are claimed or held by a provider, over all daemons.
-        No run is ever claimed by two owners at once. Runs for the providers in `excluding` are passed over.
+        No run is ever claimed by two owners at once. Runs for the providers in `excluding` are passed over; None
+        stands for runs whose provider cannot be told.
 
         Raises:
             LeaseLost: the owner has no lease that lasts, so its claims would be good for nothing.

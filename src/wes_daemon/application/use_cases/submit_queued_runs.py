@@ -130,7 +130,7 @@ class SubmitQueuedRuns:
         self._pool = pool
         self._stop = stop
         self._policy = policy
-        self._others = frozenset(ProviderType) - frozenset(serving)
+        self._others = _all_but(serving, policy.default_provider)
         self._complaints = Occasional(clock, every=timedelta(minutes=1))
 
     def __call__(self) -> SubmitReport:
@@ -210,6 +210,9 @@ class SubmitQueuedRuns:
 
     def _hand_over(self, claimed: ClaimedRun) -> _Result:
         type = claimed.destination
+        if type in self._others and not claimed.claim.resumed:
+            # Its tags were changed since it was enrolled: it is for the instance that serves its provider now.
+            return self._release(claimed.claim, wait=timedelta(0))
         try:
             type = type or claimed.run.destination(self._policy.default_provider)
             provider, submission = self._made_ready(claimed, type)
@@ -312,3 +315,9 @@ class SubmitQueuedRuns:
     def _log_put_off(self, event: str, claimed: ClaimedRun, wait: timedelta, reason: str) -> None:
         attempts = claimed.attempts + 1
         log_event(_log, logging.WARNING, event, run_id=claimed.run.id, attempts=attempts, wait=wait, reason=reason)
+
+
+def _all_but(serving: Collection[ProviderType], default: ProviderType) -> frozenset[ProviderType | None]:
+    """What an instance leaves to others; runs whose provider cannot be told go with the default one."""
+    others: set[ProviderType | None] = {type for type in ProviderType if type not in serving}
+    return frozenset(others if default in serving else {*others, None})
