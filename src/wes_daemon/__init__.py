@@ -38,13 +38,14 @@ if TYPE_CHECKING:
         Submission,
         WorkflowProvider,
     )
+    from wes_daemon.application.submissions import SubmissionPolicy
     from wes_daemon.application.use_cases.cancel_runs import CancelRuns
     from wes_daemon.application.use_cases.create_run import CreateRun
     from wes_daemon.application.use_cases.get_run import GetRun
     from wes_daemon.application.use_cases.list_runs import ListRuns
     from wes_daemon.application.use_cases.refresh_statuses import RefreshStatuses
     from wes_daemon.application.use_cases.request_cancel import RequestCancel
-    from wes_daemon.application.use_cases.submit_queued_runs import SubmissionPolicy, SubmitQueuedRuns
+    from wes_daemon.application.use_cases.submit_queued_runs import SubmitQueuedRuns
     from wes_daemon.container import Container
     from wes_daemon.domain.errors import IllegalTransition, InvalidRequest, UnknownProvider, WesDaemonError
     from wes_daemon.domain.runs import (
@@ -96,7 +97,8 @@ _HOMES = {
     "application.use_cases.list_runs": ("ListRuns",),
     "application.use_cases.refresh_statuses": ("RefreshStatuses",),
     "application.use_cases.request_cancel": ("RequestCancel",),
-    "application.use_cases.submit_queued_runs": ("SubmissionPolicy", "SubmitQueuedRuns"),
+    "application.submissions": ("SubmissionPolicy",),
+    "application.use_cases.submit_queued_runs": ("SubmitQueuedRuns",),
     "container": ("Container",),
     "domain.errors": ("IllegalTransition", "InvalidRequest", "UnknownProvider", "WesDaemonError"),
     "domain.runs": ("Attachment", "ProviderRunId", "ProviderType", "Run", "RunId", "TaskLog", "WorkflowRequest"),

@@ -35,6 +35,7 @@ from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.application.ports.telemetry import Telemetry
 from wes_daemon.application.recording import Recorder
 from wes_daemon.application.stopping import StopSignal
+from wes_daemon.application.submissions import SubmissionPolicy
 from wes_daemon.application.tracking import RefreshPolicy, Tracker
 from wes_daemon.application.use_cases.cancel_runs import CancelRuns
 from wes_daemon.application.use_cases.create_run import CreateRun
@@ -42,7 +43,7 @@ from wes_daemon.application.use_cases.get_run import GetRun
 from wes_daemon.application.use_cases.list_runs import ListRuns
 from wes_daemon.application.use_cases.refresh_statuses import RefreshStatuses
 from wes_daemon.application.use_cases.request_cancel import RequestCancel
-from wes_daemon.application.use_cases.submit_queued_runs import SubmissionPolicy, SubmitQueuedRuns
+from wes_daemon.application.use_cases.submit_queued_runs import SubmitQueuedRuns
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.settings import ConfigurationError, Settings
 

@@ -18,7 +18,7 @@ from wes_daemon.adapters.providers.decorators.rate_limiting import Rate, RateLim
 from wes_daemon.adapters.providers.decorators.stack import decorated
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
-from wes_daemon.application.use_cases.submit_queued_runs import SubmissionPolicy
+from wes_daemon.application.submissions import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 

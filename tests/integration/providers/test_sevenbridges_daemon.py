@@ -14,7 +14,7 @@ from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.providers.decorators.rate_limiting import ALL, Rate, RateLimiter
 from wes_daemon.adapters.providers.decorators.stack import decorated
-from wes_daemon.application.use_cases.submit_queued_runs import SubmissionPolicy
+from wes_daemon.application.submissions import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 

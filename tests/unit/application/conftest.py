@@ -18,10 +18,11 @@ from wes_daemon.application.incarnation import HostProcess, Incarnation
 from wes_daemon.application.ports.persistence import UnitOfWork
 from wes_daemon.application.recording import Recorder
 from wes_daemon.application.stopping import StopSignal
+from wes_daemon.application.submissions import SubmissionPolicy
 from wes_daemon.application.tracking import RefreshPolicy, Tracker
 from wes_daemon.application.use_cases.cancel_runs import CancelRuns
 from wes_daemon.application.use_cases.refresh_statuses import RefreshStatuses
-from wes_daemon.application.use_cases.submit_queued_runs import SubmissionPolicy, SubmitQueuedRuns
+from wes_daemon.application.use_cases.submit_queued_runs import SubmitQueuedRuns
 from wes_daemon.domain.runs import ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
 

@@ -18,7 +18,7 @@ from wes_daemon.application.ports.errors import (
 )
 from wes_daemon.application.ports.persistence import SubmissionState, TimelineEntry, UnitOfWork
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
-from wes_daemon.application.use_cases.submit_queued_runs import Outcome, SubmissionPolicy
+from wes_daemon.application.submissions import Outcome, SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType, Run, RunId, Unreadable
 from wes_daemon.domain.states import RunState
 

@@ -160,8 +160,9 @@ class SubmissionQueue(Protocol):
 
         First what may have been sent already and whose owner is gone (its lease ran out), let go of it, or is
         `owner` itself, which must have nothing of what it asks for under way when it calls: such runs are taken over
-        whatever the cap says, for they are counted in it. Then `READY` rows whose run is still `QUEUED` and whose time has come,
-        oldest first, as long as fewer than `cap` runs are claimed or held by a provider, over all daemons.
+        whatever the cap says, for they are counted in it. Then `READY` rows whose run is still `QUEUED` and whose
+        time has come, oldest first, as long as fewer than `cap` runs are claimed or held by a provider, over all
+        daemons.
         No run is ever claimed by two owners at once. Runs for the providers in `excluding` are passed over; None
         stands for runs whose provider cannot be told.
 

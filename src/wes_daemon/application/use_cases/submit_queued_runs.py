@@ -6,12 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from enum import StrEnum
 
 from wes_daemon.application.events import log_event
 from wes_daemon.application.guard import guarded
 from wes_daemon.application.incarnation import Incarnation
-from wes_daemon.application.occasional import Occasional
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import (
     ClaimLost,
@@ -26,51 +24,15 @@ from wes_daemon.application.ports.errors import (
 )
 from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, UnitsOfWork
 from wes_daemon.application.ports.providers import Accepted, ProviderDirectory, Submission, WorkflowProvider
-from wes_daemon.application.recording import Recorder, Recording
+from wes_daemon.application.recording import Recorder
 from wes_daemon.application.stopping import StopSignal
+from wes_daemon.application.submissions import Outcome, Result, SubmissionPolicy, Submissions
 from wes_daemon.domain.errors import InvalidRequest
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run
+from wes_daemon.domain.runs import ProviderType, Run
 
 _log = logging.getLogger(__name__)
 
 _ENROL_BATCH = 500
-# How long a run rests whose provider a person has to mend: longer than a pass, shorter than anybody's patience.
-_MENDING = timedelta(seconds=30)
-
-
-class Outcome(StrEnum):
-    """What became of one claimed run."""
-
-    ACCEPTED = "accepted"
-    DEFERRED = "deferred"
-    UNRESOLVED = "unresolved"
-    REJECTED = "rejected"
-    RELEASED = "released"
-    CLAIM_LOST = "claim_lost"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmissionPolicy:
-    """How runs are submitted.
-
-    Attributes:
-        cap: runs that providers may hold at once, over all daemons.
-        batch: runs that are claimed and submitted at a time.
-        check_after: when an accepted run is first asked for.
-        first_wait, longest_wait: what is put off waits for the first, doubling at every attempt up to the second.
-    """
-
-    cap: int = 10
-    batch: int = 16
-    default_provider: ProviderType = ProviderType.SEVENBRIDGES
-    check_after: timedelta = timedelta(seconds=300)
-    first_wait: timedelta = timedelta(seconds=5)
-    longest_wait: timedelta = timedelta(minutes=10)
-
-    def wait_after(self, attempts: int, asked: timedelta | None = None) -> timedelta:
-        """How long a run waits that was put off `attempts` times before."""
-        grown = self.first_wait * (1 << min(attempts, 30))
-        return max(min(grown, self.longest_wait), asked or timedelta(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +56,6 @@ class SubmitReport:
     def rejected(self) -> int:
         """Runs that ended, since they can never work."""
         return self.outcomes.get(Outcome.REJECTED, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    outcome: Outcome
-    blocked: frozenset[ProviderType] = frozenset()
 
 
 class SubmitQueuedRuns:
@@ -126,12 +82,11 @@ class SubmitQueuedRuns:
         self._recorder = recorder
         self._providers = providers
         self._incarnation = incarnation
-        self._clock = clock
         self._pool = pool
         self._stop = stop
         self._policy = policy
         self._others = _all_but(serving, policy.default_provider)
-        self._complaints = Occasional(clock, every=timedelta(minutes=1))
+        self._submissions = Submissions(recorder=recorder, clock=clock, policy=policy)
 
     def __call__(self) -> SubmitReport:
         """Make one pass and return when all its calls have ended."""
@@ -183,49 +138,49 @@ class SubmitQueuedRuns:
             work.commit()
         return claimed
 
-    def _submit_all(self, claimed: Sequence[ClaimedRun]) -> Sequence[_Result]:
+    def _submit_all(self, claimed: Sequence[ClaimedRun]) -> Sequence[Result]:
         """All of them, also when one fails in a way that nobody foresaw: the next claim takes over what is ours."""
         under_way = [self._pool.submit(self._submit, each) for each in claimed]
         wait(under_way)
         return [each.result() for each in under_way]
 
-    def _submit(self, claimed: ClaimedRun) -> _Result:
+    def _submit(self, claimed: ClaimedRun) -> Result:
         """Bring one run as far as it comes."""
         try:
             if self._stop.is_raised:
-                return self._release(claimed.claim, wait=timedelta(0))
+                return self._submissions.released(claimed.claim, wait=timedelta(0))
             return guarded(
                 lambda: self._hand_over(claimed),
-                otherwise=lambda error: self._after_bug(claimed, error),
+                otherwise=lambda error: self._submissions.after_bug(claimed, error),
                 during="submit",
                 of=claimed.run.id,
             )
         except ClaimLost as error:
             log_event(_log, logging.WARNING, "submit.claim_lost", run_id=claimed.run.id, reason=error)
-            return _Result(Outcome.CLAIM_LOST)
+            return Result(Outcome.CLAIM_LOST)
         except (StorageUnavailable, StorageMisconfigured, ConcurrentUpdate) as error:
             # The intent is stored: whoever comes next, this daemon or another, resolves it by the key.
             log_event(_log, logging.WARNING, "submit.not_recorded", run_id=claimed.run.id, reason=error)
-            return _Result(Outcome.UNRESOLVED)
+            return Result(Outcome.UNRESOLVED)
 
-    def _hand_over(self, claimed: ClaimedRun) -> _Result:
+    def _hand_over(self, claimed: ClaimedRun) -> Result:
         type = claimed.destination
         if type in self._others and not claimed.claim.resumed:
             # Its tags were changed since it was enrolled: it is for the instance that serves its provider now.
-            return self._release(claimed.claim, wait=timedelta(0))
+            return self._submissions.released(claimed.claim, wait=timedelta(0))
         try:
             type = type or claimed.run.destination(self._policy.default_provider)
             provider, submission = self._made_ready(claimed, type)
             held = self._through_all_steps(claimed.claim, provider, submission)
-            return self._record_accepted(claimed, type, held.id)
+            return self._submissions.accepted(claimed, type, held.id)
         except (InvalidRequest, Rejected) as error:
-            return self._record_rejected(claimed, type, str(error))
+            return self._submissions.rejected(claimed, type, str(error))
         except NotNow as error:
-            return self._defer(claimed, error)
+            return self._submissions.deferred(claimed, error)
         except OutcomeUnknown as error:
-            return self._leave_unresolved(claimed, str(error))
+            return self._submissions.unresolved(claimed, str(error))
         except Misconfigured as error:
-            return self._block(claimed.claim, type, error)
+            return self._submissions.blocked(claimed.claim, type, error)
 
     def _made_ready(self, claimed: ClaimedRun, type: ProviderType) -> tuple[WorkflowProvider, Submission]:
         """Everything that is needed for the call.
@@ -265,56 +220,6 @@ class SubmitQueuedRuns:
         if isinstance(answer, Accepted):
             return answer
         raise OutcomeUnknown(f"the provider prepared the run as {answer.id} instead of starting {prepared}")
-
-    def _record_accepted(self, claimed: ClaimedRun, type: ProviderType, id: ProviderRunId) -> _Result:
-        def write(recording: Recording) -> None:
-            recording.work.submissions.accepted(claimed.claim, type, id, check_after=self._policy.check_after)
-            recording.change(claimed.run.id, lambda run: run.accepted(type, id), f"accepted by {type} as {id}")
-
-        self._recorder.record_durably(write)
-        log_event(_log, logging.INFO, "submit.accepted", run_id=claimed.run.id, provider=type, provider_id=id)
-        return _Result(Outcome.ACCEPTED)
-
-    def _record_rejected(self, claimed: ClaimedRun, type: ProviderType | None, reason: str) -> _Result:
-        now = self._clock.now()
-
-        def write(recording: Recording) -> None:
-            recording.work.submissions.closed(claimed.claim, reason=reason)
-            recording.change(claimed.run.id, lambda run: run.rejected(reason, now), reason)
-
-        self._recorder.record_durably(write)
-        log_event(_log, logging.ERROR, "submit.rejected", run_id=claimed.run.id, provider=type, reason=reason)
-        return _Result(Outcome.REJECTED)
-
-    def _defer(self, claimed: ClaimedRun, error: NotNow) -> _Result:
-        claim, reason, rest = claimed.claim, str(error), self._policy.wait_after(claimed.attempts, error.retry_after)
-        self._recorder.record_durably(lambda rec: rec.work.submissions.deferred(claim, wait=rest, reason=reason))
-        self._log_put_off("submit.deferred", claimed, rest, reason)
-        return _Result(Outcome.DEFERRED)
-
-    def _leave_unresolved(self, claimed: ClaimedRun, reason: str) -> _Result:
-        claim, rest = claimed.claim, self._policy.wait_after(claimed.attempts)
-        self._recorder.record_durably(lambda rec: rec.work.submissions.unresolved(claim, wait=rest, reason=reason))
-        self._log_put_off("submit.unresolved", claimed, rest, reason)
-        return _Result(Outcome.UNRESOLVED)
-
-    def _after_bug(self, claimed: ClaimedRun, error: Exception) -> _Result:
-        """Nothing can be concluded from a bug, least of all that nothing was started."""
-        return self._leave_unresolved(claimed, f"{error.__class__.__name__}: {error}")
-
-    def _block(self, claim: Claim, type: ProviderType | None, error: Misconfigured) -> _Result:
-        if self._complaints.is_time(str(type)):
-            log_event(_log, logging.ERROR, "provider.misconfigured", provider=type, reason=error)
-        released = self._release(claim, wait=_MENDING, reason=str(error))
-        return replace(released, blocked=frozenset() if type is None else frozenset({type}))
-
-    def _release(self, claim: Claim, *, wait: timedelta, reason: str | None = None) -> _Result:
-        self._recorder.record_durably(lambda rec: rec.work.submissions.released(claim, wait=wait, reason=reason))
-        return _Result(Outcome.RELEASED)
-
-    def _log_put_off(self, event: str, claimed: ClaimedRun, wait: timedelta, reason: str) -> None:
-        attempts = claimed.attempts + 1
-        log_event(_log, logging.WARNING, event, run_id=claimed.run.id, attempts=attempts, wait=wait, reason=reason)
 
 
 def _all_but(serving: Collection[ProviderType], default: ProviderType) -> frozenset[ProviderType | None]:

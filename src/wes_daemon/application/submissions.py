@@ -1,0 +1,129 @@
+"""What may become of a submission, and how that is written down."""
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+
+from wes_daemon.application.events import log_event
+from wes_daemon.application.occasional import Occasional
+from wes_daemon.application.ports.environment import Clock
+from wes_daemon.application.ports.errors import Misconfigured, NotNow
+from wes_daemon.application.ports.persistence import Claim, ClaimedRun
+from wes_daemon.application.recording import Recorder, Recording
+from wes_daemon.domain.runs import ProviderRunId, ProviderType
+
+_log = logging.getLogger(__name__)
+
+# How long a run rests whose provider a person has to mend: longer than a pass, shorter than anybody's patience.
+_MENDING = timedelta(seconds=30)
+
+
+class Outcome(StrEnum):
+    """What became of one claimed run."""
+
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"
+    UNRESOLVED = "unresolved"
+    REJECTED = "rejected"
+    RELEASED = "released"
+    CLAIM_LOST = "claim_lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionPolicy:
+    """How runs are submitted.
+
+    Attributes:
+        cap: runs that providers may hold at once, over all daemons.
+        batch: runs that are claimed and submitted at a time.
+        check_after: when an accepted run is first asked for.
+        first_wait, longest_wait: what is put off waits for the first, doubling at every attempt up to the second.
+    """
+
+    cap: int = 10
+    batch: int = 16
+    default_provider: ProviderType = ProviderType.SEVENBRIDGES
+    check_after: timedelta = timedelta(seconds=300)
+    first_wait: timedelta = timedelta(seconds=5)
+    longest_wait: timedelta = timedelta(minutes=10)
+
+    def wait_after(self, attempts: int, asked: timedelta | None = None) -> timedelta:
+        """How long a run waits that was put off `attempts` times before."""
+        grown = self.first_wait * (1 << min(attempts, 30))
+        return max(min(grown, self.longest_wait), asked or timedelta(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one claimed run, and the provider that proved unusable on the way."""
+
+    outcome: Outcome
+    blocked: frozenset[ProviderType] = frozenset()
+
+
+class Submissions:
+    """Writes down what became of each claimed run; all of it under the guard of its claim."""
+
+    def __init__(self, *, recorder: Recorder, clock: Clock, policy: SubmissionPolicy) -> None:
+        self._recorder = recorder
+        self._clock = clock
+        self._policy = policy
+        self._complaints = Occasional(clock, every=timedelta(minutes=1))
+
+    def accepted(self, claimed: ClaimedRun, type: ProviderType, id: ProviderRunId) -> Result:
+        """A provider holds the run."""
+
+        def write(recording: Recording) -> None:
+            recording.work.submissions.accepted(claimed.claim, type, id, check_after=self._policy.check_after)
+            recording.change(claimed.run.id, lambda run: run.accepted(type, id), f"accepted by {type} as {id}")
+
+        self._recorder.record_durably(write)
+        log_event(_log, logging.INFO, "submit.accepted", run_id=claimed.run.id, provider=type, provider_id=id)
+        return Result(Outcome.ACCEPTED)
+
+    def rejected(self, claimed: ClaimedRun, type: ProviderType | None, reason: str) -> Result:
+        """The run can never be submitted, and ends."""
+        now = self._clock.now()
+
+        def write(recording: Recording) -> None:
+            recording.work.submissions.closed(claimed.claim, reason=reason)
+            recording.change(claimed.run.id, lambda run: run.rejected(reason, now), reason)
+
+        self._recorder.record_durably(write)
+        log_event(_log, logging.ERROR, "submit.rejected", run_id=claimed.run.id, provider=type, reason=reason)
+        return Result(Outcome.REJECTED)
+
+    def deferred(self, claimed: ClaimedRun, error: NotNow) -> Result:
+        """Certainly nothing was started."""
+        claim, reason, rest = claimed.claim, str(error), self._policy.wait_after(claimed.attempts, error.retry_after)
+        self._recorder.record_durably(lambda rec: rec.work.submissions.deferred(claim, wait=rest, reason=reason))
+        self._log_put_off("submit.deferred", claimed, rest, reason)
+        return Result(Outcome.DEFERRED)
+
+    def unresolved(self, claimed: ClaimedRun, reason: str) -> Result:
+        """Perhaps something was started."""
+        claim, rest = claimed.claim, self._policy.wait_after(claimed.attempts)
+        self._recorder.record_durably(lambda rec: rec.work.submissions.unresolved(claim, wait=rest, reason=reason))
+        self._log_put_off("submit.unresolved", claimed, rest, reason)
+        return Result(Outcome.UNRESOLVED)
+
+    def after_bug(self, claimed: ClaimedRun, error: Exception) -> Result:
+        """Nothing can be concluded from a bug, least of all that nothing was started."""
+        return self.unresolved(claimed, f"{error.__class__.__name__}: {error}")
+
+    def blocked(self, claim: Claim, type: ProviderType | None, error: Misconfigured) -> Result:
+        """Nothing of this provider can be submitted until somebody acts; said once a minute at most."""
+        if self._complaints.is_time(str(type)):
+            log_event(_log, logging.ERROR, "provider.misconfigured", provider=type, reason=error)
+        released = self.released(claim, wait=_MENDING, reason=str(error))
+        return replace(released, blocked=frozenset() if type is None else frozenset({type}))
+
+    def released(self, claim: Claim, *, wait: timedelta, reason: str | None = None) -> Result:
+        """Nothing was tried."""
+        self._recorder.record_durably(lambda rec: rec.work.submissions.released(claim, wait=wait, reason=reason))
+        return Result(Outcome.RELEASED)
+
+    def _log_put_off(self, event: str, claimed: ClaimedRun, wait: timedelta, reason: str) -> None:
+        attempts = claimed.attempts + 1
+        log_event(_log, logging.WARNING, event, run_id=claimed.run.id, attempts=attempts, wait=wait, reason=reason)
