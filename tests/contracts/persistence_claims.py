@@ -226,7 +226,7 @@ class ClaimRules:
     def test_daemons_that_claim_at_once_never_pass_the_cap_and_share_no_run(self, store: PersistenceHarness) -> None:
         store.queue(*(f"run-{number:03}" for number in range(40)))
         store.enrol()
-        race, guard, claimed = Race(4), Lock(), list[str]()
+        race, guard, claimed = Race(4, store.moment), Lock(), list[str]()
 
         def claim(number: int) -> None:
             owner = store.live(DaemonId(f"daemon-{number}"), lasting=10 * MINUTE)
@@ -247,7 +247,7 @@ class ClaimRules:
         store.enrol()
         store.claim(OTHER)
         store.forget(OTHER)
-        race, guard, taken = Race(4), Lock(), list[str]()
+        race, guard, taken = Race(4, store.moment), Lock(), list[str]()
 
         def take_over(number: int) -> None:
             owner = store.live(DaemonId(f"daemon-{number}"))

@@ -180,7 +180,7 @@ class EnrolmentRules:
 
     def test_daemons_that_enrol_at_once_enrol_each_row_once(self, store: PersistenceHarness) -> None:
         store.queue(*(f"run-{number:02}" for number in range(20)))
-        race, counts = Race(4), list[int]()
+        race, counts = Race(4, store.moment), list[int]()
 
         def enrol(_: int) -> None:
             with store.units() as unit:

@@ -52,6 +52,9 @@ class PersistenceHarness(ABC):
     holds_any_state = True
     """Whether a row can have a word for its state that is none, and gives it back as it was."""
 
+    moment = 0.2
+    """Seconds in which threads that nothing keeps apart have surely met."""
+
     has_widths = True
     """Whether columns have a width, so that longer text is cut."""
 
@@ -205,14 +208,15 @@ class Race:
     where a lock keeps them apart, nobody else comes and they go on after a moment.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, moment: float = 0.2) -> None:
         self._threads = threads
+        self._moment = moment
         self._barrier = Barrier(threads)
 
     def together(self) -> None:
         """Wait for the others, or for a moment."""
         with suppress(BrokenBarrierError):
-            self._barrier.wait(timeout=0.2)
+            self._barrier.wait(timeout=self._moment)
 
     def run(self, work: Callable[[int], None]) -> None:
         """Let each thread do the work, given its number; raise what one of them raised."""

@@ -227,7 +227,7 @@ class PollRules:
 
     def test_daemons_that_take_at_once_share_no_run(self, store: PersistenceHarness) -> None:
         store.accepted("run-1", "run-2", "run-3", "run-4")
-        race, taken = Race(4), list[str]()
+        race, taken = Race(4, store.moment), list[str]()
 
         def take(_: int) -> None:
             with store.units() as unit:

@@ -119,7 +119,7 @@ class RunRules:
 
     def test_two_that_read_and_save_a_run_at_once_lose_nothing_of_each_other(self, store: PersistenceHarness) -> None:
         store.queue("run-1")
-        race = Race(2)
+        race = Race(2, store.moment)
 
         def add_tag(number: int) -> None:
             with store.units() as unit:

@@ -91,7 +91,7 @@ class SubmissionRules:
 
     def test_whoever_waited_for_a_run_sees_who_holds_it_now(self, store: PersistenceHarness) -> None:
         claim = store.claimed("run-1").claim
-        race, reader_may_start, seen = Race(2), Event(), list[Run]()
+        race, reader_may_start, seen = Race(2, store.moment), Event(), list[Run]()
 
         def accept() -> None:
             with store.units() as unit:

@@ -23,6 +23,7 @@ class MemoryHarness(PersistenceHarness):
 
     holds_any_state = False
     has_widths = False
+    moment = 0.02
 
     def __init__(self) -> None:
         self._clock = ManualClock()
