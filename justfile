@@ -25,8 +25,8 @@ types:
 contracts:
     {{bin}}/lint-imports
 
-# All tests; `just test tests/unit` for some
-test *arguments:
+# All tests, three at a time for most of them wait; `just test tests/unit` for some
+test *arguments="-n 3":
     {{bin}}/pytest {{arguments}}
 
 # Coverage of branches of domain and application by the unit tests, which do no I/O
