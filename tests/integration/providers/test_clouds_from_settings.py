@@ -13,12 +13,12 @@ from tests.integration.providers.healthomics_harness import CONFIG, simulated
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import APP, PROJECT, TOKEN, SevenBridgesHarness
 from tests.simulators.healthomics.server import HealthOmicsSimulator
-from wes_daemon import Container, RunFilter, RunState, WorkflowRequest, read_settings
+from wes_daemon import Container, RunFilter, RunRecord, RunState, WorkflowRequest, read_settings
 from wes_daemon.adapters.system import SystemClock
 
 __all__ = ["authority", "harness", "trusted"]
 
-RUNS = 5
+RUNS = 50
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +42,7 @@ def test_runs_for_seven_bridges_end_complete(harness: SevenBridgesHarness, tmp_p
         sevenbridges_api_token=TOKEN,
         sevenbridges_api_endpoint=harness.config.endpoint,
         sevenbridges_project=PROJECT,
+        sevenbridges_rate_limit="off",
     )
     _queue(container, a_request(workflow_url=APP, workflow_params={"sample": "NA12878"}))
 
@@ -53,7 +54,7 @@ def test_runs_for_seven_bridges_end_complete(harness: SevenBridgesHarness, tmp_p
     _pass_until_all_have_ended(container, platform_works)
 
     assert len(harness.platform.started) == RUNS
-    assert _endings(container) == [(RunState.COMPLETE, True)] * RUNS
+    assert _endings(container) == [(RunState.COMPLETE, "outputs, tasks and times")] * RUNS
     container.engine().dispose()
 
 
@@ -73,7 +74,7 @@ def test_runs_for_healthomics_end_complete(healthomics: HealthOmicsSimulator, tm
     _pass_until_all_have_ended(container, lambda: None)
 
     assert len(healthomics.service.started) == RUNS
-    assert _endings(container) == [(RunState.COMPLETE, True)] * RUNS
+    assert _endings(container) == [(RunState.COMPLETE, "outputs, tasks and times")] * RUNS
     container.engine().dispose()
 
 
@@ -133,6 +134,11 @@ def _pass_until_all_have_ended(container: Container, meanwhile: Callable[[], Non
     raise AssertionError([record.run for record in container.list_runs()(RunFilter())])
 
 
-def _endings(container: Container) -> list[tuple[RunState, bool]]:
-    runs = [record.run for record in container.list_runs()(RunFilter())]
-    return [(run.state, run.start_time is not None and run.end_time is not None) for run in runs]
+def _endings(container: Container) -> list[tuple[RunState, str]]:
+    records = [container.get_run()(record.run.id) for record in container.list_runs()(RunFilter())]
+    return [(record.run.state, _told(record)) for record in records]
+
+
+def _told(record: RunRecord) -> str:
+    told = [record.details.outputs, record.tasks, record.run.start_time and record.run.end_time]
+    return "outputs, tasks and times" if all(told) else f"only {told}"
