@@ -286,4 +286,5 @@ def _complaint(detail: ErrorDetails) -> str:
 
 
 def _problem(detail: ErrorDetails) -> str:
-    return detail["msg"][:1].lower() + detail["msg"][1:]
+    told = detail["msg"].removeprefix("Value error, ")
+    return told[:1].lower() + told[1:]
