@@ -22,8 +22,20 @@ class NotNow(ProviderError):
         """How long the service asked us to wait, where it said so."""
 
 
+class Throttled(NotNow):
+    """Too many calls, by the service's count or by our own: the service itself is well."""
+
+
+class CircuitOpen(NotNow):
+    """Nothing was tried, for the service has failed again and again; says when it will be tried again."""
+
+
 class OutcomeUnknown(ProviderError):
     """Perhaps it happened: resolve it by the submission's key, never assume."""
+
+
+class Unprovable(OutcomeUnknown):
+    """Perhaps it happened, and no further call can tell: a person has to decide."""
 
 
 class Misconfigured(ProviderError):

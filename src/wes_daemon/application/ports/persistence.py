@@ -34,11 +34,14 @@ class SubmissionState(StrEnum):
     """How far a run's submission has come.
 
     `READY` → `INTENT` (claimed; a call may have been made) → [`PREPARED` →] `ACCEPTED` → `CLOSED`.
+    From `INTENT` and `PREPARED` it goes to `REVIEW` where nobody can prove whether a provider has the run;
+    from there a person resolves it.
     """
 
     READY = "READY"
     INTENT = "INTENT"
     PREPARED = "PREPARED"
+    REVIEW = "REVIEW"
     ACCEPTED = "ACCEPTED"
     CLOSED = "CLOSED"
 

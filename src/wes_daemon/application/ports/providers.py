@@ -8,7 +8,7 @@ Every method may be called from several threads at once.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from wes_daemon.domain.runs import (
@@ -30,6 +30,7 @@ class Submission:
         key: the same at every attempt for this run, from whichever process.
         prepared_id: what an earlier attempt returned as `Prepared`, once that is recorded.
         resumed: an earlier attempt may have started something under this key.
+        in_doubt_for: how long ago the first such attempt was, on the store's clock; zero where there was none.
     """
 
     key: SubmissionKey
@@ -39,6 +40,7 @@ class Submission:
     attachments: Sequence[Attachment] = ()
     prepared_id: ProviderRunId | None = None
     resumed: bool = False
+    in_doubt_for: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class WorkflowProvider(Protocol):
         Raises:
             Rejected: the request can never work here, and no call with this key has ever started anything.
             NotNow: certainly nothing was started.
-            OutcomeUnknown: perhaps it was.
+            OutcomeUnknown: perhaps it was; `Unprovable` where asking again will never tell.
             Misconfigured: nothing can be submitted until a person acts.
         """
 
