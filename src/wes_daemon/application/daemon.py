@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from wes_daemon.application import fault_points
 from wes_daemon.application.events import log_event
 from wes_daemon.application.incarnation import Incarnation
 from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
@@ -86,6 +87,7 @@ class Daemon:
             threading.Thread(target=self._go_on, args=(beat, under_way), name=beat.name, daemon=True).start()
         while not self._stop.is_raised:
             self._wakeup.wait(timedelta(hours=1))
+        fault_points.reached("stop.begun")
         ended = self._end(under_way)
         log_event(_log, logging.INFO, "daemon.stopped", everything_ended=ended)
         return ended

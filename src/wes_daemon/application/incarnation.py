@@ -5,6 +5,7 @@ import threading
 from dataclasses import dataclass
 from datetime import timedelta
 
+from wes_daemon.application import fault_points
 from wes_daemon.application.events import log_event
 from wes_daemon.application.ports.environment import Clock, IdSource
 from wes_daemon.application.ports.errors import LeaseLost
@@ -56,12 +57,14 @@ class Incarnation:
         if current is None:
             _ = self.id
             return
+        fault_points.reached("lease.before_renewal")
         try:
             with self._units() as work:
                 work.leases.renew(current, lasting=self._lasting)
                 work.commit()
         except LeaseLost:
             self._replace(current)
+        fault_points.reached("lease.after_renewal")
 
     def close(self) -> None:
         """End the lease, so that others may take over at once what is still claimed."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
+from wes_daemon.application import fault_points
 from wes_daemon.application.events import log_event
 from wes_daemon.application.occasional import Occasional
 from wes_daemon.application.ports.environment import Clock
@@ -71,14 +72,26 @@ class Submissions:
         self._policy = policy
         self._complaints = Occasional(clock, every=timedelta(minutes=1))
 
+    def prepared(self, claim: Claim, id: ProviderRunId) -> None:
+        """A provider has prepared the run under this id; only what is recorded here is ever started."""
+
+        def write(recording: Recording) -> None:
+            recording.work.submissions.prepared(claim, id)
+            fault_points.reached("prepared.before_commit")
+
+        self._recorder.record_durably(write)
+        fault_points.reached("prepared.after_commit")
+
     def accepted(self, claimed: ClaimedRun, type: ProviderType, id: ProviderRunId) -> Result:
         """A provider holds the run."""
 
         def write(recording: Recording) -> None:
             recording.work.submissions.accepted(claimed.claim, type, id, check_after=self._policy.check_after)
             recording.change(claimed.run.id, lambda run: run.accepted(type, id), f"accepted by {type} as {id}")
+            fault_points.reached("accepted.before_commit")
 
         self._recorder.record_durably(write)
+        fault_points.reached("accepted.after_commit")
         log_event(_log, logging.INFO, "submit.accepted", run_id=claimed.run.id, provider=type, provider_id=id)
         return Result(Outcome.ACCEPTED)
 

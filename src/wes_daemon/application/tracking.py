@@ -7,6 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import NoReturn
 
+from wes_daemon.application import fault_points
 from wes_daemon.application.events import log_event
 from wes_daemon.application.guard import guarded
 from wes_daemon.application.ports.environment import Clock
@@ -130,8 +131,10 @@ class Tracker:
             status, again_after = report.provider_status, self._policy.interval
             recording.work.polls.moved(poll, report.state, status, again_after=again_after)
             self._write_report(recording, poll, report)
+            fault_points.reached("refresh.before_commit")
 
         self._recorder.record(write)
+        fault_points.reached("refresh.after_commit")
         return Finding.MOVED
 
     def _ended(self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport) -> Finding:
@@ -147,8 +150,10 @@ class Tracker:
             recording.work.polls.finished(poll)
             if there:
                 recording.work.runs.save_details(poll.run_id, details, _task_logs(poll.run_id, details.tasks))
+            fault_points.reached("refresh.before_commit")
 
         self._recorder.record(write)
+        fault_points.reached("refresh.after_commit")
         if not poll.known_state.has_ended:
             log_event(_log, logging.INFO, "refresh.ended", run_id=poll.run_id, provider_status=report.provider_status)
         return Finding.ENDED if details is not None else Finding.DETAILS_PENDING

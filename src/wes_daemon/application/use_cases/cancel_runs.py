@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
 
+from wes_daemon.application import fault_points
 from wes_daemon.application.events import log_event
 from wes_daemon.application.guard import guarded
 from wes_daemon.application.occasional import Occasional
@@ -111,6 +112,7 @@ class CancelRuns:
         return told
 
     def _cancel(self, run: HeldRun) -> bool:
+        fault_points.reached("cancel.before_call")
         try:
             self._providers.provider(run.provider).cancel(run.provider_run_id)
         except ProviderError as error:
@@ -119,5 +121,6 @@ class CancelRuns:
                     _log, logging.WARNING, "cancel.put_off", run_id=run.run_id, provider=run.provider, reason=error
                 )
             return False
+        fault_points.reached("cancel.after_answer")
         log_event(_log, logging.INFO, "cancel.passed_on", run_id=run.run_id, provider=run.provider)
         return True

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NoReturn
 
+from wes_daemon.application import fault_points
 from wes_daemon.application.events import log_event
 from wes_daemon.application.guard import guarded
 from wes_daemon.application.occasional import Occasional
@@ -92,6 +93,8 @@ class RefreshStatuses:
                 excluding=self._others | frozenset(blocked),
             )
             work.commit()
+        if due:
+            fault_points.reached("refresh.after_taking")
         return due
 
     def _look_at(self, type: ProviderType, polls: Sequence[DuePoll], blocked: set[ProviderType]) -> Counter[Finding]:
@@ -100,6 +103,7 @@ class RefreshStatuses:
             reports = guarded(lambda: _ask(provider, polls), otherwise=_as_passing, during="refresh", of=type)
         except ProviderError as error:
             return self._put_off(type, polls, error, blocked)
+        fault_points.reached("refresh.after_answer")
         self._note_new_words(type, reports.values())
         quiet = [poll for poll in polls if _is_quiet(poll, reports)]
         self._write_checked(quiet)

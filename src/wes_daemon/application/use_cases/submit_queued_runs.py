@@ -7,6 +7,7 @@ from concurrent.futures import Executor, wait
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from wes_daemon.application import fault_points
 from wes_daemon.application.events import log_event
 from wes_daemon.application.guard import guarded
 from wes_daemon.application.incarnation import Incarnation
@@ -135,7 +136,11 @@ class SubmitQueuedRuns:
                 excluding=self._others | frozenset(blocked),
                 destination=self._destination,
             )
+            if claimed:
+                fault_points.reached("claim.before_commit")
             work.commit()
+        if claimed:
+            fault_points.reached("claim.after_commit")
         return claimed
 
     def _submit_all(self, claimed: Sequence[ClaimedRun]) -> Sequence[Result]:
@@ -211,12 +216,16 @@ class SubmitQueuedRuns:
         )
 
     def _through_all_steps(self, claim: Claim, provider: WorkflowProvider, submission: Submission) -> Accepted:
+        fault_points.reached("submit.before_call")
         answer = provider.submit(submission)
+        fault_points.reached("submit.after_answer")
         if isinstance(answer, Accepted):
             return answer
         prepared = answer.id
-        self._recorder.record_durably(lambda recording: recording.work.submissions.prepared(claim, prepared))
+        self._submissions.prepared(claim, prepared)
+        fault_points.reached("start.before_call")
         answer = provider.submit(replace(submission, prepared_id=prepared))
+        fault_points.reached("start.after_answer")
         if isinstance(answer, Accepted):
             return answer
         raise OutcomeUnknown(f"the provider prepared the run as {answer.id} instead of starting {prepared}")
