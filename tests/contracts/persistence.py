@@ -9,17 +9,22 @@ class TestMemoryPersistence(PersistenceContract):
 from tests.contracts.persistence_claims import ClaimRules
 from tests.contracts.persistence_enrolment import EnrolmentRules
 from tests.contracts.persistence_harness import PersistenceHarness, ServiceRow
+from tests.contracts.persistence_invariants import InvariantRules
 from tests.contracts.persistence_leases import LeaseRules, UnitOfWorkRules
 from tests.contracts.persistence_polls import CancellationRules, PollRules
 from tests.contracts.persistence_queries import QueryRules
+from tests.contracts.persistence_reviews import ReviewRules
 from tests.contracts.persistence_runs import RunRules, StoredValueRules
+from tests.contracts.persistence_sharing import SharingRules
 from tests.contracts.persistence_submissions import SubmissionRules, WithdrawalRules
 
 
 class PersistenceContract(
     EnrolmentRules,
     ClaimRules,
+    SharingRules,
     SubmissionRules,
+    ReviewRules,
     WithdrawalRules,
     PollRules,
     CancellationRules,
@@ -28,6 +33,7 @@ class PersistenceContract(
     RunRules,
     StoredValueRules,
     QueryRules,
+    InvariantRules,
 ):
     """All of it."""
 

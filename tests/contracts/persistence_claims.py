@@ -5,6 +5,7 @@ from threading import Lock
 import pytest
 
 from tests.contracts.persistence_harness import (
+    HOUR,
     ME,
     MINUTE,
     OTHER,
@@ -35,7 +36,7 @@ class ClaimRules:
         assert (claimed.run.tags, claimed.run.request.workflow_params) == ({"project": "q"}, {"reads": 2})
         assert (claimed.claim.run_id, claimed.claim.owner, claimed.claim.resumed) == ("run-1", ME, False)
         assert (claimed.attempts, claimed.prepared_id) == (0, None)
-        assert MINUTE <= claimed.waited < 2 * MINUTE
+        assert (claimed.failing_for, claimed.in_doubt_for) == (0 * SECOND, 0 * SECOND)
 
     def test_a_claim_leaves_the_run_queued_for_its_readers(self, store: PersistenceHarness) -> None:
         before = store.claimed("run-1").run
@@ -202,15 +203,49 @@ class ClaimRules:
 
         assert (taken.prepared_id, taken.run.state, taken.claim.resumed) == ("draft-1", RunState.CANCELING, True)
 
-    def test_a_claimed_run_whose_row_was_deleted_is_closed_and_frees_its_place(self, store: PersistenceHarness) -> None:
-        store.claimed("run-1", OTHER)
-        store.remove("run-1")
-        store.queue("run-2")
+    def test_what_is_sent_again_is_what_was_first_sent(self, store: PersistenceHarness) -> None:
+        store.put(ServiceRow(run_id="run-1", tags='{"project": "p"}', workflow_params='{"reads": [1, null, "x"]}'))
         store.enrol()
+        [first] = store.claim(OTHER)
+        changed = ServiceRow(run_id="run-1", state="CANCELING", tags='{"project": "q"}', workflow_params="{}")
+        store.put(changed)
         store.let_pass(2 * MINUTE)
 
-        assert store.claim(store.live(ME), limit=1) == []
-        assert ids_of(store.claim(ME, cap=1)) == ["run-2"]
+        [again] = store.claim(store.live(ME))
+
+        assert (again.run.request, again.run.tags) == (first.run.request, first.run.tags)
+        assert again.run.state is RunState.CANCELING
+
+    def test_what_certainly_was_not_sent_goes_out_as_the_row_is_now(self, store: PersistenceHarness) -> None:
+        claim = store.claimed("run-1").claim
+        with store.units() as unit:
+            unit.submissions.deferred(claim, wait=0 * SECOND, reason="busy")
+            unit.commit()
+        store.put(ServiceRow(run_id="run-1", workflow_params='{"reads": 2}'))
+
+        [again] = store.claim()
+
+        assert again.run.request.workflow_params == {"reads": 2}
+
+    def test_doubt_counts_from_the_first_intent(self, store: PersistenceHarness) -> None:
+        claim = store.claimed("run-1").claim
+        store.let_pass(HOUR)
+        with store.units() as unit:
+            unit.submissions.unresolved(claim, wait=0 * SECOND, reason="timeout")
+            unit.commit()
+        store.let_pass(HOUR)
+
+        [again] = store.claim()
+
+        assert 2 * HOUR <= again.in_doubt_for < 2 * HOUR + MINUTE
+        assert HOUR <= again.failing_for < HOUR + MINUTE
+
+    def test_a_run_whose_row_was_deleted_before_it_was_sent_is_passed_over(self, store: PersistenceHarness) -> None:
+        store.queue("run-1", "run-2")
+        store.enrol()
+        store.remove("run-1")
+
+        assert ids_of(store.claim(cap=1)) == ["run-2"]
 
     def test_an_uncommitted_claim_is_none(self, store: PersistenceHarness) -> None:
         store.queue("run-1")

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from threading import Barrier, BrokenBarrierError
 
 from tests.builders import NOON
+from wes_daemon.application.ports.invariants import Invariants
 from wes_daemon.application.ports.persistence import (
     ClaimedRun,
     DaemonId,
@@ -68,6 +69,19 @@ class PersistenceHarness(ABC):
     def queries(self) -> RunQueries:
         """Reads on the same store."""
 
+    @property
+    @abstractmethod
+    def invariants(self) -> Invariants:
+        """What is looked at by whoever wants to know whether everything is right."""
+
+    @abstractmethod
+    def tamper(self, table: str, run_id: str, **values: object) -> None:
+        """Write values into a row of `submissions` or `polls`, as nobody may but somebody might."""
+
+    @abstractmethod
+    def strike(self, table: str, run_id: str) -> None:
+        """Delete a row of `submissions` or `polls`, as nobody may but somebody might."""
+
     @abstractmethod
     def let_pass(self, time: timedelta) -> None:
         """Let that much time pass on the store's clock."""
@@ -120,7 +134,7 @@ class PersistenceHarness(ABC):
     def enrol(self, *, limit: int = 100) -> int:
         """Enrol; what names no provider is meant for the local one."""
         with self.units() as unit:
-            count = unit.submissions.enrol(destination, limit=limit)
+            count = unit.submissions.enrol(destination, limit=limit, share=share)
             unit.commit()
         return count
 
@@ -131,11 +145,19 @@ class PersistenceHarness(ABC):
         limit: int = 100,
         cap: int = 100,
         excluding: Collection[ProviderType | None] = (),
+        **provider_caps: int,
     ) -> Sequence[ClaimedRun]:
         """Claim in a unit of work of its own, under a lease."""
         self.keep_alive(owner)
         with self.units() as unit:
-            claimed = unit.submissions.claim(owner, limit=limit, cap=cap, excluding=excluding, destination=destination)
+            claimed = unit.submissions.claim(
+                owner,
+                limit=limit,
+                cap=cap,
+                excluding=excluding,
+                destination=destination,
+                provider_caps={ProviderType(name): cap for name, cap in provider_caps.items()},
+            )
             unit.commit()
         return list(claimed)
 
@@ -189,6 +211,11 @@ def destination(run: Run) -> ProviderType | None:
         return run.destination(ProviderType.LOCAL)
     except InvalidRequest:
         return None
+
+
+def share(run: Run) -> str:
+    """What the tag `project` says."""
+    return str(run.tags.get("project", "")) if isinstance(run.tags, Mapping) else ""
 
 
 def an_entry(run: Run, why: str = "test") -> TimelineEntry:

@@ -242,15 +242,6 @@ class PollRules:
 
         assert sorted(taken) == ["run-1", "run-2", "run-3", "run-4"]
 
-    def test_active_runs_are_counted_by_provider(self, store: PersistenceHarness) -> None:
-        store.accepted("run-1", "run-2")
-        store.accepted("run-3", provider=ProviderType.HEALTHOMICS)
-
-        with store.units() as unit:
-            counts = unit.polls.active_by_provider()
-
-        assert counts == {ProviderType.LOCAL: 2, ProviderType.HEALTHOMICS: 1}
-
 
 class CancellationRules:
     """`PollSchedule.to_cancel`."""

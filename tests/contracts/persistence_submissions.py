@@ -17,7 +17,7 @@ from tests.contracts.persistence_harness import (
     an_entry,
     ids_of,
 )
-from wes_daemon.application.ports.errors import ClaimLost
+from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost
 from wes_daemon.application.ports.persistence import Claim, SubmissionQueue, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
@@ -72,12 +72,38 @@ class SubmissionRules:
             record(store, outcome, older)
 
     @pytest.mark.parametrize("settled", [name for name in OUTCOMES if name != "prepared"])
-    def test_a_claim_that_was_settled_is_gone(self, store: PersistenceHarness, settled: str) -> None:
+    @pytest.mark.parametrize("again", OUTCOMES)
+    def test_a_claim_that_was_settled_tells_that_it_was(
+        self, store: PersistenceHarness, settled: str, again: str
+    ) -> None:
         claim = store.claimed("run-1").claim
         record(store, settled, claim)
+        before = store.queries.get(RunId("run-1"))
+
+        with pytest.raises(AlreadyRecorded):
+            record(store, again, claim)
+
+        assert store.queries.get(RunId("run-1")) == before
+
+    def test_what_is_prepared_may_be_recorded_again(self, store: PersistenceHarness) -> None:
+        claim = store.claimed("run-1").claim
+        record(store, "prepared", claim)
+
+        record(store, "prepared", claim)
+
+        assert state(store) is SubmissionState.PREPARED
+
+    @pytest.mark.parametrize("settled", ["deferred", "unresolved", "released"])
+    def test_a_claim_that_was_settled_is_lost_once_somebody_else_has_the_run(
+        self, store: PersistenceHarness, settled: str
+    ) -> None:
+        claim = store.claimed("run-1", OTHER).claim
+        record(store, settled, claim)
+        store.let_pass(2 * MINUTE)
+        store.claim(ME)
 
         with pytest.raises(ClaimLost):
-            record(store, "accepted", claim)
+            record(store, settled, claim)
 
     def test_an_accepted_run_is_held_by_its_provider_and_due_after_a_while(self, store: PersistenceHarness) -> None:
         record(store, "accepted", store.claimed("run-1").claim)

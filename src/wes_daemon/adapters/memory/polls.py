@@ -1,7 +1,6 @@
 """The poll schedule in memory."""
 
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -93,10 +92,6 @@ class MemoryPollSchedule:
         """As the port says."""
         if row := self._tables.polls.get(run.run_id):
             self._tables.polls[run.run_id] = replace(row, cancel_again_at=self._clock.now() + wait)
-
-    def active_by_provider(self) -> Mapping[ProviderType, int]:
-        """As the port says."""
-        return Counter(row.provider for row in self._tables.polls.values())
 
     def _close(self, run_id: RunId) -> None:
         submission = self._tables.submissions[run_id]

@@ -70,4 +70,4 @@ class MemoryRunRepository:
 
 def has_been_sent(state: SubmissionState) -> bool:
     """Whether a provider may know the run."""
-    return state in (SubmissionState.INTENT, SubmissionState.PREPARED, SubmissionState.ACCEPTED)
+    return state not in (SubmissionState.READY, SubmissionState.CLOSED)

@@ -26,6 +26,10 @@ class SubmissionRow:
     prepared_id: ProviderRunId | None = None
     provider_run_id: ProviderRunId | None = None
     last_reason: str | None = None
+    share: str = ""
+    sent: Run | None = None
+    intent_at: datetime | None = None
+    failing_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

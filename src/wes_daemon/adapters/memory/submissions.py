@@ -1,15 +1,17 @@
 """The submission queue in memory."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain, islice
+from types import MappingProxyType
 
 from wes_daemon.adapters.memory.repository import has_been_sent, stored_run
 from wes_daemon.adapters.memory.store import PollRow, SubmissionRow, Tables
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import ClaimLost, LeaseLost
-from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, SubmissionState
+from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, LeaseLost, NotInReview
+from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, SubmissionState, undivided
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderRunId, ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
 
@@ -24,12 +26,18 @@ class MemorySubmissionQueue:
         self._tables = tables
         self._clock = clock
 
-    def enrol(self, destination: Callable[[Run], ProviderType | None], *, limit: int) -> int:
+    def enrol(
+        self,
+        destination: Callable[[Run], ProviderType | None],
+        *,
+        limit: int,
+        share: Callable[[Run], str] = undivided,
+    ) -> int:
         """As the port says."""
         unknown = [run for run in self._tables.runs.values() if run.id not in self._tables.submissions]
         queued = [run for run in unknown if run.state is RunState.QUEUED][:limit]
         for run in queued:
-            self._tables.submissions[run.id] = self._new(destination(run))
+            self._tables.submissions[run.id] = replace(self._new(destination(run)), share=share(run))
         return len(queued) + sum(1 for _ in islice(self._taken_up(unknown, destination), limit - len(queued)))
 
     def claim(
@@ -40,13 +48,14 @@ class MemorySubmissionQueue:
         cap: int,
         excluding: Collection[ProviderType | None],
         destination: Callable[[Run], ProviderType | None],
+        provider_caps: Mapping[ProviderType, int] = MappingProxyType({}),
     ) -> Sequence[ClaimedRun]:
         """As the port says."""
         self._require_lease(owner)
         wanted = [(run_id, row) for run_id, row in self._tables.submissions.items() if row.provider not in excluding]
         overtaken = [run_id for run_id, row in wanted if self._may_be_taken_over(row, owner)][:limit]
-        room = max(0, min(limit - len(overtaken), cap - self._counted()))
-        fresh = [run_id for run_id, row in wanted if self._is_ready(run_id, row)][:room]
+        ready = {run_id: row for run_id, row in wanted if self._is_ready(run_id, row)}
+        fresh = list(islice(self._shared_out(ready, cap, provider_caps), limit - len(overtaken)))
         return list(self._claimed(chain(overtaken, fresh), owner, destination))
 
     def prepared(self, claim: Claim, id: ProviderRunId) -> None:
@@ -56,12 +65,8 @@ class MemorySubmissionQueue:
     def accepted(self, claim: Claim, provider: ProviderType, id: ProviderRunId, *, check_after: timedelta) -> None:
         """As the port says."""
         row = self._held(claim)
-        self._write(
-            claim,
-            replace(row, state=SubmissionState.ACCEPTED, owner=None, provider=provider, provider_run_id=id),
-        )
-        at = self._clock.now() + check_after
-        self._schedule(claim.run_id, provider, id, at=at, known_state=RunState.INITIALIZING)
+        self._write(claim, replace(row, owner=None, provider=provider))
+        self._follow(claim.run_id, provider, id, check_after)
 
     def deferred(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
         """As the port says."""
@@ -80,6 +85,33 @@ class MemorySubmissionQueue:
     def closed(self, claim: Claim, *, reason: str) -> None:
         """As the port says."""
         self._write(claim, replace(self._held(claim), state=SubmissionState.CLOSED, owner=None, last_reason=reason))
+
+    def review(self, claim: Claim, *, reason: str) -> None:
+        """As the port says."""
+        self._write(claim, replace(self._held(claim), state=SubmissionState.REVIEW, owner=None, last_reason=reason))
+
+    def adopt(self, run_id: RunId, id: ProviderRunId, *, check_after: timedelta) -> ProviderType:
+        """As the port says."""
+        provider = self._in_review(run_id).provider
+        if provider is None:
+            raise _not_in_review(run_id)
+        if (provider, id) in self._followed():
+            raise NotInReview(f"{provider} run {id} belongs to another run already")
+        self._follow(run_id, provider, id, check_after)
+        return provider
+
+    def send_again(self, run_id: RunId) -> None:
+        """As the port says."""
+        row, now = self._in_review(run_id), self._clock.now()
+        state = SubmissionState.INTENT if row.prepared_id is None else SubmissionState.PREPARED
+        self._tables.submissions[run_id] = replace(
+            row, state=state, attempts=0, failing_since=None, intent_at=now, not_before=now
+        )
+
+    def give_up(self, run_id: RunId, *, reason: str) -> None:
+        """As the port says."""
+        closed = replace(self._in_review(run_id), state=SubmissionState.CLOSED, last_reason=reason)
+        self._tables.submissions[run_id] = closed
 
     def withdrawn(self, *, limit: int) -> Sequence[RunId]:
         """As the port says."""
@@ -171,8 +203,18 @@ class MemorySubmissionQueue:
         waiting = row.state is SubmissionState.READY and row.not_before <= self._clock.now()
         return waiting and _state(self._tables.runs, run_id) is RunState.QUEUED
 
-    def _counted(self) -> int:
-        return sum(has_been_sent(row.state) for row in self._tables.submissions.values())
+    def _shared_out(
+        self, ready: dict[RunId, SubmissionRow], cap: int, provider_caps: Mapping[ProviderType, int]
+    ) -> Iterator[RunId]:
+        """Those whose turn it is, one after the other, as long as there is room."""
+        held = [row for row in self._tables.submissions.values() if has_been_sent(row.state)]
+        by_provider, by_share = Counter(row.provider for row in held), Counter(row.share for row in held)
+        while by_provider.total() < cap and (open_ones := _within(ready, by_provider, provider_caps)):
+            run_id = min(open_ones, key=lambda id: by_share[ready[id].share])
+            row = ready.pop(run_id)
+            by_provider[row.provider] += 1
+            by_share[row.share] += 1
+            yield run_id
 
     def _claimed(
         self, run_ids: Iterable[RunId], owner: DaemonId, destination: Callable[[Run], ProviderType | None]
@@ -180,7 +222,8 @@ class MemorySubmissionQueue:
         for run_id in run_ids:
             row = self._tables.submissions[run_id]
             if run_id not in self._tables.runs:
-                self._tables.submissions[run_id] = replace(row, state=SubmissionState.CLOSED)
+                left = SubmissionState.REVIEW if row.state in _OPEN else SubmissionState.CLOSED
+                self._tables.submissions[run_id] = replace(row, state=left, owner=None)
                 continue
             yield self._claim_one(run_id, row, owner, destination)
 
@@ -193,14 +236,18 @@ class MemorySubmissionQueue:
     ) -> ClaimedRun:
         run, resumed = stored_run(self._tables, run_id), row.state in _OPEN
         row = replace(row, owner=owner, claim_seq=row.claim_seq + 1)
+        now = self._clock.now()
+        if resumed and row.sent is not None:
+            run = replace(run, request=row.sent.request, tags=row.sent.tags)
         if not resumed:
-            row = replace(row, state=SubmissionState.INTENT, provider=destination(run))
+            row = replace(row, state=SubmissionState.INTENT, provider=destination(run), sent=run, intent_at=now)
         self._tables.submissions[run_id] = row
         return ClaimedRun(
             claim=Claim(run_id=run_id, owner=owner, seq=row.claim_seq, resumed=resumed),
             run=run,
             attempts=row.attempts,
-            waited=self._clock.now() - row.enrolled_at,
+            failing_for=now - (row.failing_since or now),
+            in_doubt_for=now - (row.intent_at or now) if resumed else timedelta(0),
             prepared_id=row.prepared_id,
             destination=row.provider,
         )
@@ -216,17 +263,46 @@ class MemorySubmissionQueue:
             owner=None,
             not_before=self._clock.now() + wait,
             attempts=row.attempts + 1,
+            failing_since=row.failing_since or self._clock.now(),
             last_reason=reason,
         )
 
+    def _in_review(self, run_id: RunId) -> SubmissionRow:
+        row = self._tables.submissions.get(run_id)
+        if row is None or row.state is not SubmissionState.REVIEW:
+            raise _not_in_review(run_id)
+        return row
+
+    def _follow(self, run_id: RunId, provider: ProviderType, id: ProviderRunId, check_after: timedelta) -> None:
+        accepted = replace(self._tables.submissions[run_id], state=SubmissionState.ACCEPTED, provider_run_id=id)
+        self._tables.submissions[run_id] = accepted
+        at = self._clock.now() + check_after
+        self._schedule(run_id, provider, id, at=at, known_state=RunState.INITIALIZING)
+
     def _held(self, claim: Claim) -> SubmissionRow:
         row = self._tables.submissions.get(claim.run_id)
+        if row is not None and (row.owner, row.claim_seq) == (None, claim.seq):
+            raise AlreadyRecorded(f"run {claim.run_id}: claim {claim.seq} was given back by its holder")
         if row is None or (row.owner, row.claim_seq) != (claim.owner, claim.seq) or row.state not in _OPEN:
             raise ClaimLost(f"run {claim.run_id}: claim {claim.seq} of daemon {claim.owner} is over")
         return row
 
     def _write(self, claim: Claim, row: SubmissionRow) -> None:
         self._tables.submissions[claim.run_id] = row
+
+
+def _within(
+    ready: Mapping[RunId, SubmissionRow],
+    held: Mapping[ProviderType | None, int],
+    caps: Mapping[ProviderType, int],
+) -> Sequence[RunId]:
+    """The runs whose provider may hold one more."""
+    full = {provider for provider, cap in caps.items() if held.get(provider, 0) >= cap}
+    return [run_id for run_id, row in ready.items() if row.provider not in full]
+
+
+def _not_in_review(run_id: RunId) -> NotInReview:
+    return NotInReview(f"run {run_id}: its submission is not in review, so there is nothing to decide")
 
 
 def _provider_id(run: Run) -> ProviderRunId | None:

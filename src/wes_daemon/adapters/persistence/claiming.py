@@ -1,26 +1,21 @@
-"""How runs are claimed: at most as many as the cap allows, and each by one daemon only."""
+"""How runs are claimed: at most as many as the caps allow, and each by one daemon only."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, or_, select, update
 
 from wes_daemon.adapters.persistence import locks
 from wes_daemon.adapters.persistence.enrolment import Destination
 from wes_daemon.adapters.persistence.expressions import among, is_one_of, picked, store_now
-from wes_daemon.adapters.persistence.mapping import provider_from, run_from, select_runs, since
+from wes_daemon.adapters.persistence.mapping import as_first_sent, provider_from, request_values, run_from, select_runs
+from wes_daemon.adapters.persistence.mapping import since as time_since
+from wes_daemon.adapters.persistence.sharing import OPEN, Room, served, shared_out
 from wes_daemon.adapters.persistence.tables import daemons, submissions, workflow_runs
 from wes_daemon.application.ports.errors import LeaseLost
 from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
-from wes_daemon.domain.states import RunState
-
-OPEN = (SubmissionState.INTENT, SubmissionState.PREPARED)
-"""What may have been sent and is not settled."""
-
-COUNTED = (SubmissionState.INTENT, SubmissionState.PREPARED, SubmissionState.ACCEPTED)
-"""What the cap counts."""
 
 
 def claim(
@@ -28,7 +23,7 @@ def claim(
     owner: DaemonId,
     *,
     limit: int,
-    cap: int,
+    room: Room,
     excluding: Collection[ProviderType | None],
     destination: Destination,
 ) -> Sequence[ClaimedRun]:
@@ -37,9 +32,9 @@ def claim(
     locks.take(connection, locks.CLAIMING)
     _require_lease(connection, owner)
     taken_over = _take(connection, owner, _orphaned(owner, excluding).limit(limit))
-    room = min(limit - len(taken_over), cap - _counted(connection))
-    fresh = _take(connection, owner, _ready(excluding).limit(room)) if room > 0 else []
-    return _claimed(connection, taken_over, None) + _claimed(connection, fresh, destination)
+    chosen = shared_out(connection, room, limit - len(taken_over), excluding)
+    fresh = _take(connection, owner, _still_ready(chosen), intent_at=store_now()) if chosen else []
+    return _resumed(connection, taken_over) + _begun(connection, fresh, destination)
 
 
 def _require_lease(connection: Connection, owner: DaemonId) -> None:
@@ -52,39 +47,20 @@ def _orphaned(owner: DaemonId, excluding: Collection[ProviderType | None]) -> Se
     # Not a join: when a locked row turns out to have a new owner, only a subquery looks for the new one.
     alive = select(daemons.c.id).where(daemons.c.lease_until > store_now())
     nobody = or_(submissions.c.owner.is_(None), submissions.c.owner == owner, submissions.c.owner.not_in(alive))
-    return _due(excluding).where(is_one_of(submissions.c.state, *OPEN), nobody)
-
-
-def _ready(excluding: Collection[ProviderType | None]) -> Select[Any]:
-    return (
-        _due(excluding)
-        .join(workflow_runs, workflow_runs.c.run_id == submissions.c.run_id)
-        .where(
-            is_one_of(submissions.c.state, SubmissionState.READY),
-            is_one_of(workflow_runs.c.state, RunState.QUEUED),
-        )
-    )
-
-
-def _due(excluding: Collection[ProviderType | None]) -> Select[Any]:
+    due = submissions.c.not_before <= store_now()
     return (
         select(submissions.c.run_id)
-        .where(submissions.c.not_before <= store_now(), _served(excluding))
+        .where(is_one_of(submissions.c.state, *OPEN), due, nobody, served(excluding))
         .order_by(submissions.c.seq)
     )
 
 
-def _served(excluding: Collection[ProviderType | None]) -> ColumnElement[bool]:
-    served = submissions.c.provider.in_([provider for provider in ProviderType if provider not in excluding])
-    return served if None in excluding else or_(submissions.c.provider.is_(None), served)
+def _still_ready(ids: Collection[str]) -> Select[Any]:
+    ready = is_one_of(submissions.c.state, SubmissionState.READY)
+    return select(submissions.c.run_id).where(among(submissions.c.run_id, ids), ready).order_by(submissions.c.seq)
 
 
-def _counted(connection: Connection) -> int:
-    held = select(func.count()).select_from(submissions).where(is_one_of(submissions.c.state, *COUNTED))
-    return connection.execute(held).scalar_one()
-
-
-def _take(connection: Connection, owner: DaemonId, rows: Select[Any]) -> Sequence[str]:
+def _take(connection: Connection, owner: DaemonId, rows: Select[Any], **values: object) -> Sequence[str]:
     taken = connection.execute(
         update(submissions)
         .where(picked(submissions.c.run_id, rows))
@@ -94,6 +70,7 @@ def _take(connection: Connection, owner: DaemonId, rows: Select[Any]) -> Sequenc
             returns_to=submissions.c.state,
             owner=owner,
             claim_seq=submissions.c.claim_seq + 1,
+            **values,
         )
         .returning(submissions.c.run_id)
     )
@@ -104,15 +81,38 @@ def _state_once_claimed() -> ColumnElement[Any]:
     return func.coalesce(func.nullif(submissions.c.state, SubmissionState.READY.value), SubmissionState.INTENT.value)
 
 
-def _claimed(connection: Connection, ids: Sequence[str], destination: Destination | None) -> list[ClaimedRun]:
-    """The claimed runs as they are now, oldest first; what has no row any more is closed instead.
+def _resumed(connection: Connection, ids: Sequence[str]) -> list[ClaimedRun]:
+    """What may have been sent, as it was sent; what has no row any more is for a person to look at."""
+    rows = _rows(connection, ids)
+    _set_aside(
+        connection,
+        set(ids) - {row.run_id for row in rows},
+        state=SubmissionState.REVIEW,
+        last_reason="the run's row was deleted while its submission was under way; a provider may have it",
+    )
+    return [_resumed_run_from(row) for row in rows]
 
-    Args:
-        destination: says where each goes; None leaves what was recorded when it may have been sent.
-    """
+
+def _begun(connection: Connection, ids: Sequence[str], destination: Destination) -> list[ClaimedRun]:
+    """What goes out for the first time: where, and as what, is recorded before anything is sent."""
+    rows = _rows(connection, ids)
+    _set_aside(
+        connection,
+        set(ids) - {row.run_id for row in rows},
+        state=SubmissionState.CLOSED,
+        last_reason="the run's row was deleted",
+    )
+    found = [_claimed_run_from(row) for row in rows]
+    begun = [replace(each, destination=destination(each.run)) for each in found]
+    _record_intents(connection, begun)
+    return begun
+
+
+def _rows(connection: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
+    """The claimed runs that have a row, oldest first."""
     if not ids:
         return []
-    rows = connection.execute(
+    return connection.execute(
         select_runs()
         .add_columns(
             submissions.c.provider.label("destination"),
@@ -121,46 +121,52 @@ def _claimed(connection: Connection, ids: Sequence[str], destination: Destinatio
             submissions.c.returns_to,
             submissions.c.attempts,
             submissions.c.prepared_id,
-            submissions.c.enrolled_at,
+            submissions.c.failing_since,
+            submissions.c.intent_at,
+            submissions.c.request,
             store_now().label("now"),
         )
         .where(among(workflow_runs.c.run_id, ids))
         .order_by(submissions.c.seq)
     ).all()
-    _close_vanished(connection, set(ids) - {row.run_id for row in rows})
-    found = [_claimed_run_from(row) for row in rows]
-    return found if destination is None else [_sent_to(connection, each, destination(each.run)) for each in found]
 
 
-def _sent_to(connection: Connection, claimed: ClaimedRun, provider: ProviderType | None) -> ClaimedRun:
-    """The run with the provider that its tags name now, recorded before anything is sent there."""
-    if provider is claimed.destination:
-        return claimed
-    connection.execute(update(submissions).where(submissions.c.run_id == claimed.run.id).values(provider=provider))
-    return replace(claimed, destination=provider)
-
-
-def _close_vanished(connection: Connection, ids: Collection[str]) -> None:
-    if ids:
+def _record_intents(connection: Connection, begun: Sequence[ClaimedRun]) -> None:
+    if begun:
         connection.execute(
             update(submissions)
-            .where(among(submissions.c.run_id, ids))
-            .values(state=SubmissionState.CLOSED, owner=None, last_reason="the run's row was deleted")
+            .where(submissions.c.run_id == bindparam("claimed"))
+            .values(provider=bindparam("destination"), request=bindparam("sent")),
+            [
+                {"claimed": each.run.id, "destination": each.destination, "sent": request_values(each.run)}
+                for each in begun
+            ],
         )
 
 
-def _claimed_run_from(row: Row[Any]) -> ClaimedRun:
-    claim = Claim(
-        run_id=RunId(row.run_id),
-        owner=DaemonId(row.owner),
-        seq=row.claim_seq,
-        resumed=row.returns_to in OPEN,
+def _set_aside(connection: Connection, ids: Iterable[str], **values: object) -> None:
+    if vanished := list(ids):
+        connection.execute(
+            update(submissions).where(among(submissions.c.run_id, vanished)).values(owner=None, **values)
+        )
+
+
+def _resumed_run_from(row: Row[Any]) -> ClaimedRun:
+    claimed = _claimed_run_from(row)
+    return replace(
+        claimed,
+        claim=replace(claimed.claim, resumed=True),
+        run=as_first_sent(claimed.run, row.request),
+        in_doubt_for=time_since(row.intent_at or row.now, row.now),
     )
+
+
+def _claimed_run_from(row: Row[Any]) -> ClaimedRun:
     return ClaimedRun(
-        claim=claim,
+        claim=Claim(run_id=RunId(row.run_id), owner=DaemonId(row.owner), seq=row.claim_seq),
         run=run_from(row),
         attempts=row.attempts,
-        waited=since(row.enrolled_at, row.now),
+        failing_for=time_since(row.failing_since or row.now, row.now),
         prepared_id=None if row.prepared_id is None else ProviderRunId(row.prepared_id),
         destination=provider_from(row.destination),
     )

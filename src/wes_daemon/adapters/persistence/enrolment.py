@@ -20,6 +20,7 @@ from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderType, Run
 from wes_daemon.domain.states import RunState
 
 Destination = Callable[[Run], ProviderType | None]
+Share = Callable[[Run], str]
 
 _UNKNOWN_TO_QUEUE = submissions.c.run_id.is_(None)
 # SQLite lets a text primary key be NULL; such a row cannot be spoken of.
@@ -28,7 +29,7 @@ _FOLLOWED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
 _CANCELLED = (RunState.CANCELING,)
 
 
-def enrol_queued(connection: Connection, destination: Destination, limit: int) -> int:
+def enrol_queued(connection: Connection, destination: Destination, share: Share, limit: int) -> int:
     """Put `QUEUED` rows into the queue in the order in which they were stored; return how many."""
     rows = connection.execute(
         select_runs()
@@ -37,7 +38,7 @@ def enrol_queued(connection: Connection, destination: Destination, limit: int) -
         .limit(limit)
     )
     runs = [run_from(row) for row in rows]
-    found = [_submission(run, destination(run), SubmissionState.READY) for run in runs]
+    found = [{**_submission(run, destination(run), SubmissionState.READY), "share": share(run)} for run in runs]
     return len(_insert(connection, found))
 
 
@@ -86,7 +87,8 @@ def _made_active_again(*states: RunState) -> Select[Any]:
 def _reopen(connection: Connection, ids: Sequence[str]) -> int:
     never_held = (among(submissions.c.run_id, ids), submissions.c.provider_run_id.is_(None))
     ready = {"state": SubmissionState.READY, "returns_to": SubmissionState.READY, "not_before": store_now()}
-    changed = update(submissions).where(*never_held).values(**ready, attempts=0, owner=None, prepared_id=None)
+    nothing = {"owner": None, "prepared_id": None, "request": None, "failing_since": None}
+    changed = update(submissions).where(*never_held).values(**ready, **nothing, attempts=0)
     return connection.execute(changed).rowcount if ids else 0
 
 
@@ -166,11 +168,12 @@ def _enrol_cancelled_copies(connection: Connection, copies: Sequence[Mapping[str
     )
     found = connection.execute(cancelled).scalars().all() if ids else []
     ready = SubmissionState.READY
-    _insert(connection, [{"run_id": id, "provider": None, "state": ready, "returns_to": ready} for id in found])
+    copies_of_others = {"provider": None, "state": ready, "returns_to": ready, "share": ""}
+    _insert(connection, [{"run_id": id, **copies_of_others} for id in found])
 
 
 def _submission(run: Run, provider: ProviderType | None, state: SubmissionState) -> dict[str, object]:
-    return {"run_id": run.id, "provider": provider, "state": state, "returns_to": state}
+    return {"run_id": run.id, "provider": provider, "state": state, "returns_to": state, "share": ""}
 
 
 def _insert(connection: Connection, found: Sequence[Mapping[str, object]]) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """From rows to domain objects. Whatever a row holds, it becomes an object or is left out; nothing raises."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,8 @@ from wes_daemon.domain.states import RunState
 
 STATES: Mapping[str, RunState] = {state.value: state for state in RunState}
 PROVIDERS: Mapping[str, ProviderType] = {provider.value: provider for provider in ProviderType}
+
+_REQUEST_MEMBERS = tuple(member.name for member in fields(WorkflowRequest))
 
 
 def select_runs() -> Select[Any]:
@@ -65,6 +68,20 @@ def _request_from(row: Row[Any]) -> WorkflowRequest:
         workflow_engine_version=row.workflow_engine_version,
         workflow_engine_parameters={} if parameters is None else parameters,
     )
+
+
+def request_values(run: Run) -> dict[str, object]:
+    """What of the run is sent to a provider, as JSON."""
+    request = run.request
+    return {"tags": run.tags, **{name: getattr(request, name) for name in _REQUEST_MEMBERS}}
+
+
+def as_first_sent(run: Run, values: object) -> Run:
+    """The run with what `request_values` has kept of it; as it is where nothing was kept."""
+    if not isinstance(values, Mapping):
+        return run
+    request = WorkflowRequest(**{name: values[name] for name in _REQUEST_MEMBERS})
+    return replace(run, request=request, tags=values["tags"])
 
 
 def state_from(word: str | None) -> RunState:

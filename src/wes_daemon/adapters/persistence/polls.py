@@ -1,6 +1,6 @@
 """Which accepted run is to be asked for when. A number that each taking raises keeps late answers out."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from wes_daemon.adapters.persistence.expressions import is_one_of, pair_among, picked, store_after, store_now
-from wes_daemon.adapters.persistence.mapping import PROVIDERS, since, state_from
+from wes_daemon.adapters.persistence.mapping import since, state_from
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.errors import ClaimLost
 from wes_daemon.application.ports.persistence import DuePoll, HeldRun, SubmissionState
@@ -98,10 +98,6 @@ class SqlPollSchedule:
         self._connection.execute(
             update(polls).where(polls.c.run_id == run.run_id).values(cancel_again_at=store_after(wait))
         )
-
-    def active_by_provider(self) -> Mapping[ProviderType, int]:
-        counted = self._connection.execute(select(polls.c.provider, func.count()).group_by(polls.c.provider))
-        return {PROVIDERS[name]: number for name, number in counted if name in PROVIDERS}
 
     def _close_submission(self, poll: DuePoll) -> None:
         self._connection.execute(

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, MetaData, Table, column, func, inspec
 from sqlalchemy.engine.reflection import ObjectKind
 
 from wes_daemon.adapters.persistence import locks
-from wes_daemon.adapters.persistence.engine import reading, writing
+from wes_daemon.adapters.persistence.engine import reading, upgrading
 from wes_daemon.adapters.persistence.errors import UPGRADE_COMMAND, described
 from wes_daemon.adapters.persistence.tables import own, service
 from wes_daemon.application.ports.errors import StorageMisconfigured
@@ -44,7 +44,7 @@ def upgrade_settings(dialect: str) -> Sequence[str]:
     )
 
 
-REVISIONS = ("0002", "0001")
+REVISIONS = ("0003", "0002", "0001")
 """Those that this version knows, newest first. Alembic would tell, but takes long to load; a test compares them."""
 
 
@@ -72,7 +72,7 @@ class Schema:
         """
         from alembic import command
 
-        with _one_upgrade_at_a_time, writing(self._engine) as connection:
+        with _one_upgrade_at_a_time, upgrading(self._engine) as connection:
             for statement in upgrade_settings(self._engine.dialect.name):
                 connection.exec_driver_sql(statement)
             self._refuse_newer(_revision_in(connection))

@@ -1,19 +1,25 @@
 """Who submits what, and how far it has come."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, or_, select, update
 
 from wes_daemon.adapters.persistence import claiming
 from wes_daemon.adapters.persistence.enrolment import adopt_active, enrol_queued, names_a_provider_run, take_up_again
-from wes_daemon.adapters.persistence.expressions import is_one_of, picked, store_after
+from wes_daemon.adapters.persistence.expressions import is_one_of, picked, store_after, store_now
+from wes_daemon.adapters.persistence.mapping import provider_from
+from wes_daemon.adapters.persistence.sharing import OPEN, Room
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
-from wes_daemon.application.ports.errors import ClaimLost
-from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, SubmissionState
+from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, ConcurrentUpdate, NotInReview
+from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, SubmissionState, undivided
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
+
+# What was sent is kept only for as long as it may have to be sent again.
+_ACCEPTED: Mapping[str, object] = {"state": SubmissionState.ACCEPTED, "owner": None, "request": None}
 
 
 class SqlSubmissionQueue:
@@ -22,8 +28,14 @@ class SqlSubmissionQueue:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def enrol(self, destination: Callable[[Run], ProviderType | None], *, limit: int) -> int:
-        queued = enrol_queued(self._connection, destination, limit)
+    def enrol(
+        self,
+        destination: Callable[[Run], ProviderType | None],
+        *,
+        limit: int,
+        share: Callable[[Run], str] = undivided,
+    ) -> int:
+        queued = enrol_queued(self._connection, destination, share, limit)
         adopted = adopt_active(self._connection, destination, limit - queued) if queued < limit else 0
         return queued + adopted + take_up_again(self._connection, limit - queued - adopted)
 
@@ -35,9 +47,15 @@ class SqlSubmissionQueue:
         cap: int,
         excluding: Collection[ProviderType | None],
         destination: Callable[[Run], ProviderType | None],
+        provider_caps: Mapping[ProviderType, int] = MappingProxyType({}),
     ) -> Sequence[ClaimedRun]:
         return claiming.claim(
-            self._connection, owner, limit=limit, cap=cap, excluding=excluding, destination=destination
+            self._connection,
+            owner,
+            limit=limit,
+            room=Room(self._connection, cap, provider_caps),
+            excluding=excluding,
+            destination=destination,
         )
 
     def prepared(self, claim: Claim, id: ProviderRunId) -> None:
@@ -45,18 +63,8 @@ class SqlSubmissionQueue:
         self._advance(claim, state=prepared, returns_to=prepared, prepared_id=id)
 
     def accepted(self, claim: Claim, provider: ProviderType, id: ProviderRunId, *, check_after: timedelta) -> None:
-        self._advance(claim, state=SubmissionState.ACCEPTED, owner=None, provider=provider, provider_run_id=id)
-        self._connection.execute(
-            insert(polls).values(
-                run_id=claim.run_id,
-                provider=provider,
-                provider_run_id=id,
-                next_check_at=store_after(check_after),
-                poll_seq=0,
-                known_state=RunState.INITIALIZING,
-                details_failures=0,
-            )
-        )
+        self._advance(claim, **_ACCEPTED, provider=provider, provider_run_id=id)
+        self._follow(claim.run_id, provider, id, check_after)
 
     def deferred(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
         self._put_off(claim, wait, reason, state=submissions.c.returns_to)
@@ -69,7 +77,26 @@ class SqlSubmissionQueue:
         self._advance(claim, state=submissions.c.returns_to, owner=None, not_before=store_after(wait), **said)
 
     def closed(self, claim: Claim, *, reason: str) -> None:
-        self._advance(claim, state=SubmissionState.CLOSED, owner=None, last_reason=reason)
+        self._advance(claim, state=SubmissionState.CLOSED, owner=None, request=None, last_reason=reason)
+
+    def review(self, claim: Claim, *, reason: str) -> None:
+        self._advance(claim, state=SubmissionState.REVIEW, owner=None, last_reason=reason)
+
+    def adopt(self, run_id: RunId, id: ProviderRunId, *, check_after: timedelta) -> ProviderType:
+        provider = self._reviewed_at(run_id)
+        self._refuse_held(provider, id)
+        self._resolve(run_id, **_ACCEPTED, provider_run_id=id)
+        self._follow(run_id, provider, id, check_after)
+        return provider
+
+    def send_again(self, run_id: RunId) -> None:
+        # What is prepared is started, not prepared again.
+        state = case((submissions.c.prepared_id.is_(None), SubmissionState.INTENT), else_=SubmissionState.PREPARED)
+        anew = {"attempts": 0, "failing_since": None, "intent_at": store_now(), "not_before": store_now()}
+        self._resolve(run_id, state=state, returns_to=state, **anew)
+
+    def give_up(self, run_id: RunId, *, reason: str) -> None:
+        self._resolve(run_id, state=SubmissionState.CLOSED, request=None, last_reason=reason)
 
     def withdrawn(self, *, limit: int) -> Sequence[RunId]:
         self._connection.execute(
@@ -79,12 +106,44 @@ class SqlSubmissionQueue:
         )
         return [RunId(id) for id in self._connection.execute(_cancelled_at_once().limit(limit)).scalars()]
 
+    def _reviewed_at(self, run_id: RunId) -> ProviderType:
+        asked = select(submissions.c.provider).where(_in_review(run_id)).with_for_update()
+        provider = provider_from(self._connection.execute(asked).scalar())
+        if provider is None:
+            raise _not_in_review(run_id)
+        return provider
+
+    def _refuse_held(self, provider: ProviderType, id: ProviderRunId) -> None:
+        held = select(submissions.c.run_id).where(
+            submissions.c.provider == provider, submissions.c.provider_run_id == id
+        )
+        if (other := self._connection.execute(held).scalar()) is not None:
+            raise NotInReview(f"{provider} run {id} belongs to run {other} already")
+
+    def _resolve(self, run_id: RunId, **values: object) -> None:
+        if self._connection.execute(update(submissions).where(_in_review(run_id)).values(**values)).rowcount == 0:
+            raise _not_in_review(run_id)
+
+    def _follow(self, run_id: RunId, provider: ProviderType, id: ProviderRunId, check_after: timedelta) -> None:
+        self._connection.execute(
+            insert(polls).values(
+                run_id=run_id,
+                provider=provider,
+                provider_run_id=id,
+                next_check_at=store_after(check_after),
+                poll_seq=0,
+                known_state=RunState.INITIALIZING,
+                details_failures=0,
+            )
+        )
+
     def _put_off(self, claim: Claim, wait: timedelta, reason: str, **values: object) -> None:
         self._advance(
             claim,
             owner=None,
             not_before=store_after(wait),
             attempts=submissions.c.attempts + 1,
+            failing_since=func.coalesce(submissions.c.failing_since, store_now()),
             last_reason=reason,
             **values,
         )
@@ -94,10 +153,26 @@ class SqlSubmissionQueue:
             submissions.c.run_id == claim.run_id,
             submissions.c.owner == claim.owner,
             submissions.c.claim_seq == claim.seq,
-            is_one_of(submissions.c.state, *claiming.OPEN),
+            is_one_of(submissions.c.state, *OPEN),
         )
         if self._connection.execute(update(submissions).where(mine).values(**values)).rowcount == 0:
-            raise ClaimLost(f"run {claim.run_id}: the claim {claim.seq} of daemon {claim.owner} is gone")
+            raise self._why_not(claim)
+
+    def _why_not(self, claim: Claim) -> ConcurrentUpdate:
+        given_back = select(submissions.c.run_id).where(
+            submissions.c.run_id == claim.run_id, submissions.c.claim_seq == claim.seq, submissions.c.owner.is_(None)
+        )
+        if self._connection.execute(given_back).first() is not None:
+            return AlreadyRecorded(f"run {claim.run_id}: the claim {claim.seq} was given back by its holder")
+        return ClaimLost(f"run {claim.run_id}: the claim {claim.seq} of daemon {claim.owner} is gone")
+
+
+def _in_review(run_id: RunId) -> ColumnElement[bool]:
+    return and_(submissions.c.run_id == run_id, is_one_of(submissions.c.state, SubmissionState.REVIEW))
+
+
+def _not_in_review(run_id: RunId) -> NotInReview:
+    return NotInReview(f"run {run_id}: its submission is not in review, so there is nothing to decide")
 
 
 def _not_wanted_any_more() -> Any:

@@ -63,6 +63,12 @@ submissions = Table(
     Column("provider_run_id", PlainText),
     Column("last_reason", PlainText),
     Column("enrolled_at", UtcTime),
+    # Whose it is, for whoever shares fairly; empty where nobody does.
+    Column("share", PlainText),
+    # What was first sent, for as long as it may have to be sent again.
+    Column("request", Json),
+    Column("intent_at", UtcTime),
+    Column("failing_since", UtcTime),
 )
 
 polls = Table(

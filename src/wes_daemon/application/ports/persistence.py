@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import NewType, Protocol, Self
 
 from wes_daemon.application.ports.providers import RunDetails
@@ -62,11 +62,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedRun:
-    """A claimed run as it was when it was claimed.
+    """A claimed run.
 
     Attributes:
+        run: as it was when it was claimed; with the request and the tags that were first sent where something may have
+            been sent before, for a service may change its row, but what is sent again must be the same.
         attempts: how many submissions were put off before this one.
-        waited: since the run was enrolled.
+        failing_for: how long ago the first of them was put off; zero where none was.
+        in_doubt_for: how long ago the first was begun that may have started something; zero where none was.
         prepared_id: recorded by an earlier attempt, to be submitted with.
         destination: the provider that was recorded before anything was sent, the same at every attempt;
             None where it cannot be told, and then nothing was ever sent.
@@ -75,7 +78,8 @@ class ClaimedRun:
     claim: Claim
     run: Run
     attempts: int = 0
-    waited: timedelta = timedelta(0)
+    failing_for: timedelta = timedelta(0)
+    in_doubt_for: timedelta = timedelta(0)
     prepared_id: ProviderRunId | None = None
     destination: ProviderType | None = None
 
@@ -133,13 +137,29 @@ class RunRepository(Protocol):
         """Keep the provider's own latest word on the run beside it."""
 
 
-class SubmissionQueue(Protocol):
-    """Who submits what, and how far it has come. Every method that takes a claim raises `ClaimLost` if it is gone."""
+def undivided(run: Run) -> str:
+    """The share of every run, where shares are not asked for."""
+    del run
+    return ""
 
-    def enrol(self, destination: Callable[[Run], ProviderType | None], *, limit: int) -> int:
+
+class SubmissionQueue(Protocol):
+    """Who submits what, and how far it has come.
+
+    Every method that takes a claim raises `ClaimLost` if it is gone, and `AlreadyRecorded` if it was given back.
+    """
+
+    def enrol(
+        self,
+        destination: Callable[[Run], ProviderType | None],
+        *,
+        limit: int,
+        share: Callable[[Run], str] = undivided,
+    ) -> int:
         """Take up rows that the queue does not know yet, oldest first; return how many (0: there were no more).
 
-        A `QUEUED` row becomes `READY` for the provider that `destination` gives (None: it cannot be told).
+        A `QUEUED` row becomes `READY` for the provider that `destination` gives (None: it cannot be told),
+        in the share that `share` gives, where it stays.
         A row in an active state (`CANCELING` included) whose tags name a provider and the provider's id, left by
         another daemon, becomes `ACCEPTED` and is followed from then on. Other rows are left alone.
 
@@ -155,17 +175,22 @@ class SubmissionQueue(Protocol):
         cap: int,
         excluding: Collection[ProviderType | None],
         destination: Callable[[Run], ProviderType | None],
+        provider_caps: Mapping[ProviderType, int] = MappingProxyType({}),
     ) -> Sequence[ClaimedRun]:
         """Claim what is to be submitted now; when this is committed the intent is, too.
 
         What nobody has sent yet goes to the provider that `destination` gives for the row as it is now, and that is
-        recorded with the intent; what may have been sent stays with the provider that it was sent to.
+        recorded with the intent, together with the request; what may have been sent stays with the provider that it
+        was sent to, and as it was sent.
 
         First what may have been sent already and whose owner is gone (its lease ran out), let go of it, or is
         `owner` itself, which must have nothing of what it asks for under way when it calls: such runs are taken over
         whatever the cap says, for they are counted in it. Then `READY` rows whose run is still `QUEUED` and whose
-        time has come, oldest first, as long as fewer than `cap` runs are claimed or held by a provider, over all
-        daemons.
+        time has come, as long as fewer than `cap` runs, and fewer than the cap of the row's own provider where it has
+        one, are claimed, in review or held by a provider, over all daemons. The next one comes from the share that
+        has the fewest such runs, and is the oldest there; between equal shares the oldest goes first.
+
+        A run whose row is gone is not handed out: it is closed, or put in review where it may have been sent.
         No run is ever claimed by two owners at once. Runs for the providers in `excluding` are passed over; None
         stands for runs whose provider cannot be told.
 
@@ -197,6 +222,30 @@ class SubmissionQueue(Protocol):
 
     def closed(self, claim: Claim, *, reason: str) -> None:
         """The run has ended without a provider."""
+
+    def review(self, claim: Claim, *, reason: str) -> None:
+        """Whether a provider has the run cannot be proved: nobody claims it until a person has decided."""
+
+    def adopt(self, run_id: RunId, id: ProviderRunId, *, check_after: timedelta) -> ProviderType:
+        """A person says that the run in review is this one at its provider, which is returned: follow it.
+
+        Raises:
+            NotInReview: the run is not in review, or another run has this one already.
+        """
+
+    def send_again(self, run_id: RunId) -> None:
+        """A person says that the run in review may be sent once more, under the same key; doubt begins anew.
+
+        Raises:
+            NotInReview: the run is not in review.
+        """
+
+    def give_up(self, run_id: RunId, *, reason: str) -> None:
+        """A person says that no provider has the run in review.
+
+        Raises:
+            NotInReview: the run is not in review.
+        """
 
     def withdrawn(self, *, limit: int) -> Sequence[RunId]:
         """Close submissions of runs that are no longer `QUEUED` and that no provider was ever asked to run.
@@ -291,9 +340,6 @@ class PollSchedule(Protocol):
 
     def cancel_put_off(self, run: HeldRun, *, wait: timedelta) -> None:
         """The provider could not be told: give the run again after `wait`."""
-
-    def active_by_provider(self) -> Mapping[ProviderType, int]:
-        """How many runs are on the schedule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,133 @@
+"""What nobody can prove is stopped, is not forgotten, and is resolved by a person."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.contracts.persistence_harness import HOUR, ME, MINUTE, OTHER, SECOND, PersistenceHarness, ids_of
+from wes_daemon.application.ports.errors import ClaimLost, NotInReview
+from wes_daemon.application.ports.persistence import SubmissionState, UnitOfWork
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
+
+RUN = RunId("run-1")
+THERE = ProviderRunId("at-run-1")
+
+
+class ReviewRules:
+    """`SubmissionQueue.review`, and the three ways out of it."""
+
+    def in_review(self, store: PersistenceHarness, *, prepared: str | None = None) -> None:
+        claim = store.claimed("run-1").claim
+        with store.units() as unit:
+            if prepared:
+                unit.submissions.prepared(claim, ProviderRunId(prepared))
+            unit.submissions.review(claim, reason="nobody can tell")
+            unit.commit()
+
+    def test_a_run_in_review_is_shown_with_its_reason_and_claimed_by_nobody(self, store: PersistenceHarness) -> None:
+        self.in_review(store)
+        store.let_pass(HOUR)
+
+        record = store.queries.get(RUN)
+
+        assert (record.submission, record.last_reason) == (SubmissionState.REVIEW, "nobody can tell")
+        assert store.claim(ME) == store.claim(OTHER) == []
+
+    def test_a_run_in_review_counts_for_the_cap_since_it_may_be_running(self, store: PersistenceHarness) -> None:
+        self.in_review(store)
+        store.queue("run-2")
+        store.enrol()
+
+        assert store.claim(cap=1) == []
+        assert ids_of(store.claim(cap=2)) == ["run-2"]
+
+    def test_only_who_holds_the_claim_puts_a_run_in_review(self, store: PersistenceHarness) -> None:
+        claim = store.claimed("run-1", OTHER).claim
+        store.let_pass(2 * MINUTE)
+        store.claim(ME)
+
+        with store.units() as unit, pytest.raises(ClaimLost):
+            unit.submissions.review(claim, reason="nobody can tell")
+
+    def test_an_adopted_run_is_followed(self, store: PersistenceHarness) -> None:
+        self.in_review(store)
+
+        with store.units() as unit:
+            provider = unit.submissions.adopt(RUN, THERE, check_after=0 * SECOND)
+            unit.commit()
+
+        [due] = store.due()
+        assert provider is ProviderType.LOCAL
+        assert (due.run_id, due.provider, due.provider_run_id) == (RUN, ProviderType.LOCAL, THERE)
+        assert store.queries.get(RUN).submission is SubmissionState.ACCEPTED
+
+    def test_what_another_run_has_is_not_adopted(self, store: PersistenceHarness) -> None:
+        store.accepted("run-2")
+        self.in_review(store)
+
+        with store.units() as unit, pytest.raises(NotInReview, match="belongs to"):
+            unit.submissions.adopt(RUN, ProviderRunId("at-run-2"), check_after=0 * SECOND)
+
+    def test_what_is_sent_again_is_in_doubt_anew(self, store: PersistenceHarness) -> None:
+        self.in_review(store)
+        store.let_pass(HOUR)
+
+        with store.units() as unit:
+            unit.submissions.send_again(RUN)
+            unit.commit()
+
+        [claimed] = store.claim()
+        assert (claimed.claim.resumed, claimed.attempts, claimed.failing_for) == (True, 0, 0 * SECOND)
+        assert claimed.in_doubt_for < MINUTE
+
+    def test_what_was_prepared_is_sent_again_as_it_was_prepared(self, store: PersistenceHarness) -> None:
+        self.in_review(store, prepared="draft-1")
+
+        with store.units() as unit:
+            unit.submissions.send_again(RUN)
+            unit.commit()
+
+        [claimed] = store.claim()
+        assert (claimed.prepared_id, claimed.claim.resumed) == ("draft-1", True)
+
+    def test_what_is_given_up_is_closed_and_makes_room(self, store: PersistenceHarness) -> None:
+        self.in_review(store)
+        store.queue("run-2")
+        store.enrol()
+
+        with store.units() as unit:
+            unit.submissions.give_up(RUN, reason="it is not there")
+            unit.commit()
+
+        record = store.queries.get(RUN)
+        assert (record.submission, record.last_reason) == (SubmissionState.CLOSED, "it is not there")
+        assert ids_of(store.claim(cap=1)) == ["run-2"]
+
+    @pytest.mark.parametrize(
+        "resolve",
+        [
+            lambda unit: unit.submissions.adopt(RUN, THERE, check_after=0 * SECOND),
+            lambda unit: unit.submissions.send_again(RUN),
+            lambda unit: unit.submissions.give_up(RUN, reason="it is not there"),
+        ],
+        ids=["adopt", "send again", "give up"],
+    )
+    def test_a_run_that_is_not_in_review_needs_no_decision(
+        self, store: PersistenceHarness, resolve: Callable[[UnitOfWork], object]
+    ) -> None:
+        store.claimed("run-1")
+
+        with store.units() as unit, pytest.raises(NotInReview, match="not in review"):
+            resolve(unit)
+
+    def test_a_run_whose_row_was_deleted_while_it_was_under_way_is_for_a_person(
+        self, store: PersistenceHarness
+    ) -> None:
+        store.claimed("run-1", OTHER)
+        store.remove("run-1")
+        store.let_pass(2 * MINUTE)
+
+        assert store.claim(ME) == []
+        with store.units() as unit:
+            unit.submissions.give_up(RUN, reason="it is not there")
+            unit.commit()
