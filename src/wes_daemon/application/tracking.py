@@ -12,6 +12,7 @@ from wes_daemon.application.events import log_event
 from wes_daemon.application.guard import guarded
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import (
+    CircuitOpen,
     ConcurrentUpdate,
     Misconfigured,
     NotNow,
@@ -92,6 +93,10 @@ class Tracker:
             )
         except ConcurrentUpdate as error:
             log_event(_log, logging.DEBUG, "refresh.overtaken", run_id=poll.run_id, reason=error)
+            return Finding.PUT_OFF
+        except CircuitOpen as error:
+            wait = error.retry_after or self._policy.soon
+            self._recorder.record(lambda rec: rec.work.polls.put_off([poll], wait=wait))
             return Finding.PUT_OFF
 
     def finish(self, provider: WorkflowProvider, poll: DuePoll) -> Finding:
@@ -174,13 +179,21 @@ class Tracker:
         return there
 
     def _details(self, provider: WorkflowProvider, poll: DuePoll) -> RunDetails | None:
-        """The details, or a note that there are none to be had, or None: to be tried again."""
+        """The details, or a note that there are none to be had, or None: to be tried again.
+
+        Raises:
+            CircuitOpen: nothing was tried, and the end itself is written already, so that there is nothing to count.
+        """
         try:
             return guarded(
                 lambda: provider.details(poll.provider_run_id), otherwise=_as_passing, during="details", of=poll.run_id
             )
         except Rejected as error:
             return _no_details(error)
+        except CircuitOpen:
+            if poll.known_state.has_ended:
+                raise
+            return None
         except ProviderError as error:
             given_up = poll.details_failures + 1 >= self._policy.tries_after(error)
             log_event(_log, logging.WARNING, "refresh.no_details", run_id=poll.run_id, reason=error, final=given_up)

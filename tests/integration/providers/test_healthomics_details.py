@@ -19,7 +19,7 @@ from tests.simulators.healthomics.runs import SimulatedRun
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
-from wes_daemon.application.ports.errors import NotNow
+from wes_daemon.application.ports.errors import NotNow, Unavailable
 from wes_daemon.domain.runs import ProviderRunId
 
 LATER = timedelta(minutes=3)
@@ -146,9 +146,10 @@ class TestOutputs:
         clock.advance(LATER)
         simulator.faults.put("GetObject", fault)
 
-        with pytest.raises(NotNow):
+        with pytest.raises(NotNow) as caught:
             provider.details(id)
 
+        assert not isinstance(caught.value, Unavailable), "HealthOmics itself is well"
         assert provider.details(id).outputs["Main.count"] == 42
 
     @pytest.mark.parametrize(

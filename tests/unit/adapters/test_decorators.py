@@ -9,15 +9,28 @@ from tests.builders import a_report, a_submission
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProvider
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
+from wes_daemon.adapters.providers.decorators.breaking import BreakingPolicy
 from wes_daemon.adapters.providers.decorators.retrying import RetryPolicy
 from wes_daemon.adapters.providers.decorators.stack import decorated
-from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, Rejected
+from wes_daemon.application.ports.errors import (
+    AnswerLost,
+    CircuitOpen,
+    Misconfigured,
+    NotNow,
+    OutcomeUnknown,
+    Rejected,
+    Throttled,
+    Unavailable,
+    Unprovable,
+)
 from wes_daemon.application.ports.providers import Accepted, WorkflowProvider
 from wes_daemon.application.ports.telemetry import CallOutcome
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 
 POLICY = RetryPolicy(attempts=3, first_wait=timedelta(seconds=1), longest_wait=timedelta(seconds=5))
+
+BREAKING = BreakingPolicy(failures=2)
 
 
 class Stack:
@@ -35,6 +48,7 @@ class Stack:
             clock=self.clock,
             sleep=self.slept.append,
             policy=POLICY,
+            breaking=BREAKING,
         )
 
 
@@ -44,7 +58,7 @@ def stack() -> Stack:
 
 
 class TestRetrying:
-    @pytest.mark.parametrize("error", [NotNow("busy"), OutcomeUnknown("cut")])
+    @pytest.mark.parametrize("error", [NotNow("busy"), Throttled("busy"), OutcomeUnknown("cut")])
     def test_passing_trouble_is_tried_again(self, stack: Stack, error: Exception) -> None:
         stack.inner.fail_next(error)
 
@@ -54,7 +68,16 @@ class TestRetrying:
         assert stack.inner.calls == ["submit", "submit"]
         assert stack.telemetry.retries[0][:3] == (ProviderType.LOCAL, "submit", 1)
 
-    @pytest.mark.parametrize("error", [Rejected("no"), Misconfigured("token"), ZeroDivisionError("a bug")])
+    @pytest.mark.parametrize(
+        "error",
+        [
+            Rejected("no"),
+            Misconfigured("token"),
+            Unprovable("?"),
+            CircuitOpen("left alone", retry_after=timedelta(seconds=1)),
+            ZeroDivisionError("a bug"),
+        ],
+    )
     def test_nothing_else_is(self, stack: Stack, error: Exception) -> None:
         stack.inner.fail_next(error)
 
@@ -122,6 +145,44 @@ class TestRetrying:
         call(stack.outer)
 
         assert stack.inner.calls.count(operation) == 2
+
+
+class TestBreaking:
+    def test_an_open_circuit_ends_the_attempts_at_once(self, stack: Stack) -> None:
+        stack.inner.fail_next(*[Unavailable("down")] * 10, operation="statuses")
+
+        with pytest.raises(CircuitOpen):
+            stack.outer.statuses([ProviderRunId("memory-1")])
+
+        assert stack.inner.calls == ["statuses"] * BREAKING.failures
+        assert len(stack.slept) == BREAKING.failures
+
+    def test_it_does_not_take_back_an_earlier_doubt(self, stack: Stack) -> None:
+        stack.inner.lose_next_answer(error=AnswerLost("the answer was lost"))
+        stack.inner.fail_next(AnswerLost("cut"))
+
+        with pytest.raises(OutcomeUnknown, match="cut; then local has failed 2 times in a row"):
+            stack.outer.submit(a_submission())
+
+        assert stack.inner.started == ["wes-run-1"]
+
+    def test_a_batch_that_meets_it_is_the_last_one(self, stack: Stack) -> None:
+        ids = [_submitted(stack, f"wes-{number}") for number in range(6)]
+        stack.inner.fail_next(*[Unavailable("down")] * 10, operation="statuses")
+
+        with pytest.raises(CircuitOpen):
+            stack.outer.statuses(ids)
+
+        assert stack.inner.calls.count("statuses") == BREAKING.failures
+
+    def test_to_telemetry_it_is_a_call_that_did_not_take_place(self, stack: Stack) -> None:
+        stack.inner.fail_next(*[Unavailable("down")] * 10, operation="details")
+
+        with pytest.raises(CircuitOpen):
+            stack.outer.details(ProviderRunId("memory-1"))
+
+        assert stack.telemetry.calls == [(ProviderType.LOCAL, "details", CallOutcome.NOT_NOW)]
+        assert stack.telemetry.circuits == [(ProviderType.LOCAL, "opened")]
 
 
 class TestChunking:

@@ -14,7 +14,16 @@ from wes_daemon.adapters.providers.healthomics.refusals import (
     judge_validation,
     speaks_of_repetition,
 )
-from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError, Rejected
+from wes_daemon.application.ports.errors import (
+    AnswerLost,
+    Misconfigured,
+    NotNow,
+    OutcomeUnknown,
+    ProviderError,
+    Rejected,
+    Throttled,
+    Unavailable,
+)
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 URL = {"endpoint_url": "http://there"}
@@ -42,16 +51,16 @@ def of_a_start(error: Exception) -> ProviderError | None:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (sdk.EndpointConnectionError(**URL), NotNow),
-        (sdk.ConnectTimeoutError(**URL), NotNow),
-        (sdk.ProxyConnectionError(proxy_url="http://proxy"), NotNow),
-        (sdk.ReadTimeoutError(**URL), OutcomeUnknown),
-        (sdk.ConnectionClosedError(**URL), OutcomeUnknown),
-        (sdk.HTTPClientError(error="?"), OutcomeUnknown),
-        (sdk.ResponseStreamingError(error="?"), OutcomeUnknown),
-        (sdk.IncompleteReadError(actual_bytes=1, expected_bytes=2), OutcomeUnknown),
-        (ResponseParserError("?"), OutcomeUnknown),
-        (sdk.SSLError(error="EOF occurred in violation of protocol", **URL), OutcomeUnknown),
+        (sdk.EndpointConnectionError(**URL), Unavailable),
+        (sdk.ConnectTimeoutError(**URL), Unavailable),
+        (sdk.ProxyConnectionError(proxy_url="http://proxy"), Unavailable),
+        (sdk.ReadTimeoutError(**URL), AnswerLost),
+        (sdk.ConnectionClosedError(**URL), AnswerLost),
+        (sdk.HTTPClientError(error="?"), AnswerLost),
+        (sdk.ResponseStreamingError(error="?"), AnswerLost),
+        (sdk.IncompleteReadError(actual_bytes=1, expected_bytes=2), AnswerLost),
+        (ResponseParserError("?"), AnswerLost),
+        (sdk.SSLError(error="EOF occurred in violation of protocol", **URL), AnswerLost),
         (sdk.SSLError(error="[SSL: CERTIFICATE_VERIFY_FAILED]", **URL), Misconfigured),
         (sdk.NoCredentialsError(), Misconfigured),
         (sdk.PartialCredentialsError(provider="env", cred_var="x"), Misconfigured),
@@ -65,16 +74,17 @@ def of_a_start(error: Exception) -> ProviderError | None:
         (sdk.InvalidRegionError(region_name="x y"), Misconfigured),
         (answer(400, "ValidationException"), Rejected),
         (answer(404, "ResourceNotFoundException"), Rejected),
-        (answer(402, "ServiceQuotaExceededException"), NotNow),
-        (answer(402), NotNow),
-        (answer(429, "ThrottlingException"), NotNow),
-        (answer(429), NotNow),
-        (answer(400, "ThrottlingException"), NotNow),
+        (answer(402, "ServiceQuotaExceededException"), Throttled),
+        (answer(402), Throttled),
+        (answer(429, "ThrottlingException"), Throttled),
+        (answer(429), Throttled),
+        (answer(400, "ThrottlingException"), Throttled),
         (answer(408, "RequestTimeoutException"), OutcomeUnknown),
         (answer(409, "ConflictException"), OutcomeUnknown),
-        (answer(500, "InternalServerException"), OutcomeUnknown),
-        (answer(502), OutcomeUnknown),
-        (answer(503, "SomethingNew"), OutcomeUnknown),
+        (answer(503, "SlowDown"), Throttled),
+        (answer(500, "InternalServerException"), AnswerLost),
+        (answer(502), AnswerLost),
+        (answer(503, "SomethingNew"), AnswerLost),
         (answer(403, "AccessDeniedException"), Misconfigured),
         (answer(403), Misconfigured),
         (answer(401), Misconfigured),
@@ -93,7 +103,7 @@ def of_a_start(error: Exception) -> ProviderError | None:
 def test_how_a_start_ends(error: Exception, expected: type[ProviderError] | None) -> None:
     found = of_a_start(error)
 
-    # Exactly these: telemetry counts them by type.
+    # Exactly these: whether the service has failed, or only asks for patience, is told by the type.
     assert type(found) is (expected or type(None))
 
 
@@ -101,6 +111,11 @@ def test_how_a_start_ends(error: Exception, expected: type[ProviderError] | None
     "error", [sdk.ReadTimeoutError(**URL), answer(500), answer(502), sdk.ConnectionClosedError(**URL)]
 )
 def test_a_question_without_a_certain_answer_can_be_asked_again(error: Exception) -> None:
+    assert type(of_a_question(error)) is Unavailable
+
+
+@pytest.mark.parametrize("error", [answer(408, "RequestTimeoutException"), answer(409, "ConflictException")])
+def test_a_service_that_answers_a_question_with_a_doubt_has_not_failed(error: Exception) -> None:
     assert type(of_a_question(error)) is NotNow
 
 

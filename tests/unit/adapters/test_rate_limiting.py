@@ -5,8 +5,14 @@ from datetime import timedelta
 import pytest
 
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.providers.decorators.rate_limiting import ALL, Rate, RateLimiter, read_rates, read_window
-from wes_daemon.application.ports.errors import NotNow
+from wes_daemon.adapters.providers.decorators.rate_limiting import (
+    ALL,
+    BudgetSpent,
+    Rate,
+    RateLimiter,
+    read_rates,
+    read_window,
+)
 
 SECOND = timedelta(seconds=1)
 
@@ -94,7 +100,7 @@ def test_a_wait_that_is_too_long_is_put_off_and_costs_no_turn() -> None:
     watched.take("StartRun")
 
     for _ in range(3):
-        with pytest.raises(NotNow) as caught:
+        with pytest.raises(BudgetSpent) as caught:
             watched.limiter.take("StartRun")
 
     assert caught.value.retry_after == 60 * SECOND

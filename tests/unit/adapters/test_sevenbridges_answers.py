@@ -6,13 +6,29 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.builders import NOON
-from wes_daemon.adapters.providers.sevenbridges.errors import CODES, STATUSES, Failure, FailureKind, meaning, translated
+from wes_daemon.adapters.providers.sevenbridges.errors import (
+    CODES,
+    STATUSES,
+    Failure,
+    FailureKind,
+    doubt,
+    meaning,
+    translated,
+)
 from wes_daemon.adapters.providers.sevenbridges.outputs import outputs
 from wes_daemon.adapters.providers.sevenbridges.rate_headers import held_until
 from wes_daemon.adapters.providers.sevenbridges.reading import as_moment
 from wes_daemon.adapters.providers.sevenbridges.states import STATES, report
 from wes_daemon.adapters.providers.sevenbridges.tasks import is_task_id, read_task
-from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, Rejected
+from wes_daemon.application.ports.errors import (
+    AnswerLost,
+    Misconfigured,
+    NotNow,
+    OutcomeUnknown,
+    Rejected,
+    Throttled,
+    Unavailable,
+)
 from wes_daemon.domain.states import RunState
 
 SOON = NOON + timedelta(minutes=2)
@@ -37,27 +53,50 @@ class TestErrors:
             (refusal(401, 7000), Misconfigured),
             (refusal(403), Misconfigured),
             (refusal(404), Misconfigured),
-            (refusal(429, 1000), NotNow),
-            (refusal(429), NotNow),
-            (refusal(503, 0), NotNow),
-            (refusal(503, 7000), NotNow),
+            (refusal(429, 1000), Throttled),
+            (refusal(429), Throttled),
+            (refusal(429, 7000), Throttled),
+            (refusal(503, 0), Unavailable),
+            (refusal(503, 7000), Unavailable),
+            (refusal(503, 9000), NotNow),
             (refusal(400, 7007), OutcomeUnknown),
             (refusal(409), OutcomeUnknown),
             (refusal(408), OutcomeUnknown),
-            (refusal(500), OutcomeUnknown),
-            (refusal(502), OutcomeUnknown),
-            (refusal(503), OutcomeUnknown),
-            (refusal(599), OutcomeUnknown),
-            (refusal(500, acts=False), NotNow),
-            (refusal(503, acts=False), NotNow),
-            (Failure(FailureKind.NOT_SENT, "refused", acts=True), NotNow),
-            (Failure(FailureKind.NO_ANSWER, "cut", acts=True), OutcomeUnknown),
-            (Failure(FailureKind.NO_ANSWER, "cut", acts=False), NotNow),
+            (refusal(500), AnswerLost),
+            (refusal(502), AnswerLost),
+            (refusal(503), AnswerLost),
+            (refusal(599), AnswerLost),
+            (refusal(500, acts=False), Unavailable),
+            (refusal(503, acts=False), Unavailable),
+            (refusal(409, acts=False), NotNow),
+            (Failure(FailureKind.NOT_SENT, "refused", acts=True), Unavailable),
+            (Failure(FailureKind.NO_ANSWER, "cut", acts=True), AnswerLost),
+            (Failure(FailureKind.NO_ANSWER, "cut", acts=False), Unavailable),
             (Failure(FailureKind.UNUSABLE, "certificate", acts=True), Misconfigured),
         ],
     )
     def test_each_has_its_meaning(self, failure: Failure, kind: type[Exception]) -> None:
         assert type(meaning(failure)) is kind
+
+    @pytest.mark.parametrize(
+        ("error", "kind"),
+        [
+            (refusal(502), AnswerLost),
+            (refusal(503, 7000, acts=False), AnswerLost),
+            (Unavailable("connection refused"), AnswerLost),
+            (refusal(429), OutcomeUnknown),
+            (refusal(409), OutcomeUnknown),
+            (refusal(418), OutcomeUnknown),
+            (NotNow("not yet"), OutcomeUnknown),
+        ],
+    )
+    def test_a_doubt_is_the_services_failure_where_that_keeps_it_from_being_resolved(
+        self, error: Failure | NotNow, kind: type[Exception]
+    ) -> None:
+        found = doubt("perhaps it runs", error)
+
+        assert type(found) is kind
+        assert str(found) == f"perhaps it runs: {error}"
 
     @pytest.mark.parametrize("failure", [refusal(418), refusal(400, 90009), refusal(405, 90006), refusal(415)])
     def test_what_is_not_in_the_table_is_a_bug_and_passes_unchanged(self, failure: Failure) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.builders import a_report, a_run
 from tests.unit.application.conftest import DaemonUnderTest, World
-from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown
+from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotNow, OutcomeUnknown
 from wes_daemon.domain.runs import ProviderRunId, RunId
 from wes_daemon.domain.states import RunState
 
@@ -112,6 +112,25 @@ def test_a_cancel_that_could_not_be_passed_on_is_tried_again(
 
     assert first.put_off == 1
     assert world.provider.cancelled == [id]
+
+
+def test_a_cancel_that_meets_an_open_circuit_waits_until_the_service_may_be_tried_again(
+    world: World, daemon: DaemonUnderTest, caplog: pytest.LogCaptureFixture
+) -> None:
+    id = _held(world, daemon)
+    world.set_state("run-1", RunState.CANCELING)
+    world.provider.fail_next(CircuitOpen("left alone", retry_after=timedelta(seconds=50)), operation="cancel")
+
+    first = daemon.cancel()
+    world.clock.advance(timedelta(seconds=49))
+    too_early = daemon.cancel()
+    told_by_then = list(world.provider.cancelled)
+    world.clock.advance(timedelta(seconds=1))
+    daemon.cancel()
+
+    assert (first.put_off, too_early.put_off, told_by_then) == (1, 0, [])
+    assert world.provider.cancelled == [id]
+    assert not any("cancel.put_off" in message for message in caplog.messages)
 
 
 def test_a_run_in_doubt_is_resolved_first_and_then_cancelled(world: World, daemon: DaemonUnderTest) -> None:

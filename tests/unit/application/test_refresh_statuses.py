@@ -9,7 +9,7 @@ import pytest
 from tests.builders import a_report, a_run, some_details
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.memory.providers import MemoryProvider
-from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, Rejected
+from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotNow, OutcomeUnknown, Rejected
 from wes_daemon.application.ports.persistence import RunRecord
 from wes_daemon.application.ports.providers import ProviderTask, RunDetails, StatusReport
 from wes_daemon.application.tracking import Finding
@@ -243,6 +243,78 @@ class TestProviderTrouble:
         assert world.run("run-2").state is RunState.RUNNING
 
 
+class TestOpenCircuit:
+    REST = timedelta(seconds=40)
+
+    def circuit_open(self) -> CircuitOpen:
+        return CircuitOpen("left alone", retry_after=self.REST)
+
+    def test_a_page_rests_until_the_service_may_be_tried_again(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(*(a_run(f"run-{number}") for number in range(10)))
+        daemon.submit()
+        world.clock.advance(A_WHILE)
+        world.provider.fail_next(self.circuit_open(), operation="statuses")
+
+        report = daemon.refresh()
+        world.clock.advance(self.REST - timedelta(seconds=1))
+        too_early = daemon.refresh()
+        world.clock.advance(timedelta(seconds=1))
+        later = daemon.refresh()
+
+        assert report.findings == {Finding.PUT_OFF: 10}
+        assert (too_early.looked_at, later.looked_at) == (0, 10)
+        assert world.states() == {RunState.INITIALIZING}
+
+    def test_the_provider_is_not_blocked_and_nothing_is_said_for_that_was_said_when_it_opened(
+        self, world: World, daemon: DaemonUnderTest, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        _held(world, daemon)
+        world.clock.advance(A_WHILE)
+        world.provider.fail_next(self.circuit_open(), operation="statuses")
+        caplog.clear()
+
+        report = daemon.refresh()
+
+        assert report.blocked == frozenset()
+        assert caplog.records == []
+
+    def test_an_outage_makes_no_missing_run_a_lost_one(self, world: World, daemon: DaemonUnderTest) -> None:
+        id = _held(world, daemon)
+        forgetful = _Forgetful(world.provider, absent_at={0, 1})
+        world.directory.providers[ProviderType.SEVENBRIDGES] = forgetful
+        world.clock.advance(A_WHILE)
+        daemon.refresh()
+        forgetful.failing = self.circuit_open()
+        for _ in range(120):
+            world.clock.advance(timedelta(minutes=1))
+            daemon.refresh()
+        forgetful.failing = None
+
+        world.clock.advance(timedelta(minutes=1))
+        report = daemon.refresh()
+
+        assert report.findings == {Finding.MISSING: 1}
+        assert world.run().state is RunState.INITIALIZING
+        assert id in forgetful.asked
+
+    def test_an_end_that_is_known_is_written_and_its_details_follow_however_long_that_takes(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        id = _held(world, daemon)
+        world.provider.put(id, a_report(RunState.COMPLETE), some_details())
+        world.provider.fail_next(*[self.circuit_open()] * 100, operation="details")
+        world.clock.advance(A_WHILE)
+        first = daemon.refresh()
+        ended = world.run().state
+
+        for _ in range(100):
+            world.clock.advance(timedelta(minutes=1))
+            daemon.refresh()
+
+        assert (first.findings, ended) == ({Finding.DETAILS_PENDING: 1}, RunState.COMPLETE)
+        assert _record(world).details.outputs == {"answer": 42}
+
+
 class TestDetails:
     def test_a_run_ends_without_them_and_they_follow_later(self, world: World, daemon: DaemonUnderTest) -> None:
         id = _held(world, daemon)
@@ -412,9 +484,12 @@ class _Forgetful(MemoryProvider):
         self._inner = inner
         self._absent_at = absent_at
         self._looks = 0
+        self.failing: Exception | None = None
         self.asked: list[ProviderRunId] = []
 
     def statuses(self, ids: Collection[ProviderRunId]) -> Mapping[ProviderRunId, StatusReport]:
+        if self.failing:
+            raise self.failing
         self.asked.extend(ids)
         absent = self._looks in self._absent_at
         self._looks += 1

@@ -1,6 +1,6 @@
 """Telemetry that remembers what it heard."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from wes_daemon.application.ports.telemetry import CallOutcome
 from wes_daemon.domain.runs import ProviderType, Run, RunId
@@ -13,6 +13,7 @@ class MemoryTelemetry:
     def __init__(self) -> None:
         self.calls: list[tuple[ProviderType, str, CallOutcome]] = []
         self.retries: list[tuple[ProviderType, str, int, timedelta]] = []
+        self.circuits: list[tuple[ProviderType, str]] = []
         self.changes: list[tuple[RunId, RunState, RunState]] = []
 
     def called(self, provider: ProviderType, operation: str, outcome: CallOutcome, took: timedelta) -> None:
@@ -24,6 +25,20 @@ class MemoryTelemetry:
         """Remember the retry, not its reason."""
         del reason
         self.retries.append((provider, operation, attempt, wait))
+
+    def circuit_opened(self, provider: ProviderType, until: datetime, reason: str) -> None:
+        """Remember that, not until when or why."""
+        del until, reason
+        self.circuits.append((provider, "opened"))
+
+    def circuit_probed(self, provider: ProviderType, until: datetime, reason: str) -> None:
+        """Remember that, not until when or why."""
+        del until, reason
+        self.circuits.append((provider, "probed"))
+
+    def circuit_closed(self, provider: ProviderType) -> None:
+        """Remember that."""
+        self.circuits.append((provider, "closed"))
 
     def state_changed(self, before: Run, after: Run, why: str) -> None:
         """Remember where the run went."""

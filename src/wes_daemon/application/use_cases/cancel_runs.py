@@ -11,7 +11,7 @@ from wes_daemon.application.events import log_event
 from wes_daemon.application.guard import guarded
 from wes_daemon.application.occasional import Occasional
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import ProviderError
+from wes_daemon.application.ports.errors import CircuitOpen, ProviderError
 from wes_daemon.application.ports.persistence import HeldRun, UnitsOfWork
 from wes_daemon.application.ports.providers import ProviderDirectory
 from wes_daemon.application.recording import Recorder, Recording
@@ -106,21 +106,25 @@ class CancelRuns:
 
     def _tell_provider(self, run: HeldRun) -> bool:
         """Whether the provider was told."""
-        told = guarded(lambda: self._cancel(run), otherwise=lambda _: False, during="cancel", of=run.run_id)
-        if not told:
-            self._recorder.record(lambda rec: rec.work.polls.cancel_put_off(run, wait=_AGAIN))
-        return told
+        wait = guarded(lambda: self._cancel(run), otherwise=lambda _: _AGAIN, during="cancel", of=run.run_id)
+        if wait is not None:
+            self._recorder.record(lambda rec: rec.work.polls.cancel_put_off(run, wait=wait))
+        return wait is None
 
-    def _cancel(self, run: HeldRun) -> bool:
+    def _cancel(self, run: HeldRun) -> timedelta | None:
+        """How long until the provider is to be told that could not be told now; None where it was."""
         fault_points.reached("cancel.before_call")
         try:
             self._providers.provider(run.provider).cancel(run.provider_run_id)
+        except CircuitOpen as error:
+            # That nothing is sent was said when the circuit opened.
+            return error.retry_after or _AGAIN
         except ProviderError as error:
             if self._complaints.is_time(run.provider):
                 log_event(
                     _log, logging.WARNING, "cancel.put_off", run_id=run.run_id, provider=run.provider, reason=error
                 )
-            return False
+            return _AGAIN
         fault_points.reached("cancel.after_answer")
         log_event(_log, logging.INFO, "cancel.passed_on", run_id=run.run_id, provider=run.provider)
-        return True
+        return None

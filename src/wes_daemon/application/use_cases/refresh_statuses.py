@@ -13,7 +13,7 @@ from wes_daemon.application.events import log_event
 from wes_daemon.application.guard import guarded
 from wes_daemon.application.occasional import Occasional
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import Misconfigured, NotNow, ProviderError, Rejected
+from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotNow, ProviderError, Rejected
 from wes_daemon.application.ports.persistence import DuePoll, UnitsOfWork
 from wes_daemon.application.ports.providers import ProviderDirectory, StatusReport, WorkflowProvider
 from wes_daemon.application.stopping import StopSignal
@@ -101,12 +101,14 @@ class RefreshStatuses:
         try:
             provider = self._providers.provider(type)
             reports = guarded(lambda: _ask(provider, polls), otherwise=_as_passing, during="refresh", of=type)
+        except CircuitOpen as error:
+            return self._let_rest(polls, error)
         except ProviderError as error:
             return self._put_off(type, polls, error, blocked)
         fault_points.reached("refresh.after_answer")
         self._note_new_words(type, reports.values())
         quiet = [poll for poll in polls if _is_quiet(poll, reports)]
-        self._write_checked(quiet)
+        self._write_checked(quiet, again_after=self._policy.interval)
         loud = [poll for poll in polls if not _is_quiet(poll, reports)]
         findings = self._pool.map(lambda poll: self._write_down(provider, poll, reports), loud)
         return Counter(_kind_of_quiet(poll, reports) for poll in quiet) + Counter(findings)
@@ -118,11 +120,16 @@ class RefreshStatuses:
             return self._tracker.finish(provider, poll)
         return self._tracker.write_down(provider, poll, reports.get(poll.provider_run_id))
 
-    def _write_checked(self, polls: Sequence[DuePoll]) -> None:
+    def _write_checked(self, polls: Sequence[DuePoll], *, again_after: timedelta) -> None:
         if polls:
             with self._units() as work:
-                work.polls.checked(polls, again_after=self._policy.interval)
+                work.polls.checked(polls, again_after=again_after)
                 work.commit()
+
+    def _let_rest(self, polls: Sequence[DuePoll], error: CircuitOpen) -> Counter[Finding]:
+        """Nobody was asked, which was said when the circuit opened; what was missing is counted anew from then on."""
+        self._write_checked(polls, again_after=error.retry_after or self._policy.soon)
+        return Counter([Finding.PUT_OFF] * len(polls))
 
     def _put_off(
         self, type: ProviderType, polls: Sequence[DuePoll], error: ProviderError, blocked: set[ProviderType]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import NotNow
+from wes_daemon.application.ports.errors import HeldBack, Throttled
 
 ALL = "*"
 """The rate that all operations without one of their own share."""
@@ -79,12 +79,16 @@ class _Turns:
     held_until: datetime = _LONG_AGO
 
 
+class BudgetSpent(Throttled, HeldBack):
+    """It was not the call's turn for too long: nothing was sent, so that it says nothing of the service."""
+
+
 class RateLimiter:
     """Turns for the operations of one service and credential, shared by all threads.
 
     Args:
         rates: by operation, or `ALL`; an operation that no rate speaks of is only held back by `hold`.
-        patience: a longer wait is not waited for but answered with `NotNow`.
+        patience: a longer wait is not waited for but answered with `BudgetSpent`.
     """
 
     def __init__(
@@ -107,14 +111,14 @@ class RateLimiter:
         """Return when it is this call's turn.
 
         Raises:
-            NotNow: that would take too long; no turn was taken, and it says when to come again.
+            BudgetSpent: that would take too long; no turn was taken, and it says when to come again.
         """
         with self._lock:
             wait = self._wait(operation)
             if wait <= self._patience:
                 self._reserve(operation)
         if wait > self._patience:
-            raise NotNow(f"the budget for {operation} is used up", retry_after=wait)
+            raise BudgetSpent(f"the budget for {operation} is used up", retry_after=wait)
         if wait > timedelta(0):
             self._sleep(wait)
 

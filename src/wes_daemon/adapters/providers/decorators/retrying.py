@@ -9,7 +9,7 @@ from typing import TypeVar
 import tenacity
 
 from wes_daemon.adapters.providers.decorators.forwarding import Forwarding
-from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown, ProviderError
+from wes_daemon.application.ports.errors import CircuitOpen, NotNow, OutcomeUnknown, ProviderError, Unprovable
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.application.ports.telemetry import Telemetry
 from wes_daemon.domain.runs import ProviderType
@@ -33,7 +33,10 @@ class RetryPolicy:
 
 
 class Retrying(Forwarding):
-    """Makes a call again that ended in `NotNow` or `OutcomeUnknown`; both are safe, for every call is idempotent."""
+    """Makes a call again that ended in `NotNow` or `OutcomeUnknown`; both are safe, for every call is idempotent.
+
+    Not where that is known to be in vain: an open circuit ends the attempts, and so does what no call can tell.
+    """
 
     def __init__(
         self,
@@ -62,9 +65,20 @@ class Retrying(Forwarding):
             before_sleep=partial(self._tell, operation),
             reraise=True,
         )
-        return attempts(_remembering_doubt(call))
+        doubts: list[OutcomeUnknown] = []
+        try:
+            return attempts(_noting(doubts, call))
+        except OutcomeUnknown:
+            raise
+        except ProviderError as error:
+            # Once an attempt may have acted, a later "nothing happened", of whatever kind, speaks only of itself.
+            if doubts:
+                raise OutcomeUnknown(f"{doubts[-1]}; then {error}") from error
+            raise
 
     def _is_worth_waiting(self, error: BaseException) -> bool:
+        if isinstance(error, CircuitOpen | Unprovable):
+            return False
         if isinstance(error, NotNow):
             return error.retry_after is None or error.retry_after <= self._policy.longest_wait
         return isinstance(error, OutcomeUnknown)
@@ -80,19 +94,12 @@ class Retrying(Forwarding):
         self._telemetry.retrying(self._type, operation, state.attempt_number, wait, str(error))
 
 
-def _remembering_doubt(call: Callable[[], T]) -> Callable[[], T]:
-    """Once an attempt may have acted, a later "nothing happened", of whatever kind, speaks only of itself."""
-    doubts: list[OutcomeUnknown] = []
-
+def _noting(doubts: list[OutcomeUnknown], call: Callable[[], T]) -> Callable[[], T]:
     def attempt() -> T:
         try:
             return call()
         except OutcomeUnknown as error:
             doubts.append(error)
-            raise
-        except ProviderError as error:
-            if doubts:
-                raise OutcomeUnknown(f"{doubts[-1]}; then {error}") from error
             raise
 
     return attempt

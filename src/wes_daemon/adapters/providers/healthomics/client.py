@@ -15,7 +15,7 @@ from wes_daemon.adapters.providers.healthomics.errors import (
     translated,
 )
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown
+from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown, Unavailable
 
 T = TypeVar("T")
 Answer = Mapping[str, Any]
@@ -102,6 +102,11 @@ class HealthOmicsClient:
         """ListRuns by status, one call a page."""
         return self._pages("ListRuns", status=status)
 
+    def page_of_runs(self, token: str | None) -> tuple[Collection[Answer], str | None]:
+        """ListRuns of every status: a page, and the token of the next one; None asks for the first."""
+        page = self._ask("ListRuns", maxResults=_PAGE, **({"startingToken": token} if token else {}))
+        return page.get("items") or (), page.get("nextToken") or None
+
     def tasks(self, id: str) -> Iterator[Answer]:
         """ListRunTasks, in no promised order."""
         for page in self._pages("ListRunTasks", id=id):
@@ -137,7 +142,11 @@ class HealthOmicsClient:
                 raise
 
         self._take_turn("GetObject")
-        return self._translating("GetObject", judged_read, doubt=NotNow)
+        try:
+            return self._translating("GetObject", judged_read, doubt=NotNow)
+        except Unavailable as error:
+            # S3 is another service: that it is away says nothing of HealthOmics.
+            raise NotNow(str(error), retry_after=error.retry_after) from error
 
     def _pages(self, operation: str, **request: Any) -> Iterator[Collection[Answer]]:
         page = self._ask(operation, maxResults=_PAGE, **request)

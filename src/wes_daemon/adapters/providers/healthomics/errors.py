@@ -10,20 +10,31 @@ from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from typing import Any
 
-from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError, Rejected
+from wes_daemon.application.ports.errors import (
+    AnswerLost,
+    Misconfigured,
+    NotNow,
+    OutcomeUnknown,
+    ProviderError,
+    Rejected,
+    Throttled,
+    Unavailable,
+)
 
 
 class Meaning(Enum):
     """What may be concluded."""
 
     NOTHING_SENT = auto()
-    """Certainly nothing happened."""
+    """Certainly nothing happened: the service is out of reach."""
     THROTTLED = auto()
     """The service turned the call away; later it may not."""
     QUOTA = auto()
     """The account is full; it takes minutes at least until there is room."""
     DOUBT = auto()
     """Perhaps it happened."""
+    FAILED = auto()
+    """Perhaps it happened, and the service or the way to it has broken down."""
     REFUSED = auto()
     """It will never happen as it was asked for."""
     DENIED = auto()
@@ -36,13 +47,13 @@ EXCEPTIONS: Mapping[str, Meaning] = {
     "EndpointConnectionError": Meaning.NOTHING_SENT,
     "ConnectTimeoutError": Meaning.NOTHING_SENT,
     "ProxyConnectionError": Meaning.NOTHING_SENT,
-    "ReadTimeoutError": Meaning.DOUBT,
-    "ConnectionClosedError": Meaning.DOUBT,
-    "HTTPClientError": Meaning.DOUBT,
-    "ResponseStreamingError": Meaning.DOUBT,
-    "IncompleteReadError": Meaning.DOUBT,
-    "ResponseParserError": Meaning.DOUBT,
-    "SSLError": Meaning.DOUBT,
+    "ReadTimeoutError": Meaning.FAILED,
+    "ConnectionClosedError": Meaning.FAILED,
+    "HTTPClientError": Meaning.FAILED,
+    "ResponseStreamingError": Meaning.FAILED,
+    "IncompleteReadError": Meaning.FAILED,
+    "ResponseParserError": Meaning.FAILED,
+    "SSLError": Meaning.FAILED,
     "NoCredentialsError": Meaning.CREDENTIALS,
     "NoAuthTokenError": Meaning.CREDENTIALS,
     "PartialCredentialsError": Meaning.CREDENTIALS,
@@ -72,7 +83,7 @@ CODES: Mapping[str, Meaning] = {
     "RequestLimitExceeded": Meaning.THROTTLED,
     "SlowDown": Meaning.THROTTLED,
     "ServiceQuotaExceededException": Meaning.QUOTA,
-    "InternalServerException": Meaning.DOUBT,
+    "InternalServerException": Meaning.FAILED,
     "RequestTimeoutException": Meaning.DOUBT,
     "ConflictException": Meaning.DOUBT,
     "ValidationException": Meaning.REFUSED,
@@ -118,7 +129,7 @@ def meaning(error: Exception) -> Meaning | None:
     """What the tables say; None for a bug."""
     if is_answer(error):
         status = http_status(error)
-        return CODES.get(code(error)) or HTTP_STATUSES.get(status) or (Meaning.DOUBT if status >= 500 else None)
+        return CODES.get(code(error)) or HTTP_STATUSES.get(status) or (Meaning.FAILED if status >= 500 else None)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return Meaning.SETUP
     return next((EXCEPTIONS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in EXCEPTIONS), None)
@@ -133,28 +144,25 @@ def translated(
         doubt: what "perhaps it happened" means for this operation: a question can simply be asked again.
     """
     found = meaning(error)
+    wait, words = asked_wait(error, now), f"{operation} got no certain answer: {quoted(error)}"
     if found is Meaning.DOUBT:
-        return _in_doubt(f"{operation} got no certain answer: {quoted(error)}", doubt, asked_wait(error, now))
-    return _EXPLANATIONS[found](error, operation, asked_wait(error, now)) if found else None
-
-
-def _in_doubt(
-    words: str, doubt: type[OutcomeUnknown] | type[NotNow], wait: timedelta | None
-) -> OutcomeUnknown | NotNow:
-    return OutcomeUnknown(words) if doubt is OutcomeUnknown else NotNow(words, retry_after=wait)
+        return OutcomeUnknown(words) if doubt is OutcomeUnknown else NotNow(words, retry_after=wait)
+    if found is Meaning.FAILED:
+        return AnswerLost(words) if doubt is OutcomeUnknown else Unavailable(words, retry_after=wait)
+    return _EXPLANATIONS[found](error, operation, wait) if found else None
 
 
 def _not_sent(error: Exception, operation: str, _: timedelta | None) -> ProviderError:
-    return NotNow(f"{operation} did not reach the service: {quoted(error)}; check network, proxy and AWS_REGION")
+    return Unavailable(f"{operation} did not reach the service: {quoted(error)}; check network, proxy and AWS_REGION")
 
 
 def _throttled(error: Exception, operation: str, wait: timedelta | None) -> ProviderError:
-    return NotNow(f"{operation} was throttled: {quoted(error)}", retry_after=wait)
+    return Throttled(f"{operation} was throttled: {quoted(error)}", retry_after=wait)
 
 
 def _over_quota(error: Exception, operation: str, wait: timedelta | None) -> ProviderError:
     wait = max(wait or QUOTA_PAUSE, QUOTA_PAUSE)
-    return NotNow(f"{operation} is over a quota of the account: {quoted(error)}", retry_after=wait)
+    return Throttled(f"{operation} is over a quota of the account: {quoted(error)}", retry_after=wait)
 
 
 def _refused(error: Exception, operation: str, _: timedelta | None) -> ProviderError:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, Rejected
 
-# The machine is short of something that comes back.
+# The machine is short of something that comes back. It is not `Unavailable`, which might open a circuit:
+# that no run can be written keeps nobody from looking at those that there are, and from cancelling them.
 PASSING = frozenset(
     {
         *(errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM),

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
-from wes_daemon.adapters.providers.sevenbridges.errors import Failure, meaning
+from wes_daemon.adapters.providers.sevenbridges.errors import Failure, doubt, meaning
 from wes_daemon.adapters.providers.sevenbridges.marked import MarkedTasks
 from wes_daemon.adapters.providers.sevenbridges.payloads import Plan, task_body
 from wes_daemon.adapters.providers.sevenbridges.preparing import InputPreparation
@@ -81,9 +81,8 @@ class Drafts:
         try:
             return self._found(plan, draft) or draft
         except (Failure, NotNow) as error:
-            raise OutcomeUnknown(
-                f"the draft {draft.id} is made, but whether it is the only one is not known: {error}"
-            ) from error
+            evidence = f"the draft {draft.id} is made, but whether it is the only one is not known"
+            raise doubt(evidence, error) from error
 
     def _wait_for_listing(self, key: SubmissionKey) -> None:
         """After a lost answer the draft may exist and not be listed yet."""

@@ -8,7 +8,17 @@ from contextlib import contextmanager
 from datetime import timedelta
 from enum import StrEnum
 
-from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError, Rejected
+from wes_daemon.application.ports.errors import (
+    AnswerLost,
+    Misconfigured,
+    NotNow,
+    OutcomeUnknown,
+    ProviderError,
+    Rejected,
+    Throttled,
+    Unavailable,
+    in_doubt,
+)
 
 
 class FailureKind(StrEnum):
@@ -80,14 +90,18 @@ class Failure(Exception):
 TASK_NOT_FOUND = 7002
 TASK_FORBIDDEN = 7001
 NO_TASK_ID = 7005
+NO_DRAFT = 7010
 FILE_NOT_FOUND = 5002
 FILE_EXISTS = 5003
 
 PROJECT_CODES = frozenset({3001, 3002})
 """Project forbidden, or not found: the run's mistake where the run named it, ours where the settings did."""
 
-_UNAVAILABLE = (0, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 9100, 90005)
-_STATE_HAS_MOVED = (7007, 7008, 7010, 7011, 7026, 90007)
+_UNAVAILABLE = (0, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 90005)
+# What does not answer is the cloud in which a volume is.
+_CLOUD_UNAVAILABLE = (9000, 9100)
+_TOO_MANY = 1000
+_STATE_HAS_MOVED = (7007, 7008, NO_DRAFT, 7011, 7026, 90007)
 _BAD_REQUEST = (
     *(3001, 3002, 5001, 5002, 5003, 6001, 6002, 6003, 6011),
     *(7002, 7005, 7006, 7012, 7015, 7016, 7018, 7019, 7020, 7021, 7022, 7023, 7024),
@@ -101,7 +115,9 @@ _BUGS = frozenset({90006, 90008, 90009})
 # Source: the vendor's table of API codes (sevenbridges-r, R/api-http.R) and the documentation of API status codes.
 # The HTTP status of most codes is not documented, so a code decides before the status does.
 CODES: Mapping[int, type[ProviderError]] = {
-    **dict.fromkeys(_UNAVAILABLE, NotNow),
+    **dict.fromkeys(_UNAVAILABLE, Unavailable),
+    **dict.fromkeys(_CLOUD_UNAVAILABLE, NotNow),
+    _TOO_MANY: Throttled,
     **dict.fromkeys(_STATE_HAS_MOVED, OutcomeUnknown),
     **dict.fromkeys(_BAD_REQUEST, Rejected),
     **dict.fromkeys(_NEEDS_A_PERSON, Misconfigured),
@@ -118,15 +134,21 @@ STATUSES: Mapping[int, type[ProviderError]] = {
     413: Rejected,
     414: Rejected,
     422: Rejected,
-    429: NotNow,
-    **dict.fromkeys(range(500, 600), OutcomeUnknown),
+    429: Throttled,
+    **dict.fromkeys(range(500, 600), AnswerLost),
 }
 
 _KINDS: Mapping[FailureKind, type[ProviderError]] = {
-    FailureKind.NOT_SENT: NotNow,
-    FailureKind.NO_ANSWER: OutcomeUnknown,
+    FailureKind.NOT_SENT: Unavailable,
+    FailureKind.NO_ANSWER: AnswerLost,
     FailureKind.UNUSABLE: Misconfigured,
 }
+
+# A question can simply be asked again.
+_OF_A_QUESTION: Mapping[type[ProviderError], type[ProviderError]] = {OutcomeUnknown: NotNow, AnswerLost: Unavailable}
+
+# Whatever its code: who is not known to the service, or calls too often, is told so by the status alone.
+_BY_STATUS_ALONE = (401, 429)
 
 _HINTS: Mapping[int, str] = {
     401: "check SEVENBRIDGES_API_TOKEN, and that it is a token of SEVENBRIDGES_API_ENDPOINT's platform",
@@ -140,18 +162,22 @@ def meaning(failure: Failure) -> ProviderError | Failure:
     found = _KINDS.get(failure.kind) or _refusal(failure)
     if found is None:
         return failure
-    if found is OutcomeUnknown and not failure.acts:
-        found = NotNow
-    if found is NotNow:
-        return NotNow(str(failure), retry_after=failure.retry_after)
+    if not failure.acts:
+        found = _OF_A_QUESTION.get(found, found)
+    if issubclass(found, NotNow):
+        return found(str(failure), retry_after=failure.retry_after)
     hint = _HINTS.get(failure.status or 0) if found is Misconfigured else None
     return found(f"{failure}: {hint}" if hint else str(failure))
 
 
+def doubt(evidence: str, error: Failure | ProviderError) -> OutcomeUnknown:
+    """What is left where something may have happened and `error` keeps it from being looked up."""
+    return in_doubt(evidence, meaning(error) if isinstance(error, Failure) else error)
+
+
 def _refusal(failure: Failure) -> type[ProviderError] | None:
-    # Whatever its code: who is not known to the service is told so by the status alone.
-    if failure.status == 401:
-        return Misconfigured
+    if failure.status in _BY_STATUS_ALONE:
+        return STATUSES[failure.status]
     if failure.code in _BUGS:
         return None
     return CODES.get(failure.code if failure.code is not None else -1) or STATUSES.get(failure.status or 0)

@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from datetime import datetime, timedelta
 
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
-from wes_daemon.adapters.providers.sevenbridges.errors import Failure
+from wes_daemon.adapters.providers.sevenbridges.errors import Failure, meaning
 from wes_daemon.adapters.providers.sevenbridges.reading import as_moment, as_text
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import ProviderError
+from wes_daemon.application.ports.errors import NotNow, ProviderError, Unavailable
 
 # Longer than any listing should lag behind, and than two clocks of the service should differ.
 _MARGIN = timedelta(minutes=5)
@@ -45,22 +45,30 @@ class MarkedTasks:
         Raises:
             Failure, NotNow: the listing could not be had.
         """
-        self._listing_from_now().result()
+        self._listed_from_now()
         with self._index:
             found = dict(self._ids.get(mark, {}))
         return sorted(found, key=lambda id: found[id])
 
-    def _listing_from_now(self) -> Future[None]:
-        """The outcome of a listing that began after this call, whichever thread has made it.
+    def _listed_from_now(self) -> None:
+        """Wait for a listing that began after this call, whichever thread makes it.
 
         A failure is shared as well: were each to try for itself, a silent service would hold them up one by one.
         """
         begun_before = self._begun
         with self._turn:
-            if self._begun == begun_before:
+            is_own = self._begun == begun_before
+            if is_own:
                 self._latest = Future()
                 self._carry_out(self._latest)
-            return self._latest
+            listing = self._latest
+        try:
+            listing.result()
+        except Failure as failure:
+            if is_own or not isinstance(meaning(failure), Unavailable):
+                raise
+            # The service has failed once, however many have waited for it: the call that it failed tells of that.
+            raise NotNow(str(failure), retry_after=failure.retry_after) from failure
 
     def _carry_out(self, outcome: Future[None]) -> None:
         self._begun += 1

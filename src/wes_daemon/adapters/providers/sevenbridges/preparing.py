@@ -9,7 +9,7 @@ from wes_daemon.adapters.providers.sevenbridges.errors import Failure, meaning
 from wes_daemon.adapters.providers.sevenbridges.inputs import Reference, Visit, as_files, bare_paths, replaced
 from wes_daemon.adapters.providers.sevenbridges.locating import Locator
 from wes_daemon.adapters.providers.sevenbridges.payloads import Plan
-from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown
+from wes_daemon.application.ports.errors import AnswerLost, NotNow, OutcomeUnknown, Unavailable
 
 _IMPORTS_TAKE = timedelta(seconds=30)
 
@@ -46,8 +46,10 @@ class InputPreparation:
             return replaced(self._written_out(plan), visit)
         except Failure as failure:
             # A folder or an import may have been made; a run was certainly not, and what was made is found again.
-            if isinstance(meaning(failure), OutcomeUnknown):
-                raise NotNow(str(failure), retry_after=failure.retry_after) from failure
+            meant = meaning(failure)
+            if isinstance(meant, OutcomeUnknown):
+                kind = Unavailable if isinstance(meant, AnswerLost) else NotNow
+                raise kind(str(failure), retry_after=failure.retry_after) from failure
             raise
 
     def _written_out(self, plan: Plan) -> Mapping[str, object]:
