@@ -18,21 +18,30 @@ if TYPE_CHECKING:
     from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
     from wes_daemon.application.daemon import Beat, Daemon
     from wes_daemon.application.ports.errors import (
+        AnswerLost,
+        HeldBack,
         Misconfigured,
+        NotInReview,
         NotNow,
         OutcomeUnknown,
         Rejected,
         RunNotFound,
         StorageMisconfigured,
         StorageUnavailable,
+        Throttled,
+        Unavailable,
+        Unprovable,
     )
     from wes_daemon.application.ports.persistence import RunFilter, RunQueries, RunRecord, UnitOfWork
     from wes_daemon.application.ports.providers import (
         Accepted,
+        MarkedPage,
+        MarkedRun,
         Prepared,
         ProviderDirectory,
         ProviderLimits,
         ProviderTask,
+        Recorded,
         RunDetails,
         StatusReport,
         Submission,
@@ -45,6 +54,7 @@ if TYPE_CHECKING:
     from wes_daemon.application.use_cases.list_runs import ListRuns
     from wes_daemon.application.use_cases.refresh_statuses import RefreshStatuses
     from wes_daemon.application.use_cases.request_cancel import RequestCancel
+    from wes_daemon.application.use_cases.resolve_review import ResolveReview
     from wes_daemon.application.use_cases.submit_queued_runs import SubmitQueuedRuns
     from wes_daemon.container import Container
     from wes_daemon.domain.errors import IllegalTransition, InvalidRequest, UnknownProvider, WesDaemonError
@@ -71,21 +81,30 @@ _HOMES = {
     "adapters.memory.wakeup": ("SkippingWakeUp",),
     "application.daemon": ("Beat", "Daemon"),
     "application.ports.errors": (
+        "AnswerLost",
+        "HeldBack",
         "Misconfigured",
+        "NotInReview",
         "NotNow",
         "OutcomeUnknown",
         "Rejected",
         "RunNotFound",
         "StorageMisconfigured",
         "StorageUnavailable",
+        "Throttled",
+        "Unavailable",
+        "Unprovable",
     ),
     "application.ports.persistence": ("RunFilter", "RunQueries", "RunRecord", "UnitOfWork"),
     "application.ports.providers": (
         "Accepted",
+        "MarkedPage",
+        "MarkedRun",
         "Prepared",
         "ProviderDirectory",
         "ProviderLimits",
         "ProviderTask",
+        "Recorded",
         "RunDetails",
         "StatusReport",
         "Submission",
@@ -97,6 +116,7 @@ _HOMES = {
     "application.use_cases.list_runs": ("ListRuns",),
     "application.use_cases.refresh_statuses": ("RefreshStatuses",),
     "application.use_cases.request_cancel": ("RequestCancel",),
+    "application.use_cases.resolve_review": ("ResolveReview",),
     "application.submissions": ("SubmissionPolicy",),
     "application.use_cases.submit_queued_runs": ("SubmitQueuedRuns",),
     "container": ("Container",),
@@ -110,6 +130,7 @@ _HOME = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for na
 
 __all__ = [
     "Accepted",
+    "AnswerLost",
     "Attachment",
     "Beat",
     "CancelRuns",
@@ -119,11 +140,14 @@ __all__ = [
     "CreateRun",
     "Daemon",
     "GetRun",
+    "HeldBack",
     "IllegalTransition",
     "InlineExecutor",
     "InvalidRequest",
     "ListRuns",
     "ManualClock",
+    "MarkedPage",
+    "MarkedRun",
     "MemoryProvider",
     "MemoryProviderDirectory",
     "MemoryRunQueries",
@@ -131,6 +155,7 @@ __all__ = [
     "MemoryTelemetry",
     "MemoryUnitsOfWork",
     "Misconfigured",
+    "NotInReview",
     "NotNow",
     "OutcomeUnknown",
     "Prepared",
@@ -140,9 +165,11 @@ __all__ = [
     "ProviderRunId",
     "ProviderTask",
     "ProviderType",
+    "Recorded",
     "RefreshStatuses",
     "Rejected",
     "RequestCancel",
+    "ResolveReview",
     "Run",
     "RunDetails",
     "RunFilter",
@@ -160,8 +187,11 @@ __all__ = [
     "SubmissionPolicy",
     "SubmitQueuedRuns",
     "TaskLog",
+    "Throttled",
+    "Unavailable",
     "UnitOfWork",
     "UnknownProvider",
+    "Unprovable",
     "WesDaemonError",
     "WorkflowProvider",
     "WorkflowRequest",

@@ -14,11 +14,14 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from wes_daemon.adapters.persistence.engine import make_engine
+from wes_daemon.adapters.persistence.invariants import SqlInvariants
+from wes_daemon.adapters.persistence.ledger import SqlLedger, SqlMendings
 from wes_daemon.adapters.persistence.queries import SqlRunQueries
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
 from wes_daemon.adapters.providers.decorators.rate_limiting import ALL, Rate, RateLimiter, read_rates, read_window
 from wes_daemon.adapters.providers.decorators.stack import decorated
+from wes_daemon.adapters.providers.decorators.under_lease import under_lease
 from wes_daemon.adapters.providers.directory import LazyProviderDirectory
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND, HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
@@ -28,7 +31,11 @@ from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProv
 from wes_daemon.adapters.system import RandomIds, SystemClock, TimedWakeUp, sleep
 from wes_daemon.adapters.telemetry import LoggingTelemetry
 from wes_daemon.application.daemon import Beat, Daemon
+from wes_daemon.application.database_watch import DatabaseWatch
+from wes_daemon.application.discrepancies import Patience
 from wes_daemon.application.incarnation import HostProcess, Incarnation
+from wes_daemon.application.mending import Mender
+from wes_daemon.application.pacing import Paced
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.application.ports.providers import WorkflowProvider
@@ -41,15 +48,24 @@ from wes_daemon.application.use_cases.cancel_runs import CancelRuns
 from wes_daemon.application.use_cases.create_run import CreateRun
 from wes_daemon.application.use_cases.get_run import GetRun
 from wes_daemon.application.use_cases.list_runs import ListRuns
+from wes_daemon.application.use_cases.reconcile import Reconcile
 from wes_daemon.application.use_cases.refresh_statuses import RefreshStatuses
+from wes_daemon.application.use_cases.remove_leftover_drafts import RemoveLeftoverDrafts
 from wes_daemon.application.use_cases.request_cancel import RequestCancel
+from wes_daemon.application.use_cases.resolve_review import ResolveReview
 from wes_daemon.application.use_cases.submit_queued_runs import SubmitQueuedRuns
+from wes_daemon.application.use_cases.verify import Verify
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.settings import ConfigurationError, Settings
 
 # Beside the workers: heartbeat, refresh, cancel, and somebody who reads.
 _FURTHER_CONNECTIONS = 8
 _FOLLOWING_THREADS = 4
+_TIDY_UP = timedelta(hours=1)
+_LONGEST_CONNECT = timedelta(seconds=5)
+_LONGEST_READ = timedelta(seconds=60)
+# How soon after the end of a lease somebody looks what its daemon has left.
+_LOOK_FOR_ORPHANS = timedelta(seconds=5)
 
 
 def _engine(settings: Settings) -> Engine:
@@ -73,7 +89,7 @@ def _person() -> str:
         return f"uid-{os.getuid()}@{socket.gethostname()}"
 
 
-def _sevenbridges(settings: Settings, telemetry: Telemetry, clock: Clock) -> WorkflowProvider:
+def _sevenbridges(settings: Settings, telemetry: Telemetry, clock: Clock, incarnation: Incarnation) -> WorkflowProvider:
     credentials, project = settings.sevenbridges_credentials, settings.sevenbridges_project
     if credentials is None or project is None:
         raise Rejected(
@@ -82,15 +98,24 @@ def _sevenbridges(settings: Settings, telemetry: Telemetry, clock: Clock) -> Wor
         )
     limit = settings.sevenbridges_rate_limit
     turns = RateLimiter({} if limit == "off" else {ALL: read_window(limit)}, clock=clock, sleep=sleep)
-    config = SevenBridgesConfig(endpoint=credentials.endpoint, token=credentials.token, project=project)
-    provider = SevenBridgesProvider(config, clock=clock, take_turn=turns.take, hold=turns.hold)
+    connect, read = _timeouts(settings)
+    config = SevenBridgesConfig(
+        endpoint=credentials.endpoint,
+        token=credentials.token,
+        project=project,
+        connect_timeout=connect,
+        read_timeout=read,
+    )
+    take_turn = under_lease(turns.take, incarnation.require_trust, longest_request=connect + read)
+    provider = SevenBridgesProvider(config, clock=clock, take_turn=take_turn, hold=turns.hold)
     return decorated(provider, ProviderType.SEVENBRIDGES, telemetry=telemetry, clock=clock, sleep=sleep)
 
 
-def _healthomics(settings: Settings, telemetry: Telemetry, clock: Clock) -> WorkflowProvider:
+def _healthomics(settings: Settings, telemetry: Telemetry, clock: Clock, incarnation: Incarnation) -> WorkflowProvider:
     limits = settings.aws_healthomics_rate_limits
     defaults = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
     turns = RateLimiter({} if limits == "off" else defaults | read_rates(limits), clock=clock, sleep=sleep)
+    connect, read = _timeouts(settings)
     config = HealthOmicsConfig(
         region=settings.aws_region,
         role_arn=settings.aws_healthomics_workflow_role_arn,
@@ -98,9 +123,18 @@ def _healthomics(settings: Settings, telemetry: Telemetry, clock: Clock) -> Work
         access_key_id=_revealed(settings.aws_access_key_id),
         secret_access_key=_revealed(settings.aws_secret_access_key),
         session_token=_revealed(settings.aws_session_token),
+        resend_horizon=timedelta(seconds=settings.aws_healthomics_resend_horizon_seconds),
+        connect_timeout=connect,
+        read_timeout=read,
     )
-    provider = HealthOmicsProvider(config, clock=clock, take_turn=turns.take, hold=turns.hold)
+    take_turn = under_lease(turns.take, incarnation.require_trust, longest_request=connect + read)
+    provider = HealthOmicsProvider(config, clock=clock, take_turn=take_turn, hold=turns.hold)
     return decorated(provider, ProviderType.HEALTHOMICS, telemetry=telemetry, clock=clock, sleep=sleep)
+
+
+def _timeouts(settings: Settings) -> tuple[timedelta, timedelta]:
+    """For connecting and for reading: half a lease together, of which more is always left while the heart beats."""
+    return min(_LONGEST_CONNECT, settings.lease / 12), min(_LONGEST_READ, settings.lease * 5 / 12)
 
 
 def _revealed(secret: SecretStr | None) -> str | None:
@@ -125,6 +159,10 @@ def _local(settings: Settings, telemetry: Telemetry, clock: Clock) -> WorkflowPr
 def _submission_policy(settings: Settings) -> SubmissionPolicy:
     return SubmissionPolicy(
         cap=settings.max_concurrent_workflows,
+        provider_caps=settings.provider_caps,
+        share_tag=settings.fair_share_tag,
+        timeout=settings.submit_timeout,
+        attempts=settings.submit_attempts,
         batch=settings.workers,
         default_provider=settings.default_provider,
         check_after=settings.status_check_interval,
@@ -132,7 +170,19 @@ def _submission_policy(settings: Settings) -> SubmissionPolicy:
 
 
 def _refresh_policy(settings: Settings) -> RefreshPolicy:
-    return RefreshPolicy(interval=settings.status_check_interval, hold=settings.lease * 1.5)
+    return RefreshPolicy(
+        interval=settings.status_check_interval, hold=settings.lease, lost_after=settings.vanished_after
+    )
+
+
+def _patience(settings: Settings) -> Patience:
+    """The daemon has had two looks at a run before anybody complains."""
+    return Patience(settling=max(Patience().settling, settings.status_check_interval * 2))
+
+
+def _daemon_here() -> str:
+    """Who tidies up, for timelines."""
+    return f"wes-daemon@{socket.gethostname()}"
 
 
 def _reminder(settings: Settings) -> timedelta:
@@ -142,10 +192,12 @@ def _reminder(settings: Settings) -> timedelta:
 
 def _beats(
     settings: Settings,
+    clock: Clock,
     incarnation: Incarnation,
     submit: Callable[..., SubmitQueuedRuns],
     cancel: Callable[..., CancelRuns],
     refresh: Callable[..., RefreshStatuses],
+    remove_drafts: Callable[..., RemoveLeftoverDrafts],
 ) -> list[Beat]:
     """A heartbeat, and for each provider beats of its own, so that one that hangs does not hold up the others."""
     often = min(settings.poll_interval, settings.status_check_interval)
@@ -153,11 +205,18 @@ def _beats(
     for type in ProviderType:
         serving = frozenset({type})
         beats += [
-            Beat(name=f"submit-{type}", work=submit(serving=serving), every=settings.poll_interval),
+            _submitting(settings, clock, submit(serving=serving), type),
             Beat(name=f"cancel-{type}", work=cancel(serving=serving), every=often),
             Beat(name=f"refresh-{type}", work=refresh(serving=serving), every=often),
+            Beat(name=f"remove-drafts-{type}", work=remove_drafts(serving=serving), every=_TIDY_UP),
         ]
     return beats
+
+
+def _submitting(settings: Settings, clock: Clock, submit: SubmitQueuedRuns, type: ProviderType) -> Beat:
+    """Queued runs are looked for as often as is configured, what daemons have left behind every few seconds."""
+    paced = Paced(whole=submit, urgent=submit.resolve, every=settings.poll_interval, clock=clock)
+    return Beat(name=f"submit-{type}", work=paced, every=min(settings.poll_interval, _LOOK_FOR_ORPHANS))
 
 
 def _by_type(**makers: Any) -> Mapping[ProviderType, Any]:
@@ -179,16 +238,8 @@ class Container(containers.DeclarativeContainer):
     schema = providers.Singleton(Schema, engine)
     units = providers.Singleton(SqlUnitsOfWork, engine)
     queries = providers.Singleton(SqlRunQueries, engine)
-
-    directory = providers.Singleton(
-        LazyProviderDirectory,
-        providers.Callable(
-            _by_type,
-            sevenbridges=providers.Callable(_sevenbridges, settings, telemetry, clock).provider,
-            healthomics=providers.Callable(_healthomics, settings, telemetry, clock).provider,
-            local=providers.Callable(_local, settings, telemetry, clock).provider,
-        ),
-    )
+    invariants = providers.Singleton(SqlInvariants, engine)
+    database_watch = providers.Singleton(DatabaseWatch, clock)
 
     incarnation = providers.Singleton(
         Incarnation,
@@ -198,6 +249,16 @@ class Container(containers.DeclarativeContainer):
         process=providers.Callable(_host_process),
         lasting=settings.provided.lease,
     )
+    directory = providers.Singleton(
+        LazyProviderDirectory,
+        providers.Callable(
+            _by_type,
+            sevenbridges=providers.Callable(_sevenbridges, settings, telemetry, clock, incarnation).provider,
+            healthomics=providers.Callable(_healthomics, settings, telemetry, clock, incarnation).provider,
+            local=providers.Callable(_local, settings, telemetry, clock).provider,
+        ),
+    )
+
     recorder = providers.Singleton(
         Recorder,
         units=units,
@@ -206,6 +267,7 @@ class Container(containers.DeclarativeContainer):
         incarnation=incarnation,
         wakeup=wakeup,
         stop=stop,
+        watch=database_watch,
     )
 
     submission_policy = providers.Callable(_submission_policy, settings)
@@ -242,22 +304,54 @@ class Container(containers.DeclarativeContainer):
         policy=refresh_policy,
     )
 
+    ledger = providers.Singleton(SqlLedger, engine)
+    mendings = providers.Singleton(SqlMendings, engine)
+    patience = providers.Callable(_patience, settings)
+    remove_leftover_drafts = providers.Factory(
+        RemoveLeftoverDrafts,
+        ledger=ledger,
+        providers=directory,
+        mender=providers.Factory(Mender, mendings=mendings, clock=clock, ids=ids, by=providers.Callable(_daemon_here)),
+        clock=clock,
+        stop=stop,
+        patience=patience,
+    )
+    reconcile = providers.Factory(
+        Reconcile,
+        ledger=ledger,
+        providers=directory,
+        mender=providers.Factory(Mender, mendings=mendings, clock=clock, ids=ids, by=providers.Callable(_person)),
+        clock=clock,
+    )
+
     create_run = providers.Factory(CreateRun, units=units, clock=clock, ids=ids, by=providers.Callable(_person))
     request_cancel = providers.Factory(RequestCancel, units=units, clock=clock, by=providers.Callable(_person))
+    resolve_review = providers.Factory(
+        ResolveReview,
+        units=units,
+        queries=queries,
+        providers=directory,
+        clock=clock,
+        by=providers.Callable(_person),
+    )
     get_run = providers.Factory(GetRun, queries=queries)
     list_runs = providers.Factory(ListRuns, queries=queries)
+    verify = providers.Factory(Verify, invariants=invariants, policy=submission_policy)
 
     daemon = providers.Singleton(
         Daemon,
         beats=providers.Callable(
             _beats,
             settings,
+            clock,
             incarnation=incarnation,
             submit=submit_queued_runs.provider,
             cancel=cancel_runs.provider,
             refresh=refresh_statuses.provider,
+            remove_drafts=remove_leftover_drafts.provider,
         ),
         incarnation=incarnation,
         wakeup=wakeup,
         stop=stop,
+        watch=database_watch,
     )

@@ -1,7 +1,7 @@
 """What may be configured, under its documented names. Read once, at the edge."""
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -64,6 +64,22 @@ def _off_or(read: Callable[[str], object]) -> Callable[[str], str]:
     return checked
 
 
+def _read_caps(text: str) -> Mapping[ProviderType, int]:
+    caps = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        provider, _, runs = part.partition("=")
+        name = provider.strip().lower()
+        if name not in list(ProviderType) or not runs.strip().isdecimal():
+            raise ValueError(f"{part!r} is no cap: expected provider=runs, such as sevenbridges=50,healthomics=10")
+        caps[ProviderType(name)] = int(runs)
+    return caps
+
+
+def _checked_caps(text: str) -> str:
+    _read_caps(text)
+    return text
+
+
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 LongPath = Annotated[Path, BeforeValidator(_expanded)]
 
@@ -102,6 +118,32 @@ class Settings(BaseSettings):
         le=1_000_000,
         validation_alias="DAEMON_MAX_CONCURRENT_WORKFLOWS",
         description="Runs that providers may hold at once, over all daemons on the same database.",
+    )
+    max_concurrent_per_provider: Annotated[str, AfterValidator(_checked_caps)] = Field(
+        "",
+        validation_alias="DAEMON_MAX_CONCURRENT_PER_PROVIDER",
+        description="Further caps for single providers, such as sevenbridges=50,healthomics=10.",
+    )
+    fair_share_tag: str | None = Field(
+        None,
+        validation_alias="DAEMON_FAIR_SHARE_TAG",
+        description="The tag, such as project, whose values share the caps fairly; without it the oldest goes first.",
+    )
+    submit_timeout_seconds: Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)] = Field(
+        86_400,
+        validation_alias="DAEMON_SUBMIT_TIMEOUT",
+        description="Seconds for which a submission may fail before its run ends SYSTEM_ERROR.",
+    )
+    submit_attempts: int | None = Field(
+        None,
+        ge=1,
+        validation_alias="DAEMON_SUBMIT_ATTEMPTS",
+        description="Failed submissions after which a run ends SYSTEM_ERROR; without it only the timeout counts.",
+    )
+    vanished_after_seconds: Seconds = Field(
+        3_600,
+        validation_alias="DAEMON_VANISHED_AFTER",
+        description="Seconds for which a provider must not know a run before that ends SYSTEM_ERROR.",
     )
     default_provider: Annotated[ProviderType, BeforeValidator(_lower)] = Field(
         ProviderType.SEVENBRIDGES,
@@ -195,6 +237,12 @@ class Settings(BaseSettings):
         description="Calls per second by operation, or off; what is not named keeps its default.",
     )
 
+    aws_healthomics_resend_horizon_seconds: Annotated[float, Field(gt=0, le=2_592_000, allow_inf_nan=False)] = Field(
+        43_200,
+        validation_alias="AWS_HEALTHOMICS_RESEND_HORIZON",
+        description="Seconds for which HealthOmics is trusted to remember the request of a lost answer.",
+    )
+
     @property
     def poll_interval(self) -> timedelta:
         """Between two looks for queued runs."""
@@ -209,6 +257,21 @@ class Settings(BaseSettings):
     def lease(self) -> timedelta:
         """How long a daemon's claims are good without a sign of life."""
         return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def provider_caps(self) -> Mapping[ProviderType, int]:
+        """The caps of single providers."""
+        return _read_caps(self.max_concurrent_per_provider)
+
+    @property
+    def submit_timeout(self) -> timedelta:
+        """How long a submission may fail."""
+        return timedelta(seconds=self.submit_timeout_seconds)
+
+    @property
+    def vanished_after(self) -> timedelta:
+        """How long a provider must not know a run before it is given up."""
+        return timedelta(seconds=self.vanished_after_seconds)
 
     @property
     def sevenbridges_credentials(self) -> Profile | None:

@@ -199,3 +199,17 @@ def test_right_names_are_not_misspelt() -> None:
 
 def test_every_setting_is_described() -> None:
     assert all(description for _, _, description in documented_settings())
+
+
+def test_caps_of_providers_are_read_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAEMON_MAX_CONCURRENT_PER_PROVIDER", " SevenBridges=50, healthomics=0 ")
+
+    assert read_settings().provider_caps == {ProviderType.SEVENBRIDGES: 50, ProviderType.HEALTHOMICS: 0}
+
+
+@pytest.mark.parametrize("wrong", ["50", "aws=5", "local=-1", "local=many"])
+def test_a_cap_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    monkeypatch.setenv("DAEMON_MAX_CONCURRENT_PER_PROVIDER", wrong)
+
+    with pytest.raises(ConfigurationError, match=r"DAEMON_MAX_CONCURRENT_PER_PROVIDER.*expected provider=runs"):
+        read_settings()

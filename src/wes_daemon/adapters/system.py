@@ -5,6 +5,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+# Linux has it; the plain monotonic clock of other systems counts sleep or does not.
+_COUNTS_SLEEP: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
 
 class SystemClock:
     """The machine's clock."""
@@ -12,6 +15,10 @@ class SystemClock:
     def now(self) -> datetime:
         """The present moment in UTC."""
         return datetime.now(UTC)
+
+    def monotonic(self) -> timedelta:
+        """The time since the machine was started, the time that it slept included where the system tells that."""
+        return timedelta(seconds=time.clock_gettime(_COUNTS_SLEEP) if _COUNTS_SLEEP is not None else time.monotonic())
 
 
 class RandomIds:

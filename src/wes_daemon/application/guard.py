@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from wes_daemon.application.ports.errors import (
     ConcurrentUpdate,
+    LeaseLost,
     ProviderError,
     StorageMisconfigured,
     StorageUnavailable,
@@ -23,7 +24,7 @@ def guarded(work: Callable[[], T], *, otherwise: Callable[[Exception], T], durin
     """
     try:
         return work()
-    except (ProviderError, StorageUnavailable, StorageMisconfigured, ConcurrentUpdate):
+    except (ProviderError, LeaseLost, StorageUnavailable, StorageMisconfigured, ConcurrentUpdate):
         raise
     except Exception as error:  # noqa: BLE001 - the guard of the style page: one of the two places
         _log.exception("bug during=%s of=%s", during, of)

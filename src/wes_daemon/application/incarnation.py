@@ -23,11 +23,18 @@ class HostProcess:
     version: str
 
 
+# What of a lease is not trusted: the answer to a renewal was on its way, and a call once begun is not called back.
+_MARGIN = 1 / 6
+
+
 class Incarnation:
     """One daemon process's identity in the database, under a lease that has to be renewed.
 
     When the lease is found lost, a new identity is taken: an id is never used again once others may have
     taken over what it held.
+
+    The lease itself lasts on the database's clock. This process trusts it, by a clock of its own that nobody sets,
+    from before it asked for a renewal until a sixth of the lease before its end.
     """
 
     def __init__(
@@ -41,6 +48,7 @@ class Incarnation:
         # Held while the identity is announced, replaced or given up, and never while its lease is renewed.
         self._changing = threading.Lock()
         self._current: DaemonId | None = None
+        self._trusted_until: timedelta | None = None
 
     @property
     def id(self) -> DaemonId:
@@ -58,18 +66,42 @@ class Incarnation:
             _ = self.id
             return
         fault_points.reached("lease.before_renewal")
+        asked_at = self._clock.monotonic()
         try:
             with self._units() as work:
                 work.leases.renew(current, lasting=self._lasting)
                 work.commit()
         except LeaseLost:
             self._replace(current)
+        else:
+            with self._changing:
+                self._trust(current, asked_at)
         fault_points.reached("lease.after_renewal")
+
+    def ensure_trust(self) -> None:
+        """Renew the lease where it is not trusted any more, or not for long: its heart has missed some beats."""
+        if self._current is None or self._trusted_for() < self._lasting / 2:
+            self.renew()
+
+    def require_trust(self, during: timedelta = timedelta(0)) -> None:
+        """See to it that nothing is sent under a lease that may be over before the answer is there.
+
+        A process that never had a lease holds no claim that others could take over, and may send what it likes.
+
+        Args:
+            during: how long the call may take.
+
+        Raises:
+            LeaseLost: by our own clock the lease does not surely last as long.
+        """
+        if self._trusted_until is not None and self._trusted_for() <= during:
+            raise LeaseLost(f"the lease of daemon {self._current} may end before an answer would come")
 
     def close(self) -> None:
         """End the lease, so that others may take over at once what is still claimed."""
         with self._changing:
             current, self._current = self._current, None
+            self._trusted_until = None if current is None else timedelta(0)
             if current is None:
                 return
             with self._units() as work:
@@ -83,12 +115,20 @@ class Incarnation:
                 log_event(_log, logging.WARNING, "lease.lost", daemon=lost, renewed_as=self._open())
 
     def _open(self) -> DaemonId:
-        id = DaemonId(self._ids.new_id())
+        id, asked_at = DaemonId(self._ids.new_id()), self._clock.monotonic()
         with self._units() as work:
             work.leases.open(self._info(id), lasting=self._lasting)
             work.commit()
         self._current = id
+        self._trust(id, asked_at)
         return id
+
+    def _trust(self, id: DaemonId, asked_at: timedelta) -> None:
+        if self._current == id:
+            self._trusted_until = asked_at + self._lasting * (1 - _MARGIN)
+
+    def _trusted_for(self) -> timedelta:
+        return (self._trusted_until or timedelta(0)) - self._clock.monotonic()
 
     def _info(self, id: DaemonId) -> DaemonInfo:
         process = self._process

@@ -1,7 +1,8 @@
 """What may become of a submission, and how that is written down."""
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -9,7 +10,7 @@ from wes_daemon.application import fault_points
 from wes_daemon.application.events import log_event
 from wes_daemon.application.occasional import Occasional
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import Misconfigured, NotNow
+from wes_daemon.application.ports.errors import HeldBack, Misconfigured, NotNow
 from wes_daemon.application.ports.persistence import Claim, ClaimedRun
 from wes_daemon.application.recording import Recorder, Recording
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
@@ -26,6 +27,7 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     DEFERRED = "deferred"
     UNRESOLVED = "unresolved"
+    IN_REVIEW = "in_review"
     REJECTED = "rejected"
     RELEASED = "released"
     CLAIM_LOST = "claim_lost"
@@ -40,9 +42,17 @@ class SubmissionPolicy:
         batch: runs that are claimed and submitted at a time.
         check_after: when an accepted run is first asked for.
         first_wait, longest_wait: what is put off waits for the first, doubling at every attempt up to the second.
+        provider_caps: runs that single providers may hold at once; those that are not named have the common cap alone.
+        share_tag: the tag whose values part the runs into shares that are served alike; None for one share.
+        timeout: how long a submission may fail, or be in doubt, before it is given up, or put in review.
+        attempts: submissions that may fail before the run is given up; None for any number.
     """
 
     cap: int = 10
+    provider_caps: Mapping[ProviderType, int] = field(default_factory=dict)
+    share_tag: str | None = None
+    timeout: timedelta = timedelta(days=1)
+    attempts: int | None = None
     batch: int = 16
     default_provider: ProviderType = ProviderType.SEVENBRIDGES
     check_after: timedelta = timedelta(seconds=300)
@@ -53,6 +63,15 @@ class SubmissionPolicy:
         """How long a run waits that was put off `attempts` times before."""
         grown = self.first_wait * (1 << min(attempts, 30))
         return max(min(grown, self.longest_wait), asked or timedelta(0))
+
+    def is_exhausted(self, claimed: ClaimedRun) -> bool:
+        """Whether a run that has just failed to be submitted once more has had all its attempts or all its time."""
+        tried_often = self.attempts is not None and claimed.attempts + 1 >= self.attempts
+        return tried_often or claimed.failing_for >= self.timeout
+
+    def is_past_hope(self, claimed: ClaimedRun) -> bool:
+        """Whether a run whose submission is still in doubt has been so for too long to ask on."""
+        return claimed.in_doubt_for >= self.timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +128,11 @@ class Submissions:
 
     def deferred(self, claimed: ClaimedRun, error: NotNow) -> Result:
         """Certainly nothing was started."""
+        if claimed.claim.resumed and self._policy.is_past_hope(claimed):
+            return self.in_review(claimed, f"it could not be told for {_span(claimed.in_doubt_for)}: {error}")
+        if not claimed.claim.resumed and self._policy.is_exhausted(claimed):
+            tried = f"{claimed.attempts + 1} attempts in {_span(claimed.failing_for)}"
+            return self.rejected(claimed, claimed.destination, f"given up after {tried}: {error}")
         claim, reason, rest = claimed.claim, str(error), self._policy.wait_after(claimed.attempts, error.retry_after)
         self._recorder.record_durably(lambda rec: rec.work.submissions.deferred(claim, wait=rest, reason=reason))
         self._log_put_off("submit.deferred", claimed, rest, reason)
@@ -116,10 +140,31 @@ class Submissions:
 
     def unresolved(self, claimed: ClaimedRun, reason: str) -> Result:
         """Perhaps something was started."""
+        if self._policy.is_past_hope(claimed):
+            return self.in_review(claimed, f"it could not be told for {_span(claimed.in_doubt_for)}: {reason}")
         claim, rest = claimed.claim, self._policy.wait_after(claimed.attempts)
         self._recorder.record_durably(lambda rec: rec.work.submissions.unresolved(claim, wait=rest, reason=reason))
         self._log_put_off("submit.unresolved", claimed, rest, reason)
         return Result(Outcome.UNRESOLVED)
+
+    def in_review(self, claimed: ClaimedRun, reason: str) -> Result:
+        """Perhaps something was started, and asking again will not tell: a person has to decide."""
+
+        def write(recording: Recording) -> None:
+            recording.work.submissions.review(claimed.claim, reason=reason)
+            recording.note(claimed.run.id, f"needs review: {reason}")
+
+        self._recorder.record_durably(write)
+        log_event(
+            _log,
+            logging.ERROR,
+            "submit.needs_review",
+            run_id=claimed.run.id,
+            provider=claimed.destination,
+            key=claimed.run.submission_key,
+            reason=reason,
+        )
+        return Result(Outcome.IN_REVIEW)
 
     def after_bug(self, claimed: ClaimedRun, error: Exception) -> Result:
         """Nothing can be concluded from a bug, least of all that nothing was started."""
@@ -132,6 +177,11 @@ class Submissions:
         released = self.released(claim, wait=_MENDING, reason=str(error))
         return replace(released, blocked=frozenset() if type is None else frozenset({type}))
 
+    def held_back(self, claim: Claim, type: ProviderType, error: HeldBack) -> Result:
+        """Nothing was sent, and nothing more of this provider should be for a while."""
+        released = self.released(claim, wait=error.retry_after or _MENDING, reason=str(error))
+        return replace(released, blocked=frozenset({type}))
+
     def released(self, claim: Claim, *, wait: timedelta, reason: str | None = None) -> Result:
         """Nothing was tried."""
         self._recorder.record_durably(lambda rec: rec.work.submissions.released(claim, wait=wait, reason=reason))
@@ -140,3 +190,8 @@ class Submissions:
     def _log_put_off(self, event: str, claimed: ClaimedRun, wait: timedelta, reason: str) -> None:
         attempts = claimed.attempts + 1
         log_event(_log, logging.WARNING, event, run_id=claimed.run.id, attempts=attempts, wait=wait, reason=reason)
+
+
+def _span(time: timedelta) -> str:
+    """A time as people read it, without fractions."""
+    return str(timedelta(seconds=round(time.total_seconds())))

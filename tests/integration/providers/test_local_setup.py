@@ -31,6 +31,9 @@ class SettableClock:
     def now(self) -> datetime:
         return self.time
 
+    def monotonic(self) -> timedelta:
+        return self.time - datetime(2026, 1, 1, tzinfo=UTC)
+
 
 @pytest.fixture
 def harness(tmp_path: Path) -> Iterator[LocalHarness]:

@@ -14,6 +14,7 @@ from wes_daemon.adapters.memory.store import MemoryStore
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
 from wes_daemon.adapters.memory.unit_of_work import MemoryUnitsOfWork
 from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
+from wes_daemon.application.database_watch import DatabaseWatch
 from wes_daemon.application.incarnation import HostProcess, Incarnation
 from wes_daemon.application.ports.persistence import UnitOfWork
 from wes_daemon.application.recording import Recorder
@@ -45,6 +46,7 @@ class World:
         self.plain_units = MemoryUnitsOfWork(self.store)
         self.units: Callable[[], UnitOfWork] = self.plain_units
         self.queries = MemoryRunQueries(self.store)
+        self.watch = DatabaseWatch(self.clock)
         self.directory = MemoryProviderDirectory({ProviderType.SEVENBRIDGES: self.provider})
 
     def daemon(self, serving: Collection[ProviderType] = frozenset(ProviderType)) -> "DaemonUnderTest":
@@ -87,6 +89,7 @@ class DaemonUnderTest:
             incarnation=self.incarnation,
             wakeup=self.wakeup,
             stop=self.stop,
+            watch=world.watch,
         )
         self.submit = SubmitQueuedRuns(
             units=units,

@@ -6,20 +6,22 @@ from datetime import timedelta
 
 import pytest
 
-from tests.builders import a_request, a_run, an_attachment
+from tests.builders import a_report, a_request, a_run, an_attachment
 from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
 from wes_daemon.adapters.memory.providers import MemoryProvider, PreparingMemoryProvider
 from wes_daemon.application.ports.errors import (
+    CircuitOpen,
     Misconfigured,
     NotNow,
     OutcomeUnknown,
     Rejected,
     StorageUnavailable,
+    Unprovable,
 )
 from wes_daemon.application.ports.persistence import SubmissionState, TimelineEntry, UnitOfWork
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
 from wes_daemon.application.submissions import Outcome, SubmissionPolicy
-from wes_daemon.domain.runs import ProviderType, Run, RunId, Unreadable
+from wes_daemon.domain.runs import ProviderType, Run, RunId, SubmissionKey, Unreadable
 from wes_daemon.domain.states import RunState
 
 
@@ -256,7 +258,7 @@ class TestLostAnswers:
         assert world.run().tags == {"provider_type": "sevenbridges", "provider_id": "memory-1"}
 
     @pytest.mark.parametrize("wrong", [a_run(request=a_request(workflow_params=[1])), a_run(tags=["a"])])
-    def test_a_run_in_doubt_is_not_ended_by_a_row_that_has_become_wrong(
+    def test_a_run_in_doubt_is_sent_again_as_it_was_though_its_row_has_become_wrong(
         self, world: World, daemon: DaemonUnderTest, wrong: Run
     ) -> None:
         world.queue(a_run())
@@ -267,8 +269,9 @@ class TestLostAnswers:
 
         report = daemon.submit()
 
-        assert report.outcomes == {Outcome.UNRESOLVED: 1}
-        assert world.run().state is RunState.QUEUED
+        assert report.outcomes == {Outcome.ACCEPTED: 1}
+        assert world.provider.started == ["wes-run-1"]
+        assert world.run().state is RunState.INITIALIZING
 
     def test_a_run_in_doubt_is_not_ended_by_a_provider_that_is_no_longer_set_up(
         self, world: World, daemon: DaemonUnderTest
@@ -344,6 +347,166 @@ class TestLostAnswers:
         assert report.outcomes == {Outcome.CLAIM_LOST: 1}
         assert world.provider.started == ["wes-run-1"]
         assert world.run().state is RunState.INITIALIZING
+
+
+class TestGivingUp:
+    """Passing trouble that does not pass, and doubt that nothing resolves."""
+
+    def test_a_run_that_failed_for_too_long_ends_with_the_last_reason(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        world.queue(a_run())
+        world.provider.fail_next(NotNow("busy"), NotNow("busy"), NotNow("still busy"))
+        daemon.submit()
+        world.clock.advance(timedelta(hours=23))
+        daemon.submit()
+        assert world.run().state is RunState.QUEUED
+        world.clock.advance(timedelta(hours=2))
+
+        daemon.submit()
+
+        assert world.run().state is RunState.SYSTEM_ERROR
+        assert world.run().error == "given up after 3 attempts in 1 day, 1:00:00: still busy"
+
+    def test_time_spent_in_the_queue_is_no_failure(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.submission_policy = SubmissionPolicy(cap=1)
+        world.queue(a_run("run-1"), a_run("run-2"))
+        daemon = world.daemon()
+        daemon.submit()
+        world.clock.advance(timedelta(days=3))
+        world.provider.put(world.provider.id_of(SubmissionKey("wes-run-1")), a_report(RunState.COMPLETE))
+        daemon.refresh()
+        world.provider.fail_next(NotNow("busy"))
+
+        daemon.submit()
+
+        assert world.run("run-2").state is RunState.QUEUED
+
+    def test_with_one_attempt_the_first_failure_is_final(self, world: World) -> None:
+        world.submission_policy = SubmissionPolicy(attempts=1)
+        world.queue(a_run())
+        world.provider.fail_next(NotNow("busy"))
+
+        world.daemon().submit()
+
+        assert (world.run().state, world.provider.started) == (RunState.SYSTEM_ERROR, [])
+
+    def test_with_one_attempt_a_lost_answer_is_still_resolved(self, world: World) -> None:
+        world.submission_policy = SubmissionPolicy(attempts=1)
+        world.queue(a_run())
+        world.provider.lose_next_answer()
+        daemon = world.daemon()
+        daemon.submit()
+        world.provider.fail_next(NotNow("busy"))
+        world.clock.advance(timedelta(minutes=1))
+        daemon.submit()
+        world.clock.advance(timedelta(minutes=1))
+
+        daemon.submit()
+
+        assert world.run().state is RunState.INITIALIZING
+        assert world.provider.started == ["wes-run-1"]
+
+    @pytest.mark.parametrize("trouble", [OutcomeUnknown("timeout"), NotNow("busy")])
+    def test_a_run_that_was_in_doubt_for_too_long_is_for_a_person(
+        self, world: World, daemon: DaemonUnderTest, trouble: Exception
+    ) -> None:
+        world.queue(a_run())
+        world.provider.lose_next_answer()
+        daemon.submit()
+        world.provider.fail_next(trouble)
+        world.clock.advance(timedelta(days=1))
+
+        report = daemon.submit()
+
+        assert report.outcomes == {Outcome.IN_REVIEW: 1}
+        assert world.run().state is RunState.QUEUED
+        assert "1 day" in (world.queries.get(RunId("run-1")).last_reason or "")
+
+    def test_what_a_provider_can_never_tell_is_for_a_person(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run())
+        world.provider.fail_next(Unprovable("the service forgets keys after a day"))
+
+        daemon.submit()
+
+        record = world.queries.get(RunId("run-1"))
+        assert record.submission is SubmissionState.REVIEW
+        assert record.last_reason == "the service forgets keys after a day"
+
+
+class TestRestingProviders:
+    """A provider whose circuit is open."""
+
+    def test_its_runs_stay_as_they_are_until_it_is_tried_again(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run())
+        world.provider.fail_next(CircuitOpen("it rests", retry_after=timedelta(minutes=1)))
+
+        report = daemon.submit()
+
+        record = world.queries.get(RunId("run-1"))
+        assert report.blocked == {ProviderType.SEVENBRIDGES}
+        assert (record.submission, record.attempts, record.last_reason) == (SubmissionState.READY, 0, "it rests")
+        world.clock.advance(timedelta(minutes=1))
+        assert daemon.submit().accepted == 1
+
+    def test_an_attempt_that_was_never_made_is_not_counted(self, world: World) -> None:
+        world.submission_policy = SubmissionPolicy(attempts=1)
+        world.queue(a_run())
+        world.provider.fail_next(CircuitOpen("it rests", retry_after=timedelta(minutes=1)))
+
+        world.daemon().submit()
+
+        assert world.run().state is RunState.QUEUED
+
+    def test_it_does_not_hold_up_another(self, world: World, daemon: DaemonUnderTest) -> None:
+        other = MemoryProvider()
+        world.directory.providers[ProviderType.HEALTHOMICS] = other
+        world.queue(a_run("run-1"), a_run("run-2", tags={"provider_type": "healthomics"}))
+        world.provider.fail_next(CircuitOpen("it rests", retry_after=timedelta(minutes=1)))
+
+        daemon.submit()
+
+        assert other.started == ["wes-run-2"]
+
+
+class TestLeases:
+    """What may be sent under a lease, and what becomes of it."""
+
+    def test_nothing_is_sent_under_a_lease_that_is_not_surely_good(self, world: World) -> None:
+        slow = _Interrupted(world, lambda: world.clock.advance(LEASE * 0.9))
+        world.directory.providers[ProviderType.SEVENBRIDGES] = slow
+        world.queue(a_run("run-1"), a_run("run-2"))
+
+        report = world.daemon().submit()
+
+        # The second waited behind the first, in one batch; it goes out under a renewed lease.
+        assert report.outcomes == {Outcome.ACCEPTED: 2, Outcome.RELEASED: 1}
+        assert world.provider.started == ["wes-run-1", "wes-run-2"]
+
+    def test_a_look_at_what_is_in_doubt_takes_nothing_new(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run("run-1"))
+        world.provider.lose_next_answer()
+        daemon.submit()
+        world.queue(a_run("run-2"))
+        world.clock.advance(timedelta(minutes=1))
+
+        report = daemon.submit.resolve()
+
+        assert report.outcomes == {Outcome.ACCEPTED: 1}
+        assert world.run("run-2").state is RunState.QUEUED
+
+
+class TestShares:
+    """Which run goes next where a tag parts them."""
+
+    def test_each_value_of_the_tag_has_its_turn(self, world: World) -> None:
+        world.submission_policy = SubmissionPolicy(cap=2, share_tag="project")
+        world.queue(*(a_run(f"run-{number}", tags={"project": "big"}) for number in range(5)))
+        world.queue(a_run("run-9", tags={"project": "small"}), a_run("run-10", tags=["no object"]))
+
+        world.daemon().submit()
+
+        assert world.provider.started == ["wes-run-0", "wes-run-9"]
 
 
 class TestProvidersThatPrepare:

@@ -10,6 +10,7 @@ class ManualClock:
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
+        self._passed = timedelta(0)
         self._lock = threading.Lock()
 
     def now(self) -> datetime:
@@ -17,10 +18,21 @@ class ManualClock:
         with self._lock:
             return self._now
 
+    def monotonic(self) -> timedelta:
+        """The time that it was moved by."""
+        with self._lock:
+            return self._passed
+
     def advance(self, by: timedelta) -> None:
         """Move on."""
         with self._lock:
             self._now += by
+            self._passed += by
+
+    def set_back(self, by: timedelta) -> None:
+        """Show an earlier time, or a later one where it is negative, as when somebody sets the clock."""
+        with self._lock:
+            self._now -= by
 
 
 class CountingIds:

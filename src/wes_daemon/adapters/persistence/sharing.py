@@ -41,6 +41,11 @@ class Room:
             self._held_by[provider_from(row.provider)] += row.runs
             self._held_in[row.share] += row.runs
 
+    @property
+    def is_none(self) -> bool:
+        """Whether there is none at all, whatever is out."""
+        return self._cap <= 0
+
     def is_there_for(self, provider: ProviderType | None) -> bool:
         """Whether one more run of this provider may go out."""
         own = self._cap if provider is None else self._provider_caps.get(provider, self._cap)
@@ -70,7 +75,7 @@ def shared_out(
     connection: Connection, room: Room, limit: int, excluding: Collection[ProviderType | None]
 ) -> Sequence[str]:
     """The runs whose turn it is, at most `limit`."""
-    if limit <= 0:
+    if limit <= 0 or room.is_none:
         return []
     queues = [queue for provider in _providers(excluding) for queue in _queues(connection, provider)]
     if not queues:

@@ -1,6 +1,6 @@
 """Time and identity, which the core never takes from the standard library itself."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 
@@ -8,7 +8,10 @@ class Clock(Protocol):
     """What time it is."""
 
     def now(self) -> datetime:
-        """The present moment, aware, in UTC."""
+        """The present moment, aware, in UTC. Somebody may set it, forwards or back."""
+
+    def monotonic(self) -> timedelta:
+        """The time since some moment, the same for the whole process; nobody sets it, and it counts sleep."""
 
 
 class IdSource(Protocol):

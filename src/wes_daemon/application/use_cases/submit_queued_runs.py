@@ -15,6 +15,7 @@ from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import (
     ClaimLost,
     ConcurrentUpdate,
+    HeldBack,
     LeaseLost,
     Misconfigured,
     NotNow,
@@ -22,6 +23,7 @@ from wes_daemon.application.ports.errors import (
     Rejected,
     StorageMisconfigured,
     StorageUnavailable,
+    Unprovable,
 )
 from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, UnitsOfWork
 from wes_daemon.application.ports.providers import Accepted, ProviderDirectory, Submission, WorkflowProvider
@@ -60,7 +62,7 @@ class SubmitReport:
 
 
 class SubmitQueuedRuns:
-    """One pass: enrol what is new, then claim and submit until nothing more may go out.
+    """A pass enrols what is new, then claims and submits until nothing more may go out.
 
     `serving` are the providers whose runs this instance submits; with one instance for each provider, none holds up
     another. The intent to submit is committed with the claim, before any call; no transaction is open during a call.
@@ -92,22 +94,29 @@ class SubmitQueuedRuns:
     def __call__(self) -> SubmitReport:
         """Make one pass and return when all its calls have ended."""
         enrolled = self._enrol()
+        return replace(self._submit_up_to(self._policy.cap), enrolled=enrolled)
+
+    def resolve(self) -> SubmitReport:
+        """Only resolve what is in doubt or was left by daemons that are gone; a cheap look that may be taken often."""
+        return self._submit_up_to(0)
+
+    def _submit_up_to(self, cap: int) -> SubmitReport:
         outcomes: Counter[Outcome] = Counter()
         blocked: set[ProviderType] = set()
         while not self._stop.is_raised:
-            claimed = self._claim(blocked)
+            claimed = self._claim(cap, blocked)
             if not claimed:
                 break
             for result in self._submit_all(claimed):
                 outcomes[result.outcome] += 1
                 blocked.update(result.blocked)
-        return SubmitReport(enrolled=enrolled, outcomes=dict(outcomes), blocked=frozenset(blocked))
+        return SubmitReport(outcomes=dict(outcomes), blocked=frozenset(blocked))
 
     def _enrol(self) -> int:
         total = 0
         while not self._stop.is_raised:
             with self._units() as work:
-                enrolled = work.submissions.enrol(self._destination, limit=_ENROL_BATCH)
+                enrolled = work.submissions.enrol(self._destination, limit=_ENROL_BATCH, share=self._share)
                 work.commit()
             total += enrolled
             if enrolled < _ENROL_BATCH:
@@ -120,19 +129,25 @@ class SubmitQueuedRuns:
         except InvalidRequest:
             return None
 
-    def _claim(self, blocked: Collection[ProviderType]) -> Sequence[ClaimedRun]:
+    def _share(self, run: Run) -> str:
+        tag = self._policy.share_tag
+        return str(run.tags.get(tag, "")) if tag and isinstance(run.tags, Mapping) else ""
+
+    def _claim(self, cap: int, blocked: Collection[ProviderType]) -> Sequence[ClaimedRun]:
+        self._incarnation.ensure_trust()
         try:
-            return self._claim_as(self._incarnation.id, blocked)
+            return self._claim_as(self._incarnation.id, cap, blocked)
         except LeaseLost:
             self._incarnation.renew()
-            return self._claim_as(self._incarnation.id, blocked)
+            return self._claim_as(self._incarnation.id, cap, blocked)
 
-    def _claim_as(self, owner: DaemonId, blocked: Collection[ProviderType]) -> Sequence[ClaimedRun]:
+    def _claim_as(self, owner: DaemonId, cap: int, blocked: Collection[ProviderType]) -> Sequence[ClaimedRun]:
         with self._units() as work:
             claimed = work.submissions.claim(
                 owner,
                 limit=self._policy.batch,
-                cap=self._policy.cap,
+                cap=cap,
+                provider_caps=self._policy.provider_caps,
                 excluding=self._others | frozenset(blocked),
                 destination=self._destination,
             )
@@ -180,8 +195,16 @@ class SubmitQueuedRuns:
             return self._submissions.accepted(claimed, type, held.id)
         except (InvalidRequest, Rejected) as error:
             return self._submissions.rejected(claimed, type, str(error))
+        except LeaseLost as error:
+            # Whoever has a lease, this daemon again or another, goes on.
+            log_event(_log, logging.WARNING, "submit.lease_ending", run_id=claimed.run.id, reason=error)
+            return self._submissions.released(claimed.claim, wait=timedelta(0))
+        except HeldBack as error:
+            return self._submissions.held_back(claimed.claim, type or self._policy.default_provider, error)
         except NotNow as error:
             return self._submissions.deferred(claimed, error)
+        except Unprovable as error:
+            return self._submissions.in_review(claimed, str(error))
         except OutcomeUnknown as error:
             return self._submissions.unresolved(claimed, str(error))
         except Misconfigured as error:
@@ -213,9 +236,11 @@ class SubmitQueuedRuns:
             attachments=attachments,
             prepared_id=claimed.prepared_id,
             resumed=claimed.claim.resumed,
+            in_doubt_for=claimed.in_doubt_for,
         )
 
     def _through_all_steps(self, claim: Claim, provider: WorkflowProvider, submission: Submission) -> Accepted:
+        self._incarnation.require_trust()
         fault_points.reached("submit.before_call")
         answer = provider.submit(submission)
         fault_points.reached("submit.after_answer")
@@ -223,6 +248,7 @@ class SubmitQueuedRuns:
             return answer
         prepared = answer.id
         self._submissions.prepared(claim, prepared)
+        self._incarnation.require_trust()
         fault_points.reached("start.before_call")
         answer = provider.submit(replace(submission, prepared_id=prepared))
         fault_points.reached("start.after_answer")

@@ -1,0 +1,27 @@
+"""Work that is done now and then, with an urgent part that is done more often."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from wes_daemon.application.ports.environment import Clock
+
+
+class Paced:
+    """Each call does the urgent part, or the whole where that was last done long enough ago."""
+
+    def __init__(
+        self, *, whole: Callable[[], object], urgent: Callable[[], object], every: timedelta, clock: Clock
+    ) -> None:
+        self._whole = whole
+        self._urgent = urgent
+        self._every = every
+        self._clock = clock
+        self._done_at: timedelta | None = None
+
+    def __call__(self) -> object:
+        """What the part that was done returns; one that raises does not count as done."""
+        if self._done_at is not None and self._clock.monotonic() - self._done_at < self._every:
+            return self._urgent()
+        report = self._whole()
+        self._done_at = self._clock.monotonic()
+        return report
