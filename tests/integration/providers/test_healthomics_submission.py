@@ -22,7 +22,15 @@ from tests.simulators.healthomics.server import HealthOmicsSimulator
 from tests.simulators.healthomics.service import Repeats
 from tests.simulators.healthomics.workflows import ACCOUNT, OTHER_ACCOUNT
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
-from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError, Rejected
+from wes_daemon.application.ports.errors import (
+    Misconfigured,
+    NotNow,
+    OutcomeUnknown,
+    ProviderError,
+    Rejected,
+    Throttled,
+    Unprovable,
+)
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.runs import Attachment, ProviderRunId
 from wes_daemon.domain.states import RunState
@@ -246,6 +254,47 @@ class TestFinding:
         assert id == f"1000001/{simulator.service.started[0].uuid}"
 
 
+class TestForgottenRequests:
+    """How long the service remembers a request id is not documented."""
+
+    HORIZON = timedelta(hours=12)
+
+    def doubted_for(self, time: timedelta, **changes: object) -> Submission:
+        return replace(a_healthomics_submission(), resumed=True, in_doubt_for=time, **changes)  # type: ignore[arg-type]
+
+    def test_a_request_that_is_too_old_is_not_sent_again_blindly(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        with pytest.raises(
+            Unprovable, match=r"no run wes-\S+ is listed, but StartRun was first sent more than 12:00:00"
+        ):
+            provider.submit(self.doubted_for(self.HORIZON + timedelta(seconds=1)))
+
+        assert simulator.service.started == []
+
+    def test_a_young_one_is_sent_again(self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider) -> None:
+        provider.submit(self.doubted_for(self.HORIZON))
+
+        assert len(simulator.service.started) == 1
+
+    def test_an_old_one_whose_run_is_listed_is_found(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        first = provider.submit(a_healthomics_submission())
+
+        assert provider.submit(self.doubted_for(timedelta(days=30))) == first
+
+    def test_a_refusal_is_not_believed_of_what_an_earlier_attempt_may_have_started(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        wrong = {"request": a_healthomics_submission(workflow_url="nonsense").request}
+
+        with pytest.raises(OutcomeUnknown, match="not be listed yet"):
+            provider.submit(self.doubted_for(timedelta(seconds=10), **wrong))
+        with pytest.raises(Unprovable, match="no list shows that"):
+            provider.submit(self.doubted_for(timedelta(hours=1), **wrong))
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("changes", "words"),
@@ -270,8 +319,8 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("fault", "expected"),
         [
-            (faults.throttled(), NotNow),
-            (faults.quota(), NotNow),
+            (faults.throttled(), Throttled),
+            (faults.quota(), Throttled),
             (faults.error(403, "AccessDeniedException", "not authorized to perform: omics:StartRun"), Misconfigured),
             (faults.error(403, "ExpiredTokenException"), Misconfigured),
             (faults.error(408, "RequestTimeoutException"), OutcomeUnknown),

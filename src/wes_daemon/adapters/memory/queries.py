@@ -74,7 +74,8 @@ def _named_provider(run: Run) -> ProviderType | None:
 def _matches(record: RunRecord, filter: RunFilter) -> bool:
     in_state = not filter.states or record.run.state in filter.states
     at_provider = filter.provider is None or record.destination is filter.provider
-    return in_state and at_provider
+    has_come_so_far = not filter.submissions or record.submission in filter.submissions
+    return in_state and at_provider and has_come_so_far
 
 
 def _age(record: RunRecord) -> datetime:

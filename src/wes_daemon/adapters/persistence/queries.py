@@ -98,6 +98,8 @@ def _matching(connection: Connection, group: Select[Any], filter: RunFilter, lim
 def _restricted(group: Select[Any], filter: RunFilter) -> Select[Any]:
     if filter.states:
         group = group.where(_in_states(filter))
+    if filter.submissions:
+        group = group.where(is_one_of(submissions.c.state, *sorted(filter.submissions)))
     if filter.provider is None:
         return group.limit(filter.limit)
     # The tags are read properly afterwards, in Python: the column may be of any type and hold anything.

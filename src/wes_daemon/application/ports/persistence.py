@@ -412,11 +412,13 @@ class RunFilter:
 
     Attributes:
         provider: runs that this provider holds or that are meant for it.
+        submissions: runs whose submission has come so far.
         limit: at most this many, newest first.
     """
 
     states: Collection[RunState] = ()
     provider: ProviderType | None = None
+    submissions: Collection[SubmissionState] = ()
     limit: int = 50
 
 

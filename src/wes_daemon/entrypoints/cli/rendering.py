@@ -14,7 +14,7 @@ from rich.text import Text
 from wes_daemon.application.ports.persistence import RunRecord
 from wes_daemon.domain.addresses import public_url
 from wes_daemon.entrypoints.cli.report import report, tasks_table
-from wes_daemon.entrypoints.cli.wording import moment, plain, provider, run_time, state
+from wes_daemon.entrypoints.cli.wording import moment, plain, provider, run_time, state_of
 
 _UNBOUNDED = 100_000
 _BLANKS_AT_THE_END = re.compile(r"\s+((?:\x1b\[[\d;]*m)*)$")
@@ -63,7 +63,7 @@ class _Column:
 _WORKFLOW = _Column("WORKFLOW", lambda record, _: plain(public_url(record.run.request.workflow_url)))
 _COLUMNS = (
     _Column("RUN", lambda record, _: plain(record.run.id)),
-    _Column("STATE", lambda record, _: state(record.run.state)),
+    _Column("STATE", lambda record, _: state_of(record)),
     _Column("PROVIDER", lambda record, _: plain(provider(record)), sacrifice=5),
     _Column("PROVIDER ID", lambda record, _: plain(record.run.provider_run_id), sacrifice=1),
     _WORKFLOW,

@@ -12,7 +12,7 @@ from wes_daemon.domain.addresses import public_url
 from wes_daemon.domain.runs import ERROR_TAG, PROVIDER_ID_TAG, PROVIDER_TYPE_TAG, TaskLog, Unreadable
 from wes_daemon.entrypoints.cli.documents import as_text, queued_at
 from wes_daemon.entrypoints.cli.escaping import many_lines
-from wes_daemon.entrypoints.cli.wording import duration, moment, plain, provider, run_time, state
+from wes_daemon.entrypoints.cli.wording import duration, moment, plain, provider, run_time, state, state_of
 
 
 def report(record: RunRecord, now: datetime) -> RenderableType:
@@ -70,11 +70,14 @@ def _course(record: RunRecord, now: datetime) -> Iterator[tuple[str, str | Text 
     run = record.run
     message = "" if record.provider_message == run.error else record.provider_message
     words = ": ".join(filter(None, (record.provider_status, message)))
-    yield "state", state(run.state)
+    yield "state", state_of(record)
     yield "provider", " as ".join(filter(None, (provider(record), run.provider_run_id)))
     yield "provider says", _lines(words)
     yield "error", _lines(run.error or "", "red")
-    if _is_waiting(record):
+    if record.submission is SubmissionState.REVIEW:
+        yield "needs review", _lines(record.last_reason or "", "red")
+        yield "decide by", f"wes-daemon resolve {run.id} --adopt ID | --send-again | --fail"
+    elif _is_waiting(record):
         yield "put off", _times(record.attempts)
         yield "waits because", _lines(record.last_reason or "")
     yield "queued", moment(queued_at(record))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from rich.text import Text
 
-from wes_daemon.application.ports.persistence import RunRecord
+from wes_daemon.application.ports.persistence import RunRecord, SubmissionState
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.escaping import one_line
 
@@ -24,6 +24,12 @@ _STYLES: Mapping[RunState, str] = {
 def state(found: RunState) -> Text:
     """A state in its colour."""
     return Text(found.value, _STYLES.get(found, ""))
+
+
+def state_of(record: RunRecord) -> Text:
+    """A run's state, with a mark where a person has to decide what becomes of it."""
+    found = state(record.run.state)
+    return found.append(" (review)", "bold red") if record.submission is SubmissionState.REVIEW else found
 
 
 def plain(text: object | None) -> Text:

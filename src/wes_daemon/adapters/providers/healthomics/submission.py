@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from wes_daemon.adapters.providers.healthomics.client import HealthOmicsClient, Refusal
@@ -17,12 +17,21 @@ from wes_daemon.adapters.providers.healthomics.payloads import (
 )
 from wes_daemon.adapters.providers.healthomics.refusals import judge_denial, judge_validation, speaks_of_repetition
 from wes_daemon.application.events import log_event
-from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, ProviderError, Rejected
+from wes_daemon.application.ports.errors import (
+    Misconfigured,
+    OutcomeUnknown,
+    ProviderError,
+    Rejected,
+    Unprovable,
+    in_doubt,
+)
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.runs import ProviderRunId, SubmissionKey
 
 _log = logging.getLogger(__name__)
 
+# How soon after its start a run is listed is not documented.
+_LISTED_BY_THEN = timedelta(minutes=5)
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -45,7 +54,19 @@ class RunStarter:
             refuse_unknown_members(request, self._client.members_of_start_run())
         except Rejected as rejection:
             return self._started_before(submission, rejection)
-        return self._find(submission.key) or self._start(submission, request)
+        if found := self._find(submission.key):
+            return found
+        self._refuse_too_late(submission)
+        return self._start(submission, request)
+
+    def _refuse_too_late(self, submission: Submission) -> None:
+        """A run that was deleted is not listed, and a request that the service has forgotten would start another."""
+        horizon = self._config.resend_horizon
+        if submission.in_doubt_for > horizon:
+            raise Unprovable(
+                f"no run {run_name(submission.key)} is listed, but StartRun was first sent more than {horizon} ago: "
+                "HealthOmics may have forgotten that by now and would start a second run where the first was deleted"
+            )
 
     def _started_before(self, submission: Submission, rejection: Rejected) -> ProviderRunId:
         """The settings may have changed since an earlier attempt, whose run must not be called rejected."""
@@ -55,9 +76,9 @@ class RunStarter:
             if submission.resumed:
                 raise
             raise rejection from None
-        if found is None:
-            raise rejection
-        return found
+        if found is not None:
+            return found
+        raise _believed(rejection, submission) from None
 
     def _start(self, submission: Submission, request: Mapping[str, Any]) -> ProviderRunId:
         self._note_attachments(submission)
@@ -78,7 +99,7 @@ class RunStarter:
         error = judge(str(refusal), request, self._config)
         if isinstance(error, Misconfigured):
             self._client.start_afresh()
-        raise error from refusal
+        raise (_believed(error, submission) if isinstance(error, Rejected) else error) from refusal
 
     def _identified(self, answer: Mapping[str, Any]) -> ProviderRunId:
         if not answer.get("id"):
@@ -115,10 +136,19 @@ class RunStarter:
             log_event(_log, logging.WARNING, "healthomics.attachments_unused", run_id=submission.run_id, names=names)
 
 
+def _believed(rejection: Rejected, submission: Submission) -> ProviderError:
+    """What a refusal tells: nothing of an earlier attempt, which may have started a run that no list shows."""
+    if not submission.resumed:
+        return rejection
+    if submission.in_doubt_for < _LISTED_BY_THEN:
+        return OutcomeUnknown(f"{rejection}; but an earlier attempt may have started it, and not be listed yet")
+    return Unprovable(f"{rejection}; but an earlier attempt may have started it, though no list shows that")
+
+
 @contextmanager
 def _doubting(evidence: str) -> Iterator[None]:
     """Where something tells that a run may exist, trouble in looking it up leaves that open."""
     try:
         yield
     except ProviderError as error:
-        raise OutcomeUnknown(f"{evidence}; {error}") from error
+        raise in_doubt(evidence, error) from error

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
-from wes_daemon.adapters.providers.sevenbridges.errors import PROJECT_CODES, Failure, meaning
+from wes_daemon.adapters.providers.sevenbridges.errors import PROJECT_CODES, Failure, doubt, meaning
 from wes_daemon.adapters.providers.sevenbridges.problems import refuse_invalid
-from wes_daemon.adapters.providers.sevenbridges.removing import try_to_remove_draft
+from wes_daemon.adapters.providers.sevenbridges.removing import remove_draft
 from wes_daemon.adapters.providers.sevenbridges.tasks import Task, read_draft, read_task
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, Rejected
 
@@ -56,15 +56,25 @@ def _after_failure(client: SevenBridgesClient, id: str, failure: Failure) -> Non
         # The draft could be made there, so somebody can mend that it cannot be run; other runs are not concerned.
         raise NotNow(str(failure)) from failure
     if isinstance(meaning(failure), Rejected):
-        try_to_remove_draft(client, id)
+        _remove_for_good(client, id, failure)
     raise failure
+
+
+def _remove_for_good(client: SevenBridgesClient, id: str, refusal: Failure) -> None:
+    """Only of a draft that is gone can it be said that no earlier request to run it, which is late, will run it."""
+    try:
+        remove_draft(client, id)
+    except (Failure, NotNow) as error:
+        raise doubt(
+            f"{refusal}; but the draft {id} may be there still, and be run by a request that is late", error
+        ) from error
 
 
 def _seen_again(client: SevenBridgesClient, id: str) -> Task:
     try:
         task = read_draft(client, id)
     except (Failure, NotNow, Misconfigured) as error:
-        raise OutcomeUnknown(f"whether the draft {id} runs is not known: {error}") from error
+        raise doubt(f"whether the draft {id} runs is not known", error) from error
     if task is None:
         raise OutcomeUnknown(f"the draft {id} has gone while it was to be run")
     refuse_invalid(client, task)
