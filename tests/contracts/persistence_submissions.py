@@ -36,6 +36,9 @@ OUTCOMES: dict[str, Outcome] = {
 }
 
 
+OPEN = (SubmissionState.INTENT, SubmissionState.PREPARED)
+
+
 def record(store: PersistenceHarness, outcome: str, claim: Claim) -> None:
     """Write one outcome in a unit of work of its own."""
     with store.units() as unit:
@@ -70,6 +73,19 @@ class SubmissionRules:
 
         with pytest.raises(ClaimLost):
             record(store, outcome, older)
+
+    @pytest.mark.parametrize("left", [each for each in SubmissionState if each not in OPEN])
+    def test_a_claim_on_what_is_not_open_any_more_records_nothing(
+        self, store: PersistenceHarness, left: SubmissionState
+    ) -> None:
+        """However it came to that: no daemon leaves a claim behind on what it has settled, a person's hand may."""
+        claim = store.claimed("run-1").claim
+        store.tamper("submissions", "run-1", state=left)
+
+        with pytest.raises(ClaimLost):
+            record(store, "accepted", claim)
+
+        assert state(store) is left
 
     @pytest.mark.parametrize("settled", [name for name in OUTCOMES if name != "prepared"])
     @pytest.mark.parametrize("again", OUTCOMES)

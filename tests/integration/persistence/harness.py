@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import DateTime, Engine, Text, TextClause, text
+from sqlalchemy import DateTime, Engine, Text, TextClause, delete, text, update
 
 from tests.contracts.persistence_harness import PersistenceHarness, ServiceRow
 from wes_daemon.adapters.persistence.engine import writing
+from wes_daemon.adapters.persistence.invariants import SqlInvariants
 from wes_daemon.adapters.persistence.queries import SqlRunQueries
 from wes_daemon.adapters.persistence.tables import own
 from wes_daemon.adapters.persistence.types import UtcTime
@@ -43,6 +44,22 @@ class SqlHarness(PersistenceHarness):
     @property
     def queries(self) -> SqlRunQueries:
         return SqlRunQueries(self.engine)
+
+    @property
+    def invariants(self) -> SqlInvariants:
+        return SqlInvariants(self.engine)
+
+    def tamper(self, table: str, run_id: str, **values: object) -> None:
+        held = own.tables[table]
+        with writing(self.engine) as connection:
+            connection.execute(update(held).where(held.c.run_id == run_id).values(**values))
+            connection.commit()
+
+    def strike(self, table: str, run_id: str) -> None:
+        held = own.tables[table]
+        with writing(self.engine) as connection:
+            connection.execute(delete(held).where(held.c.run_id == run_id))
+            connection.commit()
 
     def strike_out(self, daemon: DaemonId) -> None:
         with writing(self.engine) as connection:
