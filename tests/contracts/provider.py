@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 import pytest
@@ -13,11 +13,14 @@ import pytest
 from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
+    MarkedRun,
     Prepared,
     ProviderTask,
+    Recorded,
     StatusReport,
     Submission,
     WorkflowProvider,
+    nothing_recorded,
 )
 from wes_daemon.domain.runs import ProviderRunId, SubmissionKey
 from wes_daemon.domain.states import RunState
@@ -71,6 +74,14 @@ class ProviderHarness(ABC):
         """Submit from a process of its own, which has ended when this returns."""
         return self._cannot(f"cannot submit {submission.key} from another process")
 
+    @property
+    def beginning(self) -> datetime:
+        """Before everything that the test does, on the service's clock."""
+        return datetime(2000, 1, 1, tzinfo=UTC)
+
+    def let_lists_catch_up(self) -> None:
+        """Wait until what was done so far is listed."""
+
     def _cannot(self, what: str) -> NoReturn:
         raise CannotArrange(f"{type(self).__name__} {what}")
 
@@ -101,6 +112,31 @@ def status(provider: WorkflowProvider, id: ProviderRunId) -> StatusReport:
 def moments(task: ProviderTask) -> Sequence[datetime]:
     """The times that a task tells."""
     return [moment for moment in (task.started_at, task.ended_at) if moment is not None]
+
+
+def everything_marked(
+    harness: ProviderHarness,
+    provider: WorkflowProvider,
+    *,
+    since: datetime | None = None,
+    recorded: Recorded = nothing_recorded,
+) -> Sequence[MarkedRun]:
+    """All parts of what bears a mark, one after the other."""
+    harness.let_lists_catch_up()
+    found: list[MarkedRun] = []
+    after: str | None = None
+    while True:
+        part = provider.marked(since or harness.beginning, after=after, recorded=recorded)
+        found += part.runs
+        if part.following is None:
+            return found
+        after = part.following
+
+
+def marked_as(found: Sequence[MarkedRun], id: ProviderRunId) -> MarkedRun:
+    """The one with this id; a part may repeat what the one before has told."""
+    [one] = {run.id: run for run in found if run.id == id}.values()
+    return one
 
 
 class ProviderContract:
@@ -302,6 +338,128 @@ class ProviderContract:
 
         assert id not in (known := provider.statuses([id])) or known[id].state is RunState.CANCELED
         assert harness.starts(submission.key) == 0
+
+    # marked
+
+    def test_a_run_is_told_by_its_mark(self, harness: ProviderHarness, provider: WorkflowProvider) -> None:
+        submission = harness.submission(RunState.RUNNING)
+        id = accept(provider, submission)
+
+        run = marked_as(everything_marked(harness, harness.provider()), id)
+
+        assert (run.key, run.run_id) == (submission.key, submission.run_id)
+        assert run.created_at.utcoffset() is not None
+        assert run.state in UNFINISHED
+        assert run.provider_status
+        assert not run.is_draft
+
+    def test_each_of_several_runs_is_told(self, harness: ProviderHarness, provider: WorkflowProvider) -> None:
+        submissions = [harness.submission(RunState.RUNNING) for _ in range(2)]
+        ids = {accept(provider, submission): submission.key for submission in submissions}
+
+        found = everything_marked(harness, provider)
+
+        assert {run.id: run.key for run in found if run.id in ids} == ids
+
+    def test_an_ended_run_is_told_as_ended(self, harness: ProviderHarness, provider: WorkflowProvider) -> None:
+        id = accept(provider, harness.submission())
+        harness.reach(id, RunState.COMPLETE)
+
+        assert marked_as(everything_marked(harness, provider), id).state is RunState.COMPLETE
+
+    def test_what_is_older_than_is_asked_for_is_not_told(
+        self, harness: ProviderHarness, provider: WorkflowProvider
+    ) -> None:
+        id = accept(provider, harness.submission(RunState.RUNNING))
+        created_at = marked_as(everything_marked(harness, provider), id).created_at
+
+        since_then = everything_marked(harness, provider, since=created_at)
+        later = everything_marked(harness, provider, since=created_at + timedelta(days=1))
+
+        assert marked_as(since_then, id)
+        assert id not in {run.id for run in later}
+
+    def test_what_is_on_record_is_told_under_the_same_id(
+        self, harness: ProviderHarness, provider: WorkflowProvider
+    ) -> None:
+        submission = harness.submission(RunState.RUNNING)
+        id = accept(provider, submission)
+
+        found = everything_marked(harness, provider, recorded=lambda _: {submission.key: id})
+
+        assert marked_as(found, id).key == submission.key
+
+    def test_what_is_answered_as_prepared_is_told_as_a_draft(
+        self, harness: ProviderHarness, provider: WorkflowProvider
+    ) -> None:
+        answer = provider.submit(harness.submission())
+        assert isinstance(answer, Prepared) is provider.limits.prepares
+        if not isinstance(answer, Prepared):
+            pytest.skip("this provider accepts in one step")
+
+        assert marked_as(everything_marked(harness, provider), answer.id).is_draft
+
+    def test_what_is_only_prepared_is_told_as_a_draft(
+        self, harness: ProviderHarness, provider: WorkflowProvider
+    ) -> None:
+        submission = harness.submission()
+        with arranged():
+            id = harness.only_prepare(submission)
+
+        draft = marked_as(everything_marked(harness, provider), id)
+
+        assert draft.is_draft
+        assert draft.key == submission.key
+
+    def test_a_run_that_was_cancelled_before_it_started_is_no_draft(
+        self, harness: ProviderHarness, provider: WorkflowProvider
+    ) -> None:
+        submission = harness.submission()
+        with arranged():
+            id = harness.only_prepare(submission)
+        provider.cancel(id)
+
+        found = everything_marked(harness, provider)
+
+        assert not [run for run in found if run.id == id and run.is_draft]
+
+    # discard
+
+    def test_what_is_only_prepared_can_be_discarded_once(
+        self, harness: ProviderHarness, provider: WorkflowProvider
+    ) -> None:
+        submission = harness.submission()
+        with arranged():
+            id = harness.only_prepare(submission)
+
+        discarded = [provider.discard(id), harness.provider().discard(id)]
+
+        assert discarded == [True, False]
+        assert provider.statuses([id]) == {}
+        assert harness.starts(submission.key) == 0
+
+    def test_what_was_discarded_can_be_submitted_again(
+        self, harness: ProviderHarness, provider: WorkflowProvider
+    ) -> None:
+        submission = harness.submission()
+        with arranged():
+            provider.discard(harness.only_prepare(submission))
+
+        accept(provider, submission)
+
+        assert harness.starts(submission.key) == 1
+
+    def test_what_was_started_is_not_discarded(self, harness: ProviderHarness, provider: WorkflowProvider) -> None:
+        id = accept(provider, harness.submission(RunState.RUNNING))
+        harness.reach(id, RunState.RUNNING)
+
+        assert provider.discard(id) is False
+
+        assert status(provider, id).state is RunState.RUNNING
+
+    @pytest.mark.parametrize("id", ["3f2a0c1e-0000-4000-8000-000000000000", "../.."])
+    def test_what_is_not_known_is_not_discarded(self, provider: WorkflowProvider, id: str) -> None:
+        assert provider.discard(ProviderRunId(id)) is False
 
     # details
 

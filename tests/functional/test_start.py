@@ -14,7 +14,7 @@ from wes_daemon.entrypoints.cli.main import cli
 
 HEAVY = ("boto3", "botocore", "sevenbridges", "cwltool")
 FRAMEWORKS = (*HEAVY, "sqlalchemy", "alembic", "pydantic", "pydantic_settings", "rich", "yaml", "dependency_injector")
-SUB_COMMANDS = ("demo", "submit", "list", "show", "cancel", "run-once", "db")
+SUB_COMMANDS = ("demo", "submit", "list", "show", "cancel", "run-once", "verify", "db")
 
 
 def test_help_names_every_sub_command_and_the_exit_codes(call: Call) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from tests.contracts.provider import ProviderHarness
 from tests.live.account import Account
@@ -12,6 +13,9 @@ from wes_daemon.adapters.system import sleep
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission, WorkflowProvider
 from wes_daemon.domain.runs import ProviderRunId, RunId, SubmissionKey
 from wes_daemon.domain.states import RunState
+
+# Longer than this machine's clock and the service's should differ.
+_MARGIN = timedelta(minutes=15)
 
 
 class LiveHarness(ProviderHarness):
@@ -61,6 +65,13 @@ class LiveHarness(ProviderHarness):
         id = self._account.submit_in_another_process(submission)
         self._ids.add(id)
         return id
+
+    @property
+    def beginning(self) -> datetime:
+        return self._session.begun - _MARGIN
+
+    def let_lists_catch_up(self) -> None:
+        sleep(self._session.settling)
 
     def close(self) -> None:
         """Leave nothing running, whatever became of the test."""

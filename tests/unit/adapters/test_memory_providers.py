@@ -152,6 +152,13 @@ def test_a_directory_gives_providers_and_raises_errors() -> None:
         directory.provider(ProviderType.SEVENBRIDGES)
 
 
+def test_what_does_not_bear_our_mark_is_not_told() -> None:
+    provider = MemoryProvider()
+    accept(provider, a_submission("nightly-7"))
+
+    assert provider.marked(ManualClock().now()).runs == []
+
+
 def test_a_run_stays_where_it_was_put() -> None:
     provider = MemoryProvider()
     id = accept(provider, a_submission())

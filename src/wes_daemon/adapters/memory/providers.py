@@ -2,19 +2,27 @@
 
 import threading
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
+from wes_daemon.adapters.memory.environment import ManualClock
+from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import OutcomeUnknown, ProviderError, Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
+    MarkedPage,
+    MarkedRun,
     Prepared,
     ProviderLimits,
+    Recorded,
     RunDetails,
     StatusReport,
     Submission,
     WorkflowProvider,
+    as_key,
+    nothing_recorded,
 )
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, SubmissionKey
 from wes_daemon.domain.states import RunState
@@ -33,6 +41,7 @@ class _Fault:
 @dataclass
 class _Held:
     submission: Submission
+    created_at: datetime
     report: StatusReport = _WAITING
     details: RunDetails = field(default_factory=RunDetails)
 
@@ -41,16 +50,25 @@ class MemoryProvider:
     """A `WorkflowProvider` whose runs stay where they are put.
 
     Attributes:
+        prepares: whether it needs two steps.
         started: the key of each provider run that was ever started, in order: the ledger that a test judges by.
         cancelled: the ids that it was asked to cancel, in order.
         calls: the operations that were called, in order.
     """
 
-    def __init__(self, *, status_batch: int = 100) -> None:
+    prepares = False
+
+    def __init__(self, *, status_batch: int = 100, clock: Clock | None = None) -> None:
+        """Hold no run yet.
+
+        Args:
+            clock: tells when runs were created; without one, all are of the same moment.
+        """
         self.started: list[SubmissionKey] = []
         self.cancelled: list[ProviderRunId] = []
         self.calls: list[str] = []
-        self._limits = ProviderLimits(status_batch=status_batch)
+        self._limits = ProviderLimits(status_batch=status_batch, prepares=self.prepares)
+        self._clock = clock or ManualClock()
         self._held: dict[ProviderRunId, _Held] = {}
         self._ids: dict[SubmissionKey, ProviderRunId] = {}
         self._faults: dict[str, deque[_Fault]] = defaultdict(deque)
@@ -80,6 +98,21 @@ class MemoryProvider:
             held = self._held.get(id)
             if held and not held.report.state.has_ended:
                 held.report = replace(held.report, state=RunState.CANCELED, provider_status="cancelled")
+
+    def marked(self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded) -> MarkedPage:
+        """As the port says; in parts of `limits.status_batch`."""
+        del recorded
+        with self._call("marked"):
+            found = [run for run in self._marked() if run.created_at >= since]
+        begin, size = int(after or 0), self._limits.status_batch
+        end = begin + size
+        return MarkedPage(runs=found[begin:end], following=str(end) if end < len(found) else None)
+
+    def discard(self, id: ProviderRunId) -> bool:
+        """As the port says; there is nothing that is only prepared."""
+        del id
+        with self._call("discard"):
+            return False
 
     def details(self, id: ProviderRunId) -> RunDetails:
         """As the port says."""
@@ -116,13 +149,34 @@ class MemoryProvider:
         with self._lock:
             del self._held[id]
 
+    def start_again(self, submission: Submission) -> ProviderRunId:
+        """Start a second run for a key, as no service should."""
+        with self._lock:
+            return self._begin(ProviderRunId(f"again-{len(self._held) + 1}"), submission, self._clock.now())
+
     def _start(self, submission: Submission) -> ProviderRunId:
         if submission.key not in self._ids:
             id = ProviderRunId(f"memory-{len(self._ids) + 1}")
-            self._ids[submission.key] = id
-            self._held[id] = _Held(submission)
-            self.started.append(submission.key)
+            self._ids[submission.key] = self._begin(id, submission, self._clock.now())
         return self._ids[submission.key]
+
+    def _begin(self, id: ProviderRunId, submission: Submission, created_at: datetime) -> ProviderRunId:
+        self._held[id] = _Held(submission, created_at)
+        self.started.append(submission.key)
+        return id
+
+    def _marked(self) -> Sequence[MarkedRun]:
+        return [
+            MarkedRun(
+                id=id,
+                key=key,
+                created_at=held.created_at,
+                state=held.report.state,
+                provider_status=held.report.provider_status,
+            )
+            for id, held in self._held.items()
+            if (key := as_key(held.submission.key))
+        ]
 
     @contextmanager
     def _call(self, operation: str) -> Iterator[None]:
@@ -144,10 +198,14 @@ class PreparingMemoryProvider(MemoryProvider):
         search_misses: whether a draft that is there is not found again, as in a service whose lists lag behind.
     """
 
-    def __init__(self, *, status_batch: int = 100) -> None:
-        super().__init__(status_batch=status_batch)
+    prepares = True
+
+    def __init__(self, *, status_batch: int = 100, clock: Clock | None = None) -> None:
+        """Hold nothing yet; `clock` as above."""
+        super().__init__(status_batch=status_batch, clock=clock)
         self.drafts: dict[ProviderRunId, Submission] = {}
         self.search_misses = False
+        self._drafted_at: dict[ProviderRunId, datetime] = {}
         self._numbers = 0
 
     def submit(self, submission: Submission) -> Accepted | Prepared:
@@ -166,6 +224,31 @@ class PreparingMemoryProvider(MemoryProvider):
         if draft is None:
             super().cancel(id)
 
+    def discard(self, id: ProviderRunId) -> bool:
+        """As the port says."""
+        with self._call("discard"):
+            return self.drafts.pop(id, None) is not None
+
+    def draft_again(self, submission: Submission) -> ProviderRunId:
+        """Make one more draft for a key, as an attempt does that does not see the ones before."""
+        with self._lock:
+            return self._draft(submission)
+
+    def _marked(self) -> Sequence[MarkedRun]:
+        drafts = [
+            MarkedRun(
+                id=id,
+                key=key,
+                created_at=self._drafted_at[id],
+                state=RunState.INITIALIZING,
+                provider_status="draft",
+                is_draft=True,
+            )
+            for id, draft in self.drafts.items()
+            if (key := as_key(draft.key))
+        ]
+        return [*super()._marked(), *drafts]
+
     def _found_draft(self, key: SubmissionKey) -> ProviderRunId | None:
         if self.search_misses:
             return None
@@ -175,15 +258,14 @@ class PreparingMemoryProvider(MemoryProvider):
         self._numbers += 1
         id = ProviderRunId(f"draft-{self._numbers}")
         self.drafts[id] = submission
+        self._drafted_at[id] = self._clock.now()
         return id
 
     def _start_draft(self, id: ProviderRunId) -> ProviderRunId:
         draft = self.drafts.pop(id, None)
         if draft is None:
             raise Rejected(f"draft {id} is gone")
-        self._ids[draft.key] = id
-        self._held[id] = _Held(draft)
-        self.started.append(draft.key)
+        self._ids[draft.key] = self._begin(id, draft, self._drafted_at[id])
         return id
 
 

@@ -6,7 +6,7 @@ A call ends in one of five ways: an answer, `Rejected`, `NotNow`, `OutcomeUnknow
 Every method may be called from several threads at once.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -121,9 +121,71 @@ class ProviderLimits:
 
     Attributes:
         status_batch: ids in one call of `statuses`, at least 1.
+        prepares: whether `submit` may answer `Prepared`, so that something prepared may be left behind.
     """
 
     status_batch: int
+    prepares: bool = False
+
+
+_MARK = "wes-"
+_LONGEST_KEY = 80
+
+
+def as_key(text: str) -> SubmissionKey | None:
+    """The submission key that a name or the like is, as far as its form tells; None where it can be none."""
+    is_key = text.startswith(_MARK) and text.isprintable() and " " not in text and len(text) <= _LONGEST_KEY
+    return SubmissionKey(text) if is_key and text != _MARK else None
+
+
+def run_id_of(key: SubmissionKey) -> RunId:
+    """The WES run that the key is of, whether or not there is one."""
+    return RunId(key.removeprefix(_MARK))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkedRun:
+    """What a provider holds under a submission's key.
+
+    Attributes:
+        created_at: on the service's clock; aware.
+        state, provider_status: as in `StatusReport`, as far as a list tells; why a run has failed may be missing in it.
+        is_draft: only prepared, so that `discard` would remove it.
+    """
+
+    id: ProviderRunId
+    key: SubmissionKey
+    created_at: datetime
+    state: RunState
+    provider_status: str
+    is_draft: bool = False
+
+    @property
+    def run_id(self) -> RunId:
+        """The WES run that the key is of, whether or not there is one."""
+        return run_id_of(self.key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkedPage:
+    """A part of what bears our marks.
+
+    Attributes:
+        following: where the next part begins, in the provider's own words; None after the last.
+    """
+
+    runs: Sequence[MarkedRun] = ()
+    following: str | None = None
+
+
+Recorded = Callable[[Collection[SubmissionKey]], Mapping[SubmissionKey, ProviderRunId]]
+"""What the caller has on record for some keys; those without a provider's run are absent."""
+
+
+def nothing_recorded(keys: Collection[SubmissionKey]) -> Mapping[SubmissionKey, ProviderRunId]:
+    """For callers that keep no record."""
+    del keys
+    return {}
 
 
 class WorkflowProvider(Protocol):
@@ -166,6 +228,32 @@ class WorkflowProvider(Protocol):
 
         Asking twice, for an ended run, or for an id that the service does not know, does nothing.
         What is only prepared is removed.
+
+        Raises:
+            NotNow, OutcomeUnknown: ask again.
+            Misconfigured: nothing can be asked until a person acts.
+        """
+
+    def marked(self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded) -> MarkedPage:
+        """Tell a part of what bears the key of a submission and was created since then, drafts included.
+
+        Going on from `following` until there is none tells each at least once, in no promised order.
+        What is created or removed meanwhile, or was a moment ago, may be missing: lists lag behind.
+
+        Args:
+            after: the `following` of the part before; None begins.
+            recorded: spares a service whose lists do not tell everything a question for each run that is on record.
+
+        Raises:
+            NotNow: the same call may work later.
+            Misconfigured: nothing can be asked until a person acts.
+        """
+
+    def discard(self, id: ProviderRunId) -> bool:
+        """Remove what is only prepared; what was started meanwhile, has ended or is not known stays as it is.
+
+        Returns:
+            Whether this call has removed it.
 
         Raises:
             NotNow, OutcomeUnknown: ask again.

@@ -18,9 +18,12 @@ from wes_daemon.entrypoints.cli.logs import log_uncaught, log_uncaught_in_thread
 from wes_daemon.entrypoints.cli.options import Overrides, daemon_options
 from wes_daemon.entrypoints.cli.output import let_go_of_stdout, watch_stdout
 from wes_daemon.entrypoints.cli.process import end_soon
+from wes_daemon.entrypoints.cli.reconcile import reconcile
+from wes_daemon.entrypoints.cli.resolve import resolve
 from wes_daemon.entrypoints.cli.run_once import run_once
 from wes_daemon.entrypoints.cli.show import show
 from wes_daemon.entrypoints.cli.submit import submit
+from wes_daemon.entrypoints.cli.verify import verify
 
 _NAMES_FOR_THE_DAEMON = ("daemon", "run", "serve", "start")
 
@@ -74,7 +77,7 @@ def cli(ctx: click.Context, /, **given: Any) -> int | None:
     return None if ctx.invoked_subcommand else run_daemon(ctx)
 
 
-for _command in (demo, submit, list_runs, show, cancel, run_once, db):
+for _command in (demo, submit, list_runs, show, cancel, resolve, run_once, reconcile, verify, db):
     cli.add_command(_command)
 
 

@@ -52,7 +52,7 @@ def _passes(container: "Container") -> "tuple[SubmitReport, CancelReport, Refres
     from wes_daemon.application.keeping_alive import kept_alive
 
     settings = container.settings()
-    with kept_alive(container.incarnation(), every=settings.lease / 4):
+    with kept_alive(container.incarnation(), every=settings.lease / 4, watch=container.database_watch()):
         return (
             container.submit_queued_runs()(),
             container.cancel_runs()(),

@@ -1,16 +1,20 @@
 """What all decorators share: every call goes to the inner provider, through one method that may be overridden."""
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from typing import TypeVar
 
 from wes_daemon.application.ports.providers import (
     Accepted,
+    MarkedPage,
     Prepared,
     ProviderLimits,
+    Recorded,
     RunDetails,
     StatusReport,
     Submission,
     WorkflowProvider,
+    nothing_recorded,
 )
 from wes_daemon.domain.runs import ProviderRunId
 
@@ -39,6 +43,14 @@ class Forwarding:
     def cancel(self, id: ProviderRunId) -> None:
         """As the inner provider."""
         self._call("cancel", lambda: self._inner.cancel(id))
+
+    def marked(self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded) -> MarkedPage:
+        """As the inner provider."""
+        return self._call("marked", lambda: self._inner.marked(since, after=after, recorded=recorded))
+
+    def discard(self, id: ProviderRunId) -> bool:
+        """As the inner provider."""
+        return self._call("discard", lambda: self._inner.discard(id))
 
     def details(self, id: ProviderRunId) -> RunDetails:
         """As the inner provider."""

@@ -34,6 +34,17 @@ def prepare(run: RunDirectory, plan: Plan, submission: Submission) -> None:
         shutil.rmtree(draft.path, ignore_errors=True)
 
 
+def discard(run: RunDirectory, now: datetime) -> bool:
+    """Remove a run that no runner has taken; whether there was one."""
+    # Whoever makes this mark has the run: no runner will take it from here on.
+    if run.is_cancelled or not run.mark_started(now):
+        return False
+    discarded = run.path.with_name(f"{_DRAFT}{secrets.token_hex(8)}")
+    run.path.rename(discarded)
+    shutil.rmtree(discarded, ignore_errors=True)
+    return True
+
+
 def remove_stale_drafts(workdir: Path, now: datetime) -> None:
     """Remove what processes that died while preparing have left."""
     for draft in workdir.glob(f"{_DRAFT}*"):

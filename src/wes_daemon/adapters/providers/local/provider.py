@@ -4,24 +4,35 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 
 from wes_daemon.adapters.providers.local.containers import ContainerEngines
 from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine
 from wes_daemon.adapters.providers.local.errors import translated, unusable
+from wes_daemon.adapters.providers.local.inventory import marked_runs
 from wes_daemon.adapters.providers.local.launch import launch_runner
 from wes_daemon.adapters.providers.local.naming import directory_name, is_directory_name
 from wes_daemon.adapters.providers.local.observation import observe
 from wes_daemon.adapters.providers.local.payloads import details
 from wes_daemon.adapters.providers.local.plan import Plan, plan
-from wes_daemon.adapters.providers.local.preparation import prepare, remove_stale_drafts
+from wes_daemon.adapters.providers.local.preparation import discard, prepare, remove_stale_drafts
 from wes_daemon.adapters.providers.local.result import Result
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory
 from wes_daemon.adapters.providers.local.states import report, unreadable
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, Rejected
-from wes_daemon.application.ports.providers import Accepted, ProviderLimits, RunDetails, StatusReport, Submission
+from wes_daemon.application.ports.providers import (
+    Accepted,
+    MarkedPage,
+    ProviderLimits,
+    Recorded,
+    RunDetails,
+    StatusReport,
+    Submission,
+    nothing_recorded,
+)
 from wes_daemon.domain.runs import ProviderRunId, SubmissionKey
 
 logger = logging.getLogger(__name__)
@@ -86,6 +97,20 @@ class LocalProvider:
             run.mark_cancelled(self._clock.now())
             if not run.ring() and observe(run).is_orphaned:
                 self._bury(run)
+
+    def marked(
+        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+    ) -> MarkedPage:
+        """As the port says; where there is no work directory, no run was ever prepared."""
+        del recorded
+        with self._translated():
+            return marked_runs(self._workdir.resolve(), since, after) if self._workdir.is_dir() else MarkedPage()
+
+    def discard(self, id: ProviderRunId) -> bool:
+        """As the port says; what no runner has taken is gone as if it had never been prepared."""
+        with self._translated():
+            run = self._find(id)
+            return run is not None and discard(run, self._clock.now())
 
     def details(self, id: ProviderRunId) -> RunDetails:
         """What the run's files tell at this moment."""

@@ -1,7 +1,7 @@
 """Calls to the service, one turn each, as plain objects."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -68,12 +68,18 @@ class SevenBridgesClient:
         """
         offset = 0
         while True:
-            page = self.get(operation, path, **params, offset=offset, limit=PAGE)
-            items = as_objects(page.get("items"))
+            items, there_are_more = self.page(operation, path, params, offset=offset)
             yield from items
-            if not items or not _has_next(page):
+            if not items or not there_are_more:
                 return
             offset += max(len(items) - overlap, 1)
+
+    def page(
+        self, operation: str, path: str, params: Mapping[str, object], *, offset: int
+    ) -> tuple[Sequence[Mapping[str, object]], bool]:
+        """The items of one page of a listing, and whether there are more behind them."""
+        page = self.get(operation, path, **params, offset=offset, limit=PAGE)
+        return as_objects(page.get("items")), _has_next(page)
 
     def close(self) -> None:
         """Give the connections back; the next call makes new ones."""

@@ -13,9 +13,11 @@ from wes_daemon.adapters.providers.sevenbridges.drafts import Drafts
 from wes_daemon.adapters.providers.sevenbridges.errors import PROJECT_CODES, Failure, translated
 from wes_daemon.adapters.providers.sevenbridges.files import Files
 from wes_daemon.adapters.providers.sevenbridges.imports import Imports
+from wes_daemon.adapters.providers.sevenbridges.inventory import marked_tasks
 from wes_daemon.adapters.providers.sevenbridges.locating import Locator
 from wes_daemon.adapters.providers.sevenbridges.payloads import Plan, read_plan
 from wes_daemon.adapters.providers.sevenbridges.preparing import InputPreparation
+from wes_daemon.adapters.providers.sevenbridges.removing import discard_draft
 from wes_daemon.adapters.providers.sevenbridges.starting import start
 from wes_daemon.adapters.providers.sevenbridges.sweep import BATCH, sweep
 from wes_daemon.adapters.providers.sevenbridges.tasks import Task, read_draft
@@ -24,11 +26,14 @@ from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Misconfigured, Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
+    MarkedPage,
     Prepared,
     ProviderLimits,
+    Recorded,
     RunDetails,
     StatusReport,
     Submission,
+    nothing_recorded,
 )
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import ProviderRunId
@@ -63,7 +68,7 @@ class SevenBridgesProvider:
     @property
     def limits(self) -> ProviderLimits:
         """As the port says."""
-        return ProviderLimits(status_batch=BATCH)
+        return ProviderLimits(status_batch=BATCH, prepares=True)
 
     def submit(self, submission: Submission) -> Accepted | Prepared:
         """As the port says; first `Prepared`, and `Accepted` for what is recorded.
@@ -87,6 +92,19 @@ class SevenBridgesProvider:
         """As the port says; a draft is deleted."""
         with translated(rejects=False):
             abort(self._client, id)
+
+    def marked(
+        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+    ) -> MarkedPage:
+        """As the port says, for the project of the settings; one call for 100 of its tasks, whoever made them."""
+        del recorded
+        with translated(rejects=False):
+            return marked_tasks(self._client, self._config.project, since, after)
+
+    def discard(self, id: ProviderRunId) -> bool:
+        """As the port says; one call."""
+        with translated(rejects=False):
+            return discard_draft(self._client, id)
 
     def details(self, id: ProviderRunId) -> RunDetails:
         """As the port says; there is no exit code, for the service tells none."""

@@ -3,8 +3,8 @@
 import logging
 
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
-from wes_daemon.adapters.providers.sevenbridges.errors import Failure
-from wes_daemon.adapters.providers.sevenbridges.tasks import is_no_such_task
+from wes_daemon.adapters.providers.sevenbridges.errors import NO_DRAFT, Failure
+from wes_daemon.adapters.providers.sevenbridges.tasks import is_no_such_task, is_task_id
 from wes_daemon.application.events import log_event
 from wes_daemon.application.ports.errors import NotNow
 
@@ -22,6 +22,23 @@ def remove_draft(client: SevenBridgesClient, id: str) -> None:
     except Failure as failure:
         if not is_no_such_task(failure):
             raise
+
+
+def discard_draft(client: SevenBridgesClient, id: str) -> bool:
+    """Delete what is a draft, and tell whether there was one; the service itself refuses to delete anything else.
+
+    Raises:
+        Failure, NotNow: it may be there still.
+    """
+    if not is_task_id(id):
+        return False
+    try:
+        client.delete("DeleteTask", f"/tasks/{id}")
+    except Failure as failure:
+        if is_no_such_task(failure) or failure.code == NO_DRAFT:
+            return False
+        raise
+    return True
 
 
 def remove_surplus(client: SevenBridgesClient, id: str) -> None:

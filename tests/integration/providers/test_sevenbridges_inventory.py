@@ -1,0 +1,139 @@
+"""What a project holds of ours, and the drafts left behind in it."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.builders import a_run
+from tests.contracts.provider import accept, everything_marked, marked_as
+from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
+from tests.integration.providers.sevenbridges_harness import SevenBridgesHarness
+from tests.simulators.sevenbridges.faults import CUT_AFTER, TOO_MANY
+from wes_daemon.adapters.memory.environment import CountingIds
+from wes_daemon.adapters.memory.ledger import MemoryLedger, MemoryMendings
+from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
+from wes_daemon.adapters.memory.store import MemoryStore
+from wes_daemon.application.discrepancies import Patience
+from wes_daemon.application.mending import Mender
+from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown
+from wes_daemon.application.stopping import StopSignal
+from wes_daemon.application.use_cases.remove_leftover_drafts import RemoveLeftoverDrafts
+from wes_daemon.domain.runs import ProviderRunId, ProviderType
+from wes_daemon.domain.states import RunState
+
+__all__ = ["authority", "harness", "trusted"]
+
+
+def test_a_project_is_listed_page_by_page_and_nothing_is_missed(harness: SevenBridgesHarness) -> None:
+    template = harness.submission()
+    ids = set(harness.copies(230, name=template.key, description=template.key))
+
+    found = everything_marked(harness, harness.provider())
+
+    assert ids <= {run.id for run in found}
+    assert harness.operations() == ["list_tasks"] * 3
+
+
+def test_a_page_costs_one_call_and_asks_for_what_is_needed_alone(harness: SevenBridgesHarness) -> None:
+    accept(harness.provider(), harness.submission())
+    harness.platform.calls.clear()
+
+    harness.provider().marked(harness.beginning)
+
+    [call] = harness.platform.calls
+    assert "inputs" not in call.params["fields"][0]
+    assert call.params["created_from"] == ["2000-01-01T00:00:00"]
+
+
+def test_what_does_not_bear_our_mark_is_not_told(harness: SevenBridgesHarness) -> None:
+    accept(harness.provider(), harness.of(key="nightly-7"))
+
+    assert everything_marked(harness, harness.provider()) == []
+
+
+def test_a_run_that_was_renamed_is_told_by_its_description(harness: SevenBridgesHarness) -> None:
+    submission = harness.submission()
+    id = accept(harness.provider(), submission)
+    harness.platform.tasks[id]["name"] = "sample 7, second try"
+
+    assert marked_as(everything_marked(harness, harness.provider()), id).key == submission.key
+
+
+def test_a_draft_that_a_person_has_renamed_is_that_persons(harness: SevenBridgesHarness) -> None:
+    id = harness.only_prepare(harness.submission())
+    harness.platform.tasks[id]["name"] = "my own"
+
+    assert everything_marked(harness, harness.provider()) == []
+
+
+def test_what_a_batch_was_split_into_is_not_told(harness: SevenBridgesHarness) -> None:
+    submission = harness.submission()
+    parent = accept(harness.provider(), submission)
+    harness.copies(2, parent=parent, description=f"{submission.key}\n", name="part")
+
+    assert submission.key not in [run.key for run in everything_marked(harness, harness.provider()) if run.id != parent]
+
+
+def test_a_draft_that_was_started_meanwhile_is_not_discarded_although_it_was_told_as_one(
+    harness: SevenBridgesHarness,
+) -> None:
+    submission = harness.submission()
+    id = harness.only_prepare(submission)
+    harness.platform.move(id, "QUEUED")
+    harness.operations()
+
+    assert harness.provider().discard(id) is False
+
+    assert harness.platform.tasks[id]["status"] == "QUEUED"
+    assert harness.operations() == ["delete_task"]
+
+
+def test_a_lost_answer_leaves_open_whether_a_draft_was_discarded(harness: SevenBridgesHarness) -> None:
+    id = harness.only_prepare(harness.submission())
+    harness.platform.faults.add("delete_task", CUT_AFTER)
+
+    with pytest.raises(OutcomeUnknown):
+        harness.provider().discard(id)
+
+    assert harness.provider().discard(id) is False
+
+
+def test_a_busy_service_is_asked_later(harness: SevenBridgesHarness) -> None:
+    harness.platform.faults.add("list_tasks", TOO_MANY)
+
+    with pytest.raises(NotNow):
+        harness.provider().marked(harness.beginning)
+
+
+def test_drafts_left_behind_are_removed_and_the_run_goes_on(harness: SevenBridgesHarness) -> None:
+    submission = harness.of(key="wes-run-1")
+    ended = harness.of(key="wes-run-2")
+    left = harness.drafts(ended, 3)
+    running = accept(harness.provider(), submission)
+    store = MemoryStore(harness.clock)
+    store.insert(a_run("run-1", RunState.RUNNING), a_run("run-2", RunState.CANCELED))
+    harness.clock.advance(timedelta(days=2))
+    harness.operations()
+
+    report = _janitor(harness, store)()
+
+    assert report.removed == 3
+    assert set(left).isdisjoint(harness.platform.tasks)
+    assert running in harness.platform.tasks
+    assert harness.operations() == ["list_tasks", *["delete_task"] * 3]
+
+
+def _janitor(harness: SevenBridgesHarness, store: MemoryStore) -> RemoveLeftoverDrafts:
+    return RemoveLeftoverDrafts(
+        ledger=MemoryLedger(store),
+        providers=MemoryProviderDirectory({ProviderType.SEVENBRIDGES: harness.provider()}),
+        mender=Mender(mendings=MemoryMendings(store), clock=harness.clock, ids=CountingIds(), by="a test"),
+        clock=harness.clock,
+        stop=StopSignal(),
+        patience=Patience(),
+    )
+
+
+def test_an_id_that_is_none_is_not_even_asked_for(harness: SevenBridgesHarness) -> None:
+    assert harness.provider().discard(ProviderRunId("../projects")) is False
+    assert harness.operations() == []
