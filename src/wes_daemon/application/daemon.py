@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from wes_daemon.application import fault_points
+from wes_daemon.application.database_watch import DatabaseWatch
 from wes_daemon.application.events import log_event
 from wes_daemon.application.incarnation import Incarnation
-from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
+from wes_daemon.application.ports.errors import Contended, StorageMisconfigured, StorageUnavailable
 from wes_daemon.application.ports.wakeup import WakeUp
 from wes_daemon.application.stopping import StopSignal
 
@@ -19,6 +20,7 @@ _log = logging.getLogger(__name__)
 _LONGEST_STOP = timedelta(seconds=9)
 _KEPT_FOR_THE_LEASE = timedelta(seconds=1)
 _LONGEST_SILENCE = timedelta(seconds=5)
+_A_MOMENT = timedelta(milliseconds=200)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,7 @@ class Daemon:
         incarnation: Incarnation,
         wakeup: WakeUp,
         stop: StopSignal,
+        watch: DatabaseWatch,
         longest_stop: timedelta = _LONGEST_STOP,
     ) -> None:
         """Do nothing yet.
@@ -72,6 +75,7 @@ class Daemon:
         self._incarnation = incarnation
         self._wakeup = wakeup
         self._stop = stop
+        self._watch = watch
         self._longest_stop = longest_stop
 
     def run(self) -> bool:
@@ -98,26 +102,26 @@ class Daemon:
         self._wakeup.wake()
 
     def _go_on(self, beat: Beat, under_way: _Latch) -> None:
-        away = False
         while not self._stop.is_raised:
-            away = self._once(beat, away)
-            self._wakeup.wait(min(beat.every, _LONGEST_SILENCE) if away else beat.every)
+            self._wakeup.wait(min(beat.every, self._once(beat)))
         under_way.count_down()
 
-    def _once(self, beat: Beat, was_away: bool) -> bool:
-        """Make one pass; whether the database is away now. Nothing that goes wrong in a pass ends the daemon."""
+    def _once(self, beat: Beat) -> timedelta:
+        """Make one pass; how long the next one may wait. Nothing that goes wrong in a pass ends the daemon."""
+        begun = self._watch.begins()
         try:
             beat.work()
+        except Contended as error:
+            log_event(_log, logging.INFO, "database.contended", during=beat.name, reason=error)
+            return _A_MOMENT
         except (StorageUnavailable, StorageMisconfigured) as error:
-            if not was_away:
-                log_event(_log, logging.ERROR, "database.unavailable", during=beat.name, reason=error)
-            return True
+            self._watch.failed(beat.name, error, during=beat.name, begun=begun)
+            return _LONGEST_SILENCE
         except Exception:  # noqa: BLE001 - the daemon's outermost loop: the other of the two places
             _log.exception("daemon.pass_failed during=%s", beat.name)
-            return False
-        if was_away:
-            log_event(_log, logging.INFO, "database.back", during=beat.name)
-        return False
+            return beat.every
+        self._watch.worked(beat.name)
+        return beat.every
 
     def _end(self, under_way: _Latch) -> bool:
         """Wait for what is under way, then close the lease; whether both came to their end in time."""

@@ -2,12 +2,20 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
+from wes_daemon.application.database_watch import DatabaseWatch
 from wes_daemon.application.events import log_event
 from wes_daemon.application.incarnation import Incarnation
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import RunNotFound, StorageMisconfigured, StorageUnavailable
+from wes_daemon.application.ports.errors import (
+    AlreadyRecorded,
+    Contended,
+    RunNotFound,
+    StorageMisconfigured,
+    StorageUnavailable,
+)
 from wes_daemon.application.ports.persistence import TimelineEntry, UnitOfWork, UnitsOfWork
 from wes_daemon.application.ports.telemetry import Telemetry
 from wes_daemon.application.ports.wakeup import WakeUp
@@ -17,6 +25,8 @@ from wes_daemon.domain.runs import Run, RunId
 _log = logging.getLogger(__name__)
 
 _DATABASE_RETRY = timedelta(seconds=2)
+_A_MOMENT = timedelta(milliseconds=50)
+_TURNS = 5
 
 
 class Recording:
@@ -45,6 +55,12 @@ class Recording:
             self.changes.append((before, after, why))
         return True
 
+    def note(self, run_id: RunId, why: str) -> None:
+        """Put into the timeline what has changed nothing in the row; nothing where there is no row."""
+        with suppress(RunNotFound):
+            run = self.work.runs.get(run_id)
+            self.work.runs.save(run, run, self._entry(run, run, why, None))
+
     def _entry(self, before: Run, after: Run, why: str, provider_status: str | None) -> TimelineEntry:
         return TimelineEntry(
             at=self._clock.now(),
@@ -68,6 +84,7 @@ class Recorder:
         incarnation: Incarnation,
         wakeup: WakeUp,
         stop: StopSignal,
+        watch: DatabaseWatch,
     ) -> None:
         self._units = units
         self._clock = clock
@@ -75,31 +92,64 @@ class Recorder:
         self._incarnation = incarnation
         self._wakeup = wakeup
         self._stop = stop
+        self._watch = watch
 
     def record(self, write: Callable[[Recording], None]) -> None:
         """Write in one transaction and commit it."""
+        self._tell(self._written(write, []))
+
+    def record_durably(self, write: Callable[[Recording], None]) -> None:
+        """As `record`, but wait for a database that is away or out of order until the daemon is to stop.
+
+        For what a provider has answered: it is worth waiting for. What is written must be guarded by a claim, so that
+        it is written once, also where the answer to a commit is lost.
+        """
+        me, committing = object(), list[Recording]()
+        try:
+            self._tell(self._written_in_the_end(write, committing, me))
+        finally:
+            if not self._stop.is_raised:
+                self._watch.worked(me)
+
+    def _written_in_the_end(
+        self, write: Callable[[Recording], None], committing: list[Recording], me: object
+    ) -> Recording:
+        while True:
+            begun = self._watch.begins()
+            try:
+                return self._written(write, committing)
+            except AlreadyRecorded:
+                if not committing:
+                    raise
+                # The answer to an earlier commit was lost, and it is ours that is there.
+                return committing[-1]
+            except (StorageUnavailable, StorageMisconfigured) as error:
+                if self._stop.is_raised:
+                    raise
+                if not isinstance(error, Contended):
+                    self._watch.failed(me, error, during="record", begun=begun)
+                self._wakeup.wait(_DATABASE_RETRY)
+
+    def _written(self, write: Callable[[Recording], None], committing: list[Recording]) -> Recording:
+        """What was committed; whatever another transaction was in the way of is written anew a few times."""
+        for _ in range(_TURNS - 1):
+            try:
+                return self._committed(write, committing)
+            except Contended as error:
+                log_event(_log, logging.INFO, "database.contended", during="record", reason=error)
+                self._wakeup.wait(_A_MOMENT)
+        return self._committed(write, committing)
+
+    def _committed(self, write: Callable[[Recording], None], committing: list[Recording]) -> Recording:
         # Asked for before the transaction: the first answer needs one of its own, which would wait for ours.
         by = self._incarnation.id
         with self._units() as work:
             recording = Recording(work, self._clock, by)
             write(recording)
+            committing.append(recording)
             work.commit()
+        return recording
+
+    def _tell(self, recording: Recording) -> None:
         for before, after, why in recording.changes:
             self._telemetry.state_changed(before, after, why)
-
-    def record_durably(self, write: Callable[[Recording], None]) -> None:
-        """As `record`, but wait for a database that is away or out of order until the daemon is to stop.
-
-        For what a provider has answered: it is worth waiting for.
-        """
-        said = False
-        while True:
-            try:
-                return self.record(write)
-            except (StorageUnavailable, StorageMisconfigured) as error:
-                if self._stop.is_raised:
-                    raise
-                if not said:
-                    log_event(_log, logging.ERROR, "database.unavailable", during="record", reason=error)
-                said = True
-                self._wakeup.wait(_DATABASE_RETRY)

@@ -1,14 +1,17 @@
 """From a URI to an engine, and what is refused on the way."""
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 
 from tests.contracts.persistence_harness import ME
 from tests.integration.conftest import as_text
 from wes_daemon.adapters.persistence.engine import database_url, make_engine, reading, writing
+from wes_daemon.adapters.persistence.expressions import store_now
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
 from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
 
@@ -88,11 +91,29 @@ def test_what_sqlite_has_committed_survives_a_loss_of_power(engine: Engine) -> N
     assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_whoever_may_write_has_the_write_lock_of_sqlite_from_the_start(engine: Engine) -> None:
+    other = sqlite3.connect(str(engine.url.database), timeout=0)
+
+    with closing(other), writing(engine), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+
+
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_what_postgresql_has_waited_for_is_seen_afterwards(engine: Engine) -> None:
     with reading(engine) as connection:
         assert connection.exec_driver_sql("SHOW transaction_isolation").scalar() == "read committed"
         assert connection.exec_driver_sql("SHOW application_name").scalar() == "wes-daemon"
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_whoever_has_waited_in_a_transaction_goes_by_the_time_that_it_is_then(engine: Engine) -> None:
+    with reading(engine) as connection:
+        earlier = connection.execute(select(store_now())).scalar_one()
+
+        later = connection.execute(select(store_now())).scalar_one()
+
+    assert later > earlier
 
 
 def test_a_unit_of_work_for_which_no_connection_is_left_says_so(engine: Engine) -> None:

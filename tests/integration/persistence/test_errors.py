@@ -18,7 +18,7 @@ from tests.integration.persistence.server import PostgreSQLServer
 from wes_daemon.adapters.persistence.engine import make_engine, reading, writing
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
-from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
+from wes_daemon.application.ports.errors import Contended, StorageMisconfigured, StorageUnavailable
 from wes_daemon.domain.runs import RunId
 
 SHORT = timedelta(milliseconds=100)
@@ -120,7 +120,7 @@ class TestPostgreSQLThatRefuses:
                     unit.runs.get(ids[number])
                     race.together()
                     unit.runs.get(ids[1 - number])
-            except StorageUnavailable as error:
+            except Contended as error:
                 refused.append(str(error))
 
         race.run(work)

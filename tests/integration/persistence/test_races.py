@@ -1,18 +1,27 @@
 """Many threads and processes at once, on real databases."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from threading import Lock
 
 import pytest
 
 from tests.contracts.persistence_harness import ME, MINUTE, Race, destination, ids_of
-from tests.integration.conftest import Database
+from tests.integration.conftest import Database, as_text
+from tests.integration.persistence.conftest import disposed
 from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.workers import claim, in_processes
+from wes_daemon.adapters.persistence.engine import make_engine
+from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork, SqlUnitsOfWork
 from wes_daemon.application.ports.persistence import ClaimedRun, DaemonId
 
 CAP = 20
 RUNS = 200
+IMPATIENCE = timedelta(seconds=2)
+# What is left to a planner then is to go through one thing for every row of the other.
+NESTED_LOOPS = " ".join(
+    f"-c enable_{way}=off" for way in ("hashjoin", "mergejoin", "hashagg", "sort", "material", "indexscan")
+)
 
 
 class Books:
@@ -105,3 +114,33 @@ def test_threads_that_open_a_new_file_at_once_do_not_hinder_each_other(store: Sq
     race.run(work)
 
     assert len(store.queries.daemons()) == 16
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_daemons_that_look_at_once_do_not_wait_for_each_other(store: SqlHarness) -> None:
+    store.accepted("run-1", "run-2")
+
+    hasty = make_engine(as_text(store.engine.url), connections=2, answer_within=IMPATIENCE)
+    with disposed(hasty), SqlUnitsOfWork(hasty)() as one, SqlUnitsOfWork(hasty)() as other:
+        taken = [take_due(one, limit=1), take_due(other, limit=1)]
+
+    assert taken == [["run-1"], ["run-2"]]
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_limit_holds_whatever_plan_the_server_makes(store: SqlHarness) -> None:
+    """A limit inside a condition may be looked at anew for every row, and then lets more through each time."""
+    store.accepted(*(f"run-{number}" for number in range(8)))
+    awkward = store.engine.url.update_query_dict({"options": NESTED_LOOPS})
+
+    with disposed(make_engine(as_text(awkward), connections=1)) as engine, SqlUnitsOfWork(engine)() as unit:
+        taken = take_due(unit, limit=3)
+
+    assert taken == ["run-0", "run-1", "run-2"]
+
+
+def take_due(unit: SqlUnitOfWork, *, limit: int) -> list[str]:
+    """Which runs are due to be asked for, at most so many."""
+    now = timedelta(0)
+    due = unit.polls.take_due(limit=limit, ahead=now, hold=MINUTE, untouched_for=now, excluding=())
+    return [poll.run_id for poll in due]

@@ -13,7 +13,7 @@ from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
 from wes_daemon.adapters.system import TimedWakeUp
 from wes_daemon.application.daemon import Beat, Daemon
 from wes_daemon.application.incarnation import HostProcess, Incarnation
-from wes_daemon.application.ports.errors import StorageUnavailable
+from wes_daemon.application.ports.errors import Contended, StorageUnavailable
 from wes_daemon.application.ports.persistence import UnitOfWork
 from wes_daemon.application.stopping import StopSignal
 
@@ -77,6 +77,19 @@ def test_a_database_that_is_away_is_tried_sooner_than_the_next_beat(world: World
     assert timedelta(seconds=5) in wakeup.waits
 
 
+def test_a_pass_that_was_in_the_way_of_others_is_made_again_after_a_moment_and_is_no_outage(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    wakeup = SkippingWakeUp(world.clock)
+
+    with caplog.at_level(logging.INFO):
+        _run(world, Passes(Contended("deadlock detected"), None), wakeup)
+
+    assert timedelta(milliseconds=200) in wakeup.waits
+    assert any("database.contended" in message for message in caplog.messages)
+    assert not any("database.unavailable" in message for message in caplog.messages)
+
+
 def test_the_lease_is_given_back_at_the_end(world: World) -> None:
     incarnation = _incarnation(world)
     incarnation.renew()
@@ -120,6 +133,7 @@ def test_a_provider_that_never_answers_does_not_keep_the_lease(world: World) -> 
         incarnation=incarnation,
         wakeup=SkippingWakeUp(world.clock, on_wait=lambda _: stop.set() if begun.wait(BOUND) else None),
         stop=stop,
+        watch=world.watch,
         longest_stop=timedelta(seconds=1),
     )
 
@@ -144,6 +158,7 @@ def test_what_is_under_way_is_waited_for(world: World) -> None:
         incarnation=_incarnation(world),
         wakeup=wakeup,
         stop=stop,
+        watch=world.watch,
     )
     thread = threading.Thread(target=daemon.run)
     thread.start()
@@ -284,6 +299,7 @@ def _run(
         incarnation=incarnation or _incarnation(world),
         wakeup=wakeup or SkippingWakeUp(world.clock),
         stop=StopSignal(),
+        watch=world.watch,
         longest_stop=longest_stop,
     )
     passes.when_done = daemon.stop

@@ -53,6 +53,22 @@ def test_trust_counts_from_before_the_renewal_was_asked_for(world: World) -> Non
         incarnation.require_trust()
 
 
+def test_trust_in_a_renewed_lease_counts_from_before_it_was_asked_for(world: World) -> None:
+    delays = [timedelta(0), LEASE / 3]
+
+    def slow_units() -> UnitOfWork:
+        world.clock.advance(delays.pop(0))
+        return world.plain_units()
+
+    incarnation = an_incarnation(world, slow_units)
+    _ = incarnation.id
+    incarnation.renew()
+    world.clock.advance(LEASE / 2)
+
+    with pytest.raises(LeaseLost):
+        incarnation.require_trust()
+
+
 def test_a_renewal_that_fails_renews_no_trust(world: World) -> None:
     incarnation = an_incarnation(world, lambda: world.units())
     _ = incarnation.id

@@ -1,11 +1,14 @@
 """A lease that lasts as long as a piece of work."""
 
+import logging
 import threading
 from datetime import timedelta
 
+import pytest
+
 from tests.unit.application.conftest import World
 from wes_daemon.application.keeping_alive import kept_alive
-from wes_daemon.application.ports.errors import StorageUnavailable
+from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
 from wes_daemon.application.ports.persistence import UnitOfWork
 
 SHORT = timedelta(milliseconds=1)
@@ -23,7 +26,7 @@ def test_it_is_renewed_while_the_work_lasts_and_ended_afterwards(world: World) -
 
     incarnation.renew = watched  # type: ignore[method-assign]
 
-    with kept_alive(incarnation, every=SHORT):
+    with kept_alive(incarnation, every=SHORT, watch=world.watch):
         assert seen.wait(BOUND)
         assert len(world.queries.daemons()) == 1
 
@@ -38,9 +41,29 @@ def test_a_database_that_is_away_for_a_moment_does_not_end_it(world: World) -> N
         tried.set()
         raise StorageUnavailable("away")
 
-    with kept_alive(incarnation, every=SHORT):
+    with kept_alive(incarnation, every=SHORT, watch=world.watch):
         world.units = away
         assert tried.wait(BOUND)
         world.units = world.plain_units
 
     assert world.queries.daemons() == []
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("away"), StorageMisconfigured("no such table")])
+def test_a_database_that_is_away_to_the_end_takes_nothing_from_work_that_is_done(
+    world: World, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    incarnation = world.daemon().incarnation
+    incarnation.renew()
+    tried = [threading.Event() for _ in range(3)]
+
+    def away() -> UnitOfWork:
+        next(each for each in tried if not each.is_set() or each is tried[-1]).set()
+        raise error
+
+    with kept_alive(incarnation, every=SHORT, watch=world.watch):
+        world.units = away
+        assert tried[-1].wait(BOUND)
+
+    assert [message.split()[0] for message in caplog.messages] == ["database.unavailable", "lease.not_closed"]

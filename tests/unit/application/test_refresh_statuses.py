@@ -144,6 +144,17 @@ class TestUnknown:
         assert world.run().state is RunState.INITIALIZING
         assert sum("HIBERNATING" in record.getMessage() for record in caplog.records) == 1
 
+    def test_what_is_known_of_a_run_is_kept_while_there_is_no_news(self, world: World, daemon: DaemonUnderTest) -> None:
+        id = _held(world, daemon)
+        before = world.store.tables.polls[RunId("run-1")]
+        world.provider.put(id, a_report(RunState.UNKNOWN, "HIBERNATING"))
+        world.clock.advance(A_WHILE)
+
+        daemon.refresh()
+
+        after = world.store.tables.polls[RunId("run-1")]
+        assert (after.known_state, after.known_status) == (before.known_state, before.known_status)
+
     def test_a_run_that_the_provider_does_not_know_is_asked_for_again(
         self, world: World, daemon: DaemonUnderTest
     ) -> None:

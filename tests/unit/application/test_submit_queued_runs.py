@@ -89,6 +89,16 @@ def test_the_cap_holds_over_all_daemons(world: World) -> None:
     assert len(world.provider.started) == 3
 
 
+def test_a_provider_holds_no_more_runs_than_its_own_cap_says(world: World) -> None:
+    world.submission_policy = SubmissionPolicy(provider_caps={ProviderType.SEVENBRIDGES: 2})
+    world.queue(*(a_run(f"run-{number}") for number in range(5)))
+
+    for _ in range(3):
+        world.daemon().submit()
+
+    assert len(world.provider.started) == 2
+
+
 def test_a_run_that_has_ended_makes_room_under_the_cap(world: World) -> None:
     world.submission_policy = SubmissionPolicy(cap=1)
     world.queue(a_run("run-1"), a_run("run-2"))
@@ -522,7 +532,7 @@ class TestProvidersThatPrepare:
     def test_a_lost_second_answer_resumes_with_the_recorded_draft(self, world: World, daemon: DaemonUnderTest) -> None:
         provider = _preparing(world)
         world.queue(a_run())
-        _lose_answer_after_preparing(provider)
+        _after_preparing(provider, lambda: provider.lose_next_answer(error=OutcomeUnknown("the answer was lost")))
         daemon.submit()
         assert world.store.tables.submissions[RunId("run-1")].state is SubmissionState.PREPARED
         world.clock.advance(timedelta(seconds=6))
@@ -531,6 +541,21 @@ class TestProvidersThatPrepare:
 
         assert provider.started == ["wes-run-1"]
         assert world.run().tags == {"provider_type": "sevenbridges", "provider_id": "draft-1"}
+
+    def test_the_recorded_draft_is_started_also_where_no_search_finds_it(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        provider = _preparing(world)
+        provider.search_misses = True
+        world.queue(a_run())
+        _after_preparing(provider, lambda: provider.fail_next(OutcomeUnknown("the request was lost")))
+        daemon.submit()
+        world.clock.advance(timedelta(seconds=6))
+
+        daemon.submit()
+
+        assert provider.started == ["wes-run-1"]
+        assert provider.drafts == {}
 
 
 class TestMisconfiguredProvider:
@@ -760,13 +785,13 @@ def _preparing(world: World) -> PreparingMemoryProvider:
     return provider
 
 
-def _lose_answer_after_preparing(provider: PreparingMemoryProvider) -> None:
+def _after_preparing(provider: PreparingMemoryProvider, happen: Callable[[], None]) -> None:
     submit = provider.submit
 
     def first_call(submission: Submission) -> Accepted | Prepared:
         provider.submit = submit  # type: ignore[method-assign]
         answer = submit(submission)
-        provider.lose_next_answer(error=OutcomeUnknown("the answer was lost"))
+        happen()
         return answer
 
     provider.submit = first_call  # type: ignore[method-assign]

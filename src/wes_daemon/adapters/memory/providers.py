@@ -125,7 +125,7 @@ class MemoryProvider:
         """Let the next calls of `operation` fail with these, one each, and do nothing."""
         self._faults[operation].extend(_Fault(error, after_acting=False) for error in errors)
 
-    def lose_next_answer(self, *, operation: str = "submit", error: ProviderError | None = None) -> None:
+    def lose_next_answer(self, *, operation: str = "submit", error: Exception | None = None) -> None:
         """Let the next call of `operation` do its work and then fail."""
         lost = error or OutcomeUnknown("the answer was lost")
         self._faults[operation].append(_Fault(lost, after_acting=True))

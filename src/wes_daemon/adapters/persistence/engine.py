@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
+from wes_daemon.adapters.persistence.answers import AnswerWatch, WatchedConnection
 from wes_daemon.adapters.persistence.errors import described, translate
 from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
 
@@ -29,7 +30,12 @@ _POSTGRESQL_CONNECTION: Mapping[str, object] = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
+    # In milliseconds; what was sent and not even acknowledged is no reason to wait for an answer.
+    "tcp_user_timeout": 30_000,
 }
+
+_ANSWER_WITHIN = timedelta(seconds=60)
+_WAITS_FOR_LOCKS = "wes_daemon_waits_for_locks"
 
 _WRITES = "wes_daemon_writes"
 
@@ -81,22 +87,33 @@ def _is_in_memory(url: URL) -> bool:
     return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
 
 
-def make_engine(uri: str, *, connections: int, busy_timeout: timedelta = timedelta(seconds=30)) -> Engine:
+def make_engine(
+    uri: str,
+    *,
+    connections: int,
+    busy_timeout: timedelta = timedelta(seconds=30),
+    answer_within: timedelta = _ANSWER_WITHIN,
+) -> Engine:
     """An engine that connects when it is first used.
 
     Args:
         connections: as many as may be in use at once; whoever needs one more waits for `busy_timeout`.
         busy_timeout: how long a SQLite transaction waits for its turn to write.
+        answer_within: how long a PostgreSQL server may take over one statement or commit, half of it for a lock;
+            then the connection counts as lost. Upgrades may take as long as they need.
     """
     url = database_url(uri)
-    make = _sqlite_engine if url.get_backend_name() == "sqlite" else _postgresql_engine
-    engine = make(url, connections, busy_timeout)
+    if url.get_backend_name() == "sqlite":
+        engine = _sqlite_engine(url, connections, busy_timeout)
+    else:
+        engine = _postgresql_engine(url, connections, busy_timeout, answer_within)
     event.listen(engine, "handle_error", translate)
     return engine
 
 
-def _postgresql_engine(url: URL, connections: int, busy_timeout: timedelta) -> Engine:
-    return create_engine(
+def _postgresql_engine(url: URL, connections: int, busy_timeout: timedelta, answer_within: timedelta) -> Engine:
+    watch = AnswerWatch(answer_within)
+    engine = create_engine(
         url,
         poolclass=QueuePool,
         pool_size=connections,
@@ -107,8 +124,12 @@ def _postgresql_engine(url: URL, connections: int, busy_timeout: timedelta) -> E
         isolation_level="READ COMMITTED",
         use_native_hstore=False,
         hide_parameters=True,
-        connect_args={name: value for name, value in _POSTGRESQL_CONNECTION.items() if name not in url.query},
+        connect_args={name: value for name, value in _POSTGRESQL_CONNECTION.items() if name not in url.query}
+        | {"connection_factory": watch.connect},
+        execution_options={_WAITS_FOR_LOCKS: answer_within / 2},
     )
+    event.listen(engine, "engine_disposed", lambda _: watch.rest())
+    return engine
 
 
 def _sqlite_engine(url: URL, connections: int, busy_timeout: timedelta) -> Engine:
@@ -169,9 +190,31 @@ def writing(engine: Engine) -> Iterator[Connection]:
     On SQLite the transaction has the database's only write lock from the start. Threads of this process queue
     for it here: SQLite itself would let them sleep and try again, and of sixteen some would never have their turn.
     """
+    with _writing(engine) as connection:
+        patience = connection.get_execution_options().get(_WAITS_FOR_LOCKS)
+        if patience is not None:
+            # A server whose client has gone keeps it in the queue for a lock, and does not see that it has gone.
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(patience.total_seconds() * 1000)}")
+        yield connection
+
+
+@contextmanager
+def upgrading(engine: Engine) -> Iterator[Connection]:
+    """As `writing`, but locks and answers may take as long as they need."""
+    with _writing(engine) as connection, _unhurried(connection):
+        yield connection
+
+
+@contextmanager
+def _writing(engine: Engine) -> Iterator[Connection]:
     with _turn(engine), _connected(engine) as connection:
         connection.execution_options(**{_WRITES: True}).begin()
         yield connection
+
+
+def _unhurried(connection: Connection) -> AbstractContextManager[None]:
+    driver_connection = connection.connection.driver_connection
+    return driver_connection.unhurried() if isinstance(driver_connection, WatchedConnection) else nullcontext()
 
 
 @contextmanager

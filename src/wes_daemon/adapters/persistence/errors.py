@@ -11,7 +11,7 @@ import psycopg2
 from sqlalchemy import URL
 from sqlalchemy.engine import ExceptionContext
 
-from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
+from wes_daemon.application.ports.errors import Contended, StorageMisconfigured, StorageUnavailable
 from wes_daemon.domain.errors import WesDaemonError
 
 UPGRADE_COMMAND = "wes-daemon db upgrade"
@@ -23,7 +23,10 @@ _FILE = "check the path in the database URI and who may read and write there"
 
 # Source: appendix "PostgreSQL Error Codes" of the PostgreSQL manual; classes are the first two characters.
 _UNAVAILABLE_CLASSES = frozenset({"08", "40", "53", "57", "58"})
-_UNAVAILABLE_CODES = frozenset({"25006", "55P03", "55006"})
+_UNAVAILABLE_CODES = frozenset({"25006", "25P03", "25P04", "55P03", "55006"})
+_CONTENDED_CODES = frozenset({"40001", "40P01"})
+# After these a connection is of no more use: it is over, or leads to a server that has become a replica.
+_LOST_CODES = frozenset({"25006", "25P03", "25P04", "57P01", "57P02", "57P03", "57P04", "57P05"})
 _MISCONFIGURED_CODES: Mapping[str, str] = {
     "28000": _ACCESS,
     "28P01": _ACCESS,
@@ -84,6 +87,9 @@ def translate(context: ExceptionContext) -> None:
     # The pool asks whether a connection lives still, and wants the driver's own answer.
     if context.is_pre_ping or context.engine is None:
         return
+    if _has_lost_its_server(context.original_exception):
+        # All connections of the pool are made anew, perhaps to another server.
+        context.is_disconnect = True
     error = storage_error(context.original_exception, context.engine.url)
     if error is not None:
         raise error
@@ -100,10 +106,23 @@ def storage_error(error: BaseException, url: URL) -> WesDaemonError | None:
             return None
 
 
+def _has_lost_its_server(error: BaseException) -> bool:
+    if not isinstance(error, psycopg2.Error):
+        return False
+    return error.pgcode in _LOST_CODES or _is_of_no_class(error)
+
+
+def _is_of_no_class(error: psycopg2.Error) -> bool:
+    # What psycopg2 raises where the server goes in the middle of an answer; neither code nor class tell so.
+    return type(error) is psycopg2.DatabaseError and error.pgcode is None
+
+
 def _from_postgresql(error: psycopg2.Error, url: URL) -> WesDaemonError | None:
     code: str | None = error.pgcode
     if code is None:
         return _without_code(error, url)
+    if code in _CONTENDED_CODES:
+        return Contended(_said(error, url))
     if code in _UNAVAILABLE_CODES or code[:2] in _UNAVAILABLE_CLASSES:
         return _unavailable(error, url)
     if code in _MISCONFIGURED_CODES:
@@ -116,7 +135,7 @@ def _without_code(error: psycopg2.Error, url: URL) -> WesDaemonError | None:
     for words, mending in _REFUSED_CONNECTIONS.items():
         if words in text:
             return _misconfigured(error, url, mending)
-    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or _is_of_no_class(error):
         return _unavailable(error, url)
     return None
 
@@ -136,11 +155,15 @@ def _from_sqlite(error: sqlite3.Error, url: URL) -> WesDaemonError | None:
 
 
 def _unavailable(error: Exception, url: URL) -> StorageUnavailable:
-    return StorageUnavailable(f"{described(url)}: {_first_line(error)}")
+    return StorageUnavailable(_said(error, url))
 
 
 def _misconfigured(error: Exception, url: URL, mending: str) -> StorageMisconfigured:
-    return StorageMisconfigured(f"{described(url)}: {_first_line(error)}: {mending}")
+    return StorageMisconfigured(f"{_said(error, url)}: {mending}")
+
+
+def _said(error: Exception, url: URL) -> str:
+    return f"{described(url)}: {_first_line(error)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from wes_daemon.application.events import log_event
 from wes_daemon.application.ports.environment import Clock, IdSource
+from wes_daemon.application.ports.errors import RunNotFound, StorageUnavailable
 from wes_daemon.application.ports.persistence import TimelineEntry, UnitsOfWork
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import Attachment, ProviderType, Run, RunId, WorkflowRequest
@@ -41,17 +42,34 @@ class CreateRun:
 
         Raises:
             InvalidRequest: no provider could ever run it; nothing was stored.
+            StorageUnavailable: nothing was stored, or that could not be found out, as the message then says.
         """
         _check_widths(request)
         run = Run(id=RunId(self._ids.new_id()), request=request, tags=dict(tags or {}))
         request.validate()
         run.destination(default=ProviderType.SEVENBRIDGES)
         entry = TimelineEntry(at=self._clock.now(), before=None, after=run.state, by=self._by, why="queued")
-        with self._units() as work:
-            work.runs.add(run, attachments=attachments, entry=entry)
-            work.commit()
+        try:
+            with self._units() as work:
+                work.runs.add(run, attachments=attachments, entry=entry)
+                work.commit()
+        except StorageUnavailable as error:
+            if not self._is_stored(run.id, error):
+                raise
         log_event(_log, logging.INFO, "run.queued", run_id=run.id)
         return run.id
+
+    def _is_stored(self, run_id: RunId, error: StorageUnavailable) -> bool:
+        """Whether the run is there although no answer came: whoever queued it again would have it run twice."""
+        try:
+            with self._units() as work:
+                work.runs.get(run_id)
+        except RunNotFound:
+            return False
+        except StorageUnavailable:
+            message = f"run {run_id} may have been queued: look for it before you queue it again: {error}"
+            raise StorageUnavailable(message) from error
+        return True
 
 
 def _check_widths(request: WorkflowRequest) -> None:

@@ -1,0 +1,83 @@
+"""Units of work that are committed and do not say so."""
+
+from types import TracebackType
+from typing import Self
+
+from wes_daemon.application.ports.errors import StorageUnavailable
+from wes_daemon.application.ports.persistence import (
+    Lease,
+    PollSchedule,
+    RunRepository,
+    SubmissionQueue,
+    UnitOfWork,
+    UnitsOfWork,
+)
+
+
+class LosingAnswers:
+    """Gives units of work like others; of one commit the answer is lost after it was done."""
+
+    def __init__(self, units: UnitsOfWork) -> None:
+        self._units = units
+        self._commits_until: int | None = None
+
+    def lose(self, number: int) -> None:
+        """Lose the answer to the commit of this number, counted from 1 and from now on."""
+        self._commits_until = number
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has come to that."""
+        return self._commits_until is None
+
+    def __call__(self) -> UnitOfWork:
+        """A new unit of work."""
+        return _UnitOfWork(self._units(), self)
+
+    def committed(self) -> None:
+        """A commit is done.
+
+        Raises:
+            StorageUnavailable: nobody was told.
+        """
+        if self._commits_until is None:
+            return
+        self._commits_until -= 1
+        if self._commits_until == 0:
+            self._commits_until = None
+            raise StorageUnavailable("the answer to the commit was lost")
+
+
+class _UnitOfWork:
+    def __init__(self, real: UnitOfWork, answers: LosingAnswers) -> None:
+        self._real = real
+        self._answers = answers
+
+    @property
+    def runs(self) -> RunRepository:
+        return self._real.runs
+
+    @property
+    def submissions(self) -> SubmissionQueue:
+        return self._real.submissions
+
+    @property
+    def polls(self) -> PollSchedule:
+        return self._real.polls
+
+    @property
+    def leases(self) -> Lease:
+        return self._real.leases
+
+    def __enter__(self) -> Self:
+        self._real.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._real.__exit__(kind, error, trace)
+
+    def commit(self) -> None:
+        self._real.commit()
+        self._answers.committed()
