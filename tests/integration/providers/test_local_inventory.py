@@ -24,7 +24,7 @@ def prepared(workdir: Path, name: str, key: str | None = None) -> Path:
 
 def everything(workdir: Path) -> list[MarkedRun]:
     """All parts, one after the other."""
-    provider, found, after = LocalProvider(workdir, clock=ManualClock()), [], None
+    provider, found, after = LocalProvider(workdir, clock=ManualClock()), list[MarkedRun](), None
     while True:
         part = provider.marked(LONG_AGO, after=after)
         found += part.runs

@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 _DATABASE_RETRY = timedelta(seconds=3)
 _LOOK_SECONDS = 0.1
+_START = "start"
 
 
 def run_daemon(ctx: click.Context) -> int:
@@ -96,16 +97,15 @@ def _prepare(container: "Container", prepared: "Future[None]") -> None:
 
 
 def _await_database(container: "Container") -> None:
-    from wes_daemon.application.events import log_event
     from wes_daemon.application.ports.errors import StorageUnavailable
 
-    schema, away = container.schema(), False
+    schema, watch = container.schema(), container.database_watch()
     prepare = schema.upgrade if container.settings().auto_migrate else schema.check
     while not container.stop().is_raised:
+        begun = watch.begins()
         try:
-            return prepare()
+            prepare()
+            return watch.worked(_START)
         except StorageUnavailable as error:
-            if not away:
-                log_event(_log, logging.ERROR, "database.unavailable", reason=error, retry_every=_DATABASE_RETRY)
-            away = True
+            watch.failed(_START, error, during=_START, begun=begun)
             container.wakeup().wait(_DATABASE_RETRY)
