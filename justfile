@@ -32,3 +32,11 @@ test *arguments="-n 3":
 # Coverage of branches of domain and application by the unit tests, which do no I/O
 coverage:
     {{bin}}/pytest tests/unit --cov=wes_daemon.domain --cov=wes_daemon.application --cov-branch --cov-fail-under=90
+
+# Plant bugs in copies of the package, one by one: each has to make a test fail; `just mutants NAME` for one
+mutants *arguments="--jobs 2":
+    {{bin}}/python -m tests.mutations {{arguments}}
+
+# Everything that may go wrong, with real processes, for about half an hour; see docs/faults.md
+faults *arguments:
+    {{bin}}/python -m tests.faults {{arguments}}

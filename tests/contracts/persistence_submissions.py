@@ -239,6 +239,13 @@ class SubmissionRules:
         assert store.run("run-1").provider_run_id is None
         record(store, "accepted", claim)
 
+    def test_a_prepared_run_keeps_its_place_under_the_cap(self, store: PersistenceHarness) -> None:
+        record(store, "prepared", store.claimed("run-1").claim)
+        store.queue("run-2")
+        store.enrol()
+
+        assert store.claim(store.live(OTHER), cap=1) == []
+
     def test_a_closed_run_is_never_claimed_again_and_frees_its_place(self, store: PersistenceHarness) -> None:
         record(store, "closed", store.claimed("run-1").claim)
         store.move("run-1", RunState.SYSTEM_ERROR)
@@ -308,6 +315,16 @@ class WithdrawalRules:
 
         assert self.withdraw(store) == []
         assert state(store, "run-1") is SubmissionState.INTENT
+
+    def test_what_a_provider_had_is_not_withdrawn_though_it_is_settled(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1")
+        [poll] = store.due()
+        with store.units() as unit:
+            unit.polls.finished(poll)
+            unit.commit()
+        store.move("run-1", RunState.CANCELING)
+
+        assert self.withdraw(store) == []
 
     def test_no_more_than_the_limit_is_withdrawn(self, store: PersistenceHarness) -> None:
         store.queue("run-1", "run-2")

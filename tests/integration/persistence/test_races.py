@@ -5,6 +5,7 @@ from datetime import timedelta
 from threading import Lock
 
 import pytest
+from sqlalchemy import event
 
 from tests.contracts.persistence_harness import ME, MINUTE, Race, destination, ids_of
 from tests.integration.conftest import Database, as_text
@@ -14,6 +15,7 @@ from tests.integration.persistence.workers import claim, in_processes
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork, SqlUnitsOfWork
 from wes_daemon.application.ports.persistence import ClaimedRun, DaemonId
+from wes_daemon.domain.states import RunState
 
 CAP = 20
 RUNS = 200
@@ -137,6 +139,25 @@ def test_a_limit_holds_whatever_plan_the_server_makes(store: SqlHarness) -> None
         taken = take_due(unit, limit=3)
 
     assert taken == ["run-0", "run-1", "run-2"]
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_run_that_is_withdrawn_after_it_was_chosen_is_not_claimed(store: SqlHarness) -> None:
+    store.queue("run-1", "run-2")
+    store.enrol()
+
+    def withdraw(statement: str) -> None:
+        if "SELECT submissions.seq, submissions.run_id" in statement and store.row("run-1").state == "QUEUED":
+            store.move("run-1", RunState.CANCELING)
+            with store.units() as other:
+                other.submissions.withdrawn(limit=1)
+                other.commit()
+
+    with disposed(make_engine(as_text(store.engine.url), connections=1)) as engine:
+        event.listen(engine, "after_cursor_execute", lambda *arguments: withdraw(arguments[2]))
+        claimed = SqlHarness(engine).claim(store.live(ME))
+
+    assert ids_of(claimed) == ["run-2"]
 
 
 def take_due(unit: SqlUnitOfWork, *, limit: int) -> list[str]:

@@ -1,8 +1,10 @@
 """Answers of Seven Bridges that are lost: no run twice, none lost, no draft left behind."""
 
+import json
 import random
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,7 +16,7 @@ from tests.integration.providers.sevenbridges_harness import (
     SevenBridgesHarness,
 )
 from tests.simulators.sevenbridges import faults
-from tests.simulators.sevenbridges.faults import Fault
+from tests.simulators.sevenbridges.faults import Fault, Reply
 from wes_daemon.application.ports.errors import (
     NotNow,
     OutcomeUnknown,
@@ -118,3 +120,14 @@ class TestLostAnswers:
             accept(provider, submission)
 
         assert harness.starts(submission.key) == 1
+
+    def test_a_start_after_which_the_draft_still_shows_is_a_doubt(self, harness: SevenBridgesHarness) -> None:
+        provider, submission = harness.provider(), harness.of()
+        id = provider.submit(submission).id
+        unmoved = json.dumps({"id": id, "status": "DRAFT"})
+        harness.platform.faults.add("run_task", Fault(reply=Reply.CANNED, body=unmoved))
+
+        with pytest.raises(OutcomeUnknown, match="shows it as a draft still"):
+            provider.submit(replace(submission, prepared_id=id))
+
+        assert harness.starts(submission.key) == 0

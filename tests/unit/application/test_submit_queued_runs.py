@@ -505,6 +505,19 @@ class TestLeases:
         assert report.outcomes == {Outcome.ACCEPTED: 1}
         assert world.run("run-2").state is RunState.QUEUED
 
+    def test_a_look_at_what_is_in_doubt_leaves_alone_what_only_waits(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        world.queue(a_run())
+        world.provider.fail_next(NotNow("busy"))
+        daemon.submit()
+        world.clock.advance(timedelta(minutes=1))
+
+        report = daemon.submit.resolve()
+
+        assert report.outcomes == {}
+        assert world.provider.started == []
+
 
 class TestShares:
     """Which run goes next where a tag parts them."""
