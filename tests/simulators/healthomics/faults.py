@@ -22,6 +22,8 @@ class Kind(Enum):
     """Another answer comes."""
     GARBLED = auto()
     """Half of the right answer comes."""
+    LATE = auto()
+    """The connection is closed at once, and the service acts a while later on what it was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,11 @@ def cut(*, after_acting: bool) -> Fault:
 def hang(seconds: float, *, after_acting: bool) -> Fault:
     """Nothing comes for so long."""
     return Fault(kind=Kind.HANG, after_acting=after_acting, seconds=seconds)
+
+
+def late(seconds: float) -> Fault:
+    """The connection is closed, and so long after that the service acts all the same."""
+    return Fault(kind=Kind.LATE, seconds=seconds)
 
 
 def slow(seconds: float) -> Fault:

@@ -184,6 +184,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(simulator.answer(asked))
             return
         simulator.promise(asked.operation, fault)
+        if fault.kind is Kind.LATE:
+            self._act_late(asked, fault)
+            return
         self._suffer(fault, simulator.answer(asked) if fault.after_acting else Answer(500))
 
     def _suffer(self, fault: Fault, answer: Answer) -> None:
@@ -198,6 +201,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(Answer(fault.status, fault.body, fault.headers))
             case Kind.GARBLED:
                 self._send(Answer(answer.status, answer.body[: len(answer.body) // 2], answer.headers))
+
+    def _act_late(self, asked: _Asked, fault: Fault) -> None:
+        self._hang_up()
+        self.server.simulator.closing.wait(fault.seconds)
+        self.server.simulator.answer(asked)
 
     def _hang_up(self) -> None:
         self.close_connection = True

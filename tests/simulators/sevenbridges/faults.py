@@ -19,6 +19,9 @@ class Reply(StrEnum):
     SLOW = "slow"
     """The answer comes after the client's patience."""
 
+    LATE = "late"
+    """The connection is closed at once, and the service acts a while later on what it was asked for."""
+
     CANNED = "canned"
     """The answer is that of the fault."""
 
@@ -49,6 +52,7 @@ def _error(status: int, code: int, message: str) -> str:
 CUT_BEFORE = Fault(reply=Reply.CUT)
 CUT_AFTER = Fault(reply=Reply.CUT, acts=True)
 SLOW = Fault(reply=Reply.SLOW, acts=True)
+LATE = Fault(reply=Reply.LATE)
 TOO_MANY = Fault(reply=Reply.CANNED, status=429, body=_error(429, 1000, "Too many requests"), names_time=True)
 ERROR = Fault(reply=Reply.CANNED, status=500, body=_error(500, 90004, "Unexpected error"))
 ERROR_AFTER = Fault(reply=Reply.CANNED, status=500, body=_error(500, 90004, "Unexpected error"), acts=True)

@@ -40,11 +40,19 @@ _ROUTES: Mapping[str, str] = {
 class Response:
     """What goes over the wire, or how it fails to; a canned answer replaces the real one."""
 
-    def __init__(self, status: int, body: bytes, headers: Headers, fault: Fault | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        body: bytes,
+        headers: Headers,
+        fault: Fault | None = None,
+        act_late: Callable[[], object] | None = None,
+    ) -> None:
         self.status = status
         self.body = body
         self.headers = headers
         self.fault = fault
+        self.act_late = act_late
 
 
 class Routes:
@@ -68,6 +76,8 @@ class Routes:
             return self._broken(call, id, body, fault) if fault else self._answered(call, id, body)
 
     def _broken(self, call: Call, id: str, body: bytes, fault: Fault) -> Response:
+        if fault.reply is Reply.LATE:
+            return Response(0, b"", {}, fault, lambda: self._act_late(call, id, body))
         real = self._answered(call, id, body, acts=fault.acts)
         if fault.reply is not Reply.CANNED:
             return Response(real.status, real.body, real.headers, fault)
@@ -79,6 +89,10 @@ class Routes:
             self._platform.quiet_until[call.token] = datetime.fromtimestamp(int(until.timestamp()), UTC)
             headers |= {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(until.timestamp()))}
         return Response(fault.status, fault.body.encode(), headers, fault)
+
+    def _act_late(self, call: Call, id: str, body: bytes) -> None:
+        with self._platform.lock:
+            self._answered(call, id, body)
 
     def _answered(self, call: Call, id: str, body: bytes, *, acts: bool = True) -> Response:
         self._platform.calls.append(call)

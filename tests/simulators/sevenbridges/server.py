@@ -72,6 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.stopping.wait(self.server.slowness)
         if reply is not Reply.CANNED:
             self.close_connection = True
+            self._act_late(response)
             return
         self.send_response(response.status)
         for name, value in response.headers.items():
@@ -82,16 +83,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(response.body)
         self.wfile.flush()
 
+    def _act_late(self, response: Response) -> None:
+        if response.act_late is not None:
+            with suppress(OSError):
+                self.connection.shutdown(socket.SHUT_RDWR)
+            self.server.stopping.wait(self.server.lateness)
+            response.act_late()
+
 
 class _Server(ThreadingHTTPServer):
     # All connections are hung up on at the end, so their threads end too and can be waited for.
     daemon_threads = False
     request_queue_size = 64
 
-    def __init__(self, routes: Routes, context: ssl.SSLContext, slowness: float) -> None:
+    def __init__(self, routes: Routes, context: ssl.SSLContext, slowness: float, lateness: float) -> None:
         super().__init__((_HOST, 0), _Handler)
         self.routes = routes
         self.slowness = slowness
+        self.lateness = lateness
         self.stopping = threading.Event()
         self.bugs: list[BaseException] = []
         self._open: set[socket.socket] = set()
@@ -125,13 +134,16 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(platform: Platform, authority: Authority, *, slowness: float = 1.0) -> Iterator[str]:
+def serving(
+    platform: Platform, authority: Authority, *, slowness: float = 1.0, lateness: float = 1.0
+) -> Iterator[str]:
     """The platform on the wire, for as long as it is needed; gives the API's address.
 
     Args:
         slowness: seconds that a slow answer takes.
+        lateness: seconds after which is acted on what was asked for late.
     """
-    server = _Server(Routes(platform), authority.context(), slowness)
+    server = _Server(Routes(platform), authority.context(), slowness, lateness)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     platform.base = f"https://{_HOST}:{server.server_address[1]}{BASE_PATH}"
