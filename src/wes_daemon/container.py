@@ -291,6 +291,7 @@ class Container(containers.DeclarativeContainer):
         pool=providers.Factory(ThreadPoolExecutor, _FOLLOWING_THREADS, thread_name_prefix="cancel"),
         stop=stop,
         remind_every=providers.Callable(_reminder, settings),
+        hold=settings.provided.lease,
     )
     refresh_policy = providers.Callable(_refresh_policy, settings)
     refresh_statuses = providers.Factory(

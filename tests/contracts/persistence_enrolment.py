@@ -109,7 +109,7 @@ class EnrolmentRules:
         assert store.enrol() == 1
 
         with store.units() as unit:
-            [held] = unit.polls.to_cancel(limit=10, every=MINUTE, excluding=())
+            [held] = unit.polls.to_cancel(limit=10, hold=MINUTE, excluding=())
         assert (held.provider, held.provider_run_id) == (ProviderType.SEVENBRIDGES, "task-7")
 
     def test_a_cancelled_copy_of_a_run_that_is_followed_simply_ends(self, store: PersistenceHarness) -> None:

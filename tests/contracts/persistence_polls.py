@@ -248,7 +248,7 @@ class CancellationRules:
 
     def to_cancel(self, store: PersistenceHarness, *, limit: int = 100) -> list[str]:
         with store.units() as unit:
-            held = unit.polls.to_cancel(limit=limit, every=MINUTE, excluding=())
+            held = unit.polls.to_cancel(limit=limit, hold=MINUTE, excluding=())
             unit.commit()
         return sorted(f"{run.run_id} {run.provider} {run.provider_run_id}" for run in held)
 
@@ -293,8 +293,8 @@ class CancellationRules:
         store.accepted("run-1")
         store.move("run-1", RunState.CANCELING)
         with store.units() as unit:
-            [held] = unit.polls.to_cancel(limit=1, every=HOUR, excluding=())
-            unit.polls.cancel_put_off(held, wait=MINUTE)
+            [held] = unit.polls.to_cancel(limit=1, hold=HOUR, excluding=())
+            unit.polls.cancel_again(held, wait=MINUTE)
             unit.commit()
 
         assert self.to_cancel(store) == []
@@ -306,7 +306,7 @@ class CancellationRules:
         store.move("run-1", RunState.CANCELING)
 
         with store.units() as unit:
-            assert unit.polls.to_cancel(limit=10, every=MINUTE, excluding=[ProviderType.LOCAL]) == []
+            assert unit.polls.to_cancel(limit=10, hold=MINUTE, excluding=[ProviderType.LOCAL]) == []
 
     def test_a_run_that_no_provider_holds_is_not_given(self, store: PersistenceHarness) -> None:
         store.claimed("run-1", ME)

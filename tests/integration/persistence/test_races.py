@@ -7,13 +7,15 @@ from threading import Lock
 import pytest
 from sqlalchemy import event
 
-from tests.contracts.persistence_harness import ME, MINUTE, Race, destination, ids_of
+from tests.contracts.persistence_harness import ME, MINUTE, OTHER, Race, destination, ids_of
 from tests.integration.conftest import Database, as_text
 from tests.integration.persistence.conftest import disposed
 from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.workers import claim, in_processes
+from wes_daemon.adapters.persistence import engine as engine_module
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork, SqlUnitsOfWork
+from wes_daemon.application.ports.errors import StorageUnavailable
 from wes_daemon.application.ports.persistence import ClaimedRun, DaemonId
 from wes_daemon.domain.states import RunState
 
@@ -165,3 +167,20 @@ def take_due(unit: SqlUnitOfWork, *, limit: int) -> list[str]:
     now = timedelta(0)
     due = unit.polls.take_due(limit=limit, ahead=now, hold=MINUTE, untouched_for=now, excluding=())
     return [poll.run_id for poll in due]
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_daemon_that_falls_asleep_while_it_claims_keeps_no_other_from_claiming(
+    store: SqlHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "_LONGEST_SLEEP", timedelta(seconds=0.5))
+    store.queue("run-1")
+    store.enrol()
+
+    with store.units() as asleep:
+        asleep.submissions.claim(store.live(OTHER), limit=1, cap=1, excluding=(), destination=destination)
+        awake = store.claim(ME)
+        with pytest.raises(StorageUnavailable):
+            asleep.commit()
+
+    assert ids_of(awake) == ["run-1"]

@@ -110,6 +110,7 @@ class DaemonUnderTest:
             pool=InlineExecutor(),
             stop=self.stop,
             remind_every=timedelta(minutes=5),
+            hold=LEASE,
             serving=serving,
         )
         self.refresh = RefreshStatuses(

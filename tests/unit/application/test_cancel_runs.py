@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import a_report, a_run
-from tests.unit.application.conftest import DaemonUnderTest, World
+from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
+from wes_daemon.application import fault_points
 from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotNow, OutcomeUnknown
 from wes_daemon.domain.runs import ProviderRunId, RunId
 from wes_daemon.domain.states import RunState
@@ -171,7 +172,32 @@ def test_stopping_begins_nothing_new(world: World, daemon: DaemonUnderTest) -> N
     assert world.store.run(RunId("run-1")).state is RunState.CANCELING
 
 
+def test_a_daemon_that_dies_over_a_cancel_leaves_it_to_the_next_one_soon(
+    world: World, daemon: DaemonUnderTest, request: pytest.FixtureRequest
+) -> None:
+    def die(point: str) -> None:
+        if point == "cancel.before_call":
+            raise _Death
+
+    id = _held(world, daemon)
+    world.set_state("run-1", RunState.CANCELING)
+    request.addfinalizer(lambda: fault_points.listen(None))
+    fault_points.listen(die)
+    with pytest.raises(_Death):
+        daemon.cancel()
+    fault_points.listen(None)
+
+    world.clock.advance(LEASE)
+    world.daemon().cancel()
+
+    assert world.provider.cancelled == [id]
+
+
 def _held(world: World, daemon: DaemonUnderTest) -> ProviderRunId:
     world.queue(a_run())
     daemon.submit()
     return world.provider.id_of(a_run().submission_key)
+
+
+class _Death(BaseException):
+    """The process ends."""

@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Self
 
 import pytest
 
 from tests.builders import a_report, a_request, a_run, an_attachment
 from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
 from wes_daemon.adapters.memory.providers import MemoryProvider, PreparingMemoryProvider
+from wes_daemon.adapters.memory.unit_of_work import MemoryUnitOfWork
 from wes_daemon.application.ports.errors import (
     CircuitOpen,
     Misconfigured,
@@ -493,6 +495,20 @@ class TestLeases:
         assert report.outcomes == {Outcome.ACCEPTED: 2, Outcome.RELEASED: 1}
         assert world.provider.started == ["wes-run-1", "wes-run-2"]
 
+    def test_a_claim_that_waits_for_longer_than_a_lease_claims_nothing_and_is_no_bug(self, world: World) -> None:
+        world.queue(a_run())
+        daemon = world.daemon()
+
+        def slow_units() -> UnitOfWork:
+            return _Slow(world)
+
+        world.units = slow_units
+        report = daemon.submit()
+
+        assert report.outcomes == {}
+        world.units = world.plain_units
+        assert daemon.submit().accepted == 1
+
     def test_a_look_at_what_is_in_doubt_takes_nothing_new(self, world: World, daemon: DaemonUnderTest) -> None:
         world.queue(a_run("run-1"))
         world.provider.lose_next_answer()
@@ -782,6 +798,18 @@ class _Sleeping(_Interrupted):
             successor.submit()
 
         super().__init__(world, take_over)
+
+
+class _Slow(MemoryUnitOfWork):
+    """Whoever enters it waits for longer than a lease lasts, as for a lock that a sleeping process holds."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.store)
+        self._clock = world.clock
+
+    def __enter__(self) -> Self:
+        self._clock.advance(LEASE)
+        return super().__enter__()
 
 
 def _claim_and_die(world: World) -> None:

@@ -76,7 +76,7 @@ class MemoryPollSchedule:
         del self._tables.polls[poll.run_id]
         self._close(poll.run_id)
 
-    def to_cancel(self, *, limit: int, every: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
+    def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
         """As the port says."""
         now = self._clock.now()
         due = [
@@ -86,9 +86,9 @@ class MemoryPollSchedule:
             and row.provider not in excluding
             and (row.cancel_again_at is None or row.cancel_again_at <= now)
         ]
-        return [self._send_cancel(run_id, now + every) for run_id in due[:limit]]
+        return [self._send_cancel(run_id, now + hold) for run_id in due[:limit]]
 
-    def cancel_put_off(self, run: HeldRun, *, wait: timedelta) -> None:
+    def cancel_again(self, run: HeldRun, *, wait: timedelta) -> None:
         """As the port says."""
         if row := self._tables.polls.get(run.run_id):
             self._tables.polls[run.run_id] = replace(row, cancel_again_at=self._clock.now() + wait)

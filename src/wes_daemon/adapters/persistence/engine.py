@@ -1,6 +1,7 @@
 """From a database URI to an engine that behaves alike on PostgreSQL and on SQLite."""
 
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -36,6 +37,9 @@ _POSTGRESQL_CONNECTION: Mapping[str, object] = {
 
 _ANSWER_WITHIN = timedelta(seconds=60)
 _WAITS_FOR_LOCKS = "wes_daemon_waits_for_locks"
+
+# Between two statements of ours lie moments; a takeover may last for a lease and ten seconds.
+_LONGEST_SLEEP = timedelta(seconds=8)
 
 _WRITES = "wes_daemon_writes"
 
@@ -193,9 +197,22 @@ def writing(engine: Engine) -> Iterator[Connection]:
     with _writing(engine) as connection:
         patience = connection.get_execution_options().get(_WAITS_FOR_LOCKS)
         if patience is not None:
-            # A server whose client has gone keeps it in the queue for a lock, and does not see that it has gone.
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(patience.total_seconds() * 1000)}")
+            connection.exec_driver_sql(_bounds(patience))
         yield connection
+
+
+def _bounds(patience: timedelta) -> str:
+    """What the server is told at the beginning of a transaction, and forgets at its end."""
+    return (
+        # A server whose client has gone keeps it in the queue for a lock, and does not see that it has gone.
+        f"SET LOCAL lock_timeout = {_milliseconds(patience)};"
+        # A process that is put to sleep in the middle of a transaction must not keep its locks from all others.
+        f"SET LOCAL idle_in_transaction_session_timeout = {_milliseconds(_LONGEST_SLEEP)}"
+    )
+
+
+def _milliseconds(time: timedelta) -> int:
+    return round(time.total_seconds() * 1000)
 
 
 @contextmanager
@@ -254,23 +271,34 @@ def _turn(engine: Engine) -> Iterator[None]:
 
 
 class _Turns:
-    """One thread at a time; a thread that asks for a second turn would wait for itself, and is told so."""
+    """One thread at a time, in the order in which they came: a heartbeat must not wait behind whoever is quicker.
+
+    A thread that asks for a second turn would wait for itself, and is told so.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._waiting: deque[object] = deque()
         self._holder: int | None = None
 
     def take(self, patience: float) -> bool:
         if self._holder == threading.get_ident():
             raise RuntimeError("a unit of work is open in this thread already")
-        taken = self._lock.acquire(timeout=patience)
-        if taken:
-            self._holder = threading.get_ident()
+        me = object()
+        with self._changed:
+            self._waiting.append(me)
+            taken = self._changed.wait_for(lambda: self._holder is None and self._waiting[0] is me, patience)
+            self._waiting.remove(me)
+            if taken:
+                self._holder = threading.get_ident()
+            # Whoever gives up may have been the next.
+            self._changed.notify_all()
         return taken
 
     def give_back(self) -> None:
-        self._holder = None
-        self._lock.release()
+        with self._changed:
+            self._holder = None
+            self._changed.notify_all()
 
 
 def _patience(engine: Engine) -> float:

@@ -85,16 +85,16 @@ class SqlPollSchedule:
         self._record(poll, delete(polls).where(latest))
         self._close_submission(poll)
 
-    def to_cancel(self, *, limit: int, every: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
+    def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
         given = self._connection.execute(
             update(polls)
             .where(picked(polls.c.run_id, _unwanted(excluding).limit(limit)))
-            .values(cancel_again_at=store_after(every), next_check_at=store_now())
+            .values(cancel_again_at=store_after(hold), next_check_at=store_now())
             .returning(polls.c.run_id, polls.c.provider, polls.c.provider_run_id)
         )
         return [_held_run_from(row) for row in given]
 
-    def cancel_put_off(self, run: HeldRun, *, wait: timedelta) -> None:
+    def cancel_again(self, run: HeldRun, *, wait: timedelta) -> None:
         self._connection.execute(
             update(polls).where(polls.c.run_id == run.run_id).values(cancel_again_at=store_after(wait))
         )

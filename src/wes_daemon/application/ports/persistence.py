@@ -332,14 +332,15 @@ class PollSchedule(Protocol):
             ClaimLost: the run was taken by somebody else meanwhile.
         """
 
-    def to_cancel(self, *, limit: int, every: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
+    def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
         """Runs that are `CANCELING`, or were ended by others, which a provider still works on.
 
-        Each is given once per `every` and is due to be asked for when it is given.
+        Each is kept from others for `hold`, unless `cancel_again` says when it is to be given again, and is due to be
+        asked for when it is given.
         """
 
-    def cancel_put_off(self, run: HeldRun, *, wait: timedelta) -> None:
-        """The provider could not be told: give the run again after `wait`."""
+    def cancel_again(self, run: HeldRun, *, wait: timedelta) -> None:
+        """Give the run again after `wait`: it could not be told, or has so long to end what it was told to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

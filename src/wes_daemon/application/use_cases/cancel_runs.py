@@ -58,6 +58,7 @@ class CancelRuns:
         pool: Executor,
         stop: StopSignal,
         remind_every: timedelta,
+        hold: timedelta,
         serving: Collection[ProviderType] = frozenset(ProviderType),
     ) -> None:
         self._units = units
@@ -67,6 +68,7 @@ class CancelRuns:
         self._pool = pool
         self._stop = stop
         self._remind_every = remind_every
+        self._hold = hold
         self._others = frozenset(ProviderType) - frozenset(serving)
         self._complaints = Occasional(clock, every=timedelta(minutes=1))
 
@@ -100,15 +102,15 @@ class CancelRuns:
 
     def _take_held(self) -> Sequence[HeldRun]:
         with self._units() as work:
-            held = work.polls.to_cancel(limit=_BATCH, every=self._remind_every, excluding=self._others)
+            held = work.polls.to_cancel(limit=_BATCH, hold=self._hold, excluding=self._others)
             work.commit()
         return held
 
     def _tell_provider(self, run: HeldRun) -> bool:
-        """Whether the provider was told."""
+        """Whether the provider was told; where a daemon dies over it, the next one tells it soon."""
         wait = guarded(lambda: self._cancel(run), otherwise=lambda _: _AGAIN, during="cancel", of=run.run_id)
-        if wait is not None:
-            self._recorder.record(lambda rec: rec.work.polls.cancel_put_off(run, wait=wait))
+        again = self._remind_every if wait is None else wait
+        self._recorder.record(lambda rec: rec.work.polls.cancel_again(run, wait=again))
         return wait is None
 
     def _cancel(self, run: HeldRun) -> timedelta | None:

@@ -134,12 +134,15 @@ class SubmitQueuedRuns:
         return str(run.tags.get(tag, "")) if tag and isinstance(run.tags, Mapping) else ""
 
     def _claim(self, cap: int, blocked: Collection[ProviderType]) -> Sequence[ClaimedRun]:
+        """Nothing where two leases in a row have run out over it: waiting for a lock may take longer than one lasts."""
         self._incarnation.ensure_trust()
-        try:
-            return self._claim_as(self._incarnation.id, cap, blocked)
-        except LeaseLost:
-            self._incarnation.renew()
-            return self._claim_as(self._incarnation.id, cap, blocked)
+        for _ in range(2):
+            try:
+                return self._claim_as(self._incarnation.id, cap, blocked)
+            except LeaseLost as error:
+                log_event(_log, logging.WARNING, "claim.too_late", reason=error)
+                self._incarnation.renew()
+        return []
 
     def _claim_as(self, owner: DaemonId, cap: int, blocked: Collection[ProviderType]) -> Sequence[ClaimedRun]:
         with self._units() as work:
