@@ -29,9 +29,9 @@ contracts:
 test *arguments="-n 3":
     {{bin}}/pytest {{arguments}}
 
-# Coverage of branches of domain and application by the unit tests, which do no I/O
+# Coverage of branches of domain and application by the unit tests, which do no I/O; without those that draw their steps
 coverage:
-    {{bin}}/pytest tests/unit --cov=wes_daemon.domain --cov=wes_daemon.application --cov-branch --cov-fail-under=90
+    {{bin}}/pytest -n 3 tests/unit --ignore=tests/unit/stateful --cov=wes_daemon.domain --cov=wes_daemon.application --cov-branch --cov-fail-under=90
 
 # Plant bugs in copies of the package, one by one: each has to make a test fail; `just mutants NAME` for one
 mutants *arguments="--jobs 2":
