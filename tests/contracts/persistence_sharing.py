@@ -1,7 +1,8 @@
 """Whose turn it is: shares are served alike, whatever the length of their queues, and no provider beyond its cap."""
 
-from tests.contracts.persistence_harness import MINUTE, OTHER, SECOND, PersistenceHarness, ServiceRow, ids_of
+from tests.contracts.persistence_harness import ME, MINUTE, OTHER, SECOND, PersistenceHarness, ServiceRow, ids_of
 from wes_daemon.application.ports.persistence import DaemonId
+from wes_daemon.domain.runs import ProviderType
 
 
 class SharingRules:
@@ -56,6 +57,18 @@ class SharingRules:
         store.enrol()
 
         assert sorted(ids_of(store.claim(local=1))) == ["run-1", "run-4"]
+
+    def test_the_cap_of_a_provider_holds_for_a_run_whose_tags_were_changed(self, store: PersistenceHarness) -> None:
+        store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "healthomics"}'))
+        store.queue("run-2", "run-3")
+        store.enrol()
+        store.put(ServiceRow(run_id="run-2", tags='{"provider_type": "healthomics"}'))
+
+        first = store.claim(OTHER, healthomics=1)
+        later = store.claim(ME, healthomics=2)
+
+        assert ids_of(first) == ["run-1", "run-3"]
+        assert [(each.run.id, each.destination) for each in later] == [("run-2", ProviderType.HEALTHOMICS)]
 
     def test_the_cap_of_all_holds_whatever_a_provider_may(self, store: PersistenceHarness) -> None:
         store.queue("run-1", "run-2", "run-3")

@@ -56,7 +56,8 @@ class MemorySubmissionQueue:
         overtaken = [run_id for run_id, row in wanted if self._may_be_taken_over(row, owner)][:limit]
         ready = {run_id: row for run_id, row in wanted if self._is_ready(run_id, row)}
         fresh = list(islice(self._shared_out(ready, cap, provider_caps), limit - len(overtaken)))
-        return list(self._claimed(chain(overtaken, fresh), owner, destination))
+        going = self._with_room_elsewhere(fresh, provider_caps, destination)
+        return list(self._claimed(chain(overtaken, going), owner, destination))
 
     def prepared(self, claim: Claim, id: ProviderRunId) -> None:
         """As the port says."""
@@ -215,6 +216,28 @@ class MemorySubmissionQueue:
             by_provider[row.provider] += 1
             by_share[row.share] += 1
             yield run_id
+
+    def _with_room_elsewhere(
+        self,
+        fresh: Sequence[RunId],
+        caps: Mapping[ProviderType, int],
+        destination: Callable[[Run], ProviderType | None],
+    ) -> Sequence[RunId]:
+        """Without those whose tags name another provider by now, which may hold no more; they wait for that one."""
+        rows = self._tables.submissions
+        held = Counter(row.provider for row in rows.values() if has_been_sent(row.state))
+        held.update(rows[run_id].provider for run_id in fresh)
+        going = []
+        for run_id in fresh:
+            wanted = destination(stored_run(self._tables, run_id))
+            if wanted is not rows[run_id].provider:
+                held[rows[run_id].provider] -= 1
+                if wanted is not None and held[wanted] >= caps.get(wanted, held[wanted] + 1):
+                    rows[run_id] = replace(rows[run_id], provider=wanted)
+                    continue
+                held[wanted] += 1
+            going.append(run_id)
+        return going
 
     def _claimed(
         self, run_ids: Iterable[RunId], owner: DaemonId, destination: Callable[[Run], ProviderType | None]

@@ -34,7 +34,7 @@ def claim(
     taken_over = _take(connection, owner, _orphaned(owner, excluding).limit(limit))
     chosen = shared_out(connection, room, limit - len(taken_over), excluding)
     fresh = _take(connection, owner, _still_ready(chosen), intent_at=store_now()) if chosen else []
-    return _resumed(connection, taken_over) + _begun(connection, fresh, destination)
+    return _resumed(connection, taken_over) + _begun(connection, fresh, destination, room)
 
 
 def _require_lease(connection: Connection, owner: DaemonId) -> None:
@@ -93,7 +93,7 @@ def _resumed(connection: Connection, ids: Sequence[str]) -> list[ClaimedRun]:
     return [_resumed_run_from(row) for row in rows]
 
 
-def _begun(connection: Connection, ids: Sequence[str], destination: Destination) -> list[ClaimedRun]:
+def _begun(connection: Connection, ids: Sequence[str], destination: Destination, room: Room) -> list[ClaimedRun]:
     """What goes out for the first time: where, and as what, is recorded before anything is sent."""
     rows = _rows(connection, ids)
     _set_aside(
@@ -104,8 +104,11 @@ def _begun(connection: Connection, ids: Sequence[str], destination: Destination)
     )
     found = [_claimed_run_from(row) for row in rows]
     begun = [replace(each, destination=destination(each.run)) for each in found]
+    # Room was looked for at the provider that the tags named when the row was first seen.
+    elsewhere = [new for old, new in zip(found, begun, strict=True) if not room.move(old.destination, new.destination)]
     _record_intents(connection, begun)
-    return begun
+    _give_back(connection, [each.run.id for each in elsewhere])
+    return [each for each in begun if each not in elsewhere]
 
 
 def _rows(connection: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
@@ -142,6 +145,12 @@ def _record_intents(connection: Connection, begun: Sequence[ClaimedRun]) -> None
                 for each in begun
             ],
         )
+
+
+def _give_back(connection: Connection, ids: Sequence[str]) -> None:
+    if ids:
+        ready = {"state": SubmissionState.READY, "owner": None, "request": None}
+        connection.execute(update(submissions).where(among(submissions.c.run_id, ids)).values(**ready))
 
 
 def _set_aside(connection: Connection, ids: Iterable[str], **values: object) -> None:

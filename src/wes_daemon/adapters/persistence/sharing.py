@@ -55,6 +55,15 @@ class Room:
         """How many runs of this share are out."""
         return self._held_in[share]
 
+    def move(self, taken: ProviderType | None, wanted: ProviderType | None) -> bool:
+        """What was taken at one provider goes to another; whether there is room for it."""
+        if taken is wanted:
+            return True
+        self._held_by[taken] -= 1
+        is_room = self.is_there_for(wanted)
+        self._held_by[wanted] += is_room
+        return is_room
+
     def take(self, provider: ProviderType | None, share: str) -> None:
         """One more goes out."""
         self._held_by[provider] += 1

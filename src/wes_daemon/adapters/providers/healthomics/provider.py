@@ -95,9 +95,7 @@ class HealthOmicsProvider:
         if refusal and self._may_be_cancelled(run):
             raise NotNow(f"HealthOmics does not cancel run {run.id}: {refusal}")
 
-    def marked(
-        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
-    ) -> MarkedPage:
+    def marked(self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded) -> MarkedPage:
         """As the port says; one call for 100 of the account's runs, and one for each of ours that is not on record."""
         return self._inventory.part(since, after, recorded)
 

@@ -98,9 +98,7 @@ class LocalProvider:
             if not run.ring() and observe(run).is_orphaned:
                 self._bury(run)
 
-    def marked(
-        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
-    ) -> MarkedPage:
+    def marked(self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded) -> MarkedPage:
         """As the port says; where there is no work directory, no run was ever prepared."""
         del recorded
         with self._translated():

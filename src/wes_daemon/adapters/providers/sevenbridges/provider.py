@@ -93,9 +93,7 @@ class SevenBridgesProvider:
         with translated(rejects=False):
             abort(self._client, id)
 
-    def marked(
-        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
-    ) -> MarkedPage:
+    def marked(self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded) -> MarkedPage:
         """As the port says, for the project of the settings; one call for 100 of its tasks, whoever made them."""
         del recorded
         with translated(rejects=False):
