@@ -1,6 +1,7 @@
 """How a run is stored, read and changed, whatever its row holds."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta, timezone
 
@@ -9,7 +10,7 @@ import pytest
 from tests.builders import NOON, a_request, a_run, an_attachment, some_details
 from tests.contracts.persistence_harness import HOUR, MINUTE, PersistenceHarness, Race, ServiceRow, an_entry
 from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
-from wes_daemon.application.ports.persistence import TimelineEntry
+from wes_daemon.application.ports.persistence import News, TimelineEntry
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.domain.runs import Attachment, Run, RunId, TaskLog, Unreadable, task_id
 from wes_daemon.domain.states import RunState
@@ -29,6 +30,25 @@ def save(store: PersistenceHarness, before: Run, after: Run, entry: TimelineEntr
     with store.units() as unit:
         unit.runs.save(before, after, entry or an_entry(after))
         unit.commit()
+
+
+def write(store: PersistenceHarness, *verbs: Callable[[Run], News]) -> None:
+    """Write what each makes of its run in turn, `run-1` first, all in one unit of work."""
+    ids = [RunId(f"run-{number}") for number, _ in enumerate(verbs, start=1)]
+    with store.units() as unit:
+        rows = unit.runs.get_many(ids)
+        unit.runs.write([verb(rows[id]) for id, verb in zip(ids, verbs, strict=True)])
+        unit.commit()
+
+
+def described(details: RunDetails, *tasks: TaskLog) -> Callable[[Run], News]:
+    """News of outputs and tasks."""
+    return lambda run: News(before=run, after=run, details=details, tasks=tasks)
+
+
+def said(status: str, message: str) -> Callable[[Run], News]:
+    """News of the provider's own words."""
+    return lambda run: News(before=run, after=run, provider_status=status, provider_message=message)
 
 
 def a_task(id: str, **changes: object) -> TaskLog:
@@ -174,10 +194,8 @@ class RunRules:
             outputs={"answer": {"class": "File"}}, stdout="s3://out", stderr="s3://err", exit_code=1, system_logs=["a"]
         )
 
-        with store.units() as unit:
-            unit.runs.save_details(RUN_1, some_details(), ())
-            unit.runs.save_details(RUN_1, later, ())
-            unit.commit()
+        write(store, described(some_details()))
+        write(store, described(later))
 
         found = store.queries.get(RUN_1).details
         assert replace(found, system_logs=list(found.system_logs)) == later
@@ -194,28 +212,74 @@ class RunRules:
             system_logs=("ok",),
         )
 
-        with store.units() as unit:
-            unit.runs.save_details(RUN_1, some_details(), [a_task("align", start_time=NOON)])
-            unit.runs.save_details(RUN_1, some_details(), [done, a_task("sort", start_time=NOON + MINUTE)])
-            unit.commit()
+        write(store, described(some_details(), a_task("align", start_time=NOON)))
+        write(store, described(some_details(), done, a_task("sort", start_time=NOON + MINUTE)))
 
         assert list(store.queries.get(RUN_1).tasks) == [done, a_task("sort", start_time=NOON + MINUTE)]
-
-    def test_details_of_a_run_whose_row_is_gone_are_refused(self, store: PersistenceHarness) -> None:
-        with store.units() as unit, pytest.raises(RunNotFound):
-            unit.runs.save_details(RUN_1, some_details(), [a_task("align")])
 
     def test_the_providers_own_latest_word_is_kept_beside_the_run(self, store: PersistenceHarness) -> None:
         add(store, a_run(request=a_request(workflow_engine_parameters={"a": 1})))
 
-        with store.units() as unit:
-            unit.runs.note_provider_status(RUN_1, "PENDING", "")
-            unit.runs.note_provider_status(RUN_1, "STARTING", "pulling the image")
-            unit.commit()
+        write(store, said("PENDING", ""))
+        write(store, said("STARTING", "pulling the image"))
 
         found = store.queries.get(RUN_1)
         assert (found.provider_status, found.provider_message) == ("STARTING", "pulling the image")
         assert found.run.request.engine_parameters == {"a": 1}
+
+    def test_many_are_read_at_once_and_those_without_a_row_are_absent(self, store: PersistenceHarness) -> None:
+        store.queue("run-1", "run-2", "run-3")
+
+        with store.units() as unit:
+            found = unit.runs.get_many([RunId("run-2"), RunId("unknown"), RUN_1])
+            none = unit.runs.get_many([])
+
+        assert found == {"run-1": store.run("run-1"), "run-2": store.run("run-2")}
+        assert none == {}
+
+    def test_of_many_each_gets_what_is_its_own(self, store: PersistenceHarness) -> None:
+        """Whatever differs: the state, the times in any zone, the tags."""
+        store.queue("run-1", "run-2", "run-3", "run-4")
+        store.put(ServiceRow(run_id="run-3", tags='{"kept": "by the service"}'))
+        elsewhere = NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))
+
+        write(
+            store,
+            lambda run: News(before=run, after=replace(run, state=RunState.INITIALIZING), entry=an_entry(run, "first")),
+            lambda run: News(before=run, after=replace(run, state=RunState.RUNNING, start_time=elsewhere)),
+            lambda run: News(before=run, after=run.rejected("no 🧬", NOON), entry=an_entry(run, "third")),
+            lambda run: News(before=run, after=run, provider_status="PENDING", provider_message="waits"),
+        )
+
+        first, second, third, fourth = (store.queries.get(RunId(f"run-{number}")) for number in (1, 2, 3, 4))
+        assert (first.run.state, [entry.why for entry in first.timeline]) == (RunState.INITIALIZING, ["first"])
+        assert (second.run.state, second.run.start_time, list(second.timeline)) == (RunState.RUNNING, NOON, [])
+        assert (third.run.state, third.run.end_time) == (RunState.SYSTEM_ERROR, NOON)
+        assert store.row("run-3").end_time == NOON
+        assert store.tags("run-3") == {"kept": "by the service", "error": "no 🧬"}
+        assert (fourth.run.state, fourth.provider_status, fourth.provider_message) == (
+            RunState.QUEUED,
+            "PENDING",
+            "waits",
+        )
+
+    def test_of_many_that_are_written_nobody_else_changes_one_meanwhile(self, store: PersistenceHarness) -> None:
+        store.queue("run-1", "run-2")
+        race = Race(2, store.moment)
+
+        def add_tag(number: int) -> None:
+            ids = [RUN_1, RunId("run-2")]
+            with store.units() as unit:
+                # Asked for the other way round: two who lock the same rows must not wait for each other for ever.
+                rows = unit.runs.get_many(ids if number else ids[::-1]).values()
+                race.together()
+                tagged = [replace(run, tags={**run.tag_values, f"tag-{number}": 1}) for run in rows]
+                unit.runs.write([News(before=old, after=new) for old, new in zip(rows, tagged, strict=True)])
+                unit.commit()
+
+        race.run(add_tag)
+
+        assert store.tags("run-1") == store.tags("run-2") == {"tag-0": 1, "tag-1": 1}
 
 
 class StoredValueRules:
@@ -249,6 +313,19 @@ class StoredValueRules:
         save(store, before, before.rejected("no", NOON))
 
         assert store.tags("run-1") == {"unreadable_tags": [1], "error": "no"}
+
+    def test_tags_that_are_no_object_become_one_when_many_are_written(self, store: PersistenceHarness) -> None:
+        store.put(ServiceRow(run_id="run-1", tags="[1]"))
+        store.put(ServiceRow(run_id="run-2", tags="null"))
+
+        write(
+            store,
+            lambda run: News(before=run, after=run.rejected("no", NOON)),
+            lambda run: News(before=run, after=run.rejected("nor this", NOON)),
+        )
+
+        assert store.tags("run-1") == {"unreadable_tags": [1], "error": "no"}
+        assert store.tags("run-2") == {"error": "nor this"}
 
     def test_a_word_that_is_no_state_is_read_as_unknown_and_left_alone(self, store: PersistenceHarness) -> None:
         if not store.holds_any_state:
@@ -289,9 +366,7 @@ class StoredValueRules:
         if not store.has_widths:
             pytest.skip("this store takes text of any length")
         add(store, a_run(request=a_request(workflow_url="u" * 501, workflow_type="t" * 50)))
-        with store.units() as unit:
-            unit.runs.save_details(RUN_1, some_details(), [a_task("t", stdout="s" * 600)])
-            unit.commit()
+        write(store, described(some_details(), a_task("t", stdout="s" * 600)))
 
         request = store.run("run-1").request
         assert (request.workflow_url, request.workflow_type) == ("u" * 499 + "…", "t" * 50)
@@ -302,10 +377,10 @@ class StoredValueRules:
         run = a_run(request=a_request(workflow_params={nasty: [nasty]}), tags={nasty: nasty})
         add(store, run)
         with store.units() as unit:
-            unit.runs.note_provider_status(RUN_1, nasty, nasty)
             unit.runs.save(run, run.rejected(nasty, NOON), an_entry(run, nasty))
-            unit.runs.save_details(RUN_1, some_details({nasty: nasty}), [a_task("t", cmd=(nasty,), stdout=nasty)])
             unit.commit()
+        write(store, said(nasty, nasty))
+        write(store, described(some_details({nasty: nasty}), a_task("t", cmd=(nasty,), stdout=nasty)))
 
         found = store.queries.get(RUN_1)
         assert "inside" in found.provider_message or "surrogate" in found.provider_message

@@ -1,6 +1,6 @@
 """What becomes of a claim, and of runs that nobody wants submitted any more."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from threading import Event
 
@@ -18,7 +18,7 @@ from tests.contracts.persistence_harness import (
     ids_of,
 )
 from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost
-from wes_daemon.application.ports.persistence import Claim, SubmissionQueue, SubmissionState
+from wes_daemon.application.ports.persistence import Acceptance, Claim, SubmissionQueue, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
 
@@ -44,6 +44,15 @@ def record(store: PersistenceHarness, outcome: str, claim: Claim) -> None:
     with store.units() as unit:
         OUTCOMES[outcome](unit.submissions, claim)
         unit.commit()
+
+
+def accept_all(store: PersistenceHarness, claims: Sequence[Claim]) -> Collection[RunId]:
+    """Providers hold all of these."""
+    accepted = [Acceptance(each, ProviderType.LOCAL, ProviderRunId(f"task-of-{each.run_id}")) for each in claims]
+    with store.units() as unit:
+        recorded = unit.submissions.accepted_all(accepted, check_after=0 * SECOND)
+        unit.commit()
+    return recorded
 
 
 def state(store: PersistenceHarness, run_id: str = "run-1") -> SubmissionState | None:
@@ -163,6 +172,47 @@ class SubmissionRules:
             unit.commit()
 
         assert store.queries.get(RunId("run-1")).destination is ProviderType.HEALTHOMICS
+
+    def test_of_many_that_are_accepted_those_whose_claim_is_gone_are_left_out(self, store: PersistenceHarness) -> None:
+        store.queue("run-1", "run-2", "run-3")
+        store.enrol()
+        claims = [each.claim for each in store.claim(store.live(OTHER))]
+        store.let_pass(2 * MINUTE)
+        [taken] = store.claim(store.live(ME), limit=1)
+
+        assert accept_all(store, claims) == {"run-2", "run-3"}
+
+        assert [state(store, id) for id in ("run-1", "run-2", "run-3")] == [
+            SubmissionState.INTENT,
+            SubmissionState.ACCEPTED,
+            SubmissionState.ACCEPTED,
+        ]
+        assert store.run("run-3").provider_run_id == "task-of-run-3"
+        assert sorted(poll.provider_run_id for poll in store.due()) == ["task-of-run-2", "task-of-run-3"]
+        assert accept_all(store, [taken.claim]) == {"run-1"}
+
+    def test_what_was_accepted_before_under_the_same_claim_is_told_as_recorded(self, store: PersistenceHarness) -> None:
+        """As after a commit whose answer was lost."""
+        store.queue("run-1", "run-2")
+        store.enrol()
+        first, second = (each.claim for each in store.claim(store.live(ME)))
+        accept_all(store, [first])
+
+        assert accept_all(store, [first, second]) == {"run-1", "run-2"}
+
+        assert len(store.due()) == 2
+        with pytest.raises(AlreadyRecorded):
+            accept_all(store, [first, second])
+
+    @pytest.mark.parametrize("settled", ["deferred", "unresolved", "released", "closed"])
+    def test_what_was_settled_otherwise_is_not_told_as_accepted(self, store: PersistenceHarness, settled: str) -> None:
+        claim = store.claimed("run-1").claim
+        record(store, settled, claim)
+
+        assert accept_all(store, [claim]) == set()
+
+        assert state(store) is not SubmissionState.ACCEPTED
+        assert store.due() == []
 
     def test_a_deferred_run_is_ready_again_and_says_why_it_waits(self, store: PersistenceHarness) -> None:
         record(store, "deferred", store.claimed("run-1").claim)

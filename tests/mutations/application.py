@@ -343,8 +343,8 @@ _LOOKS: Sequence[Mutant] = (
         name="no-end-without-details",
         breaks="A run that has ended stays active for as long as its outputs cannot be had.",
         file="application/tracking.py",
-        old="there = self._write_report(recording, poll, report)\n            if",
-        new="there = details is not None and self._write_report(recording, poll, report)\n            if",
+        old="            recording.change_all([self._change(Sighting(poll, report))])\n",
+        new="",
         tests=[f"{_REFRESH}::TestDetails"],
     ),
     Mutant(

@@ -1,8 +1,9 @@
 """How changes of runs are written: under a timeline entry, in one transaction, told to telemetry once committed."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 from wes_daemon.application.database_watch import DatabaseWatch
@@ -16,17 +17,37 @@ from wes_daemon.application.ports.errors import (
     StorageMisconfigured,
     StorageUnavailable,
 )
-from wes_daemon.application.ports.persistence import TimelineEntry, UnitOfWork, UnitsOfWork
+from wes_daemon.application.ports.persistence import News, TimelineEntry, UnitOfWork, UnitsOfWork
+from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.telemetry import Telemetry
 from wes_daemon.application.ports.wakeup import WakeUp
 from wes_daemon.application.stopping import StopSignal
-from wes_daemon.domain.runs import Run, RunId
+from wes_daemon.domain.runs import Run, RunId, TaskLog
 
 _log = logging.getLogger(__name__)
 
 _DATABASE_RETRY = timedelta(seconds=2)
 _A_MOMENT = timedelta(milliseconds=50)
 _TURNS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What is to become of one row.
+
+    Attributes:
+        entry_status: the provider's own word, for the timeline.
+        new_status, message: what is to be kept as the provider's latest words; None where that is known.
+    """
+
+    run_id: RunId
+    verb: Callable[[Run], Run]
+    why: str
+    entry_status: str | None = None
+    new_status: str | None = None
+    message: str = ""
+    details: RunDetails | None = None
+    tasks: Sequence[TaskLog] = ()
 
 
 class Recording:
@@ -54,6 +75,31 @@ class Recording:
             self.work.runs.save(before, after, self._entry(before, after, why, provider_status))
             self.changes.append((before, after, why))
         return True
+
+    def change_all(self, changes: Collection[Change]) -> Mapping[RunId, Run]:
+        """As `change` for each, in few statements; the rows that there are, as they are afterwards."""
+        rows = self.work.runs.get_many([each.run_id for each in changes])
+        news = [self._news(rows[each.run_id], each) for each in changes if each.run_id in rows]
+        self.work.runs.write(news)
+        for each in changes:
+            if each.run_id not in rows:
+                log_event(_log, logging.WARNING, "run.row_vanished", run_id=each.run_id, instead_of=each.why)
+        return {each.before.id: each.after for each in news}
+
+    def _news(self, before: Run, change: Change) -> News:
+        after = change.verb(before)
+        if after != before:
+            self.changes.append((before, after, change.why))
+        entry = self._entry(before, after, change.why, change.entry_status) if after != before else None
+        return News(
+            before=before,
+            after=after,
+            entry=entry,
+            provider_status=change.new_status,
+            provider_message=change.message,
+            details=change.details,
+            tasks=change.tasks,
+        )
 
     def note(self, run_id: RunId, why: str) -> None:
         """Put into the timeline what has changed nothing in the row; nothing where there is no row."""

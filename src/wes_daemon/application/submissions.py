@@ -1,7 +1,7 @@
 """What may become of a submission, and how that is written down."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -10,10 +10,10 @@ from wes_daemon.application import fault_points
 from wes_daemon.application.events import log_event
 from wes_daemon.application.occasional import Occasional
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import HeldBack, Misconfigured, NotNow
-from wes_daemon.application.ports.persistence import Claim, ClaimedRun
-from wes_daemon.application.recording import Recorder, Recording
-from wes_daemon.domain.runs import ProviderRunId, ProviderType
+from wes_daemon.application.ports.errors import ClaimLost, HeldBack, Misconfigured, NotNow
+from wes_daemon.application.ports.persistence import Acceptance, Claim, ClaimedRun
+from wes_daemon.application.recording import Change, Recorder, Recording
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 
 _log = logging.getLogger(__name__)
 
@@ -101,18 +101,34 @@ class Submissions:
         self._recorder.record_durably(write)
         fault_points.reached("prepared.after_commit")
 
-    def accepted(self, claimed: ClaimedRun, type: ProviderType, id: ProviderRunId) -> Result:
-        """A provider holds the run."""
+    def accepted_all(self, accepted: Sequence[tuple[ClaimedRun, Acceptance]]) -> Sequence[Result]:
+        """Providers hold these runs; all of it is written at once."""
+        recorded: Collection[RunId] = ()
 
         def write(recording: Recording) -> None:
-            recording.work.submissions.accepted(claimed.claim, type, id, check_after=self._policy.check_after)
-            recording.change(claimed.run.id, lambda run: run.accepted(type, id), f"accepted by {type} as {id}")
+            nonlocal recorded
+            recorded = recording.work.submissions.accepted_all(
+                [acceptance for _, acceptance in accepted], check_after=self._policy.check_after
+            )
+            recording.change_all([_acceptance(one) for _, one in accepted if one.claim.run_id in recorded])
             fault_points.reached("accepted.before_commit")
 
         self._recorder.record_durably(write)
         fault_points.reached("accepted.after_commit")
-        log_event(_log, logging.INFO, "submit.accepted", run_id=claimed.run.id, provider=type, provider_id=id)
+        return [self._told(one, one.claim.run_id in recorded) for _, one in accepted]
+
+    def _told(self, one: Acceptance, is_recorded: bool) -> Result:
+        if not is_recorded:
+            return self.claim_lost(one.claim.run_id, "another daemon holds the run now")
+        log_event(
+            _log, logging.INFO, "submit.accepted", run_id=one.claim.run_id, provider=one.provider, provider_id=one.id
+        )
         return Result(Outcome.ACCEPTED)
+
+    def claim_lost(self, run_id: RunId, reason: object) -> Result:
+        """Somebody else has it, so nothing was written."""
+        log_event(_log, logging.WARNING, "submit.claim_lost", run_id=run_id, reason=reason)
+        return Result(Outcome.CLAIM_LOST)
 
     def rejected(self, claimed: ClaimedRun, type: ProviderType | None, reason: str) -> Result:
         """The run can never be submitted, and ends."""
@@ -190,6 +206,14 @@ class Submissions:
     def _log_put_off(self, event: str, claimed: ClaimedRun, wait: timedelta, reason: str) -> None:
         attempts = claimed.attempts + 1
         log_event(_log, logging.WARNING, event, run_id=claimed.run.id, attempts=attempts, wait=wait, reason=reason)
+
+
+def _acceptance(one: Acceptance) -> Change:
+    return Change(
+        run_id=one.claim.run_id,
+        verb=lambda run: run.accepted(one.provider, one.id),
+        why=f"accepted by {one.provider} as {one.id}",
+    )
 
 
 def _span(time: timedelta) -> str:

@@ -1,7 +1,7 @@
 """What one look at one run has shown, written down."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -19,9 +19,9 @@ from wes_daemon.application.ports.errors import (
     ProviderError,
     Rejected,
 )
-from wes_daemon.application.ports.persistence import DuePoll
+from wes_daemon.application.ports.persistence import DuePoll, Move, UnitOfWork
 from wes_daemon.application.ports.providers import ProviderTask, RunDetails, StatusReport, WorkflowProvider
-from wes_daemon.application.recording import Recorder, Recording
+from wes_daemon.application.recording import Change, Recorder, Recording
 from wes_daemon.domain.runs import Observation, RunId, TaskLog, task_id
 
 _log = logging.getLogger(__name__)
@@ -74,6 +74,24 @@ class Finding(StrEnum):
     PUT_OFF = "put_off"
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a provider says of a run, to be written down.
+
+    Attributes:
+        details: of a run that has ended; without them nothing but its state is written.
+    """
+
+    poll: DuePoll
+    report: StatusReport
+    details: RunDetails | None = None
+
+    @property
+    def is_end(self) -> bool:
+        """Whether nothing more is to be learnt of the run."""
+        return self.details is not None
+
+
 class Tracker:
     """Brings one run's row to what its provider says."""
 
@@ -82,8 +100,12 @@ class Tracker:
         self._clock = clock
         self._policy = policy
 
-    def write_down(self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport | None) -> Finding:
-        """Record news of one run; `report` is None where the provider does not know it."""
+    def look(self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport | None) -> Finding | Sighting:
+        """What is to be recorded of one run, or what was done with it already.
+
+        Args:
+            report: None where the provider does not know the run.
+        """
         try:
             return guarded(
                 lambda: self._by_kind(provider, poll, report),
@@ -99,17 +121,47 @@ class Tracker:
             self._recorder.record(lambda rec: rec.work.polls.put_off([poll], wait=wait))
             return Finding.PUT_OFF
 
-    def finish(self, provider: WorkflowProvider, poll: DuePoll) -> Finding:
+    def record(self, sightings: Sequence[Sighting]) -> Sequence[Finding]:
+        """Write all of it down, in few statements; one that cannot be written keeps no other from being."""
+        if not sightings:
+            return []
+        try:
+            return guarded(
+                lambda: self._record_together(sightings),
+                otherwise=lambda _: self._record_one_by_one(sightings),
+                during="refresh",
+                of=f"{len(sightings)} runs",
+            )
+        except ConcurrentUpdate:
+            return self._record_one_by_one(sightings)
+
+    def _record_one_by_one(self, sightings: Sequence[Sighting]) -> Sequence[Finding]:
+        return [self._record_alone(each) for each in sightings]
+
+    def _record_alone(self, sighting: Sighting) -> Finding:
+        run_id = sighting.poll.run_id
+        try:
+            return guarded(
+                lambda: self._record_together([sighting])[0],
+                otherwise=lambda _: Finding.PUT_OFF,
+                during="refresh",
+                of=run_id,
+            )
+        except ConcurrentUpdate as error:
+            log_event(_log, logging.DEBUG, "refresh.overtaken", run_id=run_id, reason=error)
+            return Finding.PUT_OFF
+
+    def finish(self, provider: WorkflowProvider, poll: DuePoll) -> Finding | Sighting:
         """Ask again for the details of a run that has ended and whose state is written already."""
         known = StatusReport(state=poll.known_state, provider_status=poll.known_status or "")
-        return self.write_down(provider, poll, known)
+        return self.look(provider, poll, known)
 
-    def _by_kind(self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport | None) -> Finding:
+    def _by_kind(self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport | None) -> Finding | Sighting:
         if report is None:
             return self._missing(poll)
         if report.state.has_ended:
             return self._ended(provider, poll, report)
-        return self._moved(poll, report)
+        return Sighting(poll, report)
 
     def _missing(self, poll: DuePoll) -> Finding:
         if poll.missing_for is not None and poll.missing_for >= self._policy.lost_after:
@@ -131,40 +183,46 @@ class Tracker:
         log_event(_log, logging.ERROR, "refresh.lost", run_id=poll.run_id, reason=reason)
         return Finding.LOST
 
-    def _moved(self, poll: DuePoll, report: StatusReport) -> Finding:
-        def write(recording: Recording) -> None:
-            status, again_after = report.provider_status, self._policy.interval
-            recording.work.polls.moved(poll, report.state, status, again_after=again_after)
-            self._write_report(recording, poll, report)
-            fault_points.reached("refresh.before_commit")
-
-        self._recorder.record(write)
-        fault_points.reached("refresh.after_commit")
-        return Finding.MOVED
-
-    def _ended(self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport) -> Finding:
+    def _ended(self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport) -> Finding | Sighting:
         """The end of a run is written whether or not its details can be had; those may follow later."""
         details = self._details(provider, poll)
+        if details is not None:
+            return Sighting(poll, report, details)
 
         def write(recording: Recording) -> None:
-            there = self._write_report(recording, poll, report)
-            if details is None:
-                rest = self._policy.wait_for_details(poll.details_failures)
-                recording.work.polls.details_failed(poll, report.state, again_after=rest)
-                return
-            recording.work.polls.finished(poll)
-            if there:
-                recording.work.runs.save_details(poll.run_id, details, _task_logs(poll.run_id, details.tasks))
+            recording.change_all([self._change(Sighting(poll, report))])
+            rest = self._policy.wait_for_details(poll.details_failures)
+            recording.work.polls.details_failed(poll, report.state, again_after=rest)
+
+        self._recorder.record(write)
+        self._tell_end(Sighting(poll, report))
+        return Finding.DETAILS_PENDING
+
+    def _record_together(self, sightings: Sequence[Sighting]) -> Sequence[Finding]:
+        recorded: set[RunId] = set()
+
+        def write(recording: Recording) -> None:
+            recorded.clear()
+            recorded.update(self._reschedule(recording.work, sightings))
+            recording.change_all([self._change(each) for each in sightings if each.poll.run_id in recorded])
             fault_points.reached("refresh.before_commit")
 
         self._recorder.record(write)
         fault_points.reached("refresh.after_commit")
-        if not poll.known_state.has_ended:
-            log_event(_log, logging.INFO, "refresh.ended", run_id=poll.run_id, provider_status=report.provider_status)
-        return Finding.ENDED if details is not None else Finding.DETAILS_PENDING
+        return [self._told(each, each.poll.run_id in recorded) for each in sightings]
 
-    def _write_report(self, recording: Recording, poll: DuePoll, report: StatusReport) -> bool:
-        """Whether there is a row to write to."""
+    def _reschedule(self, work: UnitOfWork, sightings: Sequence[Sighting]) -> Collection[RunId]:
+        """Take ended runs off the schedule and put off the others; those that nobody else has taken meanwhile."""
+        ended = [each.poll for each in sightings if each.is_end]
+        moved = [
+            Move(each.poll, each.report.state, each.report.provider_status) for each in sightings if not each.is_end
+        ]
+        off = work.polls.finished_all(ended) if ended else ()
+        on = work.polls.moved_all(moved, again_after=self._policy.interval) if moved else ()
+        return {*off, *on}
+
+    def _change(self, sighting: Sighting) -> Change:
+        poll, report, details = sighting.poll, sighting.report, sighting.details
         seen = Observation(
             state=report.state,
             at=self._clock.now(),
@@ -172,11 +230,30 @@ class Tracker:
             ended_at=report.ended_at,
             message=report.message,
         )
-        why = report.message or f"{poll.provider} reports {report.provider_status}"
-        there = recording.change(poll.run_id, lambda run: run.observed(seen), why, report.provider_status)
-        if there and (report.provider_status != poll.known_status or report.message):
-            recording.work.runs.note_provider_status(poll.run_id, report.provider_status, report.message)
-        return there
+        is_new = report.provider_status != poll.known_status or bool(report.message)
+        return Change(
+            run_id=poll.run_id,
+            verb=lambda run: run.observed(seen),
+            why=report.message or f"{poll.provider} reports {report.provider_status}",
+            entry_status=report.provider_status,
+            new_status=report.provider_status if is_new else None,
+            message=report.message,
+            details=details,
+            tasks=_task_logs(poll.run_id, details.tasks) if details else (),
+        )
+
+    def _told(self, sighting: Sighting, is_recorded: bool) -> Finding:
+        if not is_recorded:
+            log_event(_log, logging.DEBUG, "refresh.overtaken", run_id=sighting.poll.run_id, reason="taken by another")
+            return Finding.PUT_OFF
+        if sighting.is_end:
+            self._tell_end(sighting)
+        return Finding.ENDED if sighting.is_end else Finding.MOVED
+
+    def _tell_end(self, sighting: Sighting) -> None:
+        poll, status = sighting.poll, sighting.report.provider_status
+        if not poll.known_state.has_ended:
+            log_event(_log, logging.INFO, "refresh.ended", run_id=poll.run_id, provider_status=status)
 
     def _details(self, provider: WorkflowProvider, poll: DuePoll) -> RunDetails | None:
         """The details, or a note that there are none to be had, or None: to be tried again.

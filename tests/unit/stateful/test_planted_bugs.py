@@ -13,7 +13,7 @@ from wes_daemon.adapters.memory import submissions as queue
 from wes_daemon.adapters.memory.polls import MemoryPollSchedule
 from wes_daemon.adapters.memory.store import SubmissionRow
 from wes_daemon.adapters.memory.submissions import MemorySubmissionQueue
-from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, DuePoll, SubmissionState
+from wes_daemon.application.ports.persistence import Acceptance, Claim, ClaimedRun, DaemonId, DuePoll, SubmissionState
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.application.submissions import Submissions
 from wes_daemon.application.use_cases.submit_queued_runs import SubmitQueuedRuns
@@ -65,7 +65,11 @@ def test_it_finds_that_a_daemon_records_what_it_no_longer_holds(monkeypatch: pyt
     def unguarded(self: MemorySubmissionQueue, claim: Claim) -> SubmissionRow:
         return self._tables.submissions[claim.run_id]
 
+    def recorded_by_anybody(self: MemorySubmissionQueue, one: Acceptance) -> bool:
+        return self._tables.submissions[one.claim.run_id].provider_run_id == one.id
+
     monkeypatch.setattr(MemorySubmissionQueue, "_held", unguarded)
+    monkeypatch.setattr(MemorySubmissionQueue, "_is_recorded", recorded_by_anybody)
 
     _find(broken="started twice|nobody knows|not asked for|its submission is")
 

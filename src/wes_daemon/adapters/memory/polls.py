@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from wes_daemon.adapters.memory.store import PollRow, Tables
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import ClaimLost
-from wes_daemon.application.ports.persistence import DuePoll, HeldRun, SubmissionState
+from wes_daemon.application.ports.persistence import DuePoll, HeldRun, Move, SubmissionState
 from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -63,6 +63,13 @@ class MemoryPollSchedule:
         row = replace(self._held(poll), known_state=state, known_status=provider_status, missing_since=None)
         self._reschedule(poll.run_id, row, again_after)
 
+    def moved_all(self, moved: Collection[Move], *, again_after: timedelta) -> Collection[RunId]:
+        """As the port says."""
+        latest = [one for one in moved if self._current(one.poll)]
+        for one in latest:
+            self.moved(one.poll, one.state, one.provider_status, again_after=again_after)
+        return {one.poll.run_id for one in latest}
+
     def details_failed(self, poll: DuePoll, state: RunState, *, again_after: timedelta) -> None:
         """As the port says."""
         row = self._held(poll)
@@ -75,6 +82,13 @@ class MemoryPollSchedule:
         self._held(poll)
         del self._tables.polls[poll.run_id]
         self._close(poll.run_id)
+
+    def finished_all(self, polls: Collection[DuePoll]) -> Collection[RunId]:
+        """As the port says."""
+        latest = [poll for poll in polls if self._current(poll)]
+        for poll in latest:
+            self.finished(poll)
+        return {poll.run_id for poll in latest}
 
     def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
         """As the port says."""

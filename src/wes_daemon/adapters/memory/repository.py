@@ -1,13 +1,12 @@
 """Runs in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from wes_daemon.adapters.memory.store import Tables
 from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
-from wes_daemon.application.ports.persistence import SubmissionState, TimelineEntry
-from wes_daemon.application.ports.providers import RunDetails
-from wes_daemon.domain.runs import Attachment, Run, RunId, TaskLog
+from wes_daemon.application.ports.persistence import News, SubmissionState, TimelineEntry
+from wes_daemon.domain.runs import Attachment, Run, RunId
 
 _SAVED = ("state", "tags", "start_time", "end_time")
 """What may change in a run after it was stored; who holds it is written with its submission."""
@@ -41,28 +40,39 @@ class MemoryRunRepository:
         """As the port says."""
         return stored_run(self._tables, run_id)
 
+    def get_many(self, run_ids: Collection[RunId]) -> Mapping[RunId, Run]:
+        """As the port says."""
+        return {id: stored_run(self._tables, id) for id in run_ids if id in self._tables.runs}
+
+    def write(self, news: Collection[News]) -> None:
+        """As the port says."""
+        for each in news:
+            run_id = each.before.id
+            self._change(each.before, each.after)
+            if each.entry is not None:
+                self._note(run_id, each.entry)
+            if each.provider_status is not None:
+                self._tables.words[run_id] = (each.provider_status, each.provider_message)
+            if each.details is not None:
+                self._tables.details[run_id] = replace(each.details, tasks=())
+                known = self._tables.tasks.get(run_id, {})
+                self._tables.tasks[run_id] = {**known, **{task.id: task for task in each.tasks}}
+
     def attachments(self, run_id: RunId) -> Sequence[Attachment]:
         """As the port says."""
         return self._tables.attachments.get(run_id, ())
 
     def save(self, before: Run, after: Run, entry: TimelineEntry) -> None:
         """As the port says."""
+        self._change(before, after)
+        self._note(before.id, entry)
+
+    def _change(self, before: Run, after: Run) -> None:
         stored = self.get(before.id)
         if stored.state is not before.state:
             raise ConcurrentUpdate(f"run {before.id} is {stored.state}, no longer {before.state}")
         changes = {name: getattr(after, name) for name in _SAVED if getattr(after, name) != getattr(before, name)}
         self._tables.runs[before.id] = replace(stored, **changes)
-        self._note(before.id, entry)
-
-    def save_details(self, run_id: RunId, details: RunDetails, tasks: Sequence[TaskLog]) -> None:
-        """As the port says."""
-        self.get(run_id)
-        self._tables.details[run_id] = replace(details, tasks=())
-        self._tables.tasks[run_id] = {**self._tables.tasks.get(run_id, {}), **{task.id: task for task in tasks}}
-
-    def note_provider_status(self, run_id: RunId, provider_status: str, message: str) -> None:
-        """As the port says."""
-        self._tables.words[run_id] = (provider_status, message)
 
     def _note(self, run_id: RunId, entry: TimelineEntry) -> None:
         self._tables.timeline[run_id] = (*self._tables.timeline.get(run_id, ()), entry)

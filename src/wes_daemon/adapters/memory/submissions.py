@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain, islice
@@ -11,7 +12,14 @@ from wes_daemon.adapters.memory.repository import has_been_sent, stored_run
 from wes_daemon.adapters.memory.store import PollRow, SubmissionRow, Tables
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, LeaseLost, NotInReview
-from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, SubmissionState, undivided
+from wes_daemon.application.ports.persistence import (
+    Acceptance,
+    Claim,
+    ClaimedRun,
+    DaemonId,
+    SubmissionState,
+    undivided,
+)
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderRunId, ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
 
@@ -49,11 +57,13 @@ class MemorySubmissionQueue:
         excluding: Collection[ProviderType | None],
         destination: Callable[[Run], ProviderType | None],
         provider_caps: Mapping[ProviderType, int] = MappingProxyType({}),
+        under_way: Collection[RunId] = (),
     ) -> Sequence[ClaimedRun]:
         """As the port says."""
         self._require_lease(owner)
         wanted = [(run_id, row) for run_id, row in self._tables.submissions.items() if row.provider not in excluding]
-        overtaken = [run_id for run_id, row in wanted if self._may_be_taken_over(row, owner)][:limit]
+        free = [(run_id, row) for run_id, row in wanted if run_id not in under_way]
+        overtaken = [run_id for run_id, row in free if self._may_be_taken_over(row, owner)][:limit]
         ready = {run_id: row for run_id, row in wanted if self._is_ready(run_id, row)}
         fresh = list(islice(self._shared_out(ready, cap, provider_caps), limit - len(overtaken)))
         going = self._with_room_elsewhere(fresh, provider_caps, destination)
@@ -68,6 +78,17 @@ class MemorySubmissionQueue:
         row = self._held(claim)
         self._write(claim, replace(row, owner=None, provider=provider))
         self._follow(claim.run_id, provider, id, check_after)
+
+    def accepted_all(self, accepted: Collection[Acceptance], *, check_after: timedelta) -> Collection[RunId]:
+        """As the port says."""
+        before = {one.claim.run_id for one in accepted if self._is_recorded(one)}
+        for one in accepted:
+            with suppress(ClaimLost, AlreadyRecorded):
+                self.accepted(one.claim, one.provider, one.id, check_after=check_after)
+        recorded = {one.claim.run_id for one in accepted if self._is_recorded(one)}
+        if recorded and recorded == before:
+            raise AlreadyRecorded(f"{len(before)} runs were recorded as accepted before")
+        return recorded
 
     def deferred(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
         """As the port says."""
@@ -273,6 +294,7 @@ class MemorySubmissionQueue:
             in_doubt_for=now - (row.intent_at or now) if resumed else timedelta(0),
             prepared_id=row.prepared_id,
             destination=row.provider,
+            has_attachments=bool(self._tables.attachments.get(run_id)),
         )
 
     def _given_back(self, claim: Claim) -> SubmissionRow:
@@ -289,6 +311,10 @@ class MemorySubmissionQueue:
             failing_since=row.failing_since or self._clock.now(),
             last_reason=reason,
         )
+
+    def _is_recorded(self, one: Acceptance) -> bool:
+        row = self._tables.submissions.get(one.claim.run_id)
+        return row is not None and (row.claim_seq, row.provider_run_id) == (one.claim.seq, one.id)
 
     def _in_review(self, run_id: RunId) -> SubmissionRow:
         row = self._tables.submissions.get(run_id)

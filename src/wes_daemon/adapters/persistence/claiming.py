@@ -4,15 +4,16 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, Text, exists, func, or_, select, update
 
 from wes_daemon.adapters.persistence import locks
 from wes_daemon.adapters.persistence.enrolment import Destination
-from wes_daemon.adapters.persistence.expressions import among, is_one_of, picked, store_now
+from wes_daemon.adapters.persistence.expressions import among, as_json, given, is_one_of, picked, store_now
 from wes_daemon.adapters.persistence.mapping import as_first_sent, provider_from, request_values, run_from, select_runs
 from wes_daemon.adapters.persistence.mapping import since as time_since
 from wes_daemon.adapters.persistence.sharing import OPEN, Room, served, shared_out
-from wes_daemon.adapters.persistence.tables import daemons, submissions, workflow_runs
+from wes_daemon.adapters.persistence.tables import daemons, run_attachments, submissions, workflow_runs
+from wes_daemon.adapters.persistence.types import written_json
 from wes_daemon.application.ports.errors import LeaseLost
 from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
@@ -26,12 +27,14 @@ def claim(
     room: Room,
     excluding: Collection[ProviderType | None],
     destination: Destination,
+    under_way: Collection[RunId],
 ) -> Sequence[ClaimedRun]:
     """Claim as the port `SubmissionQueue` says."""
     # Before any row is read: what is counted, and who is seen to own what, must not change until the commit.
     locks.take(connection, locks.CLAIMING)
     _require_lease(connection, owner)
-    taken_over = _take(connection, owner, _orphaned(owner, excluding).limit(limit))
+    orphaned = _orphaned(owner, excluding).where(~among(submissions.c.run_id, under_way))
+    taken_over = _take(connection, owner, orphaned.limit(limit))
     chosen = shared_out(connection, room, limit - len(taken_over), excluding)
     fresh = _take(connection, owner, _still_ready(chosen), intent_at=store_now()) if chosen else []
     return _resumed(connection, taken_over) + _begun(connection, fresh, destination, room)
@@ -127,6 +130,7 @@ def _rows(connection: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
             submissions.c.failing_since,
             submissions.c.intent_at,
             submissions.c.request,
+            exists().where(run_attachments.c.run_id == workflow_runs.c.run_id).label("has_attachments"),
             store_now().label("now"),
         )
         .where(among(workflow_runs.c.run_id, ids))
@@ -136,14 +140,20 @@ def _rows(connection: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
 
 def _record_intents(connection: Connection, begun: Sequence[ClaimedRun]) -> None:
     if begun:
-        connection.execute(
-            update(submissions)
-            .where(submissions.c.run_id == bindparam("claimed"))
-            .values(provider=bindparam("destination"), request=bindparam("sent")),
+        sent = given(
+            connection,
             [
-                {"claimed": each.run.id, "destination": each.destination, "sent": request_values(each.run)}
+                {"run_id": each.run.id, "provider": each.destination, "request": written_json(request_values(each.run))}
                 for each in begun
             ],
+            run_id=Text,
+            provider=Text,
+            request=Text,
+        )
+        connection.execute(
+            update(submissions)
+            .where(submissions.c.run_id == sent.c.run_id)
+            .values(provider=sent.c.provider, request=as_json(connection, sent.c.request))
         )
 
 
@@ -178,4 +188,5 @@ def _claimed_run_from(row: Row[Any]) -> ClaimedRun:
         failing_for=time_since(row.failing_since or row.now, row.now),
         prepared_id=None if row.prepared_id is None else ProviderRunId(row.prepared_id),
         destination=provider_from(row.destination),
+        has_attachments=bool(row.has_attachments),
     )

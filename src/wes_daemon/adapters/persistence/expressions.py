@@ -1,18 +1,24 @@
 """What both databases can be asked, each in its own words."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     CTE,
+    JSON,
     Column,
     ColumnElement,
     Connection,
+    FromClause,
     Select,
     Table,
+    Text,
     bindparam,
+    cast,
+    column,
+    func,
     literal,
     literal_column,
     select,
@@ -21,8 +27,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
 
-from wes_daemon.adapters.persistence.types import Keys, UtcTime
+from wes_daemon.adapters.persistence.types import Keys, UtcTime, written_time
 
 LONGEST = timedelta(days=3650)
 """Longer waits are cut to this, lest a provider's `Retry-After` leaves the calendar."""
@@ -140,6 +147,50 @@ def pair_among(
 ) -> ColumnElement[bool]:
     """Whether the two columns together hold one of the pairs, of which there may be any number."""
     return _PairAmong(key, seq, literal(json.dumps(pairs)))
+
+
+def given(connection: Connection, rows: Sequence[Mapping[str, object]], **columns: type[TypeEngine[Any]]) -> FromClause:
+    """The rows as a table in a statement, any number of them in one parameter.
+
+    Args:
+        rows: values that JSON has, by the names of `columns`.
+    """
+    sent = literal(json.dumps(rows))
+    if connection.dialect.name == "postgresql":
+        declared = (column(name, type()) for name, type in columns.items())
+        table = func.json_to_recordset(cast(sent, JSON)).table_valued(*declared, name="given")
+        return table.render_derived(with_types=True)
+    each = func.json_each(sent).table_valued(column("value", Text), name="each")
+    members = [func.json_extract(each.c.value, f"$.{name}", type_=type()).label(name) for name, type in columns.items()]
+    return select(*members).subquery("given")
+
+
+def rows_like(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, object]], names: Sequence[str]
+) -> FromClause:
+    """As `given`, with the columns of `table` by those names, of whichever types a service has made them."""
+    if connection.dialect.name != "postgresql":
+        texts = [{name: _as_text(value) for name, value in row.items()} for row in rows]
+        return given(connection, texts, **dict.fromkeys(names, Text))
+    like: ColumnElement[Any] = literal_column(f"NULL::{table.name}")
+    sent = cast(literal(json.dumps(rows, default=_with_zone)), JSON)
+    return func.json_populate_recordset(like, sent).table_valued(*(column(name) for name in names), name="given")
+
+
+def _as_text(value: object) -> object:
+    if isinstance(value, datetime):
+        return written_time(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping | list) else value
+
+
+def _with_zone(moment: datetime) -> str:
+    # Without a zone a column that has one would be read in the session's; a column that has none passes it over.
+    return f"{written_time(moment)}+00:00"
+
+
+def as_json(connection: Connection, text: ColumnElement[str]) -> ColumnElement[Any]:
+    """Text as a value for one of our own columns that hold JSON."""
+    return cast(text, JSON) if connection.dialect.name == "postgresql" else text
 
 
 def stored_order(connection: Connection) -> ColumnElement[Any]:

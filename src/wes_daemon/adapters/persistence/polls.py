@@ -7,8 +7,10 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Integer,
     Row,
     Select,
+    Text,
     Update,
     and_,
     delete,
@@ -19,11 +21,19 @@ from sqlalchemy import (
     update,
 )
 
-from wes_daemon.adapters.persistence.expressions import is_one_of, pair_among, picked, store_after, store_now
+from wes_daemon.adapters.persistence.expressions import (
+    among,
+    given,
+    is_one_of,
+    pair_among,
+    picked,
+    store_after,
+    store_now,
+)
 from wes_daemon.adapters.persistence.mapping import since, state_from
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.errors import ClaimLost
-from wes_daemon.application.ports.persistence import DuePoll, HeldRun, SubmissionState
+from wes_daemon.application.ports.persistence import DuePoll, HeldRun, Move, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import ENDED, RunState
 
@@ -70,6 +80,26 @@ class SqlPollSchedule:
             ),
         )
 
+    def moved_all(self, moved: Collection[Move], *, again_after: timedelta) -> Collection[RunId]:
+        rows = [
+            {"run_id": one.poll.run_id, "seq": one.poll.seq, "state": one.state, "status": one.provider_status}
+            for one in moved
+        ]
+        sent = given(self._connection, rows, run_id=Text, seq=Integer, state=Text, status=Text)
+        taken = self._connection.execute(
+            update(polls)
+            .where(polls.c.run_id == sent.c.run_id, polls.c.poll_seq == sent.c.seq)
+            .values(
+                known_state=sent.c.state,
+                known_status=sent.c.status,
+                missing_since=null(),
+                next_check_at=store_after(again_after),
+                held_until=null(),
+            )
+            .returning(polls.c.run_id)
+        )
+        return frozenset(RunId(id) for id in taken.scalars())
+
     def details_failed(self, poll: DuePoll, state: RunState, *, again_after: timedelta) -> None:
         failures = polls.c.details_failures + 1
         self._record(
@@ -84,6 +114,13 @@ class SqlPollSchedule:
         latest = and_(polls.c.run_id == poll.run_id, polls.c.poll_seq == poll.seq)
         self._record(poll, delete(polls).where(latest))
         self._close_submission(poll)
+
+    def finished_all(self, polls: Collection[DuePoll]) -> Collection[RunId]:
+        ended = self._connection.execute(_deleted(polls)).scalars().all()
+        self._connection.execute(
+            update(submissions).where(among(submissions.c.run_id, ended)).values(state=SubmissionState.CLOSED)
+        )
+        return frozenset(RunId(id) for id in ended)
 
     def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
         given = self._connection.execute(
@@ -139,6 +176,11 @@ def _unwanted(excluding: Collection[ProviderType]) -> Select[Any]:
 
 def _served(excluding: Collection[ProviderType]) -> ColumnElement[bool]:
     return polls.c.provider.in_([provider for provider in ProviderType if provider not in excluding])
+
+
+def _deleted(due: Collection[DuePoll]) -> Any:
+    pairs = [(poll.run_id, poll.seq) for poll in due]
+    return delete(polls).where(pair_among(polls.c.run_id, polls.c.poll_seq, pairs)).returning(polls.c.run_id)
 
 
 def _rescheduled(due: Collection[DuePoll], wait: timedelta) -> Update:

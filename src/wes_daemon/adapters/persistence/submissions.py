@@ -5,16 +5,39 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    Select,
+    Text,
+    and_,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from wes_daemon.adapters.persistence import claiming
 from wes_daemon.adapters.persistence.enrolment import adopt_active, enrol_queued, names_a_provider_run, take_up_again
-from wes_daemon.adapters.persistence.expressions import is_one_of, picked, store_after, store_now
+from wes_daemon.adapters.persistence.expressions import given, is_one_of, picked, store_after, store_now
 from wes_daemon.adapters.persistence.mapping import provider_from
 from wes_daemon.adapters.persistence.sharing import OPEN, Room
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, ConcurrentUpdate, NotInReview
-from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, SubmissionState, undivided
+from wes_daemon.application.ports.persistence import (
+    Acceptance,
+    Claim,
+    ClaimedRun,
+    DaemonId,
+    SubmissionState,
+    undivided,
+)
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
 
@@ -48,6 +71,7 @@ class SqlSubmissionQueue:
         excluding: Collection[ProviderType | None],
         destination: Callable[[Run], ProviderType | None],
         provider_caps: Mapping[ProviderType, int] = MappingProxyType({}),
+        under_way: Collection[RunId] = (),
     ) -> Sequence[ClaimedRun]:
         return claiming.claim(
             self._connection,
@@ -56,6 +80,7 @@ class SqlSubmissionQueue:
             room=Room(self._connection, cap, provider_caps),
             excluding=excluding,
             destination=destination,
+            under_way=under_way,
         )
 
     def prepared(self, claim: Claim, id: ProviderRunId) -> None:
@@ -64,7 +89,32 @@ class SqlSubmissionQueue:
 
     def accepted(self, claim: Claim, provider: ProviderType, id: ProviderRunId, *, check_after: timedelta) -> None:
         self._advance(claim, **_ACCEPTED, provider=provider, provider_run_id=id)
-        self._follow(claim.run_id, provider, id, check_after)
+        self._follow([{"run_id": claim.run_id, "provider": provider, "provider_run_id": id}], check_after)
+
+    def accepted_all(self, accepted: Collection[Acceptance], *, check_after: timedelta) -> Collection[RunId]:
+        rows = [
+            {"run_id": one.claim.run_id, "owner": one.claim.owner, "seq": one.claim.seq}
+            | {"provider": one.provider, "provider_run_id": one.id}
+            for one in accepted
+        ]
+        sent = given(self._connection, rows, run_id=Text, owner=Text, seq=Integer, provider=Text, provider_run_id=Text)
+        taken = self._connection.execute(
+            update(submissions)
+            .where(
+                submissions.c.run_id == sent.c.run_id,
+                submissions.c.owner == sent.c.owner,
+                submissions.c.claim_seq == sent.c.seq,
+                is_one_of(submissions.c.state, *OPEN),
+            )
+            .values(**_ACCEPTED, provider=sent.c.provider, provider_run_id=sent.c.provider_run_id)
+            .returning(submissions.c.run_id)
+        )
+        recorded = frozenset(RunId(id) for id in taken.scalars())
+        before = self._recorded_before(sent) if len(recorded) < len(rows) else frozenset()
+        if before and not recorded:
+            raise AlreadyRecorded(f"{len(before)} runs were recorded as accepted before")
+        self._follow([row for row in rows if row["run_id"] in recorded], check_after)
+        return recorded | before
 
     def deferred(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
         self._put_off(claim, wait, reason, state=submissions.c.returns_to)
@@ -86,7 +136,7 @@ class SqlSubmissionQueue:
         provider = self._reviewed_at(run_id)
         self._refuse_held(provider, id)
         self._resolve(run_id, **_ACCEPTED, provider_run_id=id)
-        self._follow(run_id, provider, id, check_after)
+        self._follow([{"run_id": run_id, "provider": provider, "provider_run_id": id}], check_after)
         return provider
 
     def send_again(self, run_id: RunId) -> None:
@@ -106,6 +156,18 @@ class SqlSubmissionQueue:
         )
         return [RunId(id) for id in self._connection.execute(_cancelled_at_once().limit(limit)).scalars()]
 
+    def _recorded_before(self, sent: FromClause) -> frozenset[RunId]:
+        """Those that were given back under the same claim, as only its holder can, when the answer was lost."""
+        so_before = select(submissions.c.run_id).join(sent, submissions.c.run_id == sent.c.run_id)
+        found = self._connection.execute(
+            so_before.where(
+                submissions.c.claim_seq == sent.c.seq,
+                submissions.c.owner.is_(None),
+                submissions.c.provider_run_id == sent.c.provider_run_id,
+            )
+        )
+        return frozenset(RunId(id) for id in found.scalars())
+
     def _reviewed_at(self, run_id: RunId) -> ProviderType:
         asked = select(submissions.c.provider).where(_in_review(run_id)).with_for_update()
         provider = provider_from(self._connection.execute(asked).scalar())
@@ -124,18 +186,17 @@ class SqlSubmissionQueue:
         if self._connection.execute(update(submissions).where(_in_review(run_id)).values(**values)).rowcount == 0:
             raise _not_in_review(run_id)
 
-    def _follow(self, run_id: RunId, provider: ProviderType, id: ProviderRunId, check_after: timedelta) -> None:
-        self._connection.execute(
-            insert(polls).values(
-                run_id=run_id,
-                provider=provider,
-                provider_run_id=id,
-                next_check_at=store_after(check_after),
-                poll_seq=0,
-                known_state=RunState.INITIALIZING,
-                details_failures=0,
-            )
-        )
+    def _follow(self, runs: Sequence[Mapping[str, object]], check_after: timedelta) -> None:
+        """Put these on the poll schedule: `run_id`, `provider` and `provider_run_id` of each."""
+        sent = given(self._connection, runs, run_id=Text, provider=Text, provider_run_id=Text)
+        alike = {
+            "next_check_at": store_after(check_after),
+            "poll_seq": literal(0),
+            "known_state": literal(RunState.INITIALIZING.value),
+            "details_failures": literal(0),
+        }
+        rows: Select[Any] = select(*sent.c, *alike.values())
+        self._connection.execute(insert(polls).from_select([*sent.c.keys(), *alike], rows))
 
     def _put_off(self, claim: Claim, wait: timedelta, reason: str, **values: object) -> None:
         self._advance(

@@ -4,7 +4,7 @@
 the lengths of their columns are stated here and nowhere else.
 """
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table
+from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData, Table
 
 from wes_daemon.adapters.persistence.types import Json, Key, PlainText, ServiceTime, UtcTime
 
@@ -86,6 +86,28 @@ polls = Table(
     Column("details_failures", Integer),
     Column("cancel_again_at", UtcTime),
     Column("taken_at", UtcTime),
+    # When a provider accepted it; None where that was before this column was there.
+    Column("followed_since", UtcTime),
+)
+
+provider_budgets = Table(
+    "provider_budgets",
+    own,
+    Column("name", PlainText, primary_key=True),
+    Column("tokens", Float),
+    Column("counted_at", UtcTime),
+    # Of the configured rate, as far as the service lets us: from 0 to 1.
+    Column("pace", Float),
+    Column("paced_at", UtcTime),
+    Column("held_until", UtcTime),
+)
+
+provider_looks = Table(
+    "provider_looks",
+    own,
+    Column("name", PlainText, primary_key=True),
+    # Everything that ended before this is known.
+    Column("seen_until", UtcTime),
 )
 
 daemons = Table(

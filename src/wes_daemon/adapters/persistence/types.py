@@ -27,6 +27,8 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 def storable_text(text: str) -> str:
     """The text without what PostgreSQL or UTF-8 cannot hold: NUL and lone surrogates become visible marks."""
+    if text.isascii() and "\0" not in text:
+        return text
     return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text.replace("\0", NUL_MARK))
 
 
@@ -57,7 +59,7 @@ def storable_json(value: object) -> object:
 def read_json(text: str) -> object:
     """What the text says, or the text itself as `Unreadable`."""
     try:
-        found = json.loads(text, parse_constant=_refuse)
+        found = _decoder.decode(text)
     except (ValueError, RecursionError):
         return Unreadable(text)
     return Unreadable(text) if _is_too_deep(text, found) else found
@@ -85,6 +87,15 @@ def _inside(value: object) -> Iterable[object]:
 
 def _refuse(constant: str) -> object:
     raise ValueError(f"{constant} is not JSON")
+
+
+def written_json(value: object) -> str:
+    """The value as the text of JSON that every database takes."""
+    return json.dumps(storable_json(value), ensure_ascii=False)
+
+
+# Made once: json.loads makes one for each text.
+_decoder = json.JSONDecoder(parse_constant=_refuse)
 
 
 class Key(TypeDecorator[str]):
@@ -125,7 +136,7 @@ class Json(TypeDecorator[object]):
     cache_ok = True
 
     def process_bind_param(self, value: object | None, _dialect: Dialect) -> str | None:
-        return None if value is None else json.dumps(storable_json(value), ensure_ascii=False)
+        return None if value is None else written_json(value)
 
     def process_result_value(self, value: Any, _dialect: Dialect) -> object | None:
         return None if value is None else read_json(str(value))
@@ -133,6 +144,11 @@ class Json(TypeDecorator[object]):
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         # SQLite gives a column declared JSON numeric affinity and would hand out `7` as a number.
         return type_coerce(cast(column, Text), self)
+
+
+def written_time(moment: datetime) -> str:
+    """The moment as a service's column holds it: in UTC, without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 class ServiceTime(TypeDecorator[datetime]):
@@ -147,7 +163,7 @@ class ServiceTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
         if value is None:
             return None
-        text = value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+        text = written_time(value)
         return text if dialect.name == "sqlite" else f"{text}+00:00"
 
     def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:

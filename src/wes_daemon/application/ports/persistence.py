@@ -73,6 +73,7 @@ class ClaimedRun:
         prepared_id: recorded by an earlier attempt, to be submitted with.
         destination: the provider that was recorded before anything was sent, the same at every attempt;
             None where it cannot be told, and then nothing was ever sent.
+        has_attachments: whether files came with the request.
     """
 
     claim: Claim
@@ -82,6 +83,16 @@ class ClaimedRun:
     in_doubt_for: timedelta = timedelta(0)
     prepared_id: ProviderRunId | None = None
     destination: ProviderType | None = None
+    has_attachments: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A provider holds a claimed run under this id."""
+
+    claim: Claim
+    provider: ProviderType
+    id: ProviderRunId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +113,26 @@ class TimelineEntry:
     provider_status: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What is to be written of one run.
+
+    Attributes:
+        before, after: equal where its row stays as it is.
+        entry: for the timeline; None for none.
+        provider_status, provider_message: the provider's own words; None and empty where they are known.
+        details, tasks: once they were had.
+    """
+
+    before: Run
+    after: Run
+    entry: TimelineEntry | None = None
+    provider_status: str | None = None
+    provider_message: str = ""
+    details: RunDetails | None = None
+    tasks: Sequence[TaskLog] = ()
+
+
 class RunRepository(Protocol):
     """The runs themselves, as a WES service reads them. Values longer than a column holds are cut with a mark."""
 
@@ -115,6 +146,15 @@ class RunRepository(Protocol):
             RunNotFound: there is none.
         """
 
+    def get_many(self, run_ids: Collection[RunId]) -> Mapping[RunId, Run]:
+        """As `get`, for all that have a row."""
+
+    def write(self, news: Collection[News]) -> None:
+        """Write all of it, in few statements; task logs with known ids are updated in place.
+
+        `before` is what `get_many` gave in this unit of work, so that its row is there and nobody can change it.
+        """
+
     def attachments(self, run_id: RunId) -> Sequence[Attachment]:
         """What came with the request, in the order of names; nothing where the run is unknown."""
 
@@ -125,16 +165,6 @@ class RunRepository(Protocol):
             ConcurrentUpdate: the stored state is no longer that of `before`.
             RunNotFound: the row is gone.
         """
-
-    def save_details(self, run_id: RunId, details: RunDetails, tasks: Sequence[TaskLog]) -> None:
-        """Write outputs, log addresses and task logs; task logs with known ids are updated in place.
-
-        Raises:
-            RunNotFound: the row is gone.
-        """
-
-    def note_provider_status(self, run_id: RunId, provider_status: str, message: str) -> None:
-        """Keep the provider's own latest word on the run beside it."""
 
 
 def undivided(run: Run) -> str:
@@ -176,6 +206,7 @@ class SubmissionQueue(Protocol):
         excluding: Collection[ProviderType | None],
         destination: Callable[[Run], ProviderType | None],
         provider_caps: Mapping[ProviderType, int] = MappingProxyType({}),
+        under_way: Collection[RunId] = (),
     ) -> Sequence[ClaimedRun]:
         """Claim what is to be submitted now; when this is committed the intent is, too.
 
@@ -184,8 +215,8 @@ class SubmissionQueue(Protocol):
         was sent to, and as it was sent.
 
         First what may have been sent already and whose owner is gone (its lease ran out), let go of it, or is
-        `owner` itself, which must have nothing of what it asks for under way when it calls: such runs are taken over
-        whatever the cap says, for they are counted in it. Then `READY` rows whose run is still `QUEUED` and whose
+        `owner` itself, except for what that has `under_way`: such runs are taken over whatever the cap says, for they
+        are counted in it. Then `READY` rows whose run is still `QUEUED` and whose
         time has come, as long as fewer than `cap` runs, and fewer than the cap of the row's own provider where it has
         one, are claimed, in review or held by a provider, over all daemons. The next one comes from the share that
         has the fewest such runs, and is the oldest there; between equal shares the oldest goes first.
@@ -205,6 +236,13 @@ class SubmissionQueue(Protocol):
         """Record that the provider holds the run, give the claim back, and put the run on the poll schedule.
 
         Known of it is `INITIALIZING`, whatever the row says by now, or whether there still is one.
+        """
+
+    def accepted_all(self, accepted: Collection[Acceptance], *, check_after: timedelta) -> Collection[RunId]:
+        """As `accepted` for each whose claim is still there, and return these, and those recorded so before.
+
+        Raises:
+            AlreadyRecorded: no claim is there any more, and some were recorded so before.
         """
 
     def deferred(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
@@ -276,6 +314,15 @@ class DuePoll:
     seq: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a provider says of a run that was taken to be asked for."""
+
+    poll: DuePoll
+    state: RunState
+    provider_status: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldRun:
     """A run that somebody wants cancelled while a provider holds it."""
@@ -318,6 +365,9 @@ class PollSchedule(Protocol):
             ClaimLost: the run was taken by somebody else meanwhile.
         """
 
+    def moved_all(self, moved: Collection[Move], *, again_after: timedelta) -> Collection[RunId]:
+        """As `moved` for each that was taken by nobody else, and return these."""
+
     def details_failed(self, poll: DuePoll, state: RunState, *, again_after: timedelta) -> None:
         """The run has ended, so its submission is closed, but its details could not be had: count it, ask again later.
 
@@ -331,6 +381,9 @@ class PollSchedule(Protocol):
         Raises:
             ClaimLost: the run was taken by somebody else meanwhile.
         """
+
+    def finished_all(self, polls: Collection[DuePoll]) -> Collection[RunId]:
+        """As `finished` for each that was taken by nobody else, and return these."""
 
     def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
         """Runs that are `CANCELING`, or were ended by others, which a provider still works on.

@@ -17,7 +17,7 @@ from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotN
 from wes_daemon.application.ports.persistence import DuePoll, UnitsOfWork
 from wes_daemon.application.ports.providers import ProviderDirectory, StatusReport, WorkflowProvider
 from wes_daemon.application.stopping import StopSignal
-from wes_daemon.application.tracking import Finding, RefreshPolicy, Tracker
+from wes_daemon.application.tracking import Finding, RefreshPolicy, Sighting, Tracker
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -110,15 +110,17 @@ class RefreshStatuses:
         quiet = [poll for poll in polls if _is_quiet(poll, reports)]
         self._write_checked(quiet, again_after=self._policy.interval)
         loud = [poll for poll in polls if not _is_quiet(poll, reports)]
-        findings = self._pool.map(lambda poll: self._write_down(provider, poll, reports), loud)
-        return Counter(_kind_of_quiet(poll, reports) for poll in quiet) + Counter(findings)
+        looks = list(self._pool.map(lambda poll: self._look(provider, poll, reports), loud))
+        findings = [found for found in looks if isinstance(found, Finding)]
+        recorded = self._tracker.record([found for found in looks if isinstance(found, Sighting)])
+        return Counter(_kind_of_quiet(poll, reports) for poll in quiet) + Counter([*findings, *recorded])
 
-    def _write_down(
+    def _look(
         self, provider: WorkflowProvider, poll: DuePoll, reports: Mapping[ProviderRunId, StatusReport]
-    ) -> Finding:
+    ) -> Finding | Sighting:
         if poll.known_state.has_ended:
             return self._tracker.finish(provider, poll)
-        return self._tracker.write_down(provider, poll, reports.get(poll.provider_run_id))
+        return self._tracker.look(provider, poll, reports.get(poll.provider_run_id))
 
     def _write_checked(self, polls: Sequence[DuePoll], *, again_after: timedelta) -> None:
         if polls:

@@ -2,8 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Executor, wait
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -25,13 +25,13 @@ from wes_daemon.application.ports.errors import (
     StorageUnavailable,
     Unprovable,
 )
-from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, UnitsOfWork
+from wes_daemon.application.ports.persistence import Acceptance, Claim, ClaimedRun, DaemonId, UnitsOfWork
 from wes_daemon.application.ports.providers import Accepted, ProviderDirectory, Submission, WorkflowProvider
 from wes_daemon.application.recording import Recorder
 from wes_daemon.application.stopping import StopSignal
 from wes_daemon.application.submissions import Outcome, Result, SubmissionPolicy, Submissions
 from wes_daemon.domain.errors import InvalidRequest
-from wes_daemon.domain.runs import ProviderType, Run
+from wes_daemon.domain.runs import Attachment, ProviderType, Run, RunId
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +59,19 @@ class SubmitReport:
     def rejected(self) -> int:
         """Runs that ended, since they can never work."""
         return self.outcomes.get(Outcome.REJECTED, 0)
+
+
+@dataclass
+class _Tally:
+    """What a pass has come to so far."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    blocked: set[ProviderType] = field(default_factory=set)
+
+    def count(self, results: Iterable[Result]) -> None:
+        for result in results:
+            self.outcomes[result.outcome] += 1
+            self.blocked.update(result.blocked)
 
 
 class SubmitQueuedRuns:
@@ -101,16 +114,59 @@ class SubmitQueuedRuns:
         return self._submit_up_to(0)
 
     def _submit_up_to(self, cap: int) -> SubmitReport:
-        outcomes: Counter[Outcome] = Counter()
-        blocked: set[ProviderType] = set()
-        while not self._stop.is_raised:
-            claimed = self._claim(cap, blocked)
-            if not claimed:
+        """Keep calls under way, with as many runs claimed ahead of them, until nothing more may go out."""
+        report, under_way = _Tally(), dict[Future[Result | Acceptance], ClaimedRun]()
+        while not self._stop.is_raised or under_way:
+            if len(under_way) <= self._policy.batch // 2:
+                claimed = self._claimed_beside(under_way.values(), cap, report.blocked)
+                under_way |= {self._pool.submit(self._submit, each): each for each in claimed}
+            if not under_way:
                 break
-            for result in self._submit_all(claimed):
-                outcomes[result.outcome] += 1
-                blocked.update(result.blocked)
-        return SubmitReport(outcomes=dict(outcomes), blocked=frozenset(blocked))
+            ended, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            report.count(self._settled([(each.result(), under_way.pop(each)) for each in ended]))
+        return SubmitReport(outcomes=dict(report.outcomes), blocked=frozenset(report.blocked))
+
+    def _claimed_beside(
+        self, under_way: Collection[ClaimedRun], cap: int, blocked: Collection[ProviderType]
+    ) -> Sequence[ClaimedRun]:
+        if self._stop.is_raised:
+            return []
+        return self._claim(cap, blocked, [each.run.id for each in under_way])
+
+    def _settled(self, ended: Sequence[tuple[Result | Acceptance, ClaimedRun]]) -> Iterator[Result]:
+        """What became of each; what providers have accepted is written down first, all of it at once."""
+        accepted = [(claimed, found) for found, claimed in ended if isinstance(found, Acceptance)]
+        yield from self._recorded(accepted) if accepted else ()
+        yield from (found for found, _ in ended if isinstance(found, Result))
+
+    def _recorded(self, accepted: Sequence[tuple[ClaimedRun, Acceptance]]) -> Sequence[Result]:
+        try:
+            return guarded(
+                lambda: self._submissions.accepted_all(accepted),
+                # One that nobody foresaw must not keep the others from being written down.
+                otherwise=lambda _: [result for one in accepted for result in self._recorded_alone(one)],
+                during="record",
+                of=f"{len(accepted)} runs",
+            )
+        except (StorageUnavailable, StorageMisconfigured, ConcurrentUpdate) as error:
+            return [self._not_recorded(claimed.run.id, error) for claimed, _ in accepted]
+
+    def _recorded_alone(self, one: tuple[ClaimedRun, Acceptance]) -> Sequence[Result]:
+        claimed, _ = one
+        try:
+            return guarded(
+                lambda: self._submissions.accepted_all([one]),
+                otherwise=lambda error: [self._submissions.after_bug(claimed, error)],
+                during="record",
+                of=claimed.run.id,
+            )
+        except ConcurrentUpdate as error:
+            return [self._not_recorded(claimed.run.id, error)]
+
+    def _not_recorded(self, run_id: RunId, error: Exception) -> Result:
+        """The intent is stored: whoever comes next, this daemon or another, resolves it by the key."""
+        log_event(_log, logging.WARNING, "submit.not_recorded", run_id=run_id, reason=error)
+        return Result(Outcome.UNRESOLVED)
 
     def _enrol(self) -> int:
         total = 0
@@ -133,26 +189,29 @@ class SubmitQueuedRuns:
         tag = self._policy.share_tag
         return str(run.tags.get(tag, "")) if tag and isinstance(run.tags, Mapping) else ""
 
-    def _claim(self, cap: int, blocked: Collection[ProviderType]) -> Sequence[ClaimedRun]:
+    def _claim(self, cap: int, blocked: Collection[ProviderType], under_way: Collection[RunId]) -> Sequence[ClaimedRun]:
         """Nothing where two leases in a row have run out over it: waiting for a lock may take longer than one lasts."""
         self._incarnation.ensure_trust()
         for _ in range(2):
             try:
-                return self._claim_as(self._incarnation.id, cap, blocked)
+                return self._claim_as(self._incarnation.id, cap, blocked, under_way)
             except LeaseLost as error:
                 log_event(_log, logging.WARNING, "claim.too_late", reason=error)
                 self._incarnation.renew()
         return []
 
-    def _claim_as(self, owner: DaemonId, cap: int, blocked: Collection[ProviderType]) -> Sequence[ClaimedRun]:
+    def _claim_as(
+        self, owner: DaemonId, cap: int, blocked: Collection[ProviderType], under_way: Collection[RunId]
+    ) -> Sequence[ClaimedRun]:
         with self._units() as work:
             claimed = work.submissions.claim(
                 owner,
-                limit=self._policy.batch,
+                limit=self._policy.batch - len(under_way),
                 cap=cap,
                 provider_caps=self._policy.provider_caps,
                 excluding=self._others | frozenset(blocked),
                 destination=self._destination,
+                under_way=under_way,
             )
             if claimed:
                 fault_points.reached("claim.before_commit")
@@ -161,14 +220,8 @@ class SubmitQueuedRuns:
             fault_points.reached("claim.after_commit")
         return claimed
 
-    def _submit_all(self, claimed: Sequence[ClaimedRun]) -> Sequence[Result]:
-        """All of them, also when one fails in a way that nobody foresaw: the next claim takes over what is ours."""
-        under_way = [self._pool.submit(self._submit, each) for each in claimed]
-        wait(under_way)
-        return [each.result() for each in under_way]
-
-    def _submit(self, claimed: ClaimedRun) -> Result:
-        """Bring one run as far as it comes."""
+    def _submit(self, claimed: ClaimedRun) -> Result | Acceptance:
+        """Bring one run as far as it comes; what was accepted has yet to be written down."""
         try:
             if self._stop.is_raised:
                 return self._submissions.released(claimed.claim, wait=timedelta(0))
@@ -179,14 +232,11 @@ class SubmitQueuedRuns:
                 of=claimed.run.id,
             )
         except ClaimLost as error:
-            log_event(_log, logging.WARNING, "submit.claim_lost", run_id=claimed.run.id, reason=error)
-            return Result(Outcome.CLAIM_LOST)
+            return self._submissions.claim_lost(claimed.run.id, error)
         except (StorageUnavailable, StorageMisconfigured, ConcurrentUpdate) as error:
-            # The intent is stored: whoever comes next, this daemon or another, resolves it by the key.
-            log_event(_log, logging.WARNING, "submit.not_recorded", run_id=claimed.run.id, reason=error)
-            return Result(Outcome.UNRESOLVED)
+            return self._not_recorded(claimed.run.id, error)
 
-    def _hand_over(self, claimed: ClaimedRun) -> Result:
+    def _hand_over(self, claimed: ClaimedRun) -> Result | Acceptance:
         type = claimed.destination
         if type in self._others and not claimed.claim.resumed:
             # Its tags were changed since it was enrolled: it is for the instance that serves its provider now.
@@ -195,7 +245,7 @@ class SubmitQueuedRuns:
             type = type or claimed.run.destination(self._policy.default_provider)
             provider, submission = self._made_ready(claimed, type)
             held = self._through_all_steps(claimed.claim, provider, submission)
-            return self._submissions.accepted(claimed, type, held.id)
+            return Acceptance(claimed.claim, type, held.id)
         except (InvalidRequest, Rejected) as error:
             return self._submissions.rejected(claimed, type, str(error))
         except LeaseLost as error:
@@ -229,18 +279,20 @@ class SubmitQueuedRuns:
     def _submission(self, claimed: ClaimedRun) -> Submission:
         run = claimed.run
         run.request.validate()
-        with self._units() as work:
-            attachments = work.runs.attachments(run.id)
         return Submission(
             key=run.submission_key,
             run_id=run.id,
             request=run.request,
             tags=run.tag_values,
-            attachments=attachments,
+            attachments=self._attachments(run.id) if claimed.has_attachments else (),
             prepared_id=claimed.prepared_id,
             resumed=claimed.claim.resumed,
             in_doubt_for=claimed.in_doubt_for,
         )
+
+    def _attachments(self, run_id: RunId) -> Sequence[Attachment]:
+        with self._units() as work:
+            return work.runs.attachments(run_id)
 
     def _through_all_steps(self, claim: Claim, provider: WorkflowProvider, submission: Submission) -> Accepted:
         self._incarnation.require_trust()

@@ -1,0 +1,59 @@
+"""A word to the daemon when a run is queued or cancelled, and what replicas share of a provider's budget."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+_MOMENT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
+
+# The words of `wes_daemon.adapters.persistence.wakeup`; a migration stays as it was written.
+_ANNOUNCE = """
+CREATE FUNCTION wes_daemon_announce() RETURNS trigger LANGUAGE plpgsql AS $announce$
+BEGIN
+    NOTIFY wes_daemon_runs;
+    RETURN NULL;
+END
+$announce$
+"""
+
+# One statement that inserts a thousand rows says it once; of changes only the rows with news cost anything.
+# Whoever upgrades may lack the privilege on a table that a service owns: then polling has to do.
+_LISTENERS = """
+DO $listeners$
+BEGIN
+    CREATE TRIGGER wes_daemon_inserted AFTER INSERT ON workflow_runs
+        FOR EACH STATEMENT EXECUTE FUNCTION wes_daemon_announce();
+    CREATE TRIGGER wes_daemon_changed AFTER UPDATE OF state ON workflow_runs
+        FOR EACH ROW WHEN (NEW.state::text IN ('QUEUED', 'CANCELING') AND OLD.state IS DISTINCT FROM NEW.state)
+        EXECUTE FUNCTION wes_daemon_announce();
+EXCEPTION WHEN insufficient_privilege OR wrong_object_type THEN
+    RAISE WARNING USING MESSAGE = 'wes-daemon is not told of new runs: ' || SQLERRM;
+END
+$listeners$
+"""
+
+
+def upgrade() -> None:
+    if op.get_context().dialect.name == "postgresql":
+        op.execute(_ANNOUNCE)
+        op.execute(_LISTENERS)
+    # Rows of the time before have no age, and are followed as slowly as old ones.
+    op.add_column("polls", sa.Column("followed_since", _MOMENT))
+    op.create_index("polls_due", "polls", ["provider", "next_check_at"])
+    op.drop_index("polls_next_check_at", "polls")
+    op.create_table(
+        "provider_budgets",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("tokens", sa.Float, nullable=False),
+        sa.Column("counted_at", _MOMENT, nullable=False),
+        sa.Column("pace", sa.Float, nullable=False),
+        sa.Column("paced_at", _MOMENT, nullable=False),
+        sa.Column("held_until", _MOMENT),
+    )
+    op.create_table(
+        "provider_looks",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("seen_until", _MOMENT, nullable=False),
+    )
