@@ -12,7 +12,7 @@ from tests.contracts.persistence_harness import HOUR, MINUTE, PersistenceHarness
 from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
 from wes_daemon.application.ports.persistence import News, TimelineEntry
 from wes_daemon.application.ports.providers import RunDetails
-from wes_daemon.domain.runs import Attachment, Run, RunId, TaskLog, Unreadable, task_id
+from wes_daemon.domain.runs import UNREAD, Attachment, Run, RunId, TaskLog, Unreadable, task_id
 from wes_daemon.domain.states import RunState
 
 RUN_1 = RunId("run-1")
@@ -234,7 +234,7 @@ class RunRules:
             found = unit.runs.get_many([RunId("run-2"), RunId("unknown"), RUN_1])
             none = unit.runs.get_many([])
 
-        assert found == {"run-1": store.run("run-1"), "run-2": store.run("run-2")}
+        assert found == {id: replace(store.run(id), request=UNREAD) for id in ("run-1", "run-2")}
         assert none == {}
 
     def test_of_many_each_gets_what_is_its_own(self, store: PersistenceHarness) -> None:

@@ -104,6 +104,10 @@ class WorkflowRequest:
         _ = self.params, self.engine_parameters
 
 
+UNREAD = WorkflowRequest(workflow_url="", workflow_type="", workflow_type_version="")
+"""Stands for the request of a run that was read without it, since a request may be large."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskLog:
     """One step of a run (schema `TaskLog` of WES 1.1.0); times are aware, `stdout` and `stderr` are addresses."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from wes_daemon.adapters.memory.store import Tables
 from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
 from wes_daemon.application.ports.persistence import News, SubmissionState, TimelineEntry
-from wes_daemon.domain.runs import Attachment, Run, RunId
+from wes_daemon.domain.runs import UNREAD, Attachment, Run, RunId
 
 _SAVED = ("state", "tags", "start_time", "end_time")
 """What may change in a run after it was stored; who holds it is written with its submission."""
@@ -22,6 +22,11 @@ def stored_run(tables: Tables, run_id: RunId) -> Run:
     if submission is None or submission.provider_run_id is None:
         return replace(run, provider=None, provider_run_id=None)
     return replace(run, provider=submission.provider, provider_run_id=submission.provider_run_id)
+
+
+def unread(run: Run) -> Run:
+    """The run as a database gives it that spares itself the request."""
+    return replace(run, request=UNREAD)
 
 
 class MemoryRunRepository:
@@ -42,7 +47,7 @@ class MemoryRunRepository:
 
     def get_many(self, run_ids: Collection[RunId]) -> Mapping[RunId, Run]:
         """As the port says."""
-        return {id: stored_run(self._tables, id) for id in run_ids if id in self._tables.runs}
+        return {id: unread(stored_run(self._tables, id)) for id in run_ids if id in self._tables.runs}
 
     def write(self, news: Collection[News]) -> None:
         """As the port says."""

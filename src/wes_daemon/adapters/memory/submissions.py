@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import chain, islice
 from types import MappingProxyType
 
-from wes_daemon.adapters.memory.repository import has_been_sent, stored_run
+from wes_daemon.adapters.memory.repository import has_been_sent, stored_run, unread
 from wes_daemon.adapters.memory.store import PollRow, SubmissionRow, Tables
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, LeaseLost, NotInReview
@@ -45,7 +45,7 @@ class MemorySubmissionQueue:
         unknown = [run for run in self._tables.runs.values() if run.id not in self._tables.submissions]
         queued = [run for run in unknown if run.state is RunState.QUEUED][:limit]
         for run in queued:
-            self._tables.submissions[run.id] = replace(self._new(destination(run)), share=share(run))
+            self._tables.submissions[run.id] = replace(self._new(destination(unread(run))), share=share(unread(run)))
         return len(queued) + sum(1 for _ in islice(self._taken_up(unknown, destination), limit - len(queued)))
 
     def claim(
@@ -163,7 +163,7 @@ class MemorySubmissionQueue:
 
     def _taken_up(self, unknown: Sequence[Run], destination: Callable[[Run], ProviderType | None]) -> Iterable[RunId]:
         for run in unknown:
-            if run.state in _ADOPTABLE and self._adopt(run, destination(run)):
+            if run.state in _ADOPTABLE and self._adopt(run, destination(unread(run))):
                 yield run.id
         for run_id, row in list(self._tables.submissions.items()):
             if row.state is SubmissionState.CLOSED and self._reopen(run_id, row):
@@ -211,7 +211,11 @@ class MemorySubmissionQueue:
         self, run_id: RunId, provider: ProviderType, id: ProviderRunId, *, at: datetime, known_state: RunState
     ) -> None:
         self._tables.polls[run_id] = PollRow(
-            provider=provider, provider_run_id=id, next_check_at=at, known_state=known_state
+            provider=provider,
+            provider_run_id=id,
+            next_check_at=at,
+            known_state=known_state,
+            followed_since=self._clock.now(),
         )
 
     def _may_be_taken_over(self, row: SubmissionRow, owner: DaemonId) -> bool:

@@ -1,22 +1,28 @@
 """How runs are claimed: at most as many as the caps allow, and each by one daemon only."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Text, exists, func, or_, select, update
+from sqlalchemy import Connection, Row, Select, exists, or_, select, update
 
 from wes_daemon.adapters.persistence import locks
+from wes_daemon.adapters.persistence.bulk import sent
 from wes_daemon.adapters.persistence.enrolment import Destination
-from wes_daemon.adapters.persistence.expressions import among, as_json, given, is_one_of, picked, store_now
-from wes_daemon.adapters.persistence.mapping import as_first_sent, provider_from, request_values, run_from, select_runs
+from wes_daemon.adapters.persistence.expressions import among, is_one_of, picked, store_now
+from wes_daemon.adapters.persistence.mapping import (
+    as_first_sent,
+    provider_from,
+    request_values,
+    run_from,
+    select_submitted_runs,
+)
 from wes_daemon.adapters.persistence.mapping import since as time_since
 from wes_daemon.adapters.persistence.sharing import OPEN, Room, served, shared_out
 from wes_daemon.adapters.persistence.tables import daemons, run_attachments, submissions, workflow_runs
-from wes_daemon.adapters.persistence.types import written_json
 from wes_daemon.application.ports.errors import LeaseLost
 from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, SubmissionState
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
 
 
 def claim(
@@ -36,8 +42,7 @@ def claim(
     orphaned = _orphaned(owner, excluding).where(~among(submissions.c.run_id, under_way))
     taken_over = _take(connection, owner, orphaned.limit(limit))
     chosen = shared_out(connection, room, limit - len(taken_over), excluding)
-    fresh = _take(connection, owner, _still_ready(chosen), intent_at=store_now()) if chosen else []
-    return _resumed(connection, taken_over) + _begun(connection, fresh, destination, room)
+    return _resumed(connection, taken_over) + _begun(connection, owner, chosen, destination, room)
 
 
 def _require_lease(connection: Connection, owner: DaemonId) -> None:
@@ -58,73 +63,58 @@ def _orphaned(owner: DaemonId, excluding: Collection[ProviderType | None]) -> Se
     )
 
 
-def _still_ready(ids: Collection[str]) -> Select[Any]:
-    ready = is_one_of(submissions.c.state, SubmissionState.READY)
-    return select(submissions.c.run_id).where(among(submissions.c.run_id, ids), ready).order_by(submissions.c.seq)
-
-
-def _take(connection: Connection, owner: DaemonId, rows: Select[Any], **values: object) -> Sequence[str]:
+def _take(connection: Connection, owner: DaemonId, rows: Select[Any]) -> Sequence[str]:
+    """Take over what may have been sent; it keeps its state."""
     taken = connection.execute(
         update(submissions)
         .where(picked(submissions.c.run_id, rows))
-        .values(
-            # What is taken over keeps its state; only what nobody ever called for begins.
-            state=_state_once_claimed(),
-            returns_to=submissions.c.state,
-            owner=owner,
-            claim_seq=submissions.c.claim_seq + 1,
-            **values,
-        )
+        .values(returns_to=submissions.c.state, owner=owner, claim_seq=submissions.c.claim_seq + 1)
         .returning(submissions.c.run_id)
     )
     return taken.scalars().all()
 
 
-def _state_once_claimed() -> ColumnElement[Any]:
-    return func.coalesce(func.nullif(submissions.c.state, SubmissionState.READY.value), SubmissionState.INTENT.value)
-
-
 def _resumed(connection: Connection, ids: Sequence[str]) -> list[ClaimedRun]:
     """What may have been sent, as it was sent; what has no row any more is for a person to look at."""
-    rows = _rows(connection, ids)
+    if not ids:
+        return []
+    found, vanished = _rows(connection, _of(ids))
     _set_aside(
         connection,
-        set(ids) - {row.run_id for row in rows},
+        vanished,
         state=SubmissionState.REVIEW,
         last_reason="the run's row was deleted while its submission was under way; a provider may have it",
     )
-    return [_resumed_run_from(row) for row in rows]
+    return [_resumed_run_from(row) for row in found]
 
 
-def _begun(connection: Connection, ids: Sequence[str], destination: Destination, room: Room) -> list[ClaimedRun]:
+def _begun(
+    connection: Connection, owner: DaemonId, chosen: Sequence[str], destination: Destination, room: Room
+) -> list[ClaimedRun]:
     """What goes out for the first time: where, and as what, is recorded before anything is sent."""
-    rows = _rows(connection, ids)
-    _set_aside(
-        connection,
-        set(ids) - {row.run_id for row in rows},
-        state=SubmissionState.CLOSED,
-        last_reason="the run's row was deleted",
-    )
-    found = [_claimed_run_from(row) for row in rows]
-    begun = [replace(each, destination=destination(each.run)) for each in found]
-    # Room was looked for at the provider that the tags named when the row was first seen.
-    elsewhere = [new for old, new in zip(found, begun, strict=True) if not room.move(old.destination, new.destination)]
-    _record_intents(connection, begun)
-    _give_back(connection, [each.run.id for each in elsewhere])
-    return [each for each in begun if each not in elsewhere]
-
-
-def _rows(connection: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
-    """The claimed runs that have a row, oldest first."""
-    if not ids:
+    if not chosen:
         return []
-    return connection.execute(
-        select_runs()
+    ready = is_one_of(submissions.c.state, SubmissionState.READY)
+    found, vanished = _rows(connection, _of(chosen).where(ready))
+    _set_aside(connection, vanished, state=SubmissionState.CLOSED, last_reason="the run's row was deleted")
+    begun, elsewhere = list[ClaimedRun](), list[ClaimedRun]()
+    for row in found:
+        fresh = _fresh_run_from(row, owner, destination)
+        # Room was looked for at the provider that the tags named when the row was first seen.
+        is_room = room.move(provider_from(row.provider), fresh.destination)
+        (begun if is_room else elsewhere).append(fresh)
+    _record_intents(connection, owner, begun)
+    _send_elsewhere(connection, elsewhere)
+    return begun
+
+
+def _of(ids: Sequence[str]) -> Select[Any]:
+    """The submissions with their runs, oldest first, locked; the row of a run may be missing."""
+    return (
+        select_submitted_runs()
         .add_columns(
-            submissions.c.provider.label("destination"),
             submissions.c.owner,
             submissions.c.claim_seq,
-            submissions.c.returns_to,
             submissions.c.attempts,
             submissions.c.prepared_id,
             submissions.c.failing_since,
@@ -133,60 +123,86 @@ def _rows(connection: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
             exists().where(run_attachments.c.run_id == workflow_runs.c.run_id).label("has_attachments"),
             store_now().label("now"),
         )
-        .where(among(workflow_runs.c.run_id, ids))
+        .where(among(submissions.c.run_id, ids))
         .order_by(submissions.c.seq)
-    ).all()
+        .with_for_update(of=submissions, skip_locked=True)
+    )
 
 
-def _record_intents(connection: Connection, begun: Sequence[ClaimedRun]) -> None:
-    if begun:
-        sent = given(
-            connection,
-            [
-                {"run_id": each.run.id, "provider": each.destination, "request": written_json(request_values(each.run))}
-                for each in begun
-            ],
-            run_id=Text,
-            provider=Text,
-            request=Text,
+def _rows(connection: Connection, wanted: Select[Any]) -> tuple[Sequence[Row[Any]], Sequence[str]]:
+    """Those that have a row, and the ids of those that have none any more."""
+    rows = connection.execute(wanted).all()
+    return [row for row in rows if not row.is_gone], [row.run_id for row in rows if row.is_gone]
+
+
+def _record_intents(connection: Connection, owner: DaemonId, begun: Sequence[ClaimedRun]) -> None:
+    if not begun:
+        return
+    intents = [
+        {"run_id": each.run.id, "provider": each.destination, "request": request_values(each.run)} for each in begun
+    ]
+    given = sent(connection, submissions, intents)
+    connection.execute(
+        update(submissions)
+        .where(submissions.c.run_id == given.c.run_id)
+        .values(
+            state=SubmissionState.INTENT,
+            returns_to=SubmissionState.READY,
+            owner=owner,
+            claim_seq=submissions.c.claim_seq + 1,
+            intent_at=store_now(),
+            provider=given.c.provider,
+            request=given.c.request,
         )
+    )
+
+
+def _send_elsewhere(connection: Connection, runs: Sequence[ClaimedRun]) -> None:
+    """There is no room for these at the provider that their tags name by now: they wait for it there."""
+    if runs:
+        given = sent(connection, submissions, [{"run_id": each.run.id, "provider": each.destination} for each in runs])
         connection.execute(
-            update(submissions)
-            .where(submissions.c.run_id == sent.c.run_id)
-            .values(provider=sent.c.provider, request=as_json(connection, sent.c.request))
+            update(submissions).where(submissions.c.run_id == given.c.run_id).values(provider=given.c.provider)
         )
 
 
-def _give_back(connection: Connection, ids: Sequence[str]) -> None:
+def _set_aside(connection: Connection, ids: Sequence[str], **values: object) -> None:
     if ids:
-        ready = {"state": SubmissionState.READY, "owner": None, "request": None}
-        connection.execute(update(submissions).where(among(submissions.c.run_id, ids)).values(**ready))
-
-
-def _set_aside(connection: Connection, ids: Iterable[str], **values: object) -> None:
-    if vanished := list(ids):
-        connection.execute(
-            update(submissions).where(among(submissions.c.run_id, vanished)).values(owner=None, **values)
-        )
+        connection.execute(update(submissions).where(among(submissions.c.run_id, ids)).values(owner=None, **values))
 
 
 def _resumed_run_from(row: Row[Any]) -> ClaimedRun:
-    claimed = _claimed_run_from(row)
-    return replace(
-        claimed,
-        claim=replace(claimed.claim, resumed=True),
-        run=as_first_sent(claimed.run, row.request),
+    return _claimed(
+        row,
+        Claim(run_id=RunId(row.run_id), owner=DaemonId(row.owner), seq=row.claim_seq, resumed=True),
+        as_first_sent(run_from(row), row.request),
+        destination=provider_from(row.provider),
         in_doubt_for=time_since(row.intent_at or row.now, row.now),
     )
 
 
-def _claimed_run_from(row: Row[Any]) -> ClaimedRun:
+def _fresh_run_from(row: Row[Any], owner: DaemonId, destination: Destination) -> ClaimedRun:
+    """As it will be once its intent is recorded."""
+    run = run_from(row)
+    claim = Claim(run_id=run.id, owner=owner, seq=row.claim_seq + 1)
+    return _claimed(row, claim, run, destination=destination(run))
+
+
+def _claimed(
+    row: Row[Any],
+    claim: Claim,
+    run: Run,
+    *,
+    destination: ProviderType | None,
+    in_doubt_for: timedelta = timedelta(0),
+) -> ClaimedRun:
     return ClaimedRun(
-        claim=Claim(run_id=RunId(row.run_id), owner=DaemonId(row.owner), seq=row.claim_seq),
-        run=run_from(row),
+        claim=claim,
+        run=run,
         attempts=row.attempts,
         failing_for=time_since(row.failing_since or row.now, row.now),
+        in_doubt_for=in_doubt_for,
         prepared_id=None if row.prepared_id is None else ProviderRunId(row.prepared_id),
-        destination=provider_from(row.destination),
+        destination=destination,
         has_attachments=bool(row.has_attachments),
     )

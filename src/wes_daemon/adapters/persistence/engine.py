@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
@@ -169,7 +170,7 @@ def _prepare_sqlite(connection: SqliteConnection, _record: object) -> None:
     # The driver begins no transactions of its own then; `_begin_sqlite` does.
     connection.isolation_level = None
     # Anybody may have written anything; broken text must not make a row unreadable.
-    connection.text_factory = lambda found: found.decode("utf-8", "replace")
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {setting}").close()
 

@@ -4,16 +4,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, cast, false, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    cast,
+    false,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
+from wes_daemon.adapters.persistence.bulk import insertion
 from wes_daemon.adapters.persistence.expressions import (
     among,
-    insert_into,
     is_one_of,
     store_now,
     stored_order,
 )
-from wes_daemon.adapters.persistence.mapping import named_provider, run_from, select_runs
+from wes_daemon.adapters.persistence.mapping import named_provider, select_unread_runs, unread_run_from
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.persistence import SubmissionState
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderType, Run
@@ -32,14 +44,14 @@ _CANCELLED = (RunState.CANCELING,)
 def enrol_queued(connection: Connection, destination: Destination, share: Share, limit: int) -> int:
     """Put `QUEUED` rows into the queue in the order in which they were stored; return how many."""
     rows = connection.execute(
-        select_runs()
+        select_unread_runs()
         .where(is_one_of(workflow_runs.c.state, RunState.QUEUED), _UNKNOWN_TO_QUEUE, _HAS_KEY)
         .order_by(stored_order(connection))
         .limit(limit)
     )
-    runs = [run_from(row) for row in rows]
+    runs = [unread_run_from(row) for row in rows]
     found = [{**_submission(run, destination(run), SubmissionState.READY), "share": share(run)} for run in runs]
-    return len(_insert(connection, found))
+    return connection.execute(_insertion(connection, found)).rowcount if found else 0
 
 
 def adopt_active(connection: Connection, destination: Destination, limit: int) -> int:
@@ -62,6 +74,8 @@ def take_up_again(connection: Connection, limit: int) -> int:
     What a provider had is followed, so that the row comes to say again what the provider says;
     what none ever had, and is `QUEUED`, is submitted.
     """
+    if limit <= 0:
+        return 0
     ids = [row.run_id for row in connection.execute(_made_active_again(RunState.QUEUED).limit(limit))]
     reopened = _reopen(connection, ids)
     for states in ((RunState.QUEUED,), _FOLLOWED, _CANCELLED):
@@ -113,7 +127,7 @@ def names_a_provider_run() -> ColumnElement[bool]:
 
 def _pages_of_active(connection: Connection, size: int, states: Sequence[RunState]) -> Iterator[Sequence[Run]]:
     candidates = (
-        select_runs()
+        select_unread_runs()
         .where(
             is_one_of(workflow_runs.c.state, *states),
             # The tags are read properly afterwards.
@@ -124,11 +138,11 @@ def _pages_of_active(connection: Connection, size: int, states: Sequence[RunStat
         .order_by(workflow_runs.c.run_id)
         .limit(size)
     )
-    page = [run_from(row) for row in connection.execute(candidates)]
+    page = [unread_run_from(row) for row in connection.execute(candidates)]
     while page:
         yield page
         rest = candidates.where(workflow_runs.c.run_id > page[-1].id)
-        page = [run_from(row) for row in connection.execute(rest)]
+        page = [unread_run_from(row) for row in connection.execute(rest)]
 
 
 def _adoption(run: Run, destination: Destination) -> dict[str, object] | None:
@@ -155,7 +169,7 @@ def _adopt(connection: Connection, adoptions: Sequence[Mapping[str, Any]]) -> in
 def _put_on_schedule(connection: Connection, runs: Sequence[Mapping[str, Any]]) -> None:
     if runs:
         connection.execute(
-            insert(polls).values(next_check_at=store_now(), poll_seq=0, details_failures=0),
+            insert(polls).values(next_check_at=store_now(), followed_since=store_now(), poll_seq=0, details_failures=0),
             [{key: run[key] for key in ("run_id", "provider", "provider_run_id", "known_state")} for run in runs],
         )
 
@@ -180,10 +194,18 @@ def _insert(connection: Connection, found: Sequence[Mapping[str, object]]) -> fr
     """Those that were entered: others may have entered some in the same moment, or follow the same provider run."""
     if not found:
         return frozenset()
-    statement = (
-        insert_into(connection, submissions)
-        .values(claim_seq=0, attempts=0, not_before=store_now(), enrolled_at=store_now())
-        .on_conflict_do_nothing()
-        .returning(submissions.c.run_id)
-    )
-    return frozenset(connection.execute(statement, list(found)).scalars())
+    entered = _insertion(connection, found).returning(submissions.c.run_id)
+    return frozenset(connection.execute(entered).scalars())
+
+
+def _insertion(connection: Connection, found: Sequence[Mapping[str, object]]) -> Any:
+    none: ColumnElement[int] = literal_column("0")
+    return insertion(
+        connection,
+        submissions,
+        found,
+        claim_seq=none,
+        attempts=none,
+        not_before=store_now(),
+        enrolled_at=store_now(),
+    ).on_conflict_do_nothing()

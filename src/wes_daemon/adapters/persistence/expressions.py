@@ -29,7 +29,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
-from wes_daemon.adapters.persistence.types import Keys, UtcTime, written_time
+from wes_daemon.adapters.persistence.types import Keys, UtcTime
 
 LONGEST = timedelta(days=3650)
 """Longer waits are cut to this, lest a provider's `Retry-After` leaves the calendar."""
@@ -61,7 +61,17 @@ def store_now() -> ColumnElement[datetime]:
 
 def store_after(time: timedelta) -> ColumnElement[datetime]:
     """The moment on the database's clock that lies `time` ahead, or back where it is negative."""
-    return _StoreTime(literal(min(time, LONGEST).total_seconds()))
+    return _StoreTime(literal(as_seconds(time)))
+
+
+def store_in(seconds: ColumnElement[float]) -> ColumnElement[datetime]:
+    """As `store_after`, for what differs from row to row."""
+    return _StoreTime(seconds)
+
+
+def as_seconds(time: timedelta) -> float:
+    """A wait as a database takes it: no longer than the calendar."""
+    return min(time, LONGEST).total_seconds()
 
 
 def is_one_of(column: ColumnElement[str], *words: str) -> ColumnElement[bool]:
@@ -155,7 +165,12 @@ def given(connection: Connection, rows: Sequence[Mapping[str, object]], **column
     Args:
         rows: values that JSON has, by the names of `columns`.
     """
-    sent = literal(json.dumps(rows))
+    return taken_apart(connection, json.dumps(rows), **columns)
+
+
+def taken_apart(connection: Connection, text: str, **columns: type[TypeEngine[Any]]) -> FromClause:
+    """As `given`, for a list of objects that is JSON already."""
+    sent = literal(text)
     if connection.dialect.name == "postgresql":
         declared = (column(name, type()) for name, type in columns.items())
         table = func.json_to_recordset(cast(sent, JSON)).table_valued(*declared, name="given")
@@ -163,34 +178,6 @@ def given(connection: Connection, rows: Sequence[Mapping[str, object]], **column
     each = func.json_each(sent).table_valued(column("value", Text), name="each")
     members = [func.json_extract(each.c.value, f"$.{name}", type_=type()).label(name) for name, type in columns.items()]
     return select(*members).subquery("given")
-
-
-def rows_like(
-    connection: Connection, table: Table, rows: Sequence[Mapping[str, object]], names: Sequence[str]
-) -> FromClause:
-    """As `given`, with the columns of `table` by those names, of whichever types a service has made them."""
-    if connection.dialect.name != "postgresql":
-        texts = [{name: _as_text(value) for name, value in row.items()} for row in rows]
-        return given(connection, texts, **dict.fromkeys(names, Text))
-    like: ColumnElement[Any] = literal_column(f"NULL::{table.name}")
-    sent = cast(literal(json.dumps(rows, default=_with_zone)), JSON)
-    return func.json_populate_recordset(like, sent).table_valued(*(column(name) for name in names), name="given")
-
-
-def _as_text(value: object) -> object:
-    if isinstance(value, datetime):
-        return written_time(value)
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping | list) else value
-
-
-def _with_zone(moment: datetime) -> str:
-    # Without a zone a column that has one would be read in the session's; a column that has none passes it over.
-    return f"{written_time(moment)}+00:00"
-
-
-def as_json(connection: Connection, text: ColumnElement[str]) -> ColumnElement[Any]:
-    """Text as a value for one of our own columns that hold JSON."""
-    return cast(text, JSON) if connection.dialect.name == "postgresql" else text
 
 
 def stored_order(connection: Connection) -> ColumnElement[Any]:

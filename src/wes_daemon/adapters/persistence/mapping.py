@@ -5,13 +5,15 @@ from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import ColumnElement, Row, Select, Text, cast, select
 
 from wes_daemon.adapters.persistence.tables import run_details, submissions, workflow_runs
+from wes_daemon.adapters.persistence.types import read_json
 from wes_daemon.application.ports.persistence import DaemonId, DaemonInfo, TimelineEntry
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.domain.runs import (
     PROVIDER_TYPE_TAG,
+    UNREAD,
     ProviderRunId,
     ProviderType,
     Run,
@@ -28,17 +30,59 @@ PROVIDERS: Mapping[str, ProviderType] = {provider.value: provider for provider i
 _REQUEST_MEMBERS = tuple(member.name for member in fields(WorkflowRequest))
 
 
+_KNOWN = submissions.c.run_id == workflow_runs.c.run_id
+_DESCRIBED = run_details.c.run_id == workflow_runs.c.run_id
+
+
 def select_runs() -> Select[Any]:
     """Rows for `run_from`: the run as the service stored it, with what the daemon knows of it."""
+    found = workflow_runs.outerjoin(submissions, _KNOWN).outerjoin(run_details, _DESCRIBED)
+    return _select(workflow_runs.c.run_id).select_from(found)
+
+
+def select_submitted_runs() -> Select[Any]:
+    """As `select_runs`, for submissions; of a run that has no row any more `is_gone` is true, and all else empty."""
+    found = submissions.outerjoin(workflow_runs, _KNOWN).outerjoin(run_details, _DESCRIBED)
+    is_gone = workflow_runs.c.run_id.is_(None).label("is_gone")
+    return _select(submissions.c.run_id).add_columns(is_gone).select_from(found)
+
+
+def _select(run_id: ColumnElement[str]) -> Select[Any]:
     return select(
-        *workflow_runs.c,
+        run_id,
+        *(column for column in workflow_runs.c if column is not workflow_runs.c.run_id),
         submissions.c.provider,
         submissions.c.provider_run_id,
         run_details.c.workflow_engine_parameters,
-    ).select_from(
-        workflow_runs.outerjoin(submissions, submissions.c.run_id == workflow_runs.c.run_id).outerjoin(
-            run_details, run_details.c.run_id == workflow_runs.c.run_id
-        )
+    )
+
+
+def select_unread_runs() -> Select[Any]:
+    """Rows for `unread_run_from`: what may change in a run, and nothing of what may be large."""
+    return select(
+        workflow_runs.c.run_id,
+        workflow_runs.c.state,
+        cast(workflow_runs.c.tags, Text).label("tags"),
+        workflow_runs.c.start_time,
+        workflow_runs.c.end_time,
+        submissions.c.provider,
+        submissions.c.provider_run_id,
+    ).select_from(workflow_runs.outerjoin(submissions, _KNOWN))
+
+
+def unread_run_from(row: Row[Any]) -> Run:
+    """The run with `UNREAD` for its request."""
+    run_id, state, tags, start_time, end_time, provider, provider_run_id = tuple[Any, ...](row)
+    read = None if tags is None else read_json(tags)
+    return Run(
+        id=RunId(run_id),
+        request=UNREAD,
+        state=state_from(state),
+        tags={} if read is None else read,
+        provider=None if provider_run_id is None else provider_from(provider),
+        provider_run_id=None if provider_run_id is None else ProviderRunId(provider_run_id),
+        start_time=start_time,
+        end_time=end_time,
     )
 
 

@@ -1,13 +1,20 @@
 """The runs as a WES service reads them."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, Table, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
-from wes_daemon.adapters.persistence.expressions import among, insert_into, rows_like
-from wes_daemon.adapters.persistence.mapping import entry_values, run_from, select_runs, task_values
+from wes_daemon.adapters.persistence.bulk import insertion, put, sent
+from wes_daemon.adapters.persistence.expressions import among
+from wes_daemon.adapters.persistence.mapping import (
+    entry_values,
+    run_from,
+    select_runs,
+    select_unread_runs,
+    task_values,
+    unread_run_from,
+)
 from wes_daemon.adapters.persistence.tables import (
     run_attachments,
     run_details,
@@ -15,11 +22,10 @@ from wes_daemon.adapters.persistence.tables import (
     task_logs,
     workflow_runs,
 )
-from wes_daemon.adapters.persistence.types import storable_json
 from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
 from wes_daemon.application.ports.persistence import News, TimelineEntry
 from wes_daemon.application.ports.providers import RunDetails
-from wes_daemon.domain.runs import Attachment, Run, RunId, TaskLog
+from wes_daemon.domain.runs import Attachment, Run, RunId
 from wes_daemon.domain.states import RunState
 
 _SAVED = ("state", "tags", "start_time", "end_time")
@@ -35,7 +41,8 @@ class SqlRunRepository:
     def add(self, run: Run, *, attachments: Sequence[Attachment], entry: TimelineEntry) -> None:
         self._connection.execute(insert(workflow_runs).values(_row_of(run)))
         parameters = run.request.workflow_engine_parameters
-        self._put(run_details, [{"run_id": run.id, "workflow_engine_parameters": parameters}], key="run_id")
+        described = [{"run_id": run.id, "workflow_engine_parameters": parameters}]
+        put(self._connection, run_details, described, key="run_id")
         for attachment in attachments:
             self._connection.execute(
                 insert(run_attachments).values(run_id=run.id, name=attachment.name, content=attachment.content)
@@ -53,31 +60,27 @@ class SqlRunRepository:
         wanted = among(workflow_runs.c.run_id, run_ids)
         # In one order, so that two who lock the same rows wait for each other and not for ever.
         held = select(workflow_runs.c.run_id).where(wanted).order_by(workflow_runs.c.run_id).with_for_update()
-        locked = self._connection.execute(held).scalars().all()
-        rows = self._connection.execute(select_runs().where(among(workflow_runs.c.run_id, locked)))
-        return {run.id: run for run in map(run_from, rows)}
+        # Nobody has to read which they are.
+        self._connection.execute(select(func.count()).select_from(held.subquery()))
+        rows = self._connection.execute(select_unread_runs().where(wanted))
+        return {run.id: run for run in map(unread_run_from, rows)}
 
     def write(self, news: Collection[News]) -> None:
-        by_columns: dict[tuple[str, ...], list[News]] = defaultdict(list)
-        for each in news:
-            by_columns[tuple(_changes(each.before, each.after))].append(each)
-        for columns, changed in by_columns.items():
-            if columns:
-                self._update(columns, changed)
-        self._put(run_details, [_words(each) for each in news if each.provider_status is not None], key="run_id")
-        detailed = [(each.before.id, each.details, each.tasks) for each in news if each.details is not None]
-        self._put(run_details, [_details_values(id, details) for id, details, _ in detailed], key="run_id")
-        self._put(task_logs, [task_values(id, task) for id, _, tasks in detailed for task in tasks], key="id")
+        for rows in _alike({"run_id": each.before.id, **_changes(each.before, each.after)} for each in news):
+            self._update(rows)
+        for rows in _alike(_said(each) for each in news):
+            put(self._connection, run_details, rows, key="run_id")
+        tasks = [task_values(each.before.id, task) for each in news for task in each.tasks]
+        put(self._connection, task_logs, tasks, key="id")
         if entries := [entry_values(each.before.id, each.entry) for each in news if each.entry is not None]:
-            self._connection.execute(insert(run_events), entries)
+            self._connection.execute(insertion(self._connection, run_events, entries))
 
-    def _update(self, columns: Sequence[str], changed: Sequence[News]) -> None:
-        rows = [{"run_id": each.before.id, **_written(each.after, columns)} for each in changed]
-        sent = rows_like(self._connection, workflow_runs, rows, ["run_id", *columns])
+    def _update(self, changed: Sequence[Mapping[str, object]]) -> None:
+        given = sent(self._connection, workflow_runs, changed)
         done = self._connection.execute(
             update(workflow_runs)
-            .where(workflow_runs.c.run_id == sent.c.run_id)
-            .values({name: sent.c[name] for name in columns})
+            .where(workflow_runs.c.run_id == given.c.run_id)
+            .values({name: given.c[name] for name in changed[0] if name != "run_id"})
         )
         if done.rowcount != len(changed):
             raise ConcurrentUpdate(f"{len(changed) - done.rowcount} of {len(changed)} rows have gone")
@@ -106,16 +109,6 @@ class SqlRunRepository:
         if self._connection.execute(held).first() is None:
             raise RunNotFound(f"run {run_id}: there is no such run")
 
-    def _put(self, table: Table, rows: Sequence[Mapping[str, Any]], *, key: str) -> None:
-        """Insert the rows, or update those columns that they name where the key is known."""
-        if not rows:
-            return
-        statement = insert_into(self._connection, table)
-        named = {column: statement.excluded[column] for column in rows[0] if column != key}
-        written = statement.on_conflict_do_update(index_elements=[key], set_=named)
-        # With something to return many rows go in one statement; without it the driver sends one after the other.
-        self._connection.execute(written.returning(table.c[key]), list(rows)).close()
-
     def _note(self, run_id: RunId, entry: TimelineEntry) -> None:
         self._connection.execute(insert(run_events).values(entry_values(run_id, entry)))
 
@@ -131,14 +124,20 @@ def _changes(before: Run, after: Run) -> dict[str, object]:
     return {name: getattr(after, name) for name in _SAVED if getattr(after, name) != getattr(before, name)}
 
 
-def _written(run: Run, columns: Sequence[str]) -> dict[str, object]:
-    values = {name: getattr(run, name) for name in columns}
-    return values | ({"tags": storable_json(run.tags)} if "tags" in columns else {})
+def _alike(rows: Iterable[Mapping[str, object]]) -> Iterable[Sequence[Mapping[str, object]]]:
+    """Those that name the same columns together; those that name nothing but their run are left out."""
+    groups: dict[tuple[str, ...], list[Mapping[str, object]]] = defaultdict(list)
+    for row in rows:
+        if len(row) > 1:
+            groups[tuple(row)].append(row)
+    return groups.values()
 
 
-def _words(news: News) -> dict[str, object]:
+def _said(news: News) -> Mapping[str, object]:
+    """What is new of the provider's words and of the run's outputs."""
     words = {"provider_status": news.provider_status, "provider_message": news.provider_message}
-    return {"run_id": news.before.id, **words}
+    details = {} if news.details is None else _details_values(news.details)
+    return {"run_id": news.before.id, **({} if news.provider_status is None else words), **details}
 
 
 def _row_of(run: Run) -> dict[str, object]:
@@ -158,9 +157,8 @@ def _row_of(run: Run) -> dict[str, object]:
     }
 
 
-def _details_values(run_id: RunId, details: RunDetails) -> dict[str, object]:
+def _details_values(details: RunDetails) -> Mapping[str, object]:
     return {
-        "run_id": run_id,
         "outputs": details.outputs,
         "stdout": details.stdout,
         "stderr": details.stderr,

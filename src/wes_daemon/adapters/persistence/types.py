@@ -151,6 +151,11 @@ def written_time(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
+def iso_time(moment: datetime) -> str:
+    """The moment as our own columns hold it on SQLite: in UTC, with a zone, and of one length."""
+    return moment.astimezone(UTC).isoformat("T", "microseconds")
+
+
 class ServiceTime(TypeDecorator[datetime]):
     """A time in a table of a WES service: UTC without a zone, or with one, as found.
 
@@ -182,7 +187,7 @@ class UtcTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None or dialect.name != "sqlite":
             return value
-        return value.astimezone(UTC).isoformat("T", "microseconds")
+        return iso_time(value)
 
     def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
         return _as_utc(value)
