@@ -39,7 +39,7 @@ class SubmissionPolicy:
 
     Attributes:
         cap: runs that providers may hold at once, over all daemons.
-        batch: runs that are claimed and submitted at a time.
+        batch: runs that are claimed and not settled yet at a time, of which as many as there are threads are called.
         check_after: when an accepted run is first asked for.
         first_wait, longest_wait: what is put off waits for the first, doubling at every attempt up to the second.
         provider_caps: runs that single providers may hold at once; those that are not named have the common cap alone.

@@ -3,9 +3,10 @@
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from queue import SimpleQueue
 
 from wes_daemon.application import fault_points
 from wes_daemon.application.events import log_event
@@ -36,6 +37,10 @@ from wes_daemon.domain.runs import Attachment, ProviderType, Run, RunId
 _log = logging.getLogger(__name__)
 
 _ENROL_BATCH = 500
+# Of a batch, so that whoever calls a provider has something to do while more is claimed, and not a few at a time.
+_ENOUGH = 0.75
+
+_Call = Future[Result | Acceptance]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,15 +120,16 @@ class SubmitQueuedRuns:
 
     def _submit_up_to(self, cap: int) -> SubmitReport:
         """Keep calls under way, with as many runs claimed ahead of them, until nothing more may go out."""
-        report, under_way = _Tally(), dict[Future[Result | Acceptance], ClaimedRun]()
+        report, under_way, ended = _Tally(), dict[_Call, ClaimedRun](), SimpleQueue[_Call]()
         while not self._stop.is_raised or under_way:
-            if len(under_way) <= self._policy.batch // 2:
-                claimed = self._claimed_beside(under_way.values(), cap, report.blocked)
-                under_way |= {self._pool.submit(self._submit, each): each for each in claimed}
+            if len(under_way) <= self._policy.batch * _ENOUGH:
+                for each in self._claimed_beside(under_way.values(), cap, report.blocked):
+                    call = self._pool.submit(self._submit, each)
+                    under_way[call] = each
+                    call.add_done_callback(ended.put)
             if not under_way:
                 break
-            ended, _ = wait(under_way, return_when=FIRST_COMPLETED)
-            report.count(self._settled([(each.result(), under_way.pop(each)) for each in ended]))
+            report.count(self._settled([(call.result(), under_way.pop(call)) for call in _all_in(ended)]))
         return SubmitReport(outcomes=dict(report.outcomes), blocked=frozenset(report.blocked))
 
     def _claimed_beside(
@@ -310,6 +316,14 @@ class SubmitQueuedRuns:
         if isinstance(answer, Accepted):
             return answer
         raise OutcomeUnknown(f"the provider prepared the run as {answer.id} instead of starting {prepared}")
+
+
+def _all_in(ended: "SimpleQueue[_Call]") -> Sequence[_Call]:
+    """Those that have ended, and where there are none, the next one."""
+    calls = [ended.get()]
+    while not ended.empty():
+        calls.append(ended.get())
+    return calls
 
 
 def _all_but(serving: Collection[ProviderType], default: ProviderType) -> frozenset[ProviderType | None]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wes_daemon.entrypoints.cli.process import StopOnSignals, leave_at_once
+from wes_daemon.entrypoints.cli.process import StopOnSignals, collect_garbage_seldom, leave_at_once
 
 if TYPE_CHECKING:
     from wes_daemon.container import Container
@@ -37,6 +37,7 @@ def run_daemon(ctx: click.Context) -> int:
             _say_what_holds(settings)
             daemon = container.daemon()
             signals.call(daemon.stop)
+            collect_garbage_seldom()
             if not (_is_prepared(container) and daemon.run()):
                 # What hangs in a call holds threads that the interpreter would wait for.
                 leave_at_once(0)
