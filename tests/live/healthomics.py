@@ -8,7 +8,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tests.live.account import FATES, Account, LiveRun
 from tests.live.processes import as_the_daemon_has_it, elsewhere, submit_to_healthomics
 from tests.live.session import LiveSession
-from wes_daemon.adapters.providers.decorators.rate_limiting import Rate, RateLimiter, read_rates
+from wes_daemon.adapters.memory.budgets import MemoryBudgets
+from wes_daemon.adapters.providers.decorators.rate_limiting import RateLimiter
+from wes_daemon.adapters.providers.decorators.rates import Rate, read_rates
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND, HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.connection import Connection
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
@@ -39,7 +41,8 @@ class HealthOmicsAccount(Account):
         self._workflow = workflow
         defaults = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
         rates = {} if rate_limits == "off" else defaults | read_rates(rate_limits)
-        self._turns = RateLimiter(rates, clock=SystemClock(), sleep=sleep)
+        clock = SystemClock()
+        self._turns = RateLimiter(rates, budgets=MemoryBudgets(clock), account="healthomics", clock=clock, sleep=sleep)
         # The bare client, told of endpoints as the daemon's own is.
         self._omics = Connection(config).omics()
 

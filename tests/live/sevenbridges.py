@@ -11,7 +11,9 @@ from sevenbridges.errors import SbgError
 from tests.live.account import FATES, Account, LiveRun
 from tests.live.processes import as_the_daemon_has_it, elsewhere, submit_to_sevenbridges
 from tests.live.session import LiveSession
-from wes_daemon.adapters.providers.decorators.rate_limiting import ALL, RateLimiter, read_window
+from wes_daemon.adapters.memory.budgets import MemoryBudgets
+from wes_daemon.adapters.providers.decorators.rate_limiting import RateLimiter
+from wes_daemon.adapters.providers.decorators.rates import ALL, read_window
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProvider
 from wes_daemon.adapters.system import SystemClock, sleep
@@ -43,14 +45,17 @@ class SevenBridgesAccount(Account):
         self._session = session
         self._app = app
         rates = {} if rate_limit == "off" else {ALL: read_window(rate_limit)}
-        self._turns = RateLimiter(rates, clock=SystemClock(), sleep=sleep)
+        clock = SystemClock()
+        self._turns = RateLimiter(rates, budgets=MemoryBudgets(clock), account="sevenbridges", clock=clock, sleep=sleep)
         self._providers: list[SevenBridgesProvider] = []
         self._api = sevenbridges.Api(url=config.endpoint, token=config.token, timeout=(10, 60))
         # The SDK's own handler sleeps for five minutes.
         self._api.error_handlers = []
 
     def provider(self) -> WorkflowProvider:
-        made = SevenBridgesProvider(self._config, clock=SystemClock(), take_turn=self._take_turn, hold=self._turns.hold)
+        made = SevenBridgesProvider(
+            self._config, clock=SystemClock(), take_turn=self._take_turn, hold=self._turns.hold, heed=self._turns.heed
+        )
         self._providers.append(made)
         return as_the_daemon_has_it(made, ProviderType.SEVENBRIDGES)
 

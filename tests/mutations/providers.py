@@ -18,6 +18,7 @@ _LOCAL_PROCESSES = f"{_HERE}/test_local_processes.py"
 _DECORATORS = "tests/unit/adapters/test_decorators.py"
 _BREAKING = "tests/unit/adapters/test_breaking.py"
 _TURNS = "tests/unit/adapters/test_rate_limiting.py"
+_SHARED = "tests/unit/adapters/test_shared_rates.py"
 
 _SEVENBRIDGES: Sequence[Mutant] = (
     Mutant(
@@ -421,17 +422,49 @@ _DECORATIONS: Sequence[Mutant] = (
         name="hold-shortened",
         breaks="A service that has named two times is called after the earlier one.",
         file="adapters/providers/decorators/rate_limiting.py",
-        old="self._held_until = max(self._held_until, until)",
-        new="self._held_until = until",
+        old="self._held_until[operation] = max(before, end)",
+        new="self._held_until[operation] = end",
         tests=[_TURNS],
     ),
     Mutant(
         name="turns-cost-nothing",
         breaks="Calls keep no pace, and the service throttles them.",
-        file="adapters/providers/decorators/rate_limiting.py",
-        old="                self._reserve(operation)\n",
-        new="                pass\n",
+        file="adapters/providers/decorators/turns.py",
+        old="        self._next_due = max(self._next_due, now) + self._interval\n",
+        new="",
         tests=[_TURNS],
+    ),
+    Mutant(
+        name="following-spends-the-reserve",
+        breaks="A submission or a cancel has to wait for what polls have spent.",
+        file="adapters/providers/decorators/shares.py",
+        old="open = min(_whole(left.tokens - rate.reserve), wish.urgent + wish.following)",
+        new="open = min(_whole(left.tokens), wish.urgent + wish.following)",
+        tests=[f"{_SHARED}::TestTheReserve"],
+    ),
+    Mutant(
+        name="old-blocks-stay-good",
+        breaks="Replicas that were quiet for long all call at once, and pass the limit.",
+        file="adapters/providers/decorators/turns.py",
+        old="        if self._block.ends_at <= now:\n            self._block = Block()\n",
+        new="",
+        tests=[f"{_SHARED}::TestTheLimit"],
+    ),
+    Mutant(
+        name="first-come-first-served",
+        breaks="A submission waits behind all polls that came before it.",
+        file="adapters/providers/decorators/turns.py",
+        old="        first = order[: order.index(mine)]\n",
+        new="        first = order[:0]\n",
+        tests=["tests/unit/adapters/test_turns.py"],
+    ),
+    Mutant(
+        name="throttling-unheard-by-others",
+        breaks="Each replica has to be turned away itself before it slows down.",
+        file="adapters/providers/decorators/turns.py",
+        old="told = self._tell(partial(slow_down, rate=self._rate))",
+        new="told = None",
+        tests=[f"{_SHARED}::TestThrottling"],
     ),
     Mutant(
         name="sent-under-a-lease-that-ends",

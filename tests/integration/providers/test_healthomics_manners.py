@@ -4,6 +4,7 @@ import logging
 import random
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,13 +23,16 @@ from tests.integration.providers.healthomics_harness import (
 from tests.simulators.healthomics import faults
 from tests.simulators.healthomics.faults import Fault
 from tests.simulators.healthomics.server import HealthOmicsSimulator
+from wes_daemon.adapters.memory.budgets import MemoryBudgets
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
-from wes_daemon.adapters.providers.decorators.rate_limiting import Rate, RateLimiter
+from wes_daemon.adapters.providers.decorators.rate_limiting import RateLimiter
+from wes_daemon.adapters.providers.decorators.rates import Rate
 from wes_daemon.adapters.providers.decorators.stack import decorated
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND
 from wes_daemon.adapters.providers.healthomics.connection import Connection
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
+from wes_daemon.application.ports.budgets import SharedBudgets
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError
 from wes_daemon.application.ports.providers import Submission, WorkflowProvider
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
@@ -48,11 +52,15 @@ def simulator(monkeypatch: pytest.MonkeyPatch, clock: ManualClock) -> Iterator[H
         yield simulator
 
 
-def limited_provider(clock: ManualClock) -> WorkflowProvider:
+def limited_provider(clock: ManualClock, budgets: SharedBudgets | None = None) -> WorkflowProvider:
     """The provider as the container makes it, with a clock that sleeping moves on."""
     rates = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
-    limiter = RateLimiter(rates, clock=clock, sleep=clock.advance)
-    bare = HealthOmicsProvider(CONFIG, clock=clock, take_turn=limiter.take, hold=limiter.hold)
+    limiter = RateLimiter(
+        rates, budgets=budgets or MemoryBudgets(clock), account="healthomics", clock=clock, sleep=clock.advance
+    )
+    bare = HealthOmicsProvider(
+        CONFIG, clock=clock, take_turn=limiter.take, hold=limiter.hold, slow_down=limiter.slow_down
+    )
     telemetry = MemoryTelemetry()
     return decorated(bare, ProviderType.HEALTHOMICS, telemetry=telemetry, clock=clock, sleep=clock.advance)
 
@@ -109,6 +117,26 @@ class TestStorm:
         except NotNow:
             return
         held.update({id: report.state for id, report in reports.items()})
+
+    def test_in_a_storm_two_daemons_slow_down_together(
+        self, simulator: HealthOmicsSimulator, clock: ManualClock
+    ) -> None:
+        """Once one of them was turned away the other one is slower, too, and both come back to the full pace."""
+        budgets = MemoryBudgets(clock)
+        daemons = [limited_provider(clock, budgets) for _ in range(2)]
+        ids = [daemons[0].submit(a_healthomics_submission(f"wes-{number}")).id for number in range(2)]
+        over_at = clock.now() + timedelta(seconds=20)
+        simulator.faults.weather = lambda _: faults.throttled() if clock.now() < over_at else None
+
+        while clock.now() < over_at:
+            for daemon in daemons:
+                with suppress(NotNow):
+                    daemon.statuses(ids)
+        stormy = [call for call in simulator.calls if call.operation == "GetRun"]
+        clock.advance(timedelta(seconds=30))
+        assert all(daemon.statuses(ids) for daemon in daemons)
+
+        assert len(stormy) <= 20 * CALLS_PER_SECOND["GetRun"] / 3
 
     def test_the_time_that_a_service_names_holds_for_everybody(
         self, simulator: HealthOmicsSimulator, clock: ManualClock

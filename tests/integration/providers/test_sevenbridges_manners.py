@@ -15,11 +15,14 @@ from tests.integration.providers.sevenbridges_fixtures import authority, harness
 from tests.integration.providers.sevenbridges_harness import APP, PROJECT, TOKEN, SevenBridgesHarness
 from tests.simulators.sevenbridges import faults
 from tests.simulators.sevenbridges.faults import Fault
+from wes_daemon.adapters.memory.budgets import MemoryBudgets
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
-from wes_daemon.adapters.providers.decorators.rate_limiting import ALL, Rate, RateLimiter
+from wes_daemon.adapters.providers.decorators.rate_limiting import RateLimiter
+from wes_daemon.adapters.providers.decorators.rates import ALL, Rate, read_window
 from wes_daemon.adapters.providers.decorators.retrying import RetryPolicy
 from wes_daemon.adapters.providers.decorators.stack import decorated
 from wes_daemon.adapters.providers.sevenbridges.sdk import Sdk
+from wes_daemon.application.ports.budgets import SharedBudgets
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError
 from wes_daemon.application.ports.providers import Prepared, Submission, WorkflowProvider
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
@@ -30,17 +33,24 @@ __all__ = ["authority", "harness", "trusted"]
 SECRET = "token-4f9d21-not-real"
 
 
-def limiter(harness: SevenBridgesHarness, *, calls: int = 1000) -> RateLimiter:
+def limiter(
+    harness: SevenBridgesHarness, rate: Rate | None = None, budgets: SharedBudgets | None = None
+) -> RateLimiter:
     """Turns at the platform's clock: waiting moves it on."""
-    rate = Rate(calls=calls, per=timedelta(minutes=5), burst=50)
-    return RateLimiter({ALL: rate}, clock=harness.clock, sleep=harness.clock.advance)
+    return RateLimiter(
+        {ALL: rate or Rate(calls=1000, per=timedelta(minutes=5), burst=50)},
+        budgets=budgets or MemoryBudgets(harness.clock),
+        account="sevenbridges",
+        clock=harness.clock,
+        sleep=harness.clock.advance,
+    )
 
 
 def stack(harness: SevenBridgesHarness) -> WorkflowProvider:
     """The provider as the core meets it."""
     turns = limiter(harness)
     return decorated(
-        harness.provider(take_turn=turns.take, hold=turns.hold, read_timeout=timedelta(seconds=10)),
+        harness.provider(take_turn=turns.take, hold=turns.hold, heed=turns.heed, read_timeout=timedelta(seconds=10)),
         ProviderType.SEVENBRIDGES,
         telemetry=MemoryTelemetry(),
         clock=harness.clock,
@@ -75,7 +85,7 @@ class TestStorm:
 class TestRates:
     def test_after_a_429_nobody_calls_before_the_time_it_names(self, harness: SevenBridgesHarness) -> None:
         turns = limiter(harness)
-        provider = harness.provider(take_turn=turns.take, hold=turns.hold)
+        provider = harness.provider(take_turn=turns.take, hold=turns.hold, heed=turns.heed)
         harness.platform.faults.add("list_tasks", faults.TOO_MANY)
 
         with pytest.raises(NotNow) as busy:
@@ -89,13 +99,49 @@ class TestRates:
     def test_an_empty_window_is_waited_out_before_it_is_refused(self, harness: SevenBridgesHarness) -> None:
         harness.platform.rate_limit = 4
         turns = limiter(harness)
-        provider = harness.provider(take_turn=turns.take, hold=turns.hold)
+        provider = harness.provider(take_turn=turns.take, hold=turns.hold, heed=turns.heed)
         accept(provider, harness.of())
 
         with pytest.raises(NotNow, match="budget"):
             provider.submit(harness.of())
 
         assert len(harness.platform.calls) == 4
+
+    def test_daemons_that_share_a_budget_are_never_told_that_there_are_too_many_calls(
+        self, harness: SevenBridgesHarness
+    ) -> None:
+        """Nor do they leave much of it, though neither knows what the other one does."""
+        harness.platform.rate_limit = 100
+        budgets, rate = MemoryBudgets(harness.clock), read_window("100/300")
+        turns = [limiter(harness, rate, budgets) for _ in range(2)]
+        daemons = [harness.provider(take_turn=one.take, hold=one.hold, heed=one.heed) for one in turns]
+        task = [ProviderRunId(harness.platform.new_id("task"))]
+
+        over_at = harness.clock.now() + timedelta(minutes=10)
+        while harness.clock.now() < over_at:
+            for daemon in daemons:
+                with suppress(NotNow):
+                    daemon.statuses(task)
+
+        assert harness.platform.quiet_until == {}
+        assert 160 <= len(harness.platform.calls) <= 200
+
+    def test_what_other_scripts_of_the_same_user_spend_is_not_spent_again(self, harness: SevenBridgesHarness) -> None:
+        harness.platform.rate_limit = 100
+        turns = limiter(harness, read_window("100/300"))
+        provider = harness.provider(take_turn=turns.take, hold=turns.hold, heed=turns.heed)
+        script = harness.provider()
+        task = [ProviderRunId(harness.platform.new_id("task"))]
+
+        over_at = harness.clock.now() + timedelta(minutes=10)
+        while harness.clock.now() < over_at:
+            with suppress(NotNow):
+                provider.statuses(task)
+            if max((window.used for window in harness.platform.windows.values()), default=0) < 95:
+                script.statuses(task)
+            harness.clock.advance(timedelta(seconds=1))
+
+        assert harness.platform.quiet_until == {}
 
     def test_every_request_takes_a_turn_under_its_own_name(self, harness: SevenBridgesHarness) -> None:
         taken: list[str] = []

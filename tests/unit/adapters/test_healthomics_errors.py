@@ -132,6 +132,7 @@ class TestWaiting:
         [
             ("7", timedelta(seconds=7)),
             ("0.5", timedelta(seconds=0.5)),
+            ("86400", timedelta(minutes=15)),
             ("Thu, 01 Jan 2026 12:00:30 GMT", timedelta(seconds=30)),
             ("Thu, 01 Jan 2026 11:00:30 GMT", None),
             ("-3", None),

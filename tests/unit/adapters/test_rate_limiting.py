@@ -4,15 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from wes_daemon.adapters.memory.budgets import MemoryBudgets
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.providers.decorators.rate_limiting import (
-    ALL,
-    BudgetSpent,
-    Rate,
-    RateLimiter,
-    read_rates,
-    read_window,
-)
+from wes_daemon.adapters.providers.decorators.rate_limiting import BudgetSpent, RateLimiter
+from wes_daemon.adapters.providers.decorators.rates import ALL, Rate, read_rates, read_window
 
 SECOND = timedelta(seconds=1)
 
@@ -25,6 +20,8 @@ class Watched:
         self.start = self.clock.now()
         self.limiter = RateLimiter(
             {ALL if name == "all" else name: rate for name, rate in rates.items()},
+            budgets=MemoryBudgets(self.clock),
+            account="service",
             clock=self.clock,
             sleep=self.clock.advance,
         )

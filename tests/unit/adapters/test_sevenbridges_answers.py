@@ -16,10 +16,11 @@ from wes_daemon.adapters.providers.sevenbridges.errors import (
     translated,
 )
 from wes_daemon.adapters.providers.sevenbridges.outputs import outputs
-from wes_daemon.adapters.providers.sevenbridges.rate_headers import held_until
+from wes_daemon.adapters.providers.sevenbridges.rate_headers import allowance, held_until
 from wes_daemon.adapters.providers.sevenbridges.reading import as_moment
 from wes_daemon.adapters.providers.sevenbridges.states import STATES, report
 from wes_daemon.adapters.providers.sevenbridges.tasks import is_task_id, read_task
+from wes_daemon.application.ports.budgets import Allowance
 from wes_daemon.application.ports.errors import (
     AnswerLost,
     Misconfigured,
@@ -125,6 +126,15 @@ class TestErrors:
 
 
 class TestRateHeaders:
+    def test_every_answer_tells_what_is_allowed(self) -> None:
+        headers = {"X-RateLimit-Limit": "1000", "X-RateLimit-Remaining": "12", "X-RateLimit-Reset": SOON_SECONDS}
+
+        assert allowance(headers) == Allowance(limit=1000, remaining=12, resets_at=SOON)
+
+    @pytest.mark.parametrize("text", ["", "-1", "many", "9.5"])
+    def test_what_is_no_number_of_calls_says_nothing(self, text: str) -> None:
+        assert allowance({"X-RateLimit-Limit": text, "X-RateLimit-Remaining": text}) == Allowance()
+
     @pytest.mark.parametrize(
         ("status", "headers", "until"),
         [
@@ -136,10 +146,11 @@ class TestRateHeaders:
             (429, {"X-RateLimit-Reset": SOON_SECONDS}, SOON),
             (429, {"Retry-After": "120"}, SOON),
             (503, {"Retry-After": "120"}, SOON),
+            (503, {"Retry-After": "72000"}, NOON + timedelta(minutes=15) - timedelta(seconds=1)),
             (503, {}, None),
         ],
     )
-    def test_the_time_that_is_named_is_kept_with_a_second_more(
+    def test_the_time_that_is_named_is_kept_with_a_second_more_and_for_a_quarter_of_an_hour_at_most(
         self, status: int, headers: Mapping[str, str], until: datetime | None
     ) -> None:
         assert held_until(status, headers, NOON) == (until + timedelta(seconds=1) if until else None)

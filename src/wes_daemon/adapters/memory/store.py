@@ -47,6 +47,7 @@ class PollRow:
     details_failures: int = 0
     cancel_again_at: datetime | None = None
     taken_at: datetime | None = None
+    followed_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ CLAIMING = 0x7765735F636C61
 UPGRADING = 0x7765735F757067
 """Whoever changes the schema."""
 
+OPENING_A_BUDGET = 0x7765735F627564
+"""Whoever finds no row for a budget and makes it."""
+
 
 def take(connection: Connection, lock: int) -> None:
     """Wait for the lock; it is given back when the transaction ends."""

@@ -95,10 +95,12 @@ provider_budgets = Table(
     own,
     Column("name", PlainText, primary_key=True),
     Column("tokens", Float),
+    # Beside them, those that only whoever follows runs may spend.
+    Column("kept", Float),
     Column("counted_at", UtcTime),
-    # Of the configured rate, as far as the service lets us: from 0 to 1.
-    Column("pace", Float),
-    Column("paced_at", UtcTime),
+    # Calls a second at which the service last throttled us.
+    Column("peak", Float),
+    Column("throttled_at", UtcTime),
     Column("held_until", UtcTime),
 )
 
@@ -108,6 +110,8 @@ provider_looks = Table(
     Column("name", PlainText, primary_key=True),
     # Everything that ended before this is known.
     Column("seen_until", UtcTime),
+    # When a daemon last began to read on.
+    Column("begun_at", UtcTime),
 )
 
 daemons = Table(

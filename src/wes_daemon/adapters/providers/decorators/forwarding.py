@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from wes_daemon.application.ports.providers import (
     Accepted,
+    EndedPage,
     MarkedPage,
     Prepared,
     ProviderLimits,
@@ -47,6 +48,10 @@ class Forwarding:
     def marked(self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded) -> MarkedPage:
         """As the inner provider."""
         return self._call("marked", lambda: self._inner.marked(since, after=after, recorded=recorded))
+
+    def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
+        """As the inner provider."""
+        return self._call("ended", lambda: self._inner.ended(since, after=after))
 
     def discard(self, id: ProviderRunId) -> bool:
         """As the inner provider."""

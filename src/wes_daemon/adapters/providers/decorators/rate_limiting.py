@@ -1,93 +1,43 @@
 """Every call to a service waits its turn.
 
 One call across the port may be several calls to a service, and services count their own operations.
-So the limiter is no `WorkflowProvider` but goes into a provider's client, which takes a turn before each request.
+So the limiter is no `WorkflowProvider` but goes into a provider's client, which takes a turn before each request
+and passes on what the service says of its limits.
 """
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from hashlib import sha256
 
+from wes_daemon.adapters.providers.decorators.rates import ALL, Rate, window_rate
+from wes_daemon.adapters.providers.decorators.turns import Bucket, Turns
+from wes_daemon.application.ports.budgets import Allowance, SharedBudgets
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import HeldBack, Throttled
 
-ALL = "*"
-"""The rate that all operations without one of their own share."""
-
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """So many calls in so much time.
-
-    Attributes:
-        burst: calls that may go out at once after a quiet time, at least 1.
-    """
-
-    calls: float
-    per: timedelta = timedelta(seconds=1)
-    burst: int = 1
-
-    @property
-    def interval(self) -> timedelta:
-        """Between two calls at a steady pace."""
-        return self.per / self.calls
-
-
-def read_window(text: str) -> Rate:
-    """The rate that never passes so many calls in any window of so many seconds: `1000/300`.
-
-    Raises:
-        ValueError: the text is no such thing; says what would be.
-    """
-    calls, _, seconds = text.partition("/")
-    window = _positive(seconds, "calls per seconds, such as 1000/300")
-    total = _positive(calls, "calls per seconds, such as 1000/300")
-    # What goes out at once counts for the window in which the steady pace goes on.
-    burst = max(1, int(total / 10))
-    return Rate(calls=max(total - burst, total / 2), per=timedelta(seconds=window), burst=burst)
-
-
-def read_rates(text: str) -> dict[str, Rate]:
-    """Calls per second by operation: `StartRun=1,GetRun=10`; raises `ValueError` as `read_window`."""
-    rates = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        operation, _, calls = part.partition("=")
-        rates[operation.strip()] = Rate(
-            calls=_positive(calls, "operation=calls per second, such as StartRun=1,GetRun=10")
-        )
-    return rates
-
-
-def _positive(text: str, expected: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0
-    if not 0 < number < 1e9:
-        raise ValueError(f"expected {expected}, or off")
-    return number
-
-
-@dataclass
-class _Turns:
-    """When the next call would be due at a steady pace, and until when nobody may call at all."""
-
-    next_due: datetime = _LONG_AGO
-    held_until: datetime = _LONG_AGO
+_NOTHING = timedelta(0)
+_HARDLY_NEWS = timedelta(seconds=1)
+# Source: docs.sevenbridges.com, "API rate limit"; the only service that names a limit with its answers.
+_NAMED_WINDOW = timedelta(minutes=5)
 
 
 class BudgetSpent(Throttled, HeldBack):
     """It was not the call's turn for too long: nothing was sent, so that it says nothing of the service."""
 
 
+def account_name(service: str, *identity: str) -> str:
+    """What the budgets of one account at one service are called; tells nothing of what identifies it."""
+    return f"{service}:{sha256(chr(0).join(identity).encode()).hexdigest()[:16]}"
+
+
 class RateLimiter:
-    """Turns for the operations of one service and credential, shared by all threads.
+    """Turns for the operations of one service and credential, for all threads, and with other processes.
 
     Args:
         rates: by operation, or `ALL`; an operation that no rate speaks of is only held back by `hold`.
+        budgets: where the budgets are shared.
+        account: the same for all who share them, see `account_name`.
         patience: a longer wait is not waited for but answered with `BudgetSpent`.
     """
 
@@ -95,57 +45,73 @@ class RateLimiter:
         self,
         rates: Mapping[str, Rate],
         *,
+        budgets: SharedBudgets,
+        account: str,
         clock: Clock,
         sleep: Callable[[timedelta], None],
         patience: timedelta = timedelta(seconds=10),
     ) -> None:
-        self._rates = dict(rates)
+        buckets = {key: Bucket(name=f"{account}:{key}", rate=rate, budgets=budgets) for key, rate in rates.items()}
+        self._turns = {key: Turns(bucket, clock=clock, sleep=sleep) for key, bucket in buckets.items()}
         self._clock = clock
         self._sleep = sleep
         self._patience = patience
-        self._turns: dict[str, _Turns] = {}
-        self._held_until = _LONG_AGO
+        self._held_until: dict[str, timedelta] = {}
         self._lock = threading.Lock()
 
     def take(self, operation: str) -> None:
-        """Return when it is this call's turn.
+        """Return when it is this call's turn; see `purposes` for who goes first.
+
+        Not while a unit of work is open in this thread.
 
         Raises:
             BudgetSpent: that would take too long; no turn was taken, and it says when to come again.
         """
-        with self._lock:
-            wait = self._wait(operation)
-            if wait <= self._patience:
-                self._reserve(operation)
-        if wait > self._patience:
+        turns = self._turns_of(operation)
+        if turns is None:
+            wait = self._wait_for_hold(operation)
+        else:
+            wait = turns.take(self._patience, held_for=lambda: self._held_for(operation))
+        if wait is not None:
             raise BudgetSpent(f"the budget for {operation} is used up", retry_after=wait)
-        if wait > timedelta(0):
-            self._sleep(wait)
 
     def hold(self, until: datetime, operation: str = ALL) -> None:
         """The service named a time: nobody calls the operation (`ALL`: any operation) before it."""
+        time = until - self._clock.now()
         with self._lock:
-            if operation == ALL:
-                self._held_until = max(self._held_until, until)
-            else:
-                turns = self._turns_of(operation)
-                turns.held_until = max(turns.held_until, until)
+            before, end = self._held_until.get(operation, _NOTHING), self._clock.monotonic() + time
+            self._held_until[operation] = max(before, end)
+        # Many answers name the same time, some of them in whole seconds.
+        if end > before + _HARDLY_NEWS and (turns := self._turns_of(operation)):
+            turns.hold(time)
 
-    def _wait(self, operation: str) -> timedelta:
-        turns = self._turns_of(operation)
-        earliest = max(turns.held_until, self._held_until)
-        if rate := self._rate(operation):
-            earliest = max(earliest, turns.next_due - rate.interval * (rate.burst - 1))
-        return max(earliest - self._clock.now(), timedelta(0))
+    def slow_down(self, operation: str) -> None:
+        """The service has turned a call away, for there were too many of this operation."""
+        if turns := self._turns_of(operation):
+            turns.slow_down()
 
-    def _reserve(self, operation: str) -> None:
-        turns = self._turns_of(operation)
-        if rate := self._rate(operation):
-            turns.next_due = max(turns.next_due, self._clock.now()) + rate.interval
+    def heed(self, allowance: Allowance) -> None:
+        """The service has said what it lets all operations together do; others may spend the same."""
+        turns = self._turns.get(ALL)
+        if turns is None:
+            return
+        if allowance.limit:
+            turns.correct(window_rate(allowance.limit, _NAMED_WINDOW))
+        now = self._clock.now()
+        if allowance.remaining is not None and allowance.resets_at and allowance.resets_at > now:
+            turns.leave(allowance.remaining, until=self._clock.monotonic() + (allowance.resets_at - now))
 
-    def _rate(self, operation: str) -> Rate | None:
-        return self._rates.get(operation) or self._rates.get(ALL)
+    def _wait_for_hold(self, operation: str) -> timedelta | None:
+        while (wait := self._held_for(operation)) > _NOTHING:
+            if wait > self._patience:
+                return wait
+            self._sleep(wait)
+        return None
 
-    def _turns_of(self, operation: str) -> _Turns:
-        key = operation if operation in self._rates or ALL not in self._rates else ALL
-        return self._turns.setdefault(key, _Turns())
+    def _held_for(self, operation: str) -> timedelta:
+        with self._lock:
+            until = max(self._held_until.get(key, _NOTHING) for key in (ALL, operation))
+        return until - self._clock.monotonic()
+
+    def _turns_of(self, operation: str) -> Turns | None:
+        return self._turns.get(operation) or self._turns.get(ALL)

@@ -42,6 +42,7 @@ class HealthOmicsClient:
     Args:
         take_turn: called with the operation's name before each request; may raise `NotNow`.
         hold: called with the moment before which the service wants no further call of the operation.
+        slow_down: called with the operation's name when the service turns a call away, for there were too many.
     """
 
     def __init__(
@@ -51,11 +52,13 @@ class HealthOmicsClient:
         clock: Clock,
         take_turn: Callable[[str], None],
         hold: Callable[[datetime, str], None],
+        slow_down: Callable[[str], None],
     ) -> None:
         self._connection = connection
         self._clock = clock
         self._take_turn = take_turn
         self._hold = hold
+        self._slow_down = slow_down
 
     def members_of_start_run(self) -> Collection[str]:
         """What the installed boto3 can send with StartRun; asks nobody."""
@@ -210,6 +213,8 @@ class HealthOmicsClient:
         now = self._clock.now()
         if wait := asked_wait(error, now):
             self._hold(now + wait, operation)
+        if meaning(error) is Meaning.THROTTLED:
+            self._slow_down(operation)
 
     def _members_of_start_run(self) -> Collection[str]:
         model = self._connection.omics().meta.service_model.operation_model("StartRun")

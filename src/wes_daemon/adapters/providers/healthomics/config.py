@@ -15,6 +15,7 @@ class HealthOmicsConfig:
         output_uri: `s3://bucket/prefix` for runs that name none of their own.
         access_key_id, secret_access_key, session_token: given together, or not at all for boto3's whole chain;
             the token belongs to temporary credentials only.
+        connections: as many calls as may be under way at the same time.
         resend_horizon: how long the service is trusted to remember a request id; it documents no time.
     """
 
@@ -26,6 +27,7 @@ class HealthOmicsConfig:
     session_token: str | None = field(default=None, repr=False)
     connect_timeout: timedelta = timedelta(seconds=10)
     read_timeout: timedelta = timedelta(seconds=60)
+    connections: int = 32
     resend_horizon: timedelta = timedelta(hours=12)
 
 

@@ -12,7 +12,6 @@ from wes_daemon.application.ports.errors import Misconfigured
 
 # At DEBUG these tell signed headers, session token included, and whole payloads.
 _TALKATIVE = ("botocore.auth", "botocore.endpoint", "botocore.hooks", "botocore.parsers", "botocore.httpsession")
-_CONNECTIONS = 32
 _WITH_BODY = (200, 201)
 
 
@@ -32,6 +31,10 @@ class Connection:
     def s3(self) -> Any:
         """The client of S3, for outputs."""
         return self._client("s3", self._make_s3)
+
+    def sqs(self, endpoint: str | None = None) -> Any:
+        """The client of SQS, for events; where nothing else is given, at the address that the SDK has for it."""
+        return self._client("sqs", lambda: self._make("sqs", endpoint))
 
     def forget(self) -> None:
         """Make everything anew at the next use, with the credentials that are found then."""
@@ -80,19 +83,19 @@ class Connection:
         own = self._make(service, ignore_configured_endpoint_urls=True)
         return bool(self._make(service).meta.endpoint_url != own.meta.endpoint_url)
 
-    def _make(self, service: str, **options: Any) -> Any:
+    def _make(self, service: str, endpoint: str | None = None, /, **options: Any) -> Any:
         from botocore.config import Config
 
         config = Config(
             connect_timeout=self._config.connect_timeout.total_seconds(),
             read_timeout=self._config.read_timeout.total_seconds(),
             retries={"mode": "standard", "total_max_attempts": 1},
-            max_pool_connections=_CONNECTIONS,
+            max_pool_connections=self._config.connections,
             user_agent_extra=f"wes-daemon/{version('wes-daemon')}",
             **options,
         )
         try:
-            return self._session.client(service, config=config)
+            return self._session.client(service, endpoint_url=endpoint, config=config)
         except sdk_errors():
             raise
         except ValueError as error:

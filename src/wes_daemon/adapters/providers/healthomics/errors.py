@@ -123,6 +123,8 @@ HTTP_STATUSES: Mapping[int, Meaning] = {
 QUOTA_PAUSE = timedelta(minutes=1)
 SEE_PERMISSIONS = "docs/providers/healthomics.md lists the permissions that are needed"
 _LONGEST_QUOTE = 500
+# Whoever names a longer one is asked again all the same.
+_LONGEST_WAIT = timedelta(minutes=15)
 
 
 def meaning(error: Exception) -> Meaning | None:
@@ -218,7 +220,7 @@ def asked_wait(error: Exception, now: datetime) -> timedelta | None:
         wait = timedelta(seconds=float(asked)) if not asked[-1].isalpha() else parsedate_to_datetime(asked) - now
     except (ValueError, TypeError, OverflowError):
         return None
-    return wait if wait > timedelta(0) else None
+    return min(wait, _LONGEST_WAIT) if wait > timedelta(0) else None
 
 
 def quoted(error: Exception) -> str:

@@ -15,10 +15,12 @@ from wes_daemon.adapters.providers.healthomics.listing import FEWEST_CALLS, Acti
 from wes_daemon.adapters.providers.healthomics.states import ACTIVE, DELETED, report, unreadable
 from wes_daemon.adapters.providers.healthomics.submission import RunStarter
 from wes_daemon.application.events import log_event
+from wes_daemon.application.ports.budgets import nobody
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import NotNow, Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
+    EndedPage,
     MarkedPage,
     ProviderLimits,
     Recorded,
@@ -32,7 +34,7 @@ from wes_daemon.domain.runs import ProviderRunId
 _log = logging.getLogger(__name__)
 
 # A batch that has ended as a whole takes a GetRun for each: ten seconds at the service's own rate.
-_LIMITS = ProviderLimits(status_batch=100)
+_LIMITS = ProviderLimits(status_batch=100, sweeps_from=FEWEST_CALLS + 1)
 _UNREADABLE_BEFORE_GIVING_UP = 3
 # A run that is being torn down ends by itself, with what it has done; there is nothing left to stop.
 _CANCELLABLE = frozenset(ACTIVE) - {"STOPPING"}
@@ -46,6 +48,7 @@ class HealthOmicsProvider:
     Args:
         take_turn: called with an operation's name before each request, to wait for its turn; may raise `NotNow`.
         hold: called with the moment before which the service wants no further call of an operation.
+        slow_down: called with an operation's name when the service turns a call away, for there were too many.
     """
 
     def __init__(
@@ -55,8 +58,11 @@ class HealthOmicsProvider:
         clock: Clock,
         take_turn: Callable[[str], None],
         hold: Callable[[datetime, str], None],
+        slow_down: Callable[[str], None] = nobody,
     ) -> None:
-        self._client = HealthOmicsClient(Connection(config), clock=clock, take_turn=take_turn, hold=hold)
+        self._client = HealthOmicsClient(
+            Connection(config), clock=clock, take_turn=take_turn, hold=hold, slow_down=slow_down
+        )
         self._start = RunStarter(self._client, config)
         self._active = ActiveRuns(self._client, clock)
         self._inventory = Inventory(self._client)
@@ -79,7 +85,7 @@ class HealthOmicsProvider:
         """
         wanted = {id: run for id in ids if (run := RunIdentity.parse(id))}
         active = self._active.among({run.id for run in wanted.values()}) if len(wanted) > FEWEST_CALLS else {}
-        listed = {id: report(active[run.id]) for id, run in wanted.items() if run.id in active}
+        listed = {id: active[run.id] for id, run in wanted.items() if run.id in active}
         asked, troubles = self._ask_for_each({id: run for id, run in wanted.items() if id not in listed})
         if troubles and len(troubles) == len(wanted):
             raise troubles[0]
@@ -98,6 +104,11 @@ class HealthOmicsProvider:
     def marked(self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded) -> MarkedPage:
         """As the port says; one call for 100 of the account's runs, and one for each of ours that is not on record."""
         return self._inventory.part(since, after, recorded)
+
+    def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
+        """As the port says: the service's lists of ended runs know neither time nor order, so they are not read."""
+        del since, after
+        return EndedPage()
 
     def discard(self, id: ProviderRunId) -> bool:
         """As the port says; nothing is ever only prepared here."""

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
-from wes_daemon.adapters.providers.sevenbridges.rate_headers import held_until
+from wes_daemon.adapters.providers.sevenbridges.rate_headers import allowance, held_until
 from wes_daemon.adapters.providers.sevenbridges.reading import as_objects, as_text
+from wes_daemon.application.ports.budgets import Allowance
 from wes_daemon.application.ports.environment import Clock
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class SevenBridgesClient:
     Args:
         take_turn: called with the operation's name before each request.
         hold: called with the time that the service named, before which nobody may call.
+        heed: called with what each answer says of the limits.
     """
 
     def __init__(
@@ -34,11 +36,13 @@ class SevenBridgesClient:
         clock: Clock,
         take_turn: Callable[[str], None],
         hold: Callable[[datetime], None],
+        heed: Callable[[Allowance], None],
     ) -> None:
         self._config = config
         self._clock = clock
         self._take_turn = take_turn
         self._hold = hold
+        self._heed = heed
         self._sdk: Sdk | None = None
         self._lock = threading.Lock()
 
@@ -102,11 +106,12 @@ class SevenBridgesClient:
                 # Half a second that only those pay who use this provider.
                 from wes_daemon.adapters.providers.sevenbridges.sdk import Sdk
 
-                self._sdk = Sdk(self._config, self._heed)
+                self._sdk = Sdk(self._config, self._inspect)
             return self._sdk
 
-    def _heed(self, status: int, headers: Mapping[str, str]) -> timedelta | None:
+    def _inspect(self, status: int, headers: Mapping[str, str]) -> timedelta | None:
         now = self._clock.now()
+        self._heed(allowance(headers))
         until = held_until(status, headers, now)
         if until is None:
             return None

@@ -29,6 +29,7 @@ class SevenBridgesConfig:
         connect_timeout, read_timeout: of every single call.
         look_back: how far back tasks are searched for one that an earlier attempt left behind.
         listing_lag: how long a new task may be missing from listings; not documented by the service.
+        connections: as many calls as may be under way at the same time.
         drs_host: where the platform's files have drs addresses; taken from the endpoint where that is known.
     """
 
@@ -39,6 +40,7 @@ class SevenBridgesConfig:
     read_timeout: timedelta = timedelta(seconds=30)
     look_back: timedelta = timedelta(days=7)
     listing_lag: timedelta = timedelta(seconds=30)
+    connections: int = 32
     drs_host: str | None = None
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
 from wes_daemon.adapters.providers.sevenbridges.reading import as_moment, as_text
 from wes_daemon.adapters.providers.sevenbridges.states import report
 from wes_daemon.adapters.providers.sevenbridges.tasks import DRAFT, is_task_id
-from wes_daemon.application.ports.providers import MarkedPage, MarkedRun, as_key
+from wes_daemon.application.ports.providers import EndedPage, MarkedPage, MarkedRun, as_key
 from wes_daemon.domain.runs import ProviderRunId, SubmissionKey
 
 _FIELDS = "id,name,description,status,created_time,parent,batch,start_time,end_time,execution_status"
@@ -24,7 +24,7 @@ def marked_tasks(client: SevenBridgesClient, project: str, since: datetime, afte
     offset = int(after or 0)
     wanted = {
         "project": project,
-        "created_from": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+        "created_from": _written(since),
         "order_by": "created_time",
         "order": "asc",
         "fields": _FIELDS,
@@ -32,6 +32,29 @@ def marked_tasks(client: SevenBridgesClient, project: str, since: datetime, afte
     tasks, there_are_more = client.page("ListTasks", "/tasks", wanted, offset=offset)
     following = str(offset + max(len(tasks) - _OVERLAP, 1)) if tasks and there_are_more else None
     return MarkedPage(runs=[run for task in tasks if (run := _marked(task, since))], following=following)
+
+
+def ended_tasks(client: SevenBridgesClient, project: str, since: datetime, after: str | None) -> EndedPage:
+    """As `WorkflowProvider.ended`: one call; what ends meanwhile comes last, so that the pages before stay as they are.
+
+    Raises:
+        Failure, NotNow: the page could not be had.
+    """
+    offset = int(after or 0)
+    wanted = {
+        "project": project,
+        "ended_from": _written(since),
+        "order_by": "end_time",
+        "order": "asc",
+        "fields": "id",
+    }
+    tasks, there_are_more = client.page("ListTasks", "/tasks", wanted, offset=offset)
+    ids = [ProviderRunId(id) for task in tasks if is_task_id(id := as_text(task.get("id")))]
+    return EndedPage(ids=ids, following=str(offset + len(tasks)) if tasks and there_are_more else None)
+
+
+def _written(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _marked(task: Mapping[str, object], since: datetime) -> MarkedRun | None:

@@ -13,7 +13,7 @@ from wes_daemon.adapters.providers.sevenbridges.drafts import Drafts
 from wes_daemon.adapters.providers.sevenbridges.errors import PROJECT_CODES, Failure, translated
 from wes_daemon.adapters.providers.sevenbridges.files import Files
 from wes_daemon.adapters.providers.sevenbridges.imports import Imports
-from wes_daemon.adapters.providers.sevenbridges.inventory import marked_tasks
+from wes_daemon.adapters.providers.sevenbridges.inventory import ended_tasks, marked_tasks
 from wes_daemon.adapters.providers.sevenbridges.locating import Locator
 from wes_daemon.adapters.providers.sevenbridges.payloads import Plan, read_plan
 from wes_daemon.adapters.providers.sevenbridges.preparing import InputPreparation
@@ -22,10 +22,12 @@ from wes_daemon.adapters.providers.sevenbridges.starting import start
 from wes_daemon.adapters.providers.sevenbridges.sweep import BATCH, sweep
 from wes_daemon.adapters.providers.sevenbridges.tasks import Task, read_draft
 from wes_daemon.adapters.providers.sevenbridges.volumes import Volumes
+from wes_daemon.application.ports.budgets import Allowance, nobody
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Misconfigured, Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
+    EndedPage,
     MarkedPage,
     Prepared,
     ProviderLimits,
@@ -47,6 +49,7 @@ class SevenBridgesProvider:
     Args:
         take_turn: called with the operation's name before each request; may wait, or raise `NotNow`.
         hold: called with the time before which the service wants no call.
+        heed: called with what each answer says of the limits.
     """
 
     def __init__(
@@ -56,9 +59,10 @@ class SevenBridgesProvider:
         clock: Clock,
         take_turn: Callable[[str], None],
         hold: Callable[[datetime], None],
+        heed: Callable[[Allowance], None] = nobody,
     ) -> None:
         self._config = config
-        self._client = SevenBridgesClient(config, clock=clock, take_turn=take_turn, hold=hold)
+        self._client = SevenBridgesClient(config, clock=clock, take_turn=take_turn, hold=hold, heed=heed)
         files = Files(self._client)
         imports = Imports(self._client, files=files, volumes=Volumes(self._client, clock=clock), clock=clock)
         inputs = InputPreparation(self._client, Locator(config, files=files, imports=imports))
@@ -68,7 +72,8 @@ class SevenBridgesProvider:
     @property
     def limits(self) -> ProviderLimits:
         """As the port says."""
-        return ProviderLimits(status_batch=BATCH, prepares=True)
+        ended_list = f"sevenbridges {self._config.endpoint} {self._config.project}"
+        return ProviderLimits(status_batch=BATCH, prepares=True, fills_batches=True, ended_list=ended_list)
 
     def submit(self, submission: Submission) -> Accepted | Prepared:
         """As the port says; first `Prepared`, and `Accepted` for what is recorded.
@@ -98,6 +103,11 @@ class SevenBridgesProvider:
         del recorded
         with translated(rejects=False):
             return marked_tasks(self._client, self._config.project, since, after)
+
+    def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
+        """As the port says, for the project of the settings; one call for 100 of its tasks, whoever made them."""
+        with translated(rejects=False):
+            return ended_tasks(self._client, self._config.project, since, after)
 
     def discard(self, id: ProviderRunId) -> bool:
         """As the port says; one call."""

@@ -25,7 +25,6 @@ from wes_daemon.application.ports.errors import Misconfigured
 Inspect = Callable[[int, Mapping[str, str]], timedelta | None]
 """Hears status and headers of every answer; returns how long the service asks us to wait."""
 
-_CONNECTIONS = 32
 _UNUSABLE = (
     ssl.SSLCertVerificationError,
     requests.exceptions.InvalidURL,
@@ -77,12 +76,18 @@ class Sdk:
         _keep_bodies_out_of_logs()
         timeouts = (self._config.connect_timeout.total_seconds(), self._config.read_timeout.total_seconds())
         try:
-            api = sevenbridges.Api(url=self._config.endpoint, token=self._config.token, timeout=timeouts)
+            api = sevenbridges.Api(
+                url=self._config.endpoint,
+                token=self._config.token,
+                timeout=timeouts,
+                max_parallel_requests=self._config.connections,
+            )
         except SbgError as error:
             raise Misconfigured(f"SEVENBRIDGES_API_ENDPOINT: {self._without_token(str(error))}") from error
         # Takes the place of `maintenance_sleeper`, which sleeps for five minutes and then sends a POST again.
         api.error_handlers = [self._look_at]
-        api.session.mount("https://", requests.adapters.HTTPAdapter(max_retries=Retry(0), pool_maxsize=_CONNECTIONS))
+        pool = requests.adapters.HTTPAdapter(max_retries=Retry(0), pool_maxsize=self._config.connections)
+        api.session.mount("https://", pool)
         # requests would send the token's header along to whatever host it is redirected to, and a POST as a GET.
         api.session.max_redirects = 0
         api.headers["User-Agent"] = f"wes-daemon/{version('wes-daemon')} {api.headers['User-Agent']}"

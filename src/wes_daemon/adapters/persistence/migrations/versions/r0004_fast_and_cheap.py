@@ -39,6 +39,15 @@ def upgrade() -> None:
     if op.get_context().dialect.name == "postgresql":
         op.execute(_ANNOUNCE)
         op.execute(_LISTENERS)
+    cancelling = sa.text("state = 'CANCELING'")
+    op.create_index(
+        "wes_daemon_runs_cancelling",
+        "workflow_runs",
+        ["run_id"],
+        postgresql_where=cancelling,
+        sqlite_where=cancelling,
+        if_not_exists=True,
+    )
     # Rows of the time before have no age, and are followed as slowly as old ones.
     op.add_column("polls", sa.Column("followed_since", _MOMENT))
     op.create_index("polls_due", "polls", ["provider", "next_check_at"])
@@ -47,13 +56,15 @@ def upgrade() -> None:
         "provider_budgets",
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("tokens", sa.Float, nullable=False),
+        sa.Column("kept", sa.Float, nullable=False),
         sa.Column("counted_at", _MOMENT, nullable=False),
-        sa.Column("pace", sa.Float, nullable=False),
-        sa.Column("paced_at", _MOMENT, nullable=False),
+        sa.Column("peak", sa.Float),
+        sa.Column("throttled_at", _MOMENT),
         sa.Column("held_until", _MOMENT),
     )
     op.create_table(
         "provider_looks",
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("seen_until", _MOMENT, nullable=False),
+        sa.Column("begun_at", _MOMENT, nullable=False),
     )
