@@ -254,7 +254,7 @@ class LedgerContract:
     def test_a_hastened_run_is_due_at_once(self, books: Books) -> None:
         poll = books.store.polled()
         with books.store.units() as work:
-            work.polls.checked([poll], again_after=3600 * SECOND)
+            work.polls.checked([poll], again_after=lambda _: 3600 * SECOND)
             work.commit()
         before = books.store.due()
 

@@ -16,9 +16,11 @@ from wes_daemon.application.ports.persistence import (
     DaemonId,
     DaemonInfo,
     DuePoll,
+    Pace,
     RunQueries,
     TimelineEntry,
     UnitsOfWork,
+    as_soon_as_it_is_free,
 )
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
@@ -182,10 +184,24 @@ class PersistenceHarness(ABC):
                 unit.commit()
             self.let_pass(SECOND)
 
-    def due(self, *, limit: int = 100, ahead: timedelta = 0 * SECOND, hold: timedelta = MINUTE) -> Sequence[DuePoll]:
+    def due(
+        self,
+        *,
+        limit: int = 100,
+        ahead: timedelta = 0 * SECOND,
+        hold: timedelta = MINUTE,
+        again_after: Pace = as_soon_as_it_is_free,
+    ) -> Sequence[DuePoll]:
         """Take what is due."""
         with self.units() as unit:
-            due = unit.polls.take_due(limit=limit, ahead=ahead, hold=hold, untouched_for=0 * SECOND, excluding=())
+            due = unit.polls.take_due(
+                limit=limit,
+                ahead=ahead,
+                hold=hold,
+                untouched_for=0 * SECOND,
+                excluding=(),
+                again_after=again_after,
+            )
             unit.commit()
         return list(due)
 

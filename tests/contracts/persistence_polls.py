@@ -1,7 +1,8 @@
 """When an accepted run is asked for, by whom, and what may be written of the answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -15,23 +16,26 @@ from tests.contracts.persistence_harness import (
     an_entry,
 )
 from wes_daemon.application.ports.errors import ClaimLost, RunNotFound
-from wes_daemon.application.ports.persistence import DuePoll, PollSchedule, SubmissionState
-from wes_daemon.domain.runs import ProviderType, RunId
+from wes_daemon.application.ports.persistence import DuePoll, Move, PollSchedule, SubmissionState
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
-Result = Callable[[PollSchedule, DuePoll], None]
+Result = Callable[[PollSchedule, DuePoll], object]
 
 FENCED: dict[str, Result] = {
-    "moved": lambda polls, poll: polls.moved(poll, RunState.RUNNING, "Running", again_after=MINUTE),
     "details_failed": lambda polls, poll: polls.details_failed(poll, RunState.COMPLETE, again_after=MINUTE),
     "finished": lambda polls, poll: polls.finished(poll),
 }
 QUIET: dict[str, Result] = {
-    "checked": lambda polls, poll: polls.checked([poll], again_after=HOUR),
+    "checked": lambda polls, poll: polls.checked([poll], again_after=lambda _: HOUR),
     "put_off": lambda polls, poll: polls.put_off([poll], wait=HOUR),
     "missing": lambda polls, poll: polls.missing(poll, again_after=HOUR),
 }
-RESULTS = FENCED | QUIET
+ALL_AT_ONCE: dict[str, Result] = {
+    "moved": lambda polls, poll: polls.moved_all([Move(poll, RunState.RUNNING, "Running", MINUTE)]),
+    "all_finished": lambda polls, poll: polls.finished_all([poll]),
+}
+RESULTS = FENCED | QUIET | ALL_AT_ONCE
 
 
 def record(store: PersistenceHarness, result: str, poll: DuePoll) -> None:
@@ -39,6 +43,28 @@ def record(store: PersistenceHarness, result: str, poll: DuePoll) -> None:
     with store.units() as unit:
         RESULTS[result](unit.polls, poll)
         unit.commit()
+
+
+def recorded_all(store: PersistenceHarness, result: str, due: Sequence[DuePoll]) -> set[str]:
+    """Write one result of many in a unit of work of its own; those that were written."""
+    with store.units() as unit:
+        moved = [Move(poll, RunState.RUNNING, "Running", MINUTE) for poll in due]
+        told = unit.polls.moved_all(moved) if result == "moved" else unit.polls.finished_all(due)
+        unit.commit()
+    return set(told)
+
+
+def store_due(polls: PollSchedule, *, limit: int) -> Sequence[DuePoll]:
+    """Take what is due within a unit of work."""
+    return polls.take_due(limit=limit, ahead=0 * SECOND, hold=MINUTE, untouched_for=0 * SECOND, excluding=())
+
+
+def hurry(store: PersistenceHarness, *ids: str) -> set[str]:
+    """Say that the local provider may have news of these; those that are followed."""
+    with store.units() as unit:
+        told = unit.polls.hurry(ProviderType.LOCAL, [ProviderRunId(id) for id in ids])
+        unit.commit()
+    return set(told)
 
 
 def names(polls: object) -> list[str]:
@@ -79,7 +105,7 @@ class PollRules:
     def test_what_is_due_soon_can_be_taken_along(self, store: PersistenceHarness) -> None:
         poll = store.polled("run-1")
         with store.units() as unit:
-            unit.polls.checked([poll], again_after=MINUTE)
+            unit.polls.checked([poll], again_after=lambda _: MINUTE)
             unit.commit()
 
         assert store.due(ahead=30 * SECOND) == []
@@ -129,14 +155,140 @@ class PollRules:
 
         record(store, result, current)
 
+    @pytest.mark.parametrize("result", ALL_AT_ONCE)
+    def test_of_many_answers_the_late_ones_are_left_out(self, store: PersistenceHarness, result: str) -> None:
+        store.accepted("run-1", "run-2", "run-3")
+        late, *others = store.due(hold=SECOND)
+        store.let_pass(2 * SECOND)
+        [current] = store.due(limit=1)
+
+        told = recorded_all(store, result, [late, *others])
+
+        assert told == {"run-2", "run-3"}
+        assert recorded_all(store, result, [current]) == {"run-1"}
+        assert recorded_all(store, result, []) == set()
+
+    def test_ended_runs_are_off_the_schedule_and_their_submissions_closed(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1", "run-2")
+
+        recorded_all(store, "all_finished", store.due())
+
+        store.let_pass(HOUR)
+        assert store.due() == []
+        assert {store.queries.get(RunId(id)).submission for id in ("run-1", "run-2")} == {SubmissionState.CLOSED}
+
+    def test_what_was_taken_is_due_again_by_itself_and_not_while_it_is_held(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1", "run-2")
+        paces = {"run-1": 3 * MINUTE, "run-2": SECOND}
+
+        store.due(again_after=lambda poll: paces[poll.run_id])
+
+        store.let_pass(MINUTE - 2 * SECOND)
+        assert store.due() == []
+        store.let_pass(4 * SECOND)
+        assert names(store.due()) == ["run-2"]
+        store.let_pass(2 * MINUTE)
+        assert sorted(names(store.due())) == ["run-1", "run-2"]
+
+    def test_what_is_taken_ahead_of_its_time_is_not_held_for_longer(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1")
+        store.due(again_after=lambda _: HOUR)
+
+        assert store.due(ahead=2 * HOUR) == []
+        store.let_pass(MINUTE + SECOND)
+        assert names(store.due(ahead=2 * HOUR)) == ["run-1"]
+
+    def test_the_pace_is_asked_with_the_look_that_is_taken(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1")
+        asked: list[DuePoll] = []
+
+        def pace(poll: DuePoll) -> timedelta:
+            asked.append(poll)
+            return MINUTE
+
+        assert store.due(again_after=pace) == asked
+
+    def test_each_of_many_is_rescheduled_in_its_own_time(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1", "run-2")
+        polls = store.due()
+        with store.units() as unit:
+            unit.polls.checked(polls, again_after=lambda poll: HOUR if poll.run_id == "run-1" else MINUTE)
+            unit.commit()
+
+        store.let_pass(MINUTE + SECOND)
+
+        assert names(store.due()) == ["run-2"]
+
+    def test_those_that_moved_are_rescheduled_each_in_its_own_time(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1", "run-2")
+        one, other = store.due()
+        with store.units() as unit:
+            unit.polls.moved_all([Move(one, RunState.RUNNING, "R", HOUR), Move(other, RunState.PAUSED, "P", MINUTE)])
+            unit.commit()
+
+        store.let_pass(MINUTE + SECOND)
+
+        [due] = store.due()
+        assert (due.run_id, due.known_state, due.known_status) == ("run-2", RunState.PAUSED, "P")
+
+    def test_what_was_put_off_goes_first_when_its_time_has_come(self, store: PersistenceHarness) -> None:
+        store.accepted("run-2", "run-1", "run-3")
+        with store.units() as unit:
+            unit.polls.put_off(store_due(unit.polls, limit=2), wait=MINUTE)
+            unit.commit()
+
+        assert names(store.due(ahead=HOUR, limit=1)) == ["run-3"]
+        store.let_pass(MINUTE + SECOND)
+        assert names(store.due()) == ["run-2", "run-1", "run-3"]
+
+    def test_it_is_told_how_long_a_run_is_followed_and_due(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1")
+        store.let_pass(HOUR)
+
+        [poll] = store.due()
+
+        assert poll.age is not None
+        assert HOUR <= poll.age < HOUR + MINUTE
+        assert HOUR <= poll.overdue < HOUR + MINUTE
+
+    def test_the_age_of_a_run_that_was_followed_before_ages_were_known_is_not_told(
+        self, store: PersistenceHarness
+    ) -> None:
+        store.accepted("run-1")
+        store.tamper("polls", "run-1", followed_since=None)
+
+        assert store.due()[0].age is None
+
+    def test_it_is_told_whether_a_provider_was_asked_to_cancel(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1", "run-2")
+        store.move("run-1", RunState.CANCELING)
+        with store.units() as unit:
+            unit.polls.to_cancel(limit=10, hold=MINUTE, excluding=())
+            unit.commit()
+
+        assert {poll.run_id: poll.is_unwanted for poll in store.due()} == {"run-1": True, "run-2": False}
+
+    def test_where_nobody_could_be_asked_absences_begin_anew_and_only_there(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1", provider=ProviderType.HEALTHOMICS)
+        store.accepted("run-2")
+        for poll in store.due():
+            record(store, "missing", poll)
+        with store.units() as unit:
+            unit.polls.forgive(ProviderType.HEALTHOMICS)
+            unit.commit()
+
+        store.let_pass(HOUR + SECOND)
+
+        assert {poll.run_id: poll.missing_for is None for poll in store.due()} == {"run-1": True, "run-2": False}
+
     def test_many_are_rescheduled_at_once_and_only_those(self, store: PersistenceHarness) -> None:
         store.accepted("run-1", "run-2", "run-3")
         polls = store.due(hold=SECOND)
 
         with store.units() as unit:
-            unit.polls.checked(polls[:1], again_after=HOUR)
+            unit.polls.checked(polls[:1], again_after=lambda _: HOUR)
             unit.polls.put_off(polls[1:2], wait=HOUR)
-            unit.polls.checked([], again_after=HOUR)
+            unit.polls.checked([], again_after=lambda _: HOUR)
             unit.commit()
 
         store.let_pass(MINUTE)
@@ -223,6 +375,54 @@ class PollRules:
             unit.polls.finished(poll)
             unit.commit()
         store.let_pass(HOUR)
+        assert store.due() == []
+
+    def test_what_may_have_news_is_due_at_once(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1", "run-2")
+        for poll in store.due():
+            record(store, "checked", poll)
+
+        told = hurry(store, "at-run-2")
+
+        assert told == {"at-run-2"}
+        assert names(store.due()) == ["run-2"]
+
+    def test_news_of_what_nobody_follows_are_passed_over(self, store: PersistenceHarness) -> None:
+        store.accepted("run-3", provider=ProviderType.HEALTHOMICS)
+        store.accepted("run-1", "run-2")
+        _, ended, without_details = store.due()
+        record(store, "finished", ended)
+        record(store, "details_failed", without_details)
+
+        assert hurry(store, "at-run-1", "at-run-2", "at-run-3", "foreign", "") == set()
+        assert hurry(store) == set()
+        assert store.due() == []
+
+    def test_news_of_what_was_taken_make_it_due_and_only_the_latest_answer_counts(
+        self, store: PersistenceHarness
+    ) -> None:
+        late = store.polled("run-1")
+
+        hurry(store, "at-run-1")
+        [current] = store.due()
+
+        with pytest.raises(ClaimLost):
+            record(store, "finished", late)
+        record(store, "finished", current)
+
+    def test_what_is_due_already_keeps_its_place_when_it_is_hurried(self, store: PersistenceHarness) -> None:
+        store.accepted("run-2", "run-1")
+
+        assert hurry(store, "at-run-2") == {"at-run-2"}
+
+        assert names(store.due()) == ["run-2", "run-1"]
+
+    def test_an_answer_that_was_under_way_counts_where_nobody_else_has_asked(self, store: PersistenceHarness) -> None:
+        poll = store.polled("run-1")
+        hurry(store, "at-run-1")
+
+        record(store, "finished", poll)
+
         assert store.due() == []
 
     def test_daemons_that_take_at_once_share_no_run(self, store: PersistenceHarness) -> None:

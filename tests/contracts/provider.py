@@ -1,7 +1,7 @@
 """What every `WorkflowProvider` owes its caller, whatever stands behind it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -128,6 +128,21 @@ def everything_marked(
     while True:
         part = provider.marked(since or harness.beginning, after=after, recorded=recorded)
         found += part.runs
+        if part.following is None:
+            return found
+        after = part.following
+
+
+def everything_ended(
+    harness: ProviderHarness, provider: WorkflowProvider, *, since: datetime
+) -> Collection[ProviderRunId]:
+    """All parts of what has ended, one after the other."""
+    harness.let_lists_catch_up()
+    found: set[ProviderRunId] = set()
+    after: str | None = None
+    while True:
+        part = provider.ended(since, after=after)
+        found.update(part.ids)
         if part.following is None:
             return found
         after = part.following
@@ -422,6 +437,30 @@ class ProviderContract:
         found = everything_marked(harness, provider)
 
         assert not [run for run in found if run.id == id and run.is_draft]
+
+    # ended
+
+    def test_what_has_ended_is_told_where_there_is_a_list_of_it(
+        self, harness: ProviderHarness, provider: WorkflowProvider
+    ) -> None:
+        ended, running = accept(provider, harness.submission()), accept(provider, harness.submission(RunState.RUNNING))
+        harness.reach(ended, RunState.COMPLETE)
+
+        told = everything_ended(harness, harness.provider(), since=harness.beginning)
+
+        assert running not in told
+        assert (ended in told) is (provider.limits.ended_list is not None)
+
+    def test_what_had_ended_before_is_not_told(self, harness: ProviderHarness, provider: WorkflowProvider) -> None:
+        id = accept(provider, harness.submission())
+        harness.reach(id, RunState.COMPLETE)
+        ended_at = status(provider, id).ended_at
+        assert ended_at is not None
+
+        assert id not in everything_ended(harness, provider, since=ended_at + timedelta(days=1))
+
+    def test_the_list_of_what_has_ended_bears_the_same_name_everywhere(self, harness: ProviderHarness) -> None:
+        assert harness.provider().limits == harness.provider().limits
 
     # discard
 

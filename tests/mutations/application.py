@@ -335,9 +335,25 @@ _LOOKS: Sequence[Mutant] = (
         name="no-news-is-bad-news",
         breaks="While a provider cannot be asked, its runs count as unknown to it.",
         file="application/use_cases/refresh_statuses.py",
-        old="return self._put_off(type, polls, error, blocked)",
+        old="return self._put_off(type, polls, error, one_pass)",
         new="reports = {}",
         tests=[f"{_REFRESH}::TestProviderTrouble"],
+    ),
+    Mutant(
+        name="an-outage-makes-missing-runs-lost-ones",
+        breaks="A run that was missing when a circuit opened is given up as soon as it closes.",
+        file="application/use_cases/refresh_statuses.py",
+        old="            work.polls.forgive(type)\n",
+        new="",
+        tests=[f"{_REFRESH}::TestOpenCircuit"],
+    ),
+    Mutant(
+        name="a-failed-look-moves-the-mark",
+        breaks="What ended while a list could not be read is not looked for again.",
+        file="application/use_cases/find_ended.py",
+        old="            self._complain(type, error)\n",
+        new="            self._complain(type, error)\n            self._watermarks.advance(name, turn.begun_at)\n",
+        tests=["tests/unit/application/test_find_ended.py"],
     ),
     Mutant(
         name="no-end-without-details",
@@ -398,4 +414,49 @@ _LOOKS: Sequence[Mutant] = (
     ),
 )
 
-OF_THE_APPLICATION: Sequence[Mutant] = (*_KEYS_AND_INTENTS, *_DOUBTS, *_LEASES, *_LOOKS)
+_HINTS: Sequence[Mutant] = (
+    Mutant(
+        name="failed-hint-is-forgotten",
+        breaks="A run that was queued while the database was away for a moment waits for the next poll.",
+        file="application/daemon.py",
+        old="""            self._wakeup.wait(min(again, self._beat.every))
+""",
+        new="""            self._is_hinted = False
+            self._wakeup.wait(min(again, self._beat.every))
+""",
+        tests=[f"{_DAEMON}::TestHints"],
+    ),
+    Mutant(
+        name="hint-is-lost-during-a-pass",
+        breaks="A run that is queued while a pass is under way waits for the next poll.",
+        file="adapters/system.py",
+        old="""        if self._over.is_set() or not self._roused.wait(timeout.total_seconds()):
+""",
+        new="""        self._roused.clear()
+        if self._over.is_set() or not self._roused.wait(timeout.total_seconds()):
+""",
+        tests=["tests/unit/adapters/test_wakeup.py::TestTimedWakeUp::test_many_hints_end_one_wait"],
+    ),
+)
+
+_EVENTS: Sequence[Mutant] = (
+    Mutant(
+        name="event-deleted-before-it-is-heeded",
+        breaks="What an event has told is forgotten where the database is away for a moment.",
+        file="application/use_cases/follow_events.py",
+        old="        hurried = self._hurry({id",
+        new="        self._delete([message.receipt for message in messages])\n        hurried = self._hurry({id",
+        tests=["tests/unit/application/test_follow_events.py::test_nothing_is_deleted_while_the_database_is_away"],
+    ),
+    Mutant(
+        name="stop-waits-for-the-queue",
+        breaks="A daemon that is to stop waits until the queue has answered.",
+        file="adapters/events/interruptible.py",
+        old="        stop.when_raised(lambda: self._outcomes.put(lambda: []))\n",
+        new="",
+        tests=["tests/unit/application/test_follow_events.py::TestInterruptible"],
+        hangs_after=timedelta(seconds=20),
+    ),
+)
+
+OF_THE_APPLICATION: Sequence[Mutant] = (*_EVENTS, *_KEYS_AND_INTENTS, *_DOUBTS, *_LEASES, *_LOOKS, *_HINTS)

@@ -6,6 +6,7 @@ from tests.mutations.mutant import Mutant
 
 _SQL = "tests/integration/persistence/test_contract.py::TestSqlPersistence"
 _MEMORY = "tests/unit/adapters/test_memory_persistence.py::TestMemoryPersistence"
+_PLANS_TEST = "tests/integration/persistence/test_plans.py::test_no_statement_goes_through_what_has_ended"
 _RACES = "tests/integration/persistence/test_races.py"
 _ENGINE = "tests/integration/persistence/test_engine.py"
 _ERRORS = "tests/integration/persistence/test_errors.py"
@@ -50,7 +51,9 @@ _FENCES: Sequence[Mutant] = (
         name="no-claim-number-for-many-in-sql",
         breaks="Whoever slept through its lease records an acceptance over what its successor does.",
         file="adapters/persistence/submissions.py",
-        old="                submissions.c.owner == sent.c.owner,\n                submissions.c.claim_seq == sent.c.seq,\n",
+        old="""                submissions.c.owner == sent.c.owner,
+                submissions.c.claim_seq == sent.c.seq,
+""",
         new="",
         tests=[f"{_SQL}::test_of_many_that_are_accepted_those_whose_claim_is_gone_are_left_out"],
     ),
@@ -66,8 +69,9 @@ _FENCES: Sequence[Mutant] = (
         name="settled-otherwise-counts-as-accepted-in-sql",
         breaks="A run that was put off is taken for one that its provider holds.",
         file="adapters/persistence/submissions.py",
-        old="                submissions.c.provider_run_id == sent.c.provider_run_id,\n            )\n        )\n        return",
-        new="            )\n        )\n        return",
+        old="""                submissions.c.provider_run_id == sent.c.provider_run_id,
+            )""",
+        new="            )",
         tests=[f"{_SQL}::test_what_was_settled_otherwise_is_not_told_as_accepted"],
     ),
     Mutant(
@@ -173,8 +177,8 @@ _CLAIMS: Sequence[Mutant] = (
         name="doubt-counted-from-the-last-claim",
         breaks="A doubt never grows old, so that a forgotten key is sent again.",
         file="adapters/persistence/claiming.py",
-        old="in_doubt_for=time_since(row.intent_at or row.now, row.now),",
-        new="in_doubt_for=time_since(row.now, row.now),",
+        old="in_doubt_for=span(row.in_doubt_for),",
+        new="in_doubt_for=span(0),",
         tests=[f"{_SQL}::test_doubt_counts_from_the_first_intent"],
     ),
     Mutant(
@@ -467,12 +471,27 @@ _SCHEDULES: Sequence[Mutant] = (
         name="late-answers-count-in-sql",
         breaks="A daemon that took too long puts off what another one is just looking at.",
         file="adapters/persistence/polls.py",
-        old=".where(pair_among(polls.c.run_id, polls.c.poll_seq, pairs))\n        .values(",
-        new=".where(polls.c.run_id.in_([run_id for run_id, _ in pairs]))\n        .values(",
+        old="latest = (polls.c.run_id == sent.c.run_id, polls.c.poll_seq == sent.c.seq)",
+        new="latest = (polls.c.run_id == sent.c.run_id,)",
         tests=[
             f"{_SQL}::test_a_late_answer_leaves_alone_what_was_taken_by_another",
-            f"{_SQL}::test_a_late_answer_is_refused_where_another_has_taken_the_run",
         ],
+    ),
+    Mutant(
+        name="late-moves-count-in-sql",
+        breaks="A daemon that took too long writes what another one has seen change since.",
+        file="adapters/persistence/polls.py",
+        old=".where(polls.c.run_id == sent.c.run_id, polls.c.poll_seq == sent.c.seq)",
+        new=".where(polls.c.run_id == sent.c.run_id)",
+        tests=[f"{_SQL}::test_of_many_answers_the_late_ones_are_left_out"],
+    ),
+    Mutant(
+        name="hints-push-back-what-is-due-in-sql",
+        breaks="A run that has ended is looked at later the more often it is said to have ended.",
+        file="adapters/persistence/polls.py",
+        old="next_check_at=earlier, held_until=null()",
+        new="next_check_at=store_now(), held_until=null()",
+        tests=[f"{_SQL}::test_what_is_due_already_keeps_its_place_when_it_is_hurried"],
     ),
     Mutant(
         name="late-ends-count-in-sql",
@@ -556,6 +575,25 @@ _SCHEDULES: Sequence[Mutant] = (
     ),
 )
 
+_AGENDA: Sequence[Mutant] = (
+    Mutant(
+        name="agenda-overlooks-what-is-active-again",
+        breaks="A run that its service has made active again is never followed: no pass is begun for it.",
+        file="adapters/persistence/agenda.py",
+        old="or_(unknown, again))",
+        new="unknown)",
+        tests=["tests/integration/persistence/test_agenda.py::TestSqlAgenda"],
+    ),
+    Mutant(
+        name="agenda-trusts-the-dead",
+        breaks="What a daemon had claimed when it died is never taken over.",
+        file="adapters/persistence/agenda.py",
+        old="select(daemons.c.id).where(daemons.c.lease_until > store_now(), daemons.c.id != owner)",
+        new="select(daemons.c.id)",
+        tests=["tests/integration/persistence/test_agenda.py::TestSqlAgenda"],
+    ),
+)
+
 _ENGINES: Sequence[Mutant] = (
     Mutant(
         name="transactions-begin-as-readers",
@@ -607,4 +645,24 @@ _ENGINES: Sequence[Mutant] = (
     ),
 )
 
-OF_PERSISTENCE: Sequence[Mutant] = (*_FENCES, *_CLAIMS, *_CAPS, *_SCHEDULES, *_ENGINES)
+_PLANS: Sequence[Mutant] = (
+    Mutant(
+        name="no-index-on-the-schedule",
+        breaks="Whoever looks for what is due goes through every run that is followed.",
+        file="adapters/persistence/migrations/versions/r0004_fast_and_cheap.py",
+        old="""    op.create_index("polls_due", "polls", ["provider", "next_check_at"])
+""",
+        new="",
+        tests=[f"{_PLANS_TEST}[sqlite-nothing to refresh]"],
+    ),
+    Mutant(
+        name="state-looked-up-by-a-join",
+        breaks="Whoever looks for runs that a service has ended goes through all that have ever ended.",
+        file="adapters/persistence/polls.py",
+        old="            is_one_of(of_same_run(workflow_runs.c.state, polls.c.run_id), ",
+        new="            workflow_runs.c.run_id == polls.c.run_id,\n            is_one_of(workflow_runs.c.state, ",
+        tests=[f"{_PLANS_TEST}[postgresql-nothing to cancel]"],
+    ),
+)
+
+OF_PERSISTENCE: Sequence[Mutant] = (*_PLANS, *_FENCES, *_CLAIMS, *_CAPS, *_SCHEDULES, *_AGENDA, *_ENGINES)

@@ -10,7 +10,7 @@ from wes_daemon.application import fault_points
 from wes_daemon.application.events import log_event
 from wes_daemon.application.occasional import Occasional
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import ClaimLost, HeldBack, Misconfigured, NotNow
+from wes_daemon.application.ports.errors import HeldBack, Misconfigured, NotNow
 from wes_daemon.application.ports.persistence import Acceptance, Claim, ClaimedRun
 from wes_daemon.application.recording import Change, Recorder, Recording
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId

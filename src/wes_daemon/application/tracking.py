@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from hashlib import blake2b
 from typing import NoReturn
 
 from wes_daemon.application import fault_points
@@ -23,6 +24,7 @@ from wes_daemon.application.ports.persistence import DuePoll, Move, UnitOfWork
 from wes_daemon.application.ports.providers import ProviderTask, RunDetails, StatusReport, WorkflowProvider
 from wes_daemon.application.recording import Change, Recorder, Recording
 from wes_daemon.domain.runs import Observation, RunId, TaskLog, task_id
+from wes_daemon.domain.states import RunState
 
 _log = logging.getLogger(__name__)
 
@@ -32,16 +34,18 @@ class RefreshPolicy:
     """How runs are followed.
 
     Attributes:
-        interval: how long after one look at a run the next one comes.
+        interval: how long after one look at a run the next one comes at the latest, but for what spreads them out.
+        floor: how long after one look at a run the next one comes at the earliest.
         page: runs that are taken at a time.
         lost_after: how long a provider must not know a run before it is given up.
         hold: how long a page is kept from other daemons, longer than one round of calls takes; what a daemon had taken
-            when it died is asked for after this time.
+            when it died is asked for after this time, or when its next look is due, whichever is later.
         details_tries: how often outputs and tasks of an ended run are asked for before their absence is noted;
             five times as often where a person has to mend the provider first.
     """
 
     interval: timedelta = timedelta(seconds=300)
+    floor: timedelta = timedelta(seconds=15)
     page: int = 500
     lost_after: timedelta = timedelta(hours=1)
     hold: timedelta = timedelta(seconds=90)
@@ -51,6 +55,16 @@ class RefreshPolicy:
     def soon(self) -> timedelta:
         """How long until what did not work is tried again."""
         return min(self.interval, timedelta(minutes=1))
+
+    def wait(self, poll: DuePoll, state: RunState | None = None) -> timedelta:
+        """How long after a look that showed `state`, or nothing new, the next one comes.
+
+        A tenth of the run's age, so that whatever happens to it is seen after a tenth of its time at the latest; a
+        quarter of that while it is being cancelled.
+        """
+        regular = self.interval if poll.age is None else min(poll.age / 10, self.interval)
+        is_ending = poll.is_unwanted or (state or poll.known_state) is RunState.CANCELING
+        return max(regular / 4 if is_ending else regular, min(self.floor, self.interval)) * _spread(poll)
 
     def wait_for_details(self, failures: int) -> timedelta:
         """How long until the details of an ended run are asked for again that could not be had `failures` times."""
@@ -214,12 +228,13 @@ class Tracker:
     def _reschedule(self, work: UnitOfWork, sightings: Sequence[Sighting]) -> Collection[RunId]:
         """Take ended runs off the schedule and put off the others; those that nobody else has taken meanwhile."""
         ended = [each.poll for each in sightings if each.is_end]
-        moved = [
-            Move(each.poll, each.report.state, each.report.provider_status) for each in sightings if not each.is_end
-        ]
+        moved = [self._move(each.poll, each.report) for each in sightings if not each.is_end]
         off = work.polls.finished_all(ended) if ended else ()
-        on = work.polls.moved_all(moved, again_after=self._policy.interval) if moved else ()
+        on = work.polls.moved_all(moved) if moved else ()
         return {*off, *on}
+
+    def _move(self, poll: DuePoll, report: StatusReport) -> Move:
+        return Move(poll, report.state, report.provider_status, self._policy.wait(poll, report.state))
 
     def _change(self, sighting: Sighting) -> Change:
         poll, report, details = sighting.poll, sighting.report, sighting.details
@@ -275,6 +290,12 @@ class Tracker:
             given_up = poll.details_failures + 1 >= self._policy.tries_after(error)
             log_event(_log, logging.WARNING, "refresh.no_details", run_id=poll.run_id, reason=error, final=given_up)
             return _no_details(error) if given_up else None
+
+
+def _spread(poll: DuePoll) -> float:
+    """From 0.9 to 1.1, another one for each run and each look: what began together is not asked for together."""
+    digest = blake2b(f"{poll.run_id} {poll.seq}".encode(), digest_size=4).digest()
+    return 0.9 + 0.2 * int.from_bytes(digest) / 0xFFFFFFFF
 
 
 def _as_passing(error: Exception) -> NoReturn:

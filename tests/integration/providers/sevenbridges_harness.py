@@ -15,6 +15,7 @@ from tests.simulators.sevenbridges.platform import Platform
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProvider
+from wes_daemon.application.ports.budgets import Allowance, nobody
 from wes_daemon.application.ports.errors import OutcomeUnknown
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
 from wes_daemon.domain.runs import ProviderRunId, RunId, SubmissionKey, WorkflowRequest
@@ -60,13 +61,14 @@ class SevenBridgesHarness(ProviderHarness):
         *,
         take_turn: Callable[[str], None] = no_turn,
         hold: Callable[[datetime], None] = no_hold,
+        heed: Callable[[Allowance], None] = nobody,
         read_timeout: timedelta = timedelta(seconds=10),
         token: str = TOKEN,
         project: str = PROJECT,
         drs_host: str | None = None,
     ) -> SevenBridgesProvider:
         config = replace(self.config, token=token, project=project, read_timeout=read_timeout, drs_host=drs_host)
-        made = SevenBridgesProvider(config, clock=self.clock, take_turn=take_turn, hold=hold)
+        made = SevenBridgesProvider(config, clock=self.clock, take_turn=take_turn, hold=hold, heed=heed)
         self._providers.append(made)
         return made
 

@@ -11,8 +11,10 @@ from tests.integration.providers.sevenbridges_harness import APP, SevenBridgesHa
 from tests.simulators.sevenbridges import faults
 from tests.simulators.sevenbridges.faults import Fault
 from tests.unit.application.conftest import World
+from wes_daemon.adapters.memory.budgets import MemoryBudgets
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
-from wes_daemon.adapters.providers.decorators.rate_limiting import ALL, Rate, RateLimiter
+from wes_daemon.adapters.providers.decorators.rate_limiting import RateLimiter
+from wes_daemon.adapters.providers.decorators.rates import ALL, Rate
 from wes_daemon.adapters.providers.decorators.stack import decorated
 from wes_daemon.application.submissions import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
@@ -28,10 +30,14 @@ def world(harness: SevenBridgesHarness) -> World:
     """A database with fifty queued runs, and a daemon's budget."""
     world = World(clock=harness.clock, submission_policy=SubmissionPolicy(cap=RUNS, batch=16))
     turns = RateLimiter(
-        {ALL: Rate(calls=1000, per=timedelta(minutes=5), burst=50)}, clock=harness.clock, sleep=harness.clock.advance
+        {ALL: Rate(calls=1000, per=timedelta(minutes=5), burst=50)},
+        budgets=MemoryBudgets(harness.clock),
+        account="sevenbridges",
+        clock=harness.clock,
+        sleep=harness.clock.advance,
     )
     provider = decorated(
-        harness.provider(take_turn=turns.take, hold=turns.hold),
+        harness.provider(take_turn=turns.take, hold=turns.hold, heed=turns.heed),
         ProviderType.SEVENBRIDGES,
         telemetry=world.telemetry,
         clock=harness.clock,

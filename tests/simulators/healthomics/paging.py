@@ -16,6 +16,7 @@ class _Rest:
 
     operation: str
     ids: Sequence[str]
+    begin: int
 
 
 class Pager:
@@ -26,15 +27,15 @@ class Pager:
 
     def page(self, operation: str, ids: Sequence[str], request: Mapping[str, Any]) -> tuple[Sequence[str], str | None]:
         """The page that a request asks for, and the token of the next one."""
-        token = request.get("startingToken")
+        token, begin = request.get("startingToken"), 0
         if token is not None:
             rest = self._rests.get(token)
             if rest is None or rest.operation != operation:
                 raise ServiceError("ValidationException", "Invalid startingToken")
-            ids = rest.ids
-        size = request.get("maxResults", _DEFAULT_SIZE)
-        if len(ids) <= size:
-            return ids, None
+            ids, begin = rest.ids, rest.begin
+        end = begin + request.get("maxResults", _DEFAULT_SIZE)
+        if len(ids) <= end:
+            return ids[begin:], None
         following = uuid4().hex
-        self._rests[following] = _Rest(operation, ids[size:])
-        return ids[:size], following
+        self._rests[following] = _Rest(operation, ids, end)
+        return ids[begin:end], following

@@ -206,7 +206,9 @@ class OmicsService:
 
     def _list_runs(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         # The order is not documented; it is not that of the starts here, so that nobody relies on it.
-        matching = [run.id for run in reversed(self._runs.values()) if self._is_listed(run, request)]
+        # A page that follows another shows what was found for the first one.
+        asked = () if "startingToken" in request else reversed(self._runs.values())
+        matching = [run.id for run in asked if self._is_listed(run, request)]
         page, token = self._pager.page("ListRuns", matching, request)
         # What a page shows is as it is now, also where the filter was applied a while ago.
         return {"items": [self._runs[id].item() for id in page if id in self._runs], "nextToken": token}

@@ -12,11 +12,13 @@ from tests.busy_day import EXPECTED, BusyDay
 from tests.contracts.persistence import PersistenceContract
 from tests.contracts.persistence_harness import PersistenceHarness, ServiceRow
 from tests.contracts.persistence_invariants import breakers
+from wes_daemon.adapters.memory.agenda import MemoryAgenda
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.invariants import MemoryInvariants
 from wes_daemon.adapters.memory.queries import MemoryRunQueries
 from wes_daemon.adapters.memory.store import MemoryStore
 from wes_daemon.adapters.memory.unit_of_work import MemoryUnitsOfWork
+from wes_daemon.adapters.memory.watermarks import MemoryWatermarks
 from wes_daemon.application.ports.persistence import RunFilter, RunQueries, UnitsOfWork
 from wes_daemon.application.use_cases.verify import Verdict
 from wes_daemon.domain.runs import ProviderRunId, Run, RunId, Unreadable
@@ -41,6 +43,16 @@ class MemoryHarness(PersistenceHarness):
     @property
     def queries(self) -> RunQueries:
         return MemoryRunQueries(self._store)
+
+    @property
+    def agenda(self) -> MemoryAgenda:
+        """What there is to do in it."""
+        return MemoryAgenda(self._store)
+
+    @property
+    def watermarks(self) -> MemoryWatermarks:
+        """How far lists were read, beside it."""
+        return MemoryWatermarks(self._store)
 
     @property
     def invariants(self) -> MemoryInvariants:

@@ -2,17 +2,21 @@
 
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from tests.builders import a_report, a_run, some_details
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.memory.providers import MemoryProvider
-from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotNow, OutcomeUnknown, Rejected
-from wes_daemon.application.ports.persistence import RunRecord
-from wes_daemon.application.ports.providers import ProviderTask, RunDetails, StatusReport
-from wes_daemon.application.tracking import Finding
+from wes_daemon.adapters.providers.decorators.rate_limiting import BudgetSpent
+from wes_daemon.application.ports.errors import CircuitOpen, HeldBack, Misconfigured, NotNow, OutcomeUnknown, Rejected
+from wes_daemon.application.ports.persistence import DuePoll, RunRecord
+from wes_daemon.application.ports.providers import ProviderLimits, ProviderTask, RunDetails, StatusReport
+from wes_daemon.application.submissions import SubmissionPolicy
+from wes_daemon.application.tracking import Finding, RefreshPolicy
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, task_id
 from wes_daemon.domain.states import RunState
 
@@ -127,6 +131,127 @@ def test_a_look_ahead_takes_every_run_once(world: World, daemon: DaemonUnderTest
 
     assert report.looked_at == 3
     assert world.provider.calls.count("statuses") == 1
+
+
+class TestPace:
+    """How long after one look the next one comes."""
+
+    FLOOR = timedelta(seconds=15)
+    INTERVAL = timedelta(seconds=300)
+    POLICY = RefreshPolicy(interval=INTERVAL, floor=FLOOR)
+
+    def poll(self, age: timedelta | None, state: RunState = RunState.RUNNING, **known: Any) -> DuePoll:
+        return DuePoll(
+            run_id=RunId("run-1"),
+            provider=ProviderType.LOCAL,
+            provider_run_id=ProviderRunId("at-run-1"),
+            known_state=state,
+            age=age,
+            **known,
+        )
+
+    @pytest.mark.parametrize(
+        ("age", "wait"),
+        [
+            (timedelta(0), FLOOR),
+            (timedelta(seconds=150), FLOOR),
+            (timedelta(seconds=1000), timedelta(seconds=100)),
+            (timedelta(seconds=3000), INTERVAL),
+            (timedelta(days=7), INTERVAL),
+            (None, INTERVAL),
+        ],
+    )
+    def test_a_run_is_asked_for_after_a_tenth_of_its_age(self, age: timedelta | None, wait: timedelta) -> None:
+        assert self.POLICY.wait(self.poll(age)) == pytest.approx(wait, rel=0.101)
+
+    @pytest.mark.parametrize(
+        "poll",
+        [
+            {"state": RunState.CANCELING},
+            {"state": RunState.RUNNING, "is_unwanted": True},
+        ],
+    )
+    def test_a_run_that_is_being_cancelled_is_asked_for_sooner(self, poll: dict[str, Any]) -> None:
+        old, young = self.poll(timedelta(days=1), **poll), self.poll(timedelta(0), **poll)
+
+        assert self.POLICY.wait(old) == pytest.approx(self.INTERVAL / 4, rel=0.101)
+        assert self.POLICY.wait(young) == pytest.approx(self.FLOOR, rel=0.101)
+
+    def test_what_a_look_has_shown_counts(self) -> None:
+        poll = self.poll(timedelta(days=1))
+
+        assert self.POLICY.wait(poll, RunState.CANCELING) < self.POLICY.wait(poll) / 2
+
+    def test_a_floor_above_the_interval_is_the_interval(self) -> None:
+        policy = RefreshPolicy(interval=self.FLOOR, floor=self.INTERVAL)
+
+        assert policy.wait(self.poll(timedelta(0))) == pytest.approx(self.FLOOR, rel=0.101)
+
+    def test_what_began_together_is_not_asked_for_together(self) -> None:
+        polls = [replace(self.poll(None), seq=number) for number in range(1_000)]
+
+        waits = sorted(self.POLICY.wait(poll) / self.INTERVAL for poll in polls)
+
+        assert 0.9 <= waits[0] < 0.91
+        assert 0.99 < waits[500] < 1.01
+        assert 1.09 < waits[-1] <= 1.1
+        assert waits == sorted(self.POLICY.wait(poll) / self.INTERVAL for poll in polls)
+
+    def test_an_old_run_is_asked_for_once_in_an_interval_and_a_young_one_more_often(self, world: World) -> None:
+        world.submission_policy = SubmissionPolicy(check_after=self.FLOOR)
+        daemon = world.daemon()
+        _held(world, daemon)
+        looks = []
+        for _ in range(4 * 60 * 4):
+            world.clock.advance(timedelta(seconds=15))
+            looks.append(daemon.refresh().looked_at)
+
+        first_ten_minutes, last_hour = sum(looks[:40]), sum(looks[-240:])
+
+        assert 12 <= first_ten_minutes <= 25
+        assert 10 <= last_hour <= 13
+
+    def test_a_call_with_room_takes_along_what_is_due_soon(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(*(a_run(f"run-{number}") for number in range(10)))
+        daemon.submit()
+        world.clock.advance(A_WHILE)
+        daemon.refresh()
+        world.clock.advance(world.refresh_policy.interval)
+
+        report = daemon.refresh()
+
+        assert report.looked_at == 10
+        assert world.provider.calls.count("statuses") == 2
+
+    def test_a_call_that_costs_by_the_run_asks_for_what_is_due_only(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        class Single(MemoryProvider):
+            limits = ProviderLimits(status_batch=100)
+
+        world.directory.providers[ProviderType.SEVENBRIDGES] = Single()
+        world.queue(*(a_run(f"run-{number}") for number in range(10)))
+        daemon.submit()
+        world.clock.advance(A_WHILE)
+        daemon.refresh()
+        world.clock.advance(world.refresh_policy.interval)
+
+        assert 0 < daemon.refresh().looked_at < 10
+
+    def test_a_sweep_serves_all_whose_turn_comes_soon(self, world: World) -> None:
+        class Sweeping(MemoryProvider):
+            limits = ProviderLimits(status_batch=100, sweeps_from=2)
+
+        world.refresh_policy = RefreshPolicy(page=4)
+        daemon = world.daemon()
+        world.directory.providers[ProviderType.SEVENBRIDGES] = Sweeping()
+        world.queue(*(a_run(f"run-{number}") for number in range(10)))
+        daemon.submit()
+        world.clock.advance(A_WHILE)
+        daemon.refresh()
+        world.clock.advance(world.refresh_policy.interval)
+
+        assert daemon.refresh().looked_at == 10
 
 
 class TestUnknown:
@@ -252,6 +377,41 @@ class TestProviderTrouble:
         daemon.refresh()
 
         assert world.run("run-2").state is RunState.RUNNING
+
+    @pytest.mark.parametrize(
+        "error", [BudgetSpent("used up"), HeldBack("not now"), NotNow("busy", retry_after=timedelta(seconds=70))]
+    )
+    def test_a_spent_budget_ends_the_pass_and_the_longest_due_go_first_next_time(
+        self, world: World, error: Exception
+    ) -> None:
+        world.refresh_policy = RefreshPolicy(page=4)
+        daemon = world.daemon()
+        world.queue(*(a_run(f"run-{number}") for number in range(10)))
+        daemon.submit()
+        world.clock.advance(A_WHILE)
+        world.provider.fail_next(error, operation="statuses")
+        before = {id: row.next_check_at for id, row in world.store.tables.polls.items()}
+
+        first = daemon.refresh()
+        after = {id: row.next_check_at for id, row in world.store.tables.polls.items()}
+        world.clock.advance(timedelta(seconds=59))
+        too_early = daemon.refresh()
+        world.clock.advance(timedelta(seconds=11))
+        later = daemon.refresh()
+
+        assert first.findings == {Finding.PUT_OFF: 4}
+        assert after == before
+        assert (too_early.looked_at, later.looked_at) == (0, 10)
+
+    def test_one_page_that_cannot_be_asked_for_does_not_hold_up_the_others(self, world: World) -> None:
+        world.refresh_policy = RefreshPolicy(page=4)
+        daemon = world.daemon()
+        world.queue(*(a_run(f"run-{number}") for number in range(10)))
+        daemon.submit()
+        world.clock.advance(A_WHILE)
+        world.provider.fail_next(ZeroDivisionError("a bug"), operation="statuses")
+
+        assert daemon.refresh().findings == {Finding.PUT_OFF: 4, Finding.MOVED: 6}
 
 
 class TestOpenCircuit:

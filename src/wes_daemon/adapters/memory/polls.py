@@ -7,8 +7,15 @@ from datetime import datetime, timedelta
 from wes_daemon.adapters.memory.store import PollRow, Tables
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import ClaimLost
-from wes_daemon.application.ports.persistence import DuePoll, HeldRun, Move, SubmissionState
-from wes_daemon.domain.runs import ProviderType, RunId
+from wes_daemon.application.ports.persistence import (
+    DuePoll,
+    HeldRun,
+    Move,
+    Pace,
+    SubmissionState,
+    as_soon_as_it_is_free,
+)
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
 
@@ -27,6 +34,7 @@ class MemoryPollSchedule:
         hold: timedelta,
         untouched_for: timedelta,
         excluding: Collection[ProviderType],
+        again_after: Pace = as_soon_as_it_is_free,
     ) -> Sequence[DuePoll]:
         """As the port says."""
         now = self._clock.now()
@@ -38,19 +46,27 @@ class MemoryPollSchedule:
             and (row.taken_at is None or row.taken_at <= now - untouched_for)
             and row.provider not in excluding
         ]
-        return [self._take(run_id, hold) for _, run_id in sorted(due)[:limit]]
+        return [self._take(run_id, hold, again_after) for _, run_id in sorted(due)[:limit]]
 
-    def checked(self, polls: Collection[DuePoll], *, again_after: timedelta) -> None:
+    def checked(self, polls: Collection[DuePoll], *, again_after: Pace) -> None:
         """As the port says."""
         for poll in polls:
             if row := self._current(poll):
-                self._reschedule(poll.run_id, replace(row, missing_since=None), again_after)
+                self._reschedule(poll.run_id, replace(row, missing_since=None), again_after(poll))
 
     def put_off(self, polls: Collection[DuePoll], *, wait: timedelta) -> None:
         """As the port says."""
+        now = self._clock.now()
         for poll in polls:
             if row := self._current(poll):
-                self._reschedule(poll.run_id, row, wait)
+                back = replace(row, held_until=now + wait, next_check_at=now - poll.overdue)
+                self._tables.polls[poll.run_id] = back
+
+    def forgive(self, provider: ProviderType) -> None:
+        """As the port says."""
+        for run_id, row in self._tables.polls.items():
+            if row.provider is provider:
+                self._tables.polls[run_id] = replace(row, missing_since=None)
 
     def missing(self, poll: DuePoll, *, again_after: timedelta) -> None:
         """As the port says."""
@@ -58,17 +74,13 @@ class MemoryPollSchedule:
             since = row.missing_since or self._clock.now()
             self._reschedule(poll.run_id, replace(row, missing_since=since), again_after)
 
-    def moved(self, poll: DuePoll, state: RunState, provider_status: str, *, again_after: timedelta) -> None:
+    def moved_all(self, moved: Collection[Move]) -> Collection[RunId]:
         """As the port says."""
-        row = replace(self._held(poll), known_state=state, known_status=provider_status, missing_since=None)
-        self._reschedule(poll.run_id, row, again_after)
-
-    def moved_all(self, moved: Collection[Move], *, again_after: timedelta) -> Collection[RunId]:
-        """As the port says."""
-        latest = [one for one in moved if self._current(one.poll)]
-        for one in latest:
-            self.moved(one.poll, one.state, one.provider_status, again_after=again_after)
-        return {one.poll.run_id for one in latest}
+        latest = [(one, row) for one in moved if (row := self._current(one.poll))]
+        for one, row in latest:
+            known = replace(row, known_state=one.state, known_status=one.provider_status, missing_since=None)
+            self._reschedule(one.poll.run_id, known, one.again_after)
+        return {one.poll.run_id for one, _ in latest}
 
     def details_failed(self, poll: DuePoll, state: RunState, *, again_after: timedelta) -> None:
         """As the port says."""
@@ -89,6 +101,19 @@ class MemoryPollSchedule:
         for poll in latest:
             self.finished(poll)
         return {poll.run_id for poll in latest}
+
+    def hurry(self, provider: ProviderType, ids: Collection[ProviderRunId]) -> Collection[ProviderRunId]:
+        """As the port says."""
+        now = self._clock.now()
+        followed = {
+            run_id: row
+            for run_id, row in self._tables.polls.items()
+            if row.provider is provider and row.provider_run_id in ids and not row.known_state.has_ended
+        }
+        for run_id, row in followed.items():
+            due_at = min(row.next_check_at, now)
+            self._tables.polls[run_id] = replace(row, next_check_at=due_at, held_until=None)
+        return {row.provider_run_id for row in followed.values()}
 
     def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
         """As the port says."""
@@ -111,11 +136,18 @@ class MemoryPollSchedule:
         submission = self._tables.submissions[run_id]
         self._tables.submissions[run_id] = replace(submission, state=SubmissionState.CLOSED)
 
-    def _take(self, run_id: RunId, hold: timedelta) -> DuePoll:
+    def _take(self, run_id: RunId, hold: timedelta, again_after: Pace) -> DuePoll:
         now = self._clock.now()
         row = self._tables.polls[run_id]
-        row = replace(row, held_until=now + hold, taken_at=now, seq=row.seq + 1)
-        self._tables.polls[run_id] = row
+        due = self._due_poll(run_id, replace(row, seq=row.seq + 1))
+        next_at = now + max(hold, again_after(due))
+        self._tables.polls[run_id] = replace(
+            row, seq=due.seq, taken_at=now, held_until=now + hold, next_check_at=next_at
+        )
+        return due
+
+    def _due_poll(self, run_id: RunId, row: PollRow) -> DuePoll:
+        now = self._clock.now()
         return DuePoll(
             run_id=run_id,
             provider=row.provider,
@@ -125,6 +157,9 @@ class MemoryPollSchedule:
             missing_for=now - row.missing_since if row.missing_since else None,
             details_failures=row.details_failures,
             seq=row.seq,
+            age=now - row.followed_since if row.followed_since else None,
+            overdue=now - row.next_check_at,
+            is_unwanted=row.cancel_again_at is not None,
         )
 
     def _current(self, poll: DuePoll) -> PollRow | None:
@@ -147,6 +182,7 @@ class MemoryPollSchedule:
         return run.state is RunState.CANCELING or run.state.has_ended
 
     def _send_cancel(self, run_id: RunId, again_at: datetime) -> HeldRun:
-        row = replace(self._tables.polls[run_id], cancel_again_at=again_at, next_check_at=self._clock.now())
+        now = self._clock.now()
+        row = replace(self._tables.polls[run_id], cancel_again_at=again_at, next_check_at=now, held_until=None)
         self._tables.polls[run_id] = row
         return HeldRun(run_id=run_id, provider=row.provider, provider_run_id=row.provider_run_id)

@@ -12,6 +12,7 @@ from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import OutcomeUnknown, ProviderError, Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
+    EndedPage,
     MarkedPage,
     MarkedRun,
     Prepared,
@@ -44,6 +45,7 @@ class _Held:
     created_at: datetime
     report: StatusReport = _WAITING
     details: RunDetails = field(default_factory=RunDetails)
+    ended_at: datetime | None = None
 
 
 class MemoryProvider:
@@ -62,12 +64,14 @@ class MemoryProvider:
         """Hold no run yet.
 
         Args:
-            clock: tells when runs were created; without one, all are of the same moment.
+            clock: tells when runs were created and ended; without one, all are of the same moment.
         """
         self.started: list[SubmissionKey] = []
         self.cancelled: list[ProviderRunId] = []
         self.calls: list[str] = []
-        self._limits = ProviderLimits(status_batch=status_batch, prepares=self.prepares)
+        self._limits = ProviderLimits(
+            status_batch=status_batch, prepares=self.prepares, fills_batches=True, ended_list="memory"
+        )
         self._clock = clock or ManualClock()
         self._held: dict[ProviderRunId, _Held] = {}
         self._ids: dict[SubmissionKey, ProviderRunId] = {}
@@ -98,6 +102,7 @@ class MemoryProvider:
             held = self._held.get(id)
             if held and not held.report.state.has_ended:
                 held.report = replace(held.report, state=RunState.CANCELED, provider_status="cancelled")
+                held.ended_at = self._clock.now()
 
     def marked(self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded) -> MarkedPage:
         """As the port says; in parts of `limits.status_batch`."""
@@ -107,6 +112,15 @@ class MemoryProvider:
         begin, size = int(after or 0), self._limits.status_batch
         end = begin + size
         return MarkedPage(runs=found[begin:end], following=str(end) if end < len(found) else None)
+
+    def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
+        """As the port says; in parts of `limits.status_batch`."""
+        with self._call("ended"):
+            found = sorted((held.ended_at, id) for id, held in self._held.items() if held.ended_at)
+        ids = [id for ended_at, id in found if ended_at >= since]
+        begin, size = int(after or 0), self._limits.status_batch
+        end = begin + size
+        return EndedPage(ids=ids[begin:end], following=str(end) if end < len(ids) else None)
 
     def discard(self, id: ProviderRunId) -> bool:
         """As the port says; there is nothing that is only prepared."""
@@ -142,6 +156,7 @@ class MemoryProvider:
         """Move a run to where a test wants it."""
         with self._lock:
             self._held[id].report = report
+            self._held[id].ended_at = self._clock.now() if report.state.has_ended else None
             self._held[id].details = details or self._held[id].details
 
     def forget(self, id: ProviderRunId) -> None:

@@ -9,15 +9,15 @@ from sqlalchemy import Connection, Row, Select, exists, or_, select, update
 from wes_daemon.adapters.persistence import locks
 from wes_daemon.adapters.persistence.bulk import sent
 from wes_daemon.adapters.persistence.enrolment import Destination
-from wes_daemon.adapters.persistence.expressions import among, is_one_of, picked, store_now
+from wes_daemon.adapters.persistence.expressions import among, is_one_of, picked, seconds_since, store_now
 from wes_daemon.adapters.persistence.mapping import (
     as_first_sent,
     provider_from,
     request_values,
     run_from,
     select_submitted_runs,
+    span,
 )
-from wes_daemon.adapters.persistence.mapping import since as time_since
 from wes_daemon.adapters.persistence.sharing import OPEN, Room, served, shared_out
 from wes_daemon.adapters.persistence.tables import daemons, run_attachments, submissions, workflow_runs
 from wes_daemon.application.ports.errors import LeaseLost
@@ -117,11 +117,10 @@ def _of(ids: Sequence[str]) -> Select[Any]:
             submissions.c.claim_seq,
             submissions.c.attempts,
             submissions.c.prepared_id,
-            submissions.c.failing_since,
-            submissions.c.intent_at,
+            seconds_since(submissions.c.failing_since).label("failing_for"),
+            seconds_since(submissions.c.intent_at).label("in_doubt_for"),
             submissions.c.request,
             exists().where(run_attachments.c.run_id == workflow_runs.c.run_id).label("has_attachments"),
-            store_now().label("now"),
         )
         .where(among(submissions.c.run_id, ids))
         .order_by(submissions.c.seq)
@@ -177,7 +176,7 @@ def _resumed_run_from(row: Row[Any]) -> ClaimedRun:
         Claim(run_id=RunId(row.run_id), owner=DaemonId(row.owner), seq=row.claim_seq, resumed=True),
         as_first_sent(run_from(row), row.request),
         destination=provider_from(row.provider),
-        in_doubt_for=time_since(row.intent_at or row.now, row.now),
+        in_doubt_for=span(row.in_doubt_for),
     )
 
 
@@ -200,7 +199,7 @@ def _claimed(
         claim=claim,
         run=run,
         attempts=row.attempts,
-        failing_for=time_since(row.failing_since or row.now, row.now),
+        failing_for=span(row.failing_for),
         in_doubt_for=in_doubt_for,
         prepared_id=None if row.prepared_id is None else ProviderRunId(row.prepared_id),
         destination=destination,

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Float,
     FromClause,
     Select,
     Table,
@@ -69,6 +70,27 @@ def store_in(seconds: ColumnElement[float]) -> ColumnElement[datetime]:
     return _StoreTime(seconds)
 
 
+class _SecondsSince(FunctionElement[float]):
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(_SecondsSince, "postgresql")
+def _(element: _SecondsSince, compiler: SQLCompiler, **options: Any) -> str:
+    moment = compiler.process(element.clauses, **options)
+    return f"CAST(extract(epoch FROM statement_timestamp() - {moment}) AS double precision)"
+
+
+@compiles(_SecondsSince, "sqlite")
+def _(element: _SecondsSince, compiler: SQLCompiler, **options: Any) -> str:
+    return f"((julianday('now') - julianday({compiler.process(element.clauses, **options)})) * 86400.0)"
+
+
+def seconds_since(moment: ColumnElement[datetime]) -> ColumnElement[float]:
+    """How long ago it was when the statement began, on the database's clock; cheaper to read than two moments."""
+    return _SecondsSince(moment)
+
+
 def as_seconds(time: timedelta) -> float:
     """A wait as a database takes it: no longer than the calendar."""
     return min(time, LONGEST).total_seconds()
@@ -82,6 +104,14 @@ def is_one_of(column: ColumnElement[str], *words: str) -> ColumnElement[bool]:
     if len(words) == 1:
         return column == literal(words[0], literal_execute=True)
     return column.in_(bindparam(None, words, expanding=True, literal_execute=True))
+
+
+def of_same_run(column: Column[Any], run_id: Column[str]) -> ColumnElement[Any]:
+    """The column's value in the row of that run in its table, which has one row a run; NULL where there is none.
+
+    It is looked up by the key, row by row: no planner makes a join of it, for which it may go through all of them.
+    """
+    return select(column).where(column.table.c.run_id == run_id).correlate(run_id.table).scalar_subquery()
 
 
 class _Among(FunctionElement[bool]):
@@ -184,6 +214,11 @@ def stored_order(connection: Connection) -> ColumnElement[Any]:
     """What sorts rows of `workflow_runs` as the database has stored them: it has no column that tells their age."""
     hidden = "ctid" if connection.dialect.name == "postgresql" else "rowid"
     return literal_column(f"workflow_runs.{hidden}")
+
+
+def stored_order_of_few(connection: Connection) -> ColumnElement[Any]:
+    """As `stored_order`, for rows that an index finds: the sign keeps SQLite from going through all rows in order."""
+    return literal_column("workflow_runs.ctid" if connection.dialect.name == "postgresql" else "+workflow_runs.rowid")
 
 
 def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Text, cast, select
+from sqlalchemy import ColumnElement, Row, Select, Text, cast, null, select
 
+from wes_daemon.adapters.persistence.expressions import of_same_run
 from wes_daemon.adapters.persistence.tables import run_details, submissions, workflow_runs
 from wes_daemon.adapters.persistence.types import read_json
 from wes_daemon.application.ports.persistence import DaemonId, DaemonInfo, TimelineEntry
@@ -59,15 +60,27 @@ def _select(run_id: ColumnElement[str]) -> Select[Any]:
 
 def select_unread_runs() -> Select[Any]:
     """Rows for `unread_run_from`: what may change in a run, and nothing of what may be large."""
+    found = workflow_runs.outerjoin(submissions, _KNOWN)
+    return _unread(submissions.c.provider, submissions.c.provider_run_id).select_from(found)
+
+
+def select_new_runs() -> Select[Any]:
+    """As `select_unread_runs`, for those of which the queue knows nothing, so that it is not asked who holds them."""
+    known = of_same_run(submissions.c.run_id, workflow_runs.c.run_id)
+    # SQLite lets a text primary key be NULL; such a row cannot be spoken of.
+    return _unread(null(), null()).where(known.is_(None), workflow_runs.c.run_id.is_not(None))
+
+
+def _unread(provider: ColumnElement[Any], provider_run_id: ColumnElement[Any]) -> Select[Any]:
     return select(
         workflow_runs.c.run_id,
         workflow_runs.c.state,
         cast(workflow_runs.c.tags, Text).label("tags"),
         workflow_runs.c.start_time,
         workflow_runs.c.end_time,
-        submissions.c.provider,
-        submissions.c.provider_run_id,
-    ).select_from(workflow_runs.outerjoin(submissions, _KNOWN))
+        provider.label("provider"),
+        provider_run_id.label("provider_run_id"),
+    )
 
 
 def unread_run_from(row: Row[Any]) -> Run:
@@ -220,9 +233,9 @@ def daemon_from(row: Row[Any]) -> DaemonInfo:
     )
 
 
-def since(moment: datetime, now: datetime) -> timedelta:
-    """How long ago it was; never negative, though a clock was set back."""
-    return max(now - moment, timedelta(0))
+def span(seconds: float | None) -> timedelta:
+    """How long ago something was; never negative, though a clock was set back, and zero where it never was."""
+    return timedelta(seconds=max(seconds or 0, 0))
 
 
 def _texts_from(value: object) -> Sequence[str]:

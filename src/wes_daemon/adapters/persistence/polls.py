@@ -1,18 +1,20 @@
 """Which accepted run is to be asked for when. A number that each taking raises keeps late answers out."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Float,
     Integer,
     Row,
     Select,
     Text,
     Update,
     and_,
+    case,
     delete,
     func,
     null,
@@ -23,17 +25,28 @@ from sqlalchemy import (
 
 from wes_daemon.adapters.persistence.expressions import (
     among,
+    as_seconds,
     given,
     is_one_of,
+    of_same_run,
     pair_among,
     picked,
+    seconds_since,
     store_after,
+    store_in,
     store_now,
 )
-from wes_daemon.adapters.persistence.mapping import since, state_from
+from wes_daemon.adapters.persistence.mapping import span, state_from
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.errors import ClaimLost
-from wes_daemon.application.ports.persistence import DuePoll, HeldRun, Move, SubmissionState
+from wes_daemon.application.ports.persistence import (
+    DuePoll,
+    HeldRun,
+    Move,
+    Pace,
+    SubmissionState,
+    as_soon_as_it_is_free,
+)
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import ENDED, RunState
 
@@ -52,40 +65,47 @@ class SqlPollSchedule:
         hold: timedelta,
         untouched_for: timedelta,
         excluding: Collection[ProviderType],
+        again_after: Pace = as_soon_as_it_is_free,
     ) -> Sequence[DuePoll]:
-        taken = self._connection.execute(
-            update(polls)
-            .where(picked(polls.c.run_id, _due(ahead, untouched_for, excluding).limit(limit)))
-            .values(poll_seq=polls.c.poll_seq + 1, held_until=store_after(hold), taken_at=store_now())
-            .returning(*polls.c, store_now().label("now"))
-        )
-        rows = sorted(taken, key=lambda row: (row.next_check_at, row.run_id))
-        return [_due_poll_from(row) for row in rows]
+        # Locked until the commit: nobody else takes them between the two statements.
+        locked = _due(ahead, untouched_for, excluding).limit(limit).with_for_update(skip_locked=True)
+        due = [_due_poll_from(row) for row in self._connection.execute(locked)]
+        waits = [
+            {"run_id": poll.run_id, "seq": poll.seq - 1, "wait": as_seconds(max(hold, again_after(poll)))}
+            for poll in due
+        ]
+        if waits:
+            self._connection.execute(
+                self._each(waits).values(
+                    poll_seq=polls.c.poll_seq + 1, taken_at=store_now(), held_until=store_after(hold)
+                )
+            )
+        return due
 
-    def checked(self, polls: Collection[DuePoll], *, again_after: timedelta) -> None:
-        self._connection.execute(_rescheduled(polls, again_after).values(missing_since=null()))
+    def checked(self, polls: Collection[DuePoll], *, again_after: Pace) -> None:
+        waits = [{"run_id": poll.run_id, "seq": poll.seq, "wait": as_seconds(again_after(poll))} for poll in polls]
+        self._connection.execute(self._each(waits).values(missing_since=null(), held_until=null()))
 
     def put_off(self, polls: Collection[DuePoll], *, wait: timedelta) -> None:
-        self._connection.execute(_rescheduled(polls, wait))
+        # They stay as long due as they are, so that the longest due go first again.
+        back = [{"run_id": poll.run_id, "seq": poll.seq, "wait": as_seconds(-poll.overdue)} for poll in polls]
+        self._connection.execute(self._each(back).values(held_until=store_after(wait)))
+
+    def forgive(self, provider: ProviderType) -> None:
+        missing = (polls.c.provider == provider, polls.c.missing_since.is_not(None))
+        self._connection.execute(update(polls).where(*missing).values(missing_since=null()))
 
     def missing(self, poll: DuePoll, *, again_after: timedelta) -> None:
         since_then = func.coalesce(polls.c.missing_since, store_now())
-        self._connection.execute(_rescheduled([poll], again_after).values(missing_since=since_then))
+        self._connection.execute(_rescheduled(poll, again_after).values(missing_since=since_then))
 
-    def moved(self, poll: DuePoll, state: RunState, provider_status: str, *, again_after: timedelta) -> None:
-        self._record(
-            poll,
-            _rescheduled([poll], again_after).values(
-                known_state=state, known_status=provider_status, missing_since=null()
-            ),
-        )
-
-    def moved_all(self, moved: Collection[Move], *, again_after: timedelta) -> Collection[RunId]:
+    def moved_all(self, moved: Collection[Move]) -> Collection[RunId]:
         rows = [
-            {"run_id": one.poll.run_id, "seq": one.poll.seq, "state": one.state, "status": one.provider_status}
+            {"run_id": one.poll.run_id, "seq": one.poll.seq, "wait": as_seconds(one.again_after)}
+            | {"state": one.state, "status": one.provider_status}
             for one in moved
         ]
-        sent = given(self._connection, rows, run_id=Text, seq=Integer, state=Text, status=Text)
+        sent = given(self._connection, rows, run_id=Text, seq=Integer, wait=Float, state=Text, status=Text)
         taken = self._connection.execute(
             update(polls)
             .where(polls.c.run_id == sent.c.run_id, polls.c.poll_seq == sent.c.seq)
@@ -93,7 +113,7 @@ class SqlPollSchedule:
                 known_state=sent.c.state,
                 known_status=sent.c.status,
                 missing_since=null(),
-                next_check_at=store_after(again_after),
+                next_check_at=store_in(sent.c.wait),
                 held_until=null(),
             )
             .returning(polls.c.run_id)
@@ -104,9 +124,7 @@ class SqlPollSchedule:
         failures = polls.c.details_failures + 1
         self._record(
             poll,
-            _rescheduled([poll], again_after).values(
-                known_state=state, details_failures=failures, missing_since=null()
-            ),
+            _rescheduled(poll, again_after).values(known_state=state, details_failures=failures, missing_since=null()),
         )
         self._close_submission(poll)
 
@@ -122,11 +140,26 @@ class SqlPollSchedule:
         )
         return frozenset(RunId(id) for id in ended)
 
+    def hurry(self, provider: ProviderType, ids: Collection[ProviderRunId]) -> Collection[ProviderRunId]:
+        # A further index on the schedule would be written at every look.
+        held = select(submissions.c.run_id).where(
+            submissions.c.provider == provider, among(submissions.c.provider_run_id, ids)
+        )
+        # What is due already keeps its place.
+        earlier = case((polls.c.next_check_at < store_now(), polls.c.next_check_at), else_=store_now())
+        followed = self._connection.execute(
+            update(polls)
+            .where(polls.c.run_id.in_(held), polls.c.known_state.not_in(sorted(ENDED)))
+            .values(next_check_at=earlier, held_until=null())
+            .returning(polls.c.provider_run_id)
+        )
+        return frozenset(ProviderRunId(id) for id in followed.scalars())
+
     def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
         given = self._connection.execute(
             update(polls)
             .where(picked(polls.c.run_id, _unwanted(excluding).limit(limit)))
-            .values(cancel_again_at=store_after(hold), next_check_at=store_now())
+            .values(cancel_again_at=store_after(hold), next_check_at=store_now(), held_until=null())
             .returning(polls.c.run_id, polls.c.provider, polls.c.provider_run_id)
         )
         return [_held_run_from(row) for row in given]
@@ -135,6 +168,12 @@ class SqlPollSchedule:
         self._connection.execute(
             update(polls).where(polls.c.run_id == run.run_id).values(cancel_again_at=store_after(wait))
         )
+
+    def _each(self, waits: Sequence[Mapping[str, object]]) -> Update:
+        """Let each be due after its `wait` in seconds, where nobody has taken it after `seq`."""
+        sent = given(self._connection, waits, run_id=Text, seq=Integer, wait=Float)
+        latest = (polls.c.run_id == sent.c.run_id, polls.c.poll_seq == sent.c.seq)
+        return update(polls).where(*latest).values(next_check_at=store_in(sent.c.wait))
 
     def _close_submission(self, poll: DuePoll) -> None:
         self._connection.execute(
@@ -148,7 +187,19 @@ class SqlPollSchedule:
 
 def _due(ahead: timedelta, untouched_for: timedelta, excluding: Collection[ProviderType]) -> Select[Any]:
     return (
-        select(polls.c.run_id)
+        select(
+            polls.c.run_id,
+            polls.c.provider,
+            polls.c.provider_run_id,
+            polls.c.known_state,
+            polls.c.known_status,
+            polls.c.details_failures,
+            polls.c.poll_seq,
+            seconds_since(polls.c.missing_since).label("missing_for"),
+            seconds_since(polls.c.followed_since).label("age"),
+            seconds_since(polls.c.next_check_at).label("overdue"),
+            polls.c.cancel_again_at.is_not(None).label("is_unwanted"),
+        )
         .where(
             polls.c.next_check_at <= store_after(ahead),
             or_(polls.c.held_until.is_(None), polls.c.held_until <= store_now()),
@@ -163,9 +214,8 @@ def _unwanted(excluding: Collection[ProviderType]) -> Select[Any]:
     """Runs to cancel; not those that have ended at the provider and only wait for their details."""
     return (
         select(polls.c.run_id)
-        .join(workflow_runs, workflow_runs.c.run_id == polls.c.run_id)
         .where(
-            is_one_of(workflow_runs.c.state, RunState.CANCELING, *sorted(ENDED)),
+            is_one_of(of_same_run(workflow_runs.c.state, polls.c.run_id), RunState.CANCELING, *sorted(ENDED)),
             polls.c.known_state.not_in(sorted(ENDED)),
             or_(polls.c.cancel_again_at.is_(None), polls.c.cancel_again_at <= store_now()),
             _served(excluding),
@@ -183,11 +233,10 @@ def _deleted(due: Collection[DuePoll]) -> Any:
     return delete(polls).where(pair_among(polls.c.run_id, polls.c.poll_seq, pairs)).returning(polls.c.run_id)
 
 
-def _rescheduled(due: Collection[DuePoll], wait: timedelta) -> Update:
-    pairs = [(poll.run_id, poll.seq) for poll in due]
+def _rescheduled(poll: DuePoll, wait: timedelta) -> Update:
     return (
         update(polls)
-        .where(pair_among(polls.c.run_id, polls.c.poll_seq, pairs))
+        .where(polls.c.run_id == poll.run_id, polls.c.poll_seq == poll.seq)
         .values(next_check_at=store_after(wait), held_until=null())
     )
 
@@ -199,9 +248,13 @@ def _due_poll_from(row: Row[Any]) -> DuePoll:
         provider_run_id=ProviderRunId(row.provider_run_id),
         known_state=state_from(row.known_state),
         known_status=row.known_status,
-        missing_for=None if row.missing_since is None else since(row.missing_since, row.now),
+        missing_for=None if row.missing_for is None else span(row.missing_for),
         details_failures=row.details_failures,
-        seq=row.poll_seq,
+        # As the row will be once it is taken.
+        seq=row.poll_seq + 1,
+        age=None if row.age is None else span(row.age),
+        overdue=timedelta(seconds=row.overdue),
+        is_unwanted=bool(row.is_unwanted),
     )
 
 

@@ -191,6 +191,7 @@ class SqlSubmissionQueue:
         sent = given(self._connection, runs, run_id=Text, provider=Text, provider_run_id=Text)
         alike = {
             "next_check_at": store_after(check_after),
+            "followed_since": store_now(),
             "poll_seq": literal(0),
             "known_state": literal(RunState.INITIALIZING.value),
             "details_failures": literal(0),

@@ -147,7 +147,7 @@ class RunRepository(Protocol):
         """
 
     def get_many(self, run_ids: Collection[RunId]) -> Mapping[RunId, Run]:
-        """As `get`, for all that have a row."""
+        """As `get`, for all that have a row, but with `UNREAD` for their requests."""
 
     def write(self, news: Collection[News]) -> None:
         """Write all of it, in few statements; task logs with known ids are updated in place.
@@ -189,7 +189,7 @@ class SubmissionQueue(Protocol):
         """Take up rows that the queue does not know yet, oldest first; return how many (0: there were no more).
 
         A `QUEUED` row becomes `READY` for the provider that `destination` gives (None: it cannot be told),
-        in the share that `share` gives, where it stays.
+        in the share that `share` gives, where it stays. Both see the run with `UNREAD` for its request.
         A row in an active state (`CANCELING` included) whose tags name a provider and the provider's id, left by
         another daemon, becomes `ACCEPTED` and is followed from then on. Other rows are left alone.
 
@@ -302,6 +302,9 @@ class DuePoll:
         missing_for: how long the provider has not known the run; None while it does.
         details_failures: how often its details could not be had since it ended.
         seq: raised at each taking; a result is only recorded for the latest.
+        age: how long ago a provider accepted it; None where that is not known.
+        overdue: how long ago its turn came, when it was taken; negative where it was taken ahead of its time.
+        is_unwanted: whether its provider was told to cancel it.
     """
 
     run_id: RunId
@@ -312,15 +315,29 @@ class DuePoll:
     missing_for: timedelta | None = None
     details_failures: int = 0
     seq: int = 0
+    age: timedelta | None = None
+    overdue: timedelta = timedelta(0)
+    is_unwanted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What a provider says of a run that was taken to be asked for."""
+    """What a provider says of a run that was taken to be asked for, and after which time to ask again."""
 
     poll: DuePoll
     state: RunState
     provider_status: str
+    again_after: timedelta
+
+
+Pace = Callable[[DuePoll], timedelta]
+"""After which time to ask for a run again."""
+
+
+def as_soon_as_it_is_free(poll: DuePoll) -> timedelta:
+    """The pace of those who say at each look when the next one is to come."""
+    del poll
+    return timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,30 +360,30 @@ class PollSchedule(Protocol):
         hold: timedelta,
         untouched_for: timedelta,
         excluding: Collection[ProviderType],
+        again_after: Pace = as_soon_as_it_is_free,
     ) -> Sequence[DuePoll]:
         """Take the runs that are due within `ahead`, longest due first, and keep them from others for `hold`.
 
         Runs that anybody has taken in the last `untouched_for` are passed over, so that one pass looks at each once.
+
+        Each is due again by itself after `again_after`, and not before `hold` is over: of what is taken in vain,
+        or shows nothing new, nothing has to be written.
         """
 
-    def checked(self, polls: Collection[DuePoll], *, again_after: timedelta) -> None:
+    def checked(self, polls: Collection[DuePoll], *, again_after: Pace) -> None:
         """Nothing new was heard of these: ask again later. Those taken by others meanwhile are left alone."""
 
     def put_off(self, polls: Collection[DuePoll], *, wait: timedelta) -> None:
-        """These could not be asked for: as before, after `wait`."""
+        """These could not be asked for: kept from everybody for `wait`, and then as long due as before."""
+
+    def forgive(self, provider: ProviderType) -> None:
+        """Nobody can tell what this provider knows: how long it has not known a run is counted anew."""
 
     def missing(self, poll: DuePoll, *, again_after: timedelta) -> None:
         """The provider does not know this run: remember since when, ask again later."""
 
-    def moved(self, poll: DuePoll, state: RunState, provider_status: str, *, again_after: timedelta) -> None:
-        """Remember what was stored, ask again later.
-
-        Raises:
-            ClaimLost: the run was taken by somebody else meanwhile.
-        """
-
-    def moved_all(self, moved: Collection[Move], *, again_after: timedelta) -> Collection[RunId]:
-        """As `moved` for each that was taken by nobody else, and return these."""
+    def moved_all(self, moved: Collection[Move]) -> Collection[RunId]:
+        """Remember what was stored of each that nobody else has taken meanwhile, and return these; ask again later."""
 
     def details_failed(self, poll: DuePoll, state: RunState, *, again_after: timedelta) -> None:
         """The run has ended, so its submission is closed, but its details could not be had: count it, ask again later.
@@ -383,7 +400,14 @@ class PollSchedule(Protocol):
         """
 
     def finished_all(self, polls: Collection[DuePoll]) -> Collection[RunId]:
-        """As `finished` for each that was taken by nobody else, and return these."""
+        """As `finished` for each that nobody else has taken meanwhile, and return these."""
+
+    def hurry(self, provider: ProviderType, ids: Collection[ProviderRunId]) -> Collection[ProviderRunId]:
+        """There may be news of these: those that are followed are due at once, also from others, and returned.
+
+        Ids that nobody follows, or that are known to have ended, are passed over. An answer that is under way counts
+        as long as nobody else has taken the run meanwhile.
+        """
 
     def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
         """Runs that are `CANCELING`, or were ended by others, which a provider still works on.

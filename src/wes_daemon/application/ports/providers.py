@@ -122,10 +122,18 @@ class ProviderLimits:
     Attributes:
         status_batch: ids in one call of `statuses`, at least 1.
         prepares: whether `submit` may answer `Prepared`, so that something prepared may be left behind.
+        fills_batches: whether a call of `statuses` costs the service the same for one id as for a batch of them.
+        sweeps_from: from how many ids on `statuses` goes through everything that is active, so that further ids cost
+            nothing more; None where it never does.
+        ended_list: what `ended` reads, by a name that is the same in every process that reads the same; None where
+            the service has no such list.
     """
 
     status_batch: int
     prepares: bool = False
+    fills_batches: bool = False
+    sweeps_from: int | None = None
+    ended_list: str | None = None
 
 
 _MARK = "wes-"
@@ -175,6 +183,18 @@ class MarkedPage:
     """
 
     runs: Sequence[MarkedRun] = ()
+    following: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedPage:
+    """A part of what has ended.
+
+    Attributes:
+        following: where the next part begins, in the provider's own words; None after the last.
+    """
+
+    ids: Collection[ProviderRunId] = ()
     following: str | None = None
 
 
@@ -243,6 +263,19 @@ class WorkflowProvider(Protocol):
         Args:
             after: the `following` of the part before; None begins.
             recorded: spares a service whose lists do not tell everything a question for each run that is on record.
+
+        Raises:
+            NotNow: the same call may work later.
+            Misconfigured: nothing can be asked until a person acts.
+        """
+
+    def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
+        """Tell a part of what has ended since then, as a hint: the runs of others too, and maybe not all of ours.
+
+        Nothing where `limits.ended_list` is None. In the order in which they ended, as far as the service has one.
+
+        Args:
+            after: the `following` of the part before; None begins.
 
         Raises:
             NotNow: the same call may work later.

@@ -5,7 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import chain
 from typing import NoReturn
 
 from wes_daemon.application import fault_points
@@ -13,7 +14,15 @@ from wes_daemon.application.events import log_event
 from wes_daemon.application.guard import guarded
 from wes_daemon.application.occasional import Occasional
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotNow, ProviderError, Rejected
+from wes_daemon.application.ports.errors import (
+    CircuitOpen,
+    HeldBack,
+    Misconfigured,
+    NotNow,
+    ProviderError,
+    Rejected,
+    Throttled,
+)
 from wes_daemon.application.ports.persistence import DuePoll, UnitsOfWork
 from wes_daemon.application.ports.providers import ProviderDirectory, StatusReport, WorkflowProvider
 from wes_daemon.application.stopping import StopSignal
@@ -43,6 +52,18 @@ class RefreshReport:
         return sum(self.findings.values())
 
 
+@dataclass(slots=True, kw_only=True)
+class _Pass:
+    """How far one pass has come, whom it asks no more, and for all of whose runs it asks at once."""
+
+    ahead: timedelta
+    started: datetime
+    excluded: frozenset[ProviderType]
+    sweeping: set[ProviderType] = field(default_factory=set)
+    blocked: set[ProviderType] = field(default_factory=set)
+    findings: Counter[Finding] = field(default_factory=Counter)
+
+
 class RefreshStatuses:
     """One pass over the runs that are due, in pages: many are asked for in one call, only what changed is written."""
 
@@ -66,49 +87,80 @@ class RefreshStatuses:
         self._stop = stop
         self._policy = policy
         self._others = frozenset(ProviderType) - frozenset(serving)
+        self._resting: dict[ProviderType, timedelta] = {}
         self._complaints = Occasional(clock, every=timedelta(minutes=1))
         self._new_words = Occasional(clock, every=timedelta.max)
 
     def __call__(self, *, ahead: timedelta = timedelta(0)) -> RefreshReport:
-        """Look once at every run that is due within `ahead`."""
-        started = self._clock.now()
-        findings: Counter[Finding] = Counter()
-        blocked: set[ProviderType] = set()
+        """Look once at every run that is due within `ahead`; of many, a page is in memory at a time."""
+        one_pass = _Pass(ahead=ahead, started=self._clock.now(), excluded=self._others | self._still_resting())
         while not self._stop.is_raised:
-            due = self._take_due(ahead, self._clock.now() - started, blocked)
+            due = self._take_due(one_pass)
             if not due:
                 break
             for type, polls in _by_provider(due).items():
-                findings.update(self._look_at(type, polls, blocked))
-        return RefreshReport(findings=dict(findings), blocked=frozenset(blocked))
+                one_pass.findings.update(self._look_at(type, polls, one_pass))
+        return RefreshReport(findings=dict(one_pass.findings), blocked=frozenset(one_pass.blocked))
 
-    def _take_due(self, ahead: timedelta, elapsed: timedelta, blocked: Collection[ProviderType]) -> Sequence[DuePoll]:
+    def _take_due(self, one_pass: _Pass) -> Sequence[DuePoll]:
+        due = self._taken(one_pass, limit=self._policy.page, ahead=one_pass.ahead, excluding=one_pass.excluded)
+        along = chain.from_iterable(
+            self._taken(
+                one_pass, limit=room, ahead=self._policy.interval / 2, excluding=frozenset(ProviderType) - {type}
+            )
+            for type, room in self._rooms(one_pass, due).items()
+        )
+        if taken := [*due, *along]:
+            fault_points.reached("refresh.after_taking")
+        return taken
+
+    def _taken(
+        self, one_pass: _Pass, *, limit: int, ahead: timedelta, excluding: Collection[ProviderType]
+    ) -> Sequence[DuePoll]:
+        elapsed = self._clock.now() - one_pass.started
         with self._units() as work:
             due = work.polls.take_due(
-                limit=self._policy.page,
+                limit=limit,
                 ahead=ahead,
                 hold=self._policy.hold,
                 # The store's clock is asked a little later than ours: what was taken first must still count as taken.
                 untouched_for=elapsed + min(_A_MOMENT, self._policy.interval / 2),
-                excluding=self._others | frozenset(blocked),
+                excluding=excluding,
+                again_after=self._policy.wait,
             )
             work.commit()
-        if due:
-            fault_points.reached("refresh.after_taking")
         return due
 
-    def _look_at(self, type: ProviderType, polls: Sequence[DuePoll], blocked: set[ProviderType]) -> Counter[Finding]:
+    def _rooms(self, one_pass: _Pass, due: Sequence[DuePoll]) -> Mapping[ProviderType, int]:
+        """How many runs whose turn comes soon can be asked for beside those that are due, at no further call."""
+        counts = Counter(poll.provider for poll in due)
+        rooms = {type: self._room(one_pass, type, counts[type]) for type in {*counts, *one_pass.sweeping}}
+        return {type: room for type, room in rooms.items() if room > 0 and type not in one_pass.excluded}
+
+    def _room(self, one_pass: _Pass, type: ProviderType, count: int) -> int:
+        try:
+            limits = self._providers.provider(type).limits
+        except ProviderError:
+            return 0
+        if limits.sweeps_from is not None and count >= limits.sweeps_from:
+            one_pass.sweeping.add(type)
+        room_in_page = self._policy.page - count
+        if type in one_pass.sweeping:
+            return room_in_page
+        return min(-count % limits.status_batch, room_in_page) if limits.fills_batches else 0
+
+    def _look_at(self, type: ProviderType, polls: Sequence[DuePoll], one_pass: _Pass) -> Counter[Finding]:
         try:
             provider = self._providers.provider(type)
             reports = guarded(lambda: _ask(provider, polls), otherwise=_as_passing, during="refresh", of=type)
         except CircuitOpen as error:
-            return self._let_rest(polls, error)
+            return self._let_rest(type, polls, error, one_pass)
         except ProviderError as error:
-            return self._put_off(type, polls, error, blocked)
+            return self._put_off(type, polls, error, one_pass)
         fault_points.reached("refresh.after_answer")
         self._note_new_words(type, reports.values())
         quiet = [poll for poll in polls if _is_quiet(poll, reports)]
-        self._write_checked(quiet, again_after=self._policy.interval)
+        self._write_checked([poll for poll in quiet if self._is_to_be_written(poll, one_pass)])
         loud = [poll for poll in polls if not _is_quiet(poll, reports)]
         looks = list(self._pool.map(lambda poll: self._look(provider, poll, reports), loud))
         findings = [found for found in looks if isinstance(found, Finding)]
@@ -122,28 +174,53 @@ class RefreshStatuses:
             return self._tracker.finish(provider, poll)
         return self._tracker.look(provider, poll, reports.get(poll.provider_run_id))
 
-    def _write_checked(self, polls: Sequence[DuePoll], *, again_after: timedelta) -> None:
+    def _is_to_be_written(self, poll: DuePoll, one_pass: _Pass) -> bool:
+        """Whether it is to be told of a quiet run: its next look was set when it was taken, as far as that goes."""
+        is_held_too_long = self._policy.wait(poll) < self._policy.hold or one_pass.ahead > timedelta(0)
+        return is_held_too_long or poll.missing_for is not None
+
+    def _write_checked(self, polls: Sequence[DuePoll]) -> None:
         if polls:
             with self._units() as work:
-                work.polls.checked(polls, again_after=again_after)
+                work.polls.checked(polls, again_after=self._policy.wait)
                 work.commit()
 
-    def _let_rest(self, polls: Sequence[DuePoll], error: CircuitOpen) -> Counter[Finding]:
+    def _let_rest(
+        self, type: ProviderType, polls: Sequence[DuePoll], error: CircuitOpen, one_pass: _Pass
+    ) -> Counter[Finding]:
         """Nobody was asked, which was said when the circuit opened; what was missing is counted anew from then on."""
-        self._write_checked(polls, again_after=error.retry_after or self._policy.soon)
+        wait = error.retry_after or self._policy.soon
+        self._rest(type, wait, one_pass)
+        with self._units() as work:
+            work.polls.put_off(polls, wait=wait)
+            work.polls.forgive(type)
+            work.commit()
         return Counter([Finding.PUT_OFF] * len(polls))
 
+    def _rest(self, type: ProviderType, wait: timedelta, one_pass: _Pass) -> None:
+        """Every further page would meet the same: the longest due go first when the time has come."""
+        one_pass.excluded |= {type}
+        self._resting[type] = self._clock.monotonic() + wait
+
+    def _still_resting(self) -> frozenset[ProviderType]:
+        now = self._clock.monotonic()
+        return frozenset(type for type, until in self._resting.items() if now < until)
+
     def _put_off(
-        self, type: ProviderType, polls: Sequence[DuePoll], error: ProviderError, blocked: set[ProviderType]
+        self, type: ProviderType, polls: Sequence[DuePoll], error: ProviderError, one_pass: _Pass
     ) -> Counter[Finding]:
         """No news is not bad news: the runs stay as they are and are asked for later."""
         if isinstance(error, (Misconfigured, Rejected)):
-            blocked.add(type)
+            one_pass.blocked.add(type)
+            one_pass.excluded |= {type}
         if self._complaints.is_time(type):
             log_event(_log, logging.ERROR, "refresh.cannot_ask", provider=type, runs=len(polls), reason=error)
         asked = error.retry_after if isinstance(error, NotNow) else None
+        wait = max(self._policy.soon, asked or timedelta(0))
+        if asked is not None or isinstance(error, (HeldBack, Throttled)):
+            self._rest(type, wait, one_pass)
         with self._units() as work:
-            work.polls.put_off(polls, wait=max(self._policy.soon, asked or timedelta(0)))
+            work.polls.put_off(polls, wait=wait)
             work.commit()
         return Counter([Finding.PUT_OFF] * len(polls))
 

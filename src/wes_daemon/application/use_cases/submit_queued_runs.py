@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 _ENROL_BATCH = 500
 # Of a batch, so that whoever calls a provider has something to do while more is claimed, and not a few at a time.
-_ENOUGH = 0.75
+_ENOUGH = 0.5
 
 _Call = Future[Result | Acceptance]
 

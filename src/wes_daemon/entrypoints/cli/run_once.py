@@ -56,7 +56,8 @@ def _passes(container: "Container") -> "tuple[SubmitReport, CancelReport, Refres
         return (
             container.submit_queued_runs()(),
             container.cancel_runs()(),
-            container.refresh_statuses()(ahead=settings.status_check_interval),
+            # Further ahead than any run is put off while its provider answers.
+            container.refresh_statuses()(ahead=settings.status_check_interval * 2),
         )
 
 

@@ -8,8 +8,9 @@ from itertools import chain
 from typing import Any
 
 from wes_daemon.adapters.providers.healthomics.client import HealthOmicsClient
-from wes_daemon.adapters.providers.healthomics.states import ACTIVE
+from wes_daemon.adapters.providers.healthomics.states import ACTIVE, report
 from wes_daemon.application.ports.environment import Clock
+from wes_daemon.application.ports.providers import StatusReport
 
 Item = Mapping[str, Any]
 
@@ -24,16 +25,19 @@ class _Sweep:
     """What was seen on one way through the lists, and for whom it has been used already."""
 
     at: datetime
-    items: dict[str, Item] = field(default_factory=dict)
+    reports: dict[str, StatusReport] = field(default_factory=dict)
     used_for: set[str] = field(default_factory=set)
 
     def note(self, page: Collection[Item]) -> None:
-        """A list may show a run that has ended meanwhile; such a run is in no list."""
+        """Keep the little that is asked of each: there may be very many, and an item is large.
+
+        A list may show a run that has ended meanwhile; such a run is in no list.
+        """
         for item in page:
             if item.get("status") in ACTIVE:
-                self.items[str(item["id"])] = item
+                self.reports[str(item["id"])] = report(item)
             else:
-                self.items.pop(str(item["id"]), None)
+                self.reports.pop(str(item["id"]), None)
 
 
 class ActiveRuns:
@@ -51,13 +55,13 @@ class ActiveRuns:
         self._last: _Sweep | None = None
         self._lock = threading.Lock()
 
-    def among(self, ids: Collection[str]) -> Mapping[str, Item]:
-        """The items of those that were seen active."""
+    def among(self, ids: Collection[str]) -> Mapping[str, StatusReport]:
+        """What the lists say of those that were seen active."""
         # Whoever waits here finds the sweep that another thread has just made.
         with self._lock:
             sweep = self._reusable(ids) or self._sweep(most_calls=len(ids))
             sweep.used_for.update(ids)
-            return {id: sweep.items[id] for id in ids if id in sweep.items}
+            return {id: sweep.reports[id] for id in ids if id in sweep.reports}
 
     def _reusable(self, ids: Collection[str]) -> _Sweep | None:
         last = self._last

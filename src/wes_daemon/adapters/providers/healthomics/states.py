@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from sys import intern
 from typing import Any
 
 from wes_daemon.application.ports.providers import StatusReport
@@ -62,7 +63,8 @@ FAILURES: Mapping[str, RunState] = {
 
 def report(run: Mapping[str, Any]) -> StatusReport:
     """What an answer of GetRun, or an item of ListRuns, says of a run."""
-    status = str(run.get("status") or "")
+    # One text for all runs in it: many reports may be kept.
+    status = intern(str(run.get("status") or ""))
     return StatusReport(
         state=_state(status, run.get("failureReason")),
         provider_status=status,

@@ -25,6 +25,7 @@ from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
+    EndedPage,
     MarkedPage,
     ProviderLimits,
     Recorded,
@@ -103,6 +104,11 @@ class LocalProvider:
         del recorded
         with self._translated():
             return marked_runs(self._workdir.resolve(), since, after) if self._workdir.is_dir() else MarkedPage()
+
+    def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
+        """As the port says: there is no list but the directories themselves."""
+        del since, after
+        return EndedPage()
 
     def discard(self, id: ProviderRunId) -> bool:
         """As the port says; what no runner has taken is gone as if it had never been prepared."""
