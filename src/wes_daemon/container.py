@@ -3,7 +3,7 @@
 import getpass
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib.metadata import version
@@ -13,13 +13,20 @@ from dependency_injector import containers, providers
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
+from wes_daemon.adapters.events.interruptible import InterruptibleSource
+from wes_daemon.adapters.events.sqs import SqsHints
+from wes_daemon.adapters.persistence.agenda import SqlAgenda
+from wes_daemon.adapters.persistence.budgets import SqlBudgets
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.invariants import SqlInvariants
 from wes_daemon.adapters.persistence.ledger import SqlLedger, SqlMendings
 from wes_daemon.adapters.persistence.queries import SqlRunQueries
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
-from wes_daemon.adapters.providers.decorators.rate_limiting import ALL, Rate, RateLimiter, read_rates, read_window
+from wes_daemon.adapters.persistence.wakeup import DatabaseNews
+from wes_daemon.adapters.persistence.watermarks import SqlWatermarks
+from wes_daemon.adapters.providers.decorators.rate_limiting import RateLimiter, account_name
+from wes_daemon.adapters.providers.decorators.rates import ALL, Rate, read_rates, read_window
 from wes_daemon.adapters.providers.decorators.stack import decorated
 from wes_daemon.adapters.providers.decorators.under_lease import under_lease
 from wes_daemon.adapters.providers.directory import LazyProviderDirectory
@@ -28,24 +35,31 @@ from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvid
 from wes_daemon.adapters.providers.local.provider import LocalProvider
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProvider
-from wes_daemon.adapters.system import RandomIds, SystemClock, TimedWakeUp, sleep
+from wes_daemon.adapters.system import NoNews, RandomIds, SystemClock, TimedWakeUp, sleep
 from wes_daemon.adapters.telemetry import LoggingTelemetry
 from wes_daemon.application.daemon import Beat, Daemon
 from wes_daemon.application.database_watch import DatabaseWatch
 from wes_daemon.application.discrepancies import Patience
 from wes_daemon.application.incarnation import HostProcess, Incarnation
+from wes_daemon.application.looking import Looks
 from wes_daemon.application.mending import Mender
-from wes_daemon.application.pacing import Paced
+from wes_daemon.application.pacing import Paced, WhereNeeded
+from wes_daemon.application.ports.agenda import Agenda
+from wes_daemon.application.ports.budgets import SharedBudgets
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.application.ports.persistence import UnitsOfWork
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.application.ports.telemetry import Telemetry
+from wes_daemon.application.ports.wakeup import News
 from wes_daemon.application.recording import Recorder
 from wes_daemon.application.stopping import StopSignal
 from wes_daemon.application.submissions import SubmissionPolicy
 from wes_daemon.application.tracking import RefreshPolicy, Tracker
 from wes_daemon.application.use_cases.cancel_runs import CancelRuns
 from wes_daemon.application.use_cases.create_run import CreateRun
+from wes_daemon.application.use_cases.find_ended import FindEnded, SearchPolicy
+from wes_daemon.application.use_cases.follow_events import FollowEvents
 from wes_daemon.application.use_cases.get_run import GetRun
 from wes_daemon.application.use_cases.list_runs import ListRuns
 from wes_daemon.application.use_cases.reconcile import Reconcile
@@ -61,11 +75,19 @@ from wes_daemon.settings import ConfigurationError, Settings
 # Beside the workers: heartbeat, refresh, cancel, and somebody who reads.
 _FURTHER_CONNECTIONS = 8
 _FOLLOWING_THREADS = 4
+# Beats call providers in their own threads, too: submit, cancel, refresh, the removal of drafts; and somebody may ask.
+_CALLING_BEATS = 8
+# One that is called, and two that wait, lest a worker waits for the next claim.
+_CLAIMED_PER_WORKER = 3
 _TIDY_UP = timedelta(hours=1)
+_BETWEEN_EVENTS = timedelta(seconds=1)
 _LONGEST_CONNECT = timedelta(seconds=5)
 _LONGEST_READ = timedelta(seconds=60)
 # How soon after the end of a lease somebody looks what its daemon has left.
 _LOOK_FOR_ORPHANS = timedelta(seconds=5)
+# Many commits in a row make one pass; both are short for a person.
+_BETWEEN_HINTS = timedelta(milliseconds=20)
+_BETWEEN_CANCELS = timedelta(seconds=1)
 
 
 def _engine(settings: Settings) -> Engine:
@@ -75,6 +97,13 @@ def _engine(settings: Settings) -> Engine:
             "sqlite:////path/to/file, in the environment, in .env, or by --db-uri"
         )
     return make_engine(settings.database_uri.get_secret_value(), connections=settings.workers + _FURTHER_CONNECTIONS)
+
+
+def _news(settings: Settings, engine: Engine) -> News:
+    if not settings.wake_up:
+        return NoNews()
+    # An engine that connects as the other one does, for a connection that belongs to nobody else.
+    return DatabaseNews(make_engine(engine.url.render_as_string(hide_password=False), connections=1))
 
 
 def _host_process() -> HostProcess:
@@ -89,7 +118,9 @@ def _person() -> str:
         return f"uid-{os.getuid()}@{socket.gethostname()}"
 
 
-def _sevenbridges(settings: Settings, telemetry: Telemetry, clock: Clock, incarnation: Incarnation) -> WorkflowProvider:
+def _sevenbridges(
+    settings: Settings, telemetry: Telemetry, clock: Clock, incarnation: Incarnation, budgets: SharedBudgets
+) -> WorkflowProvider:
     credentials, project = settings.sevenbridges_credentials, settings.sevenbridges_project
     if credentials is None or project is None:
         raise Rejected(
@@ -97,7 +128,13 @@ def _sevenbridges(settings: Settings, telemetry: Telemetry, clock: Clock, incarn
             "or name another provider by the tag provider_type or by DAEMON_DEFAULT_PROVIDER"
         )
     limit = settings.sevenbridges_rate_limit
-    turns = RateLimiter({} if limit == "off" else {ALL: read_window(limit)}, clock=clock, sleep=sleep)
+    turns = RateLimiter(
+        {} if limit == "off" else {ALL: read_window(limit)},
+        budgets=budgets,
+        account=account_name("sevenbridges", credentials.endpoint, credentials.token),
+        clock=clock,
+        sleep=sleep,
+    )
     connect, read = _timeouts(settings)
     config = SevenBridgesConfig(
         endpoint=credentials.endpoint,
@@ -105,18 +142,34 @@ def _sevenbridges(settings: Settings, telemetry: Telemetry, clock: Clock, incarn
         project=project,
         connect_timeout=connect,
         read_timeout=read,
+        connections=_calls_at_once(settings),
     )
     take_turn = under_lease(turns.take, incarnation.require_trust, longest_request=connect + read)
-    provider = SevenBridgesProvider(config, clock=clock, take_turn=take_turn, hold=turns.hold)
+    provider = SevenBridgesProvider(config, clock=clock, take_turn=take_turn, hold=turns.hold, heed=turns.heed)
     return decorated(provider, ProviderType.SEVENBRIDGES, telemetry=telemetry, clock=clock, sleep=sleep)
 
 
-def _healthomics(settings: Settings, telemetry: Telemetry, clock: Clock, incarnation: Incarnation) -> WorkflowProvider:
+def _healthomics(
+    settings: Settings, telemetry: Telemetry, clock: Clock, incarnation: Incarnation, budgets: SharedBudgets
+) -> WorkflowProvider:
     limits = settings.aws_healthomics_rate_limits
     defaults = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
-    turns = RateLimiter({} if limits == "off" else defaults | read_rates(limits), clock=clock, sleep=sleep)
+    turns = RateLimiter(
+        {} if limits == "off" else defaults | read_rates(limits),
+        budgets=budgets,
+        account=account_name("healthomics", settings.aws_region, _aws_account(settings)),
+        clock=clock,
+        sleep=sleep,
+    )
+    config = _healthomics_config(settings)
+    take_turn = under_lease(turns.take, incarnation.require_trust, longest_request=_longest_request(settings))
+    provider = HealthOmicsProvider(config, clock=clock, take_turn=take_turn, hold=turns.hold, slow_down=turns.slow_down)
+    return decorated(provider, ProviderType.HEALTHOMICS, telemetry=telemetry, clock=clock, sleep=sleep)
+
+
+def _healthomics_config(settings: Settings) -> HealthOmicsConfig:
     connect, read = _timeouts(settings)
-    config = HealthOmicsConfig(
+    return HealthOmicsConfig(
         region=settings.aws_region,
         role_arn=settings.aws_healthomics_workflow_role_arn,
         output_uri=settings.aws_healthomics_output_uri,
@@ -126,15 +179,30 @@ def _healthomics(settings: Settings, telemetry: Telemetry, clock: Clock, incarna
         resend_horizon=timedelta(seconds=settings.aws_healthomics_resend_horizon_seconds),
         connect_timeout=connect,
         read_timeout=read,
+        connections=_calls_at_once(settings),
     )
-    take_turn = under_lease(turns.take, incarnation.require_trust, longest_request=connect + read)
-    provider = HealthOmicsProvider(config, clock=clock, take_turn=take_turn, hold=turns.hold)
-    return decorated(provider, ProviderType.HEALTHOMICS, telemetry=telemetry, clock=clock, sleep=sleep)
+
+
+def _aws_account(settings: Settings) -> str:
+    """What tells one account from another without asking AWS: keys come and go, the role's account stays."""
+    role = (settings.aws_healthomics_workflow_role_arn or "").split(":")
+    return role[4] if len(role) > 4 else _revealed(settings.aws_access_key_id) or ""
+
+
+def _calls_at_once(settings: Settings) -> int:
+    """Every thread that may call a provider has a connection of its own to it."""
+    pools = settings.workers + 2 * _FOLLOWING_THREADS
+    return pools + _CALLING_BEATS
 
 
 def _timeouts(settings: Settings) -> tuple[timedelta, timedelta]:
     """For connecting and for reading: half a lease together, of which more is always left while the heart beats."""
     return min(_LONGEST_CONNECT, settings.lease / 12), min(_LONGEST_READ, settings.lease * 5 / 12)
+
+
+def _longest_request(settings: Settings) -> timedelta:
+    connect, read = _timeouts(settings)
+    return connect + read
 
 
 def _revealed(secret: SecretStr | None) -> str | None:
@@ -163,15 +231,18 @@ def _submission_policy(settings: Settings) -> SubmissionPolicy:
         share_tag=settings.fair_share_tag,
         timeout=settings.submit_timeout,
         attempts=settings.submit_attempts,
-        batch=settings.workers,
+        batch=settings.workers * _CLAIMED_PER_WORKER,
         default_provider=settings.default_provider,
-        check_after=settings.status_check_interval,
+        check_after=settings.status_check_floor,
     )
 
 
 def _refresh_policy(settings: Settings) -> RefreshPolicy:
     return RefreshPolicy(
-        interval=settings.status_check_interval, hold=settings.lease, lost_after=settings.vanished_after
+        interval=settings.status_check_interval,
+        floor=settings.status_check_floor,
+        hold=settings.lease,
+        lost_after=settings.vanished_after,
     )
 
 
@@ -194,29 +265,88 @@ def _beats(
     settings: Settings,
     clock: Clock,
     incarnation: Incarnation,
+    agenda: Agenda,
     submit: Callable[..., SubmitQueuedRuns],
     cancel: Callable[..., CancelRuns],
     refresh: Callable[..., RefreshStatuses],
+    find_ended: Callable[..., FindEnded],
     remove_drafts: Callable[..., RemoveLeftoverDrafts],
+    hearing: Sequence[Beat],
 ) -> list[Beat]:
     """A heartbeat, and for each provider beats of its own, so that one that hangs does not hold up the others."""
     often = min(settings.poll_interval, settings.status_check_interval)
     beats = [Beat(name="heartbeat", work=incarnation.renew, every=settings.lease / 4)]
     for type in ProviderType:
         serving = frozenset({type})
+        looks = Looks(agenda, incarnation, serving=type, default=settings.default_provider)
         beats += [
-            _submitting(settings, clock, submit(serving=serving), type),
-            Beat(name=f"cancel-{type}", work=cancel(serving=serving), every=often),
-            Beat(name=f"refresh-{type}", work=refresh(serving=serving), every=often),
+            _submitting(settings, clock, looks, submit(serving=serving), type),
+            _cancelling(looks, cancel(serving=serving), type, often),
+            *_following(settings, looks, refresh(serving=serving), find_ended, type),
             Beat(name=f"remove-drafts-{type}", work=remove_drafts(serving=serving), every=_TIDY_UP),
         ]
-    return beats
+    return [*beats, *hearing]
 
 
-def _submitting(settings: Settings, clock: Clock, submit: SubmitQueuedRuns, type: ProviderType) -> Beat:
+def _submitting(settings: Settings, clock: Clock, looks: Looks, submit: SubmitQueuedRuns, type: ProviderType) -> Beat:
     """Queued runs are looked for as often as is configured, what daemons have left behind every few seconds."""
-    paced = Paced(whole=submit, urgent=submit.resolve, every=settings.poll_interval, clock=clock)
-    return Beat(name=f"submit-{type}", work=paced, every=min(settings.poll_interval, _LOOK_FOR_ORPHANS))
+    return Beat(
+        name=f"submit-{type}",
+        work=Paced(
+            whole=WhereNeeded(submit, looks.is_queued, looks.is_left_behind, looks.is_adoptable),
+            urgent=WhereNeeded(submit.resolve, looks.is_left_behind),
+            every=settings.poll_interval,
+            clock=clock,
+        ),
+        every=min(settings.poll_interval, _LOOK_FOR_ORPHANS),
+        on_hint=WhereNeeded(submit, looks.is_queued),
+        rest=_BETWEEN_HINTS,
+    )
+
+
+def _following(
+    settings: Settings,
+    looks: Looks,
+    refresh: RefreshStatuses,
+    find_ended: Callable[..., FindEnded],
+    type: ProviderType,
+) -> Sequence[Beat]:
+    """Runs are asked for in their turn, and at once when a list tells that they have ended."""
+    often = min(settings.poll_interval, settings.status_check_floor)
+    find = find_ended(serving=frozenset({type}), refresh_soon=refresh)
+    return (
+        Beat(name=f"refresh-{type}", work=WhereNeeded(refresh, looks.is_due), every=often),
+        Beat(name=f"find-ended-{type}", work=find, every=settings.status_check_floor),
+    )
+
+
+def _cancelling(looks: Looks, cancel: CancelRuns, type: ProviderType, every: timedelta) -> Beat:
+    """What a hint cannot announce is looked for in its time only: that costs more, the more runs there are."""
+    return Beat(
+        name=f"cancel-{type}",
+        work=WhereNeeded(cancel, looks.is_cancelling, looks.is_overruled),
+        every=every,
+        on_hint=WhereNeeded(cancel, looks.is_cancelling),
+        rest=_BETWEEN_CANCELS,
+    )
+
+
+def _hearing(
+    settings: Settings, clock: Clock, units: UnitsOfWork, stop: StopSignal, refresh: Callable[..., RefreshStatuses]
+) -> Sequence[Beat]:
+    """Events are waited for where there is a queue for them; the wait is at the queue."""
+    if settings.aws_healthomics_events_queue_url is None:
+        return ()
+    queue = SqsHints(settings.aws_healthomics_events_queue_url, _healthomics_config(settings))
+    follow = FollowEvents(
+        source=InterruptibleSource(queue, stop),
+        provider=ProviderType.HEALTHOMICS,
+        units=units,
+        refresh_soon=refresh(serving=frozenset({ProviderType.HEALTHOMICS})),
+        clock=clock,
+        stop=stop,
+    )
+    return (Beat(name=f"events-{ProviderType.HEALTHOMICS}", work=follow, every=_BETWEEN_EVENTS),)
 
 
 def _by_type(**makers: Any) -> Mapping[ProviderType, Any]:
@@ -238,7 +368,10 @@ class Container(containers.DeclarativeContainer):
     schema = providers.Singleton(Schema, engine)
     units = providers.Singleton(SqlUnitsOfWork, engine)
     queries = providers.Singleton(SqlRunQueries, engine)
+    agenda = providers.Singleton(SqlAgenda, engine)
+    news = providers.Singleton(_news, settings, engine)
     invariants = providers.Singleton(SqlInvariants, engine)
+    budgets = providers.Singleton(SqlBudgets, engine)
     database_watch = providers.Singleton(DatabaseWatch, clock)
 
     incarnation = providers.Singleton(
@@ -253,8 +386,8 @@ class Container(containers.DeclarativeContainer):
         LazyProviderDirectory,
         providers.Callable(
             _by_type,
-            sevenbridges=providers.Callable(_sevenbridges, settings, telemetry, clock, incarnation).provider,
-            healthomics=providers.Callable(_healthomics, settings, telemetry, clock, incarnation).provider,
+            sevenbridges=providers.Callable(_sevenbridges, settings, telemetry, clock, incarnation, budgets).provider,
+            healthomics=providers.Callable(_healthomics, settings, telemetry, clock, incarnation, budgets).provider,
             local=providers.Callable(_local, settings, telemetry, clock).provider,
         ),
     )
@@ -305,6 +438,17 @@ class Container(containers.DeclarativeContainer):
         policy=refresh_policy,
     )
 
+    find_ended = providers.Factory(
+        FindEnded,
+        watermarks=providers.Singleton(SqlWatermarks, engine),
+        refresh_soon=refresh_statuses,
+        units=units,
+        providers=directory,
+        clock=clock,
+        stop=stop,
+        policy=providers.Factory(SearchPolicy, every=settings.provided.status_check_floor),
+    )
+
     ledger = providers.Singleton(SqlLedger, engine)
     mendings = providers.Singleton(SqlMendings, engine)
     patience = providers.Callable(_patience, settings)
@@ -346,13 +490,18 @@ class Container(containers.DeclarativeContainer):
             settings,
             clock,
             incarnation=incarnation,
+            agenda=agenda,
             submit=submit_queued_runs.provider,
             cancel=cancel_runs.provider,
             refresh=refresh_statuses.provider,
+            find_ended=find_ended.provider,
             remove_drafts=remove_leftover_drafts.provider,
+            hearing=providers.Callable(_hearing, settings, clock, units, stop, refresh_statuses.provider),
         ),
         incarnation=incarnation,
         wakeup=wakeup,
+        news=news,
+        clock=clock,
         stop=stop,
         watch=database_watch,
     )

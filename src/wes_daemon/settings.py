@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from wes_daemon.adapters.persistence.address import read_address
-from wes_daemon.adapters.providers.decorators.rate_limiting import read_rates, read_window
+from wes_daemon.adapters.providers.decorators.rates import read_rates, read_window
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND
 from wes_daemon.adapters.providers.sevenbridges.profiles import Profile, read_profile
 from wes_daemon.application.ports.errors import Misconfigured
@@ -110,7 +110,14 @@ class Settings(BaseSettings):
         60, validation_alias="DAEMON_POLL_INTERVAL", description="Seconds between two looks for queued runs."
     )
     status_check_interval_seconds: Seconds = Field(
-        300, validation_alias="DAEMON_STATUS_CHECK_INTERVAL", description="Seconds between two looks at one active run."
+        300,
+        validation_alias="DAEMON_STATUS_CHECK_INTERVAL",
+        description="Seconds between two looks at one active run, at most; a young one is looked at more often.",
+    )
+    status_check_floor_seconds: Seconds = Field(
+        15,
+        validation_alias="DAEMON_STATUS_CHECK_FLOOR",
+        description="Seconds between two looks at one active run, at least; never more than the interval.",
     )
     max_concurrent_workflows: int = Field(
         10,
@@ -157,6 +164,11 @@ class Settings(BaseSettings):
         60,
         validation_alias="DAEMON_LEASE_SECONDS",
         description="Seconds after which another daemon takes over from one that has died without a word.",
+    )
+    wake_up: bool = Field(
+        True,
+        validation_alias="DAEMON_WAKE_UP",
+        description="Whether the database tells at once of queued and cancelled runs; else only polling does.",
     )
     auto_migrate: bool = Field(
         True,
@@ -242,6 +254,12 @@ class Settings(BaseSettings):
         validation_alias="AWS_HEALTHOMICS_RESEND_HORIZON",
         description="Seconds for which HealthOmics is trusted to remember the request of a lost answer.",
     )
+    aws_healthomics_events_queue_url: str | None = Field(
+        None,
+        validation_alias="AWS_HEALTHOMICS_EVENTS_QUEUE_URL",
+        pattern=r"^https?://[^/\s?#@]+/[0-9]{12}/[\w-]{1,80}(\.fifo)?$",
+        description="SQS queue to which EventBridge sends the status changes of HealthOmics runs, as hints.",
+    )
 
     @property
     def poll_interval(self) -> timedelta:
@@ -250,8 +268,13 @@ class Settings(BaseSettings):
 
     @property
     def status_check_interval(self) -> timedelta:
-        """Between two looks at one active run."""
+        """Between two looks at one active run, at most."""
         return timedelta(seconds=self.status_check_interval_seconds)
+
+    @property
+    def status_check_floor(self) -> timedelta:
+        """Between two looks at one active run, at least."""
+        return min(timedelta(seconds=self.status_check_floor_seconds), self.status_check_interval)
 
     @property
     def lease(self) -> timedelta:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dependency_injector import providers
@@ -95,6 +96,38 @@ def test_every_provider_has_beats_of_its_own(tmp_path: Path) -> None:
     submits = {container.submit_queued_runs(serving=frozenset({type})) for type in ProviderType}
 
     assert len(submits) == len(ProviderType)
+
+
+@pytest.mark.parametrize("workers", [1, 150])
+def test_every_thread_that_may_call_a_provider_has_a_connection_to_it(
+    tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for one otherwise, or throw one away after each call."""
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    settings = read_settings(
+        database_uri=f"sqlite:///{tmp_path}/runs.db",
+        workers=workers,
+        sevenbridges_api_token="not-a-token",
+        sevenbridges_project="owner/project",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    container = Container(settings=settings)
+    acting: list[Any] = [container.submit_queued_runs(), container.cancel_runs(), container.refresh_statuses()]
+    threads = sum(use_case._pool._max_workers for use_case in acting)
+
+    sevenbridges = _innermost(container.directory().provider(ProviderType.SEVENBRIDGES))._client._made_sdk()._api
+    omics = _innermost(container.directory().provider(ProviderType.HEALTHOMICS))._client._connection.omics()
+
+    pool = sevenbridges.session.get_adapter("https://api.sbgenomics.com/v2")
+    assert pool._pool_maxsize > threads
+    assert sevenbridges._throttle_limit._value > threads
+    assert omics.meta.config.max_pool_connections > threads
+
+
+def _innermost(provider: Any) -> Any:
+    """The provider without what stands around it."""
+    return _innermost(provider._inner) if hasattr(provider, "_inner") else provider
 
 
 def test_seven_bridges_is_made_where_it_is_set_up_without_a_call() -> None:

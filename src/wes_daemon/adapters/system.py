@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -30,18 +31,61 @@ class RandomIds:
 
 
 class TimedWakeUp:
-    """A `WakeUp` that waits on a condition; for as many threads as there are."""
+    """A `WakeUp` that waits for real; for as many threads as there are."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._over = threading.Event()
+        self._listeners: list[TimedListener] = []
 
     def wait(self, timeout: timedelta) -> None:
         """Return when `timeout` has passed or somebody called `wake`."""
-        self._event.wait(timeout.total_seconds())
+        self._over.wait(timeout.total_seconds())
+
+    def listener(self) -> "TimedListener":
+        """Somebody who hears hints from now on, for as long as this wake-up lives."""
+        listener = TimedListener(self._over)
+        self._listeners.append(listener)
+        return listener
+
+    def hint(self) -> None:
+        """Let the waits of all listeners return, each once."""
+        for listener in tuple(self._listeners):
+            listener.rouse()
 
     def wake(self) -> None:
         """Let every wait return, now and from now on."""
-        self._event.set()
+        self._over.set()
+        self.hint()
+
+
+class TimedListener:
+    """A `Listener` that waits for real."""
+
+    def __init__(self, over: threading.Event) -> None:
+        self._over = over
+        self._roused = threading.Event()
+
+    def wait(self, timeout: timedelta) -> bool:
+        """Return when `timeout` has passed, at once where there was a hint, and always once all is over."""
+        # Whoever ends all says so first and rouses then: what is found roused below and cleared is found over above.
+        if self._over.is_set() or not self._roused.wait(timeout.total_seconds()):
+            return False
+        self._roused.clear()
+        return not self._over.is_set()
+
+    def rouse(self) -> None:
+        """Let the wait that is under way, or the next one, return."""
+        self._roused.set()
+
+
+class NoNews:
+    """`News` for those who only poll."""
+
+    def listen(self, tell: Callable[[], None]) -> None:
+        """Nothing is to be heard."""
+
+    def close(self) -> None:
+        """Nobody listens."""
 
 
 def sleep(duration: timedelta) -> None:

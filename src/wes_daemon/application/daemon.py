@@ -10,8 +10,9 @@ from wes_daemon.application import fault_points
 from wes_daemon.application.database_watch import DatabaseWatch
 from wes_daemon.application.events import log_event
 from wes_daemon.application.incarnation import Incarnation
+from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Contended, StorageMisconfigured, StorageUnavailable
-from wes_daemon.application.ports.wakeup import WakeUp
+from wes_daemon.application.ports.wakeup import News, WakeUp
 from wes_daemon.application.stopping import StopSignal
 
 _log = logging.getLogger(__name__)
@@ -29,11 +30,15 @@ class Beat:
 
     Attributes:
         every: how long after one pass has ended the next one begins.
+        on_hint: what is done in between, where something may have been queued or cancelled; nothing where it is None.
+        rest: how long after a pass the next one is not begun for a hint, so that many hints make few passes.
     """
 
     name: str
     work: Callable[[], object]
     every: timedelta
+    on_hint: Callable[[], object] | None = None
+    rest: timedelta = timedelta(0)
 
 
 class _Latch:
@@ -53,6 +58,49 @@ class _Latch:
             return self._changed.wait_for(lambda: self._count <= 0, timeout.total_seconds())
 
 
+class _Rhythm:
+    """When which pass of one beat is made: its work in its time, and what hints ask for in between.
+
+    A hint that comes during a pass leads to one more. Whatever has failed is made again, soon.
+    """
+
+    def __init__(self, beat: Beat, wakeup: WakeUp, clock: Clock) -> None:
+        self._beat = beat
+        self._wakeup = wakeup
+        self._clock = clock
+        self._hints = wakeup.listener() if beat.on_hint else None
+        self._due = clock.monotonic()
+        self._is_hinted = False
+        self._is_due = True
+
+    def next(self) -> Callable[[], object] | None:
+        """Wait until a pass is to be made; None where the wait was ended early."""
+        left = self._due - self._clock.monotonic()
+        self._is_due = left <= timedelta(0)
+        if self._is_due:
+            return self._beat.work
+        if self._is_hinted:
+            return self._beat.on_hint
+        self._wait(left)
+        return None
+
+    def ended(self, again: timedelta | None) -> None:
+        """A pass has ended; where it has failed, it is to be made again so soon."""
+        if again is not None:
+            self._wakeup.wait(min(again, self._beat.every))
+        elif self._is_due:
+            self._due = self._clock.monotonic() + self._beat.every
+        else:
+            self._is_hinted = False
+            self._wakeup.wait(self._beat.rest)
+
+    def _wait(self, timeout: timedelta) -> None:
+        if self._hints is None:
+            self._wakeup.wait(timeout)
+        else:
+            self._is_hinted = self._hints.wait(timeout)
+
+
 class Daemon:
     """Runs each beat in a thread of its own, so that none waits for another, until it is told to stop."""
 
@@ -62,6 +110,8 @@ class Daemon:
         beats: Sequence[Beat],
         incarnation: Incarnation,
         wakeup: WakeUp,
+        news: News,
+        clock: Clock,
         stop: StopSignal,
         watch: DatabaseWatch,
         longest_stop: timedelta = _LONGEST_STOP,
@@ -74,6 +124,8 @@ class Daemon:
         self._beats = beats
         self._incarnation = incarnation
         self._wakeup = wakeup
+        self._news = news
+        self._clock = clock
         self._stop = stop
         self._watch = watch
         self._longest_stop = longest_stop
@@ -89,10 +141,15 @@ class Daemon:
         under_way = _Latch(len(self._beats))
         for beat in self._beats:
             threading.Thread(target=self._go_on, args=(beat, under_way), name=beat.name, daemon=True).start()
+        hearing = threading.Thread(target=self._news.listen, args=(self._wakeup.hint,), name="news", daemon=True)
+        hearing.start()
         while not self._stop.is_raised:
             self._wakeup.wait(timedelta(hours=1))
         fault_points.reached("stop.begun")
+        self._news.close()
         ended = self._end(under_way)
+        # It may be in the middle of connecting, and has nothing to lose.
+        hearing.join(_A_MOMENT.total_seconds())
         log_event(_log, logging.INFO, "daemon.stopped", everything_ended=ended)
         return ended
 
@@ -102,15 +159,17 @@ class Daemon:
         self._wakeup.wake()
 
     def _go_on(self, beat: Beat, under_way: _Latch) -> None:
+        rhythm = _Rhythm(beat, self._wakeup, self._clock)
         while not self._stop.is_raised:
-            self._wakeup.wait(min(beat.every, self._once(beat)))
+            if (work := rhythm.next()) is not None:
+                rhythm.ended(self._once(beat, work))
         under_way.count_down()
 
-    def _once(self, beat: Beat) -> timedelta:
-        """Make one pass; how long the next one may wait. Nothing that goes wrong in a pass ends the daemon."""
+    def _once(self, beat: Beat, work: Callable[[], object]) -> timedelta | None:
+        """Make one pass; how soon to make it again where it has failed. Nothing that goes wrong ends the daemon."""
         begun = self._watch.begins()
         try:
-            beat.work()
+            work()
         except Contended as error:
             log_event(_log, logging.INFO, "database.contended", during=beat.name, reason=error)
             return _A_MOMENT
@@ -121,7 +180,7 @@ class Daemon:
             _log.exception("daemon.pass_failed during=%s", beat.name)
             return beat.every
         self._watch.worked(beat.name)
-        return beat.every
+        return None
 
     def _end(self, under_way: _Latch) -> bool:
         """Wait for what is under way, then close the lease; whether both came to their end in time."""

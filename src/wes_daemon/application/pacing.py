@@ -1,9 +1,21 @@
-"""Work that is done now and then, with an urgent part that is done more often."""
+"""Work that is done now and then, with an urgent part that is done more often, and only where there is any."""
 
 from collections.abc import Callable
 from datetime import timedelta
 
 from wes_daemon.application.ports.environment import Clock
+
+
+class WhereNeeded:
+    """Work that is begun where one of some cheap looks, taken one after the other, sees that there is any."""
+
+    def __init__(self, work: Callable[[], object], *looks: Callable[[], bool]) -> None:
+        self._work = work
+        self._looks = looks
+
+    def __call__(self) -> object:
+        """What the work returns; None where there was nothing to do."""
+        return self._work() if any(look() for look in self._looks) else None
 
 
 class Paced:

@@ -9,12 +9,13 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.application.conftest import LEASE, World
-from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
-from wes_daemon.adapters.system import TimedWakeUp
+from wes_daemon.adapters.memory.wakeup import MemoryNews, SkippingWakeUp
+from wes_daemon.adapters.system import NoNews, TimedWakeUp
 from wes_daemon.application.daemon import Beat, Daemon
 from wes_daemon.application.incarnation import HostProcess, Incarnation
 from wes_daemon.application.ports.errors import Contended, StorageUnavailable
 from wes_daemon.application.ports.persistence import UnitOfWork
+from wes_daemon.application.ports.wakeup import News, WakeUp
 from wes_daemon.application.stopping import StopSignal
 
 BOUND = 10.0
@@ -28,8 +29,10 @@ class Passes:
         self.errors = list(errors)
         self.made = 0
         self.when_done: Callable[[], None] = lambda: None
+        self.during: Callable[[], None] = lambda: None
 
     def __call__(self) -> None:
+        self.during()
         error = self.errors[self.made] if self.made < len(self.errors) else None
         self.made += 1
         if self.made >= len(self.errors):
@@ -132,6 +135,8 @@ def test_a_provider_that_never_answers_does_not_keep_the_lease(world: World) -> 
         beats=[Beat(name="submit", work=hang, every=timedelta(hours=1))],
         incarnation=incarnation,
         wakeup=SkippingWakeUp(world.clock, on_wait=lambda _: stop.set() if begun.wait(BOUND) else None),
+        news=NoNews(),
+        clock=world.clock,
         stop=stop,
         watch=world.watch,
         longest_stop=timedelta(seconds=1),
@@ -157,6 +162,8 @@ def test_what_is_under_way_is_waited_for(world: World) -> None:
         beats=[Beat(name="submit", work=long_call, every=timedelta(hours=1))],
         incarnation=_incarnation(world),
         wakeup=wakeup,
+        news=NoNews(),
+        clock=world.clock,
         stop=stop,
         watch=world.watch,
     )
@@ -170,6 +177,140 @@ def test_what_is_under_way_is_waited_for(world: World) -> None:
 
     assert ended.is_set()
     assert not thread.is_alive()
+
+
+class TestHints:
+    """A daemon whose beat is due once in an hour, on a clock that stands still."""
+
+    def test_a_hint_is_followed_at_once(self, hinted: "HintedDaemon") -> None:
+        hinted.wakeup.hint()
+
+        hinted.until_made("hint")
+
+        hinted.stop()
+        assert hinted.made == ["work", "hint"]
+
+    def test_news_of_the_database_are_hints(self, hinted: "HintedDaemon") -> None:
+        hinted.news.happen()
+
+        hinted.until_made("hint")
+
+    def test_a_thousand_hints_during_a_pass_lead_to_one_more(self, hinted: "HintedDaemon") -> None:
+        hinted.hold()
+        hinted.wakeup.hint()
+        hinted.until_made("hint")
+        for _ in range(1000):
+            hinted.wakeup.hint()
+
+        hinted.go_on()
+
+        hinted.until_made("hint")
+        hinted.stop()
+        assert hinted.made == ["work", "hint", "hint"]
+
+    def test_what_a_hint_asks_for_and_fails_is_tried_again(self, hinted: "HintedDaemon") -> None:
+        hinted.fail_next(Contended("deadlock detected"))
+        hinted.wakeup.hint()
+
+        hinted.until_made("hint")
+        hinted.until_made("hint")
+
+        hinted.stop()
+        assert hinted.made == ["work", "hint", "hint"]
+
+    def test_hints_do_not_put_off_what_is_due(self, hinted: "HintedDaemon", world: World) -> None:
+        world.clock.advance(timedelta(hours=1))
+        hinted.wakeup.hint()
+
+        hinted.until_made("work")
+        hinted.until_made("hint")
+
+        hinted.stop()
+        assert hinted.made == ["work", "work", "hint"]
+
+    def test_one_that_listens_for_ever_does_not_keep_the_daemon(self, hinted: "HintedDaemon") -> None:
+        hinted.stop()
+
+        assert not hinted.is_alive
+
+    def test_after_a_pass_for_a_hint_the_next_one_rests(self, world: World) -> None:
+        wakeup, passes = SkippingWakeUp(world.clock), Passes(None, None)
+        daemon = _daemon(world, wakeup, passes, on_hint=passes, rest=timedelta(seconds=7))
+        passes.when_done = daemon.stop
+        passes.during = wakeup.hint
+
+        daemon.run()
+
+        assert timedelta(seconds=7) in wakeup.waits
+
+
+class HintedDaemon:
+    """A daemon in a thread, and what it has done."""
+
+    def __init__(self, world: World) -> None:
+        self.wakeup, self.news, self.made = TimedWakeUp(), MemoryNews(), list[str]()
+        self._daemon = _daemon(world, self.wakeup, self._work, on_hint=self._on_hint, news=self.news)
+        self._made = {"work": threading.Semaphore(0), "hint": threading.Semaphore(0)}
+        self._errors: list[Exception] = []
+        self._may_go_on = threading.Event()
+        self._may_go_on.set()
+        self._thread = threading.Thread(target=self._daemon.run)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still runs."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Let it begin; return after its first pass, and after the one for what may have been missed before."""
+        self._thread.start()
+        self.until_made("work")
+        self.until_made("hint")
+        self.made.remove("hint")
+
+    def stop(self) -> None:
+        """Let it end."""
+        self._may_go_on.set()
+        self._daemon.stop()
+        self._thread.join(BOUND)
+
+    def hold(self) -> None:
+        """Let each pass last, from its beginning, until `go_on`."""
+        self._may_go_on.clear()
+
+    def go_on(self) -> None:
+        """Let passes end."""
+        self._may_go_on.set()
+
+    def fail_next(self, error: Exception) -> None:
+        """Let the next pass fail."""
+        self._errors.append(error)
+
+    def until_made(self, kind: str) -> None:
+        """Wait until one more pass of the kind has begun."""
+        assert self._made[kind].acquire(timeout=BOUND), self.made
+
+    def _work(self) -> None:
+        self._pass("work")
+
+    def _on_hint(self) -> None:
+        self._pass("hint")
+
+    def _pass(self, kind: str) -> None:
+        self.made.append(kind)
+        self._made[kind].release()
+        self._may_go_on.wait(BOUND)
+        if self._errors:
+            raise self._errors.pop()
+
+
+@pytest.fixture
+def hinted(world: World) -> Iterator[HintedDaemon]:
+    """One that has begun."""
+    hinted = HintedDaemon(world)
+    hinted.start()
+    yield hinted
+    hinted.stop()
 
 
 class TestIncarnation:
@@ -287,6 +428,26 @@ def _incarnation(world: World) -> Incarnation:
     )
 
 
+def _daemon(
+    world: World,
+    wakeup: WakeUp,
+    work: Callable[[], None],
+    *,
+    on_hint: Callable[[], None],
+    rest: timedelta = timedelta(0),
+    news: News | None = None,
+) -> Daemon:
+    return Daemon(
+        beats=[Beat(name="submit", work=work, every=timedelta(hours=1), on_hint=on_hint, rest=rest)],
+        incarnation=_incarnation(world),
+        wakeup=wakeup,
+        news=news or NoNews(),
+        clock=world.clock,
+        stop=StopSignal(),
+        watch=world.watch,
+    )
+
+
 def _run(
     world: World,
     passes: Passes,
@@ -298,6 +459,8 @@ def _run(
         beats=[Beat(name="submit", work=passes, every=timedelta(seconds=60))],
         incarnation=incarnation or _incarnation(world),
         wakeup=wakeup or SkippingWakeUp(world.clock),
+        news=NoNews(),
+        clock=world.clock,
         stop=StopSignal(),
         watch=world.watch,
         longest_stop=longest_stop,

@@ -1,11 +1,12 @@
-"""The whole now and then, the urgent part in between."""
+"""The whole now and then, the urgent part in between, and nothing where there is nothing to do."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.application.pacing import Paced
+from wes_daemon.application.pacing import Paced, WhereNeeded
 from wes_daemon.application.ports.errors import StorageUnavailable
 
 MINUTE = timedelta(minutes=1)
@@ -38,3 +39,17 @@ def test_what_has_failed_is_not_done() -> None:
     paced()
 
     assert done == ["whole", "whole", "urgent"]
+
+
+def test_work_is_begun_where_one_of_the_looks_sees_some_and_no_further_look_is_taken_then() -> None:
+    done = list[str]()
+
+    def look(name: str, *, sees: bool) -> Callable[[], bool]:
+        return lambda: done.append(name) or sees  # type: ignore[func-returns-value]  # the name is noted
+
+    needed = WhereNeeded(lambda: done.append("work"), look("a", sees=False), look("b", sees=True), look("c", sees=True))
+    idle = WhereNeeded(lambda: done.append("work"), look("d", sees=False))
+    needed()
+    idle()
+
+    assert done == ["a", "b", "work", "d"]

@@ -1,0 +1,109 @@
+"""What PostgreSQL and SQLite tell of others' commits, and how a daemon goes on where they cannot."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.contracts.wakeup import NewsContract, Newsroom, listening
+from tests.integration.conftest import Database
+from tests.integration.persistence.harness import SqlHarness
+from wes_daemon.adapters.persistence.agenda import SqlAgenda
+from wes_daemon.adapters.persistence.engine import make_engine, writing
+from wes_daemon.adapters.persistence.wakeup import CHANNEL, DatabaseNews
+from wes_daemon.domain.states import RunState
+
+_LISTENERS = text("SELECT pid FROM pg_stat_activity WHERE query = :query AND datname = current_database()")
+
+
+class SqlNewsroom(Newsroom):
+    """A database, which others write to by connections of their own."""
+
+    def __init__(self, engine: Engine, uri: str) -> None:
+        self.engine = engine
+        self._uri = uri
+        self._store = SqlHarness(engine)
+
+    def news(self) -> DatabaseNews:
+        return DatabaseNews(make_engine(self._uri, connections=1), look_every=timedelta(milliseconds=10))
+
+    def queue(self, *ids: str) -> None:
+        insert = text(
+            "INSERT INTO workflow_runs (run_id, state, workflow_type, workflow_type_version, workflow_url)"
+            " VALUES (:id, 'QUEUED', 'CWL', 'v1.2', 'file:///echo.cwl')"
+        )
+        with writing(self.engine) as connection:
+            connection.execute(insert, [{"id": id} for id in ids])
+            connection.commit()
+
+    def cancel(self, run_id: str) -> None:
+        self._store.move(run_id, RunState.CANCELING)
+
+
+@pytest.fixture
+def newsroom(engine: Engine, database: Database) -> Newsroom:
+    """On each kind of database in turn."""
+    return SqlNewsroom(engine, database.uri)
+
+
+class TestDatabaseNews(NewsContract):
+    """The fixture `newsroom` is above."""
+
+    @pytest.fixture
+    def newsroom(self, engine: Engine, database: Database) -> Newsroom:
+        return SqlNewsroom(engine, database.uri)
+
+
+def test_looks_are_no_news_and_passes_that_find_nothing_are_none(newsroom: SqlNewsroom) -> None:
+    agenda, units = SqlAgenda(newsroom.engine), SqlHarness(newsroom.engine).units
+    with listening(newsroom.news()) as ears:
+        ears.hear()
+        agenda.is_queued(lambda _: None, excluding=())
+        agenda.is_overruled(excluding=())
+        with units() as unit:
+            unit.submissions.enrol(lambda _: None, limit=10)
+            unit.submissions.withdrawn(limit=10)
+            unit.polls.to_cancel(limit=10, hold=timedelta(minutes=1), excluding=())
+            unit.commit()
+
+        assert ears.heard_nothing_more()
+
+
+def test_a_lost_connection_is_said_once_and_made_anew(
+    newsroom: SqlNewsroom, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    if database.kind == "sqlite":
+        pytest.skip("nobody can take a file's connection away")
+    caplog.set_level(logging.INFO)
+    with listening(newsroom.news()) as ears:
+        ears.hear()
+        end_listeners(newsroom.engine)
+        ears.hear()
+        newsroom.queue("run-1")
+        ears.hear()
+
+    assert [message.split()[0] for message in caplog.messages if message.startswith("news.")] == [
+        "news.lost",
+        "news.back",
+    ]
+    assert not any(record.exc_info for record in caplog.records)
+
+
+@pytest.mark.parametrize("uri", ["postgresql://u@127.0.0.1:1/runs", "sqlite:////proc/no/such/place.db"])
+def test_a_database_that_is_away_is_said_once_and_holds_nobody_up(uri: str, caplog: pytest.LogCaptureFixture) -> None:
+    with listening(DatabaseNews(make_engine(uri, connections=1))) as ears:
+        assert ears.heard_nothing_more()
+
+    assert [message.split()[0] for message in caplog.messages] == ["news.lost"]
+    assert not any(record.exc_info for record in caplog.records)
+
+
+def end_listeners(engine: Engine) -> None:
+    """Take the connections of all who listen away."""
+    with writing(engine) as connection:
+        found = connection.execute(_LISTENERS, {"query": f"LISTEN {CHANNEL}"}).scalars().all()
+        assert found
+        for pid in found:
+            connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        connection.commit()
