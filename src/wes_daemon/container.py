@@ -299,7 +299,7 @@ def _submitting(settings: Settings, clock: Clock, looks: Looks, submit: SubmitQu
             clock=clock,
         ),
         every=min(settings.poll_interval, _LOOK_FOR_ORPHANS),
-        on_hint=WhereNeeded(submit, looks.is_queued),
+        on_hint=WhereNeeded(submit.at_once, looks.is_queued),
         rest=_BETWEEN_HINTS,
     )
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.contracts.persistence_harness import MINUTE, PersistenceHarness, Race, ServiceRow, destination, ids_of
+from tests.contracts.persistence_harness import MINUTE, PersistenceHarness, Race, ServiceRow, destination, ids_of, share
 from wes_daemon.application.ports.persistence import SubmissionState
 from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.domain.states import RunState
@@ -32,6 +32,19 @@ class EnrolmentRules:
 
         assert counts == [2, 1, 0]
         assert ids_of(store.claim()) == ["run-c", "run-a", "run-b"]
+
+    def test_what_is_queued_may_be_enrolled_alone(self, store: PersistenceHarness) -> None:
+        store.queue("run-1", "run-2")
+        store.put(left_by_another_daemon("left", provider_type="local", provider_id="at-1"))
+
+        with store.units() as unit:
+            first = unit.submissions.enrol_queued(destination, limit=1, share=share)
+            rest = unit.submissions.enrol_queued(destination, limit=10, share=share)
+            unit.commit()
+
+        assert (first, rest) == (1, 1)
+        assert ids_of(store.claim()) == ["run-1", "run-2"]
+        assert store.enrol() == 1
 
     def test_an_enrolled_run_has_the_destination_that_its_tags_name(self, store: PersistenceHarness) -> None:
         store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "healthomics"}'))

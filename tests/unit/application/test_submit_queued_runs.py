@@ -616,6 +616,30 @@ class TestMisconfiguredProvider:
 
         assert daemon.submit().accepted == 1
 
+    def test_a_run_that_was_announced_is_submitted_before_anything_else_is_taken_up(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        world.store.insert(a_run("run-1"))
+        world.store.insert(
+            a_run("left", state=RunState.RUNNING, tags={"provider_type": "local", "provider_id": "at-1"})
+        )
+
+        report = daemon.submit.at_once()
+
+        assert (report.enrolled, report.accepted) == (1, 1)
+        assert world.queries.get(RunId("left")).submission is None
+
+    def test_where_nothing_new_was_announced_the_whole_pass_is_made(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        world.store.insert(
+            a_run("left", state=RunState.RUNNING, tags={"provider_type": "local", "provider_id": "at-1"})
+        )
+
+        daemon.submit.at_once()
+
+        assert world.queries.get(RunId("left")).submission is SubmissionState.ACCEPTED
+
     def test_a_run_that_was_enrolled_for_another_provider_does_not_keep_the_pass_going(
         self, world: World, daemon: DaemonUnderTest
     ) -> None:

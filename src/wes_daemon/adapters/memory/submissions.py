@@ -42,11 +42,22 @@ class MemorySubmissionQueue:
         share: Callable[[Run], str] = undivided,
     ) -> int:
         """As the port says."""
-        unknown = [run for run in self._tables.runs.values() if run.id not in self._tables.submissions]
-        queued = [run for run in unknown if run.state is RunState.QUEUED][:limit]
+        unknown = self._unknown()
+        queued = self.enrol_queued(destination, limit=limit, share=share)
+        return queued + sum(1 for _ in islice(self._taken_up(unknown, destination), limit - queued))
+
+    def enrol_queued(
+        self,
+        destination: Callable[[Run], ProviderType | None],
+        *,
+        limit: int,
+        share: Callable[[Run], str] = undivided,
+    ) -> int:
+        """As the port says."""
+        queued = [run for run in self._unknown() if run.state is RunState.QUEUED][:limit]
         for run in queued:
             self._tables.submissions[run.id] = replace(self._new(destination(unread(run))), share=share(unread(run)))
-        return len(queued) + sum(1 for _ in islice(self._taken_up(unknown, destination), limit - len(queued)))
+        return len(queued)
 
     def claim(
         self,
@@ -160,6 +171,9 @@ class MemorySubmissionQueue:
         if row is None:
             return _provider_id(run) is None
         return row.state is SubmissionState.CLOSED and row.provider_run_id is None
+
+    def _unknown(self) -> Sequence[Run]:
+        return [run for run in self._tables.runs.values() if run.id not in self._tables.submissions]
 
     def _taken_up(self, unknown: Sequence[Run], destination: Callable[[Run], ProviderType | None]) -> Iterable[RunId]:
         for run in unknown:

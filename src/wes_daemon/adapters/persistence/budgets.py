@@ -56,5 +56,5 @@ def _now(connection: Connection) -> datetime:
 
 def _write(connection: Connection, name: str, budget: Budget) -> None:
     values = {column.name: getattr(budget, column.name) for column in _VALUES}
-    insertion = insert_into(connection, provider_budgets).values(name=name, **values)
+    insertion = insert_into(connection.dialect.name, provider_budgets).values(name=name, **values)
     connection.execute(insertion.on_conflict_do_update(index_elements=["name"], set_=values))

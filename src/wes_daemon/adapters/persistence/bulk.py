@@ -5,8 +5,9 @@ A parameter for each value costs the client more than the database needs for the
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -17,17 +18,17 @@ from sqlalchemy import (
     FromClause,
     Table,
     Text,
+    bindparam,
     cast,
     column,
     func,
-    literal,
     literal_column,
     select,
     true,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from wes_daemon.adapters.persistence.expressions import insert_into, taken_apart
+from wes_daemon.adapters.persistence.expressions import GIVEN, given, insert_into
 from wes_daemon.adapters.persistence.types import (
     Json,
     Key,
@@ -49,40 +50,67 @@ _Writer = Callable[[Any], object]
 _SUSPICIOUS = re.compile(r"\\u(0000|d[89a-f])")
 
 
-def sent(connection: Connection, table: Table, rows: Sequence[Row]) -> FromClause:
-    """The rows as a table in a statement, with columns of `table`, of whichever types a service has made them.
+def sent(dialect: str, table: Table, names: Iterable[str]) -> FromClause:
+    """Rows as a table in a statement, with columns of `table`, of whichever types a service has made them.
+
+    They come as JSON in the parameter `GIVEN`; see `as_sent`.
+    """
+    if dialect != "postgresql":
+        return given(dialect, **dict.fromkeys(names, Text))
+    like: ColumnElement[Any] = literal_column(f"NULL::{table.name}")
+    columns: list[ColumnClause[Any]] = [column(name) for name in names]
+    text = cast(bindparam(GIVEN, type_=Text), JSON)
+    return func.json_populate_recordset(like, text).table_valued(*columns, name="given")
+
+
+def as_sent(dialect: str, table: Table, rows: Sequence[Row]) -> Mapping[str, str]:
+    """The parameters for a statement with `sent`.
 
     Args:
         rows: at least one; all name the same columns, in the same order.
     """
-    names = list(rows[0])
-    if connection.dialect.name != "postgresql":
-        text = _text(table, rows, _IN_SQLITE, _CLEAN_IN_SQLITE)
-        return taken_apart(connection, text, **dict.fromkeys(names, Text))
-    like: ColumnElement[Any] = literal_column(f"NULL::{table.name}")
-    parameter = literal(_text(table, rows, _IN_POSTGRESQL, _CLEAN_IN_POSTGRESQL))
-    columns: list[ColumnClause[Any]] = [column(name) for name in names]
-    return func.json_populate_recordset(like, cast(parameter, JSON)).table_valued(*columns, name="given")
+    if dialect == "postgresql":
+        return {GIVEN: _text(table, rows, _IN_POSTGRESQL, _CLEAN_IN_POSTGRESQL)}
+    return {GIVEN: _text(table, rows, _IN_SQLITE, _CLEAN_IN_SQLITE)}
 
 
 def insertion(
-    connection: Connection, table: Table, rows: Sequence[Row], **alike: ColumnElement[Any]
+    dialect: str, table: Table, names: Iterable[str], **alike: ColumnElement[Any]
 ) -> postgresql.Insert | sqlite.Insert:
-    """An insertion of the rows in their order, each with what is `alike` in all of them."""
-    source = sent(connection, table, rows)
+    """An insertion of rows that are `sent`, in their order, each with what is `alike` in all of them."""
+    source = sent(dialect, table, names)
     # SQLite takes ON CONFLICT after a SELECT for a join unless there is a condition before it.
     values = select(*source.c, *alike.values()).where(true())
-    return insert_into(connection, table).from_select([*source.c.keys(), *alike], values)
+    return insert_into(dialect, table).from_select([*source.c.keys(), *alike], values)
+
+
+def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert the rows in their order."""
+    if rows:
+        dialect = connection.dialect.name
+        connection.execute(_inserting(dialect, table, tuple(rows[0])), as_sent(dialect, table, rows))
 
 
 def put(connection: Connection, table: Table, rows: Sequence[Row], *, key: str) -> None:
     """Insert the rows, or update those columns that they name where the key is known; the last of a key counts."""
-    latest = list({row[key]: row for row in rows}.values())
-    if not latest:
-        return
-    statement = insertion(connection, table, latest)
-    named = {name: statement.excluded[name] for name in latest[0] if name != key}
-    connection.execute(statement.on_conflict_do_update(index_elements=[key], set_=named))
+    if latest := list({row[key]: row for row in rows}.values()):
+        dialect = connection.dialect.name
+        connection.execute(_putting(dialect, table, tuple(latest[0]), key), as_sent(dialect, table, latest))
+
+
+# To build a statement takes longer than to send it.
+
+
+@cache
+def _inserting(dialect: str, table: Table, names: tuple[str, ...]) -> postgresql.Insert | sqlite.Insert:
+    return insertion(dialect, table, names)
+
+
+@cache
+def _putting(dialect: str, table: Table, names: tuple[str, ...], key: str) -> postgresql.Insert | sqlite.Insert:
+    statement = insertion(dialect, table, names)
+    named = {name: statement.excluded[name] for name in names if name != key}
+    return statement.on_conflict_do_update(index_elements=[key], set_=named)
 
 
 def _text(table: Table, rows: Sequence[Row], writers: Mapping[type, _Writer], cleaning: Mapping[type, _Writer]) -> str:

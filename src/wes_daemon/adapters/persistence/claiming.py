@@ -2,14 +2,23 @@
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, or_, select, update
+from sqlalchemy import Connection, Integer, Row, Select, Update, bindparam, exists, or_, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from wes_daemon.adapters.persistence import locks
-from wes_daemon.adapters.persistence.bulk import sent
+from wes_daemon.adapters.persistence.bulk import as_sent, sent
 from wes_daemon.adapters.persistence.enrolment import Destination
-from wes_daemon.adapters.persistence.expressions import among, is_one_of, picked, seconds_since, store_now
+from wes_daemon.adapters.persistence.expressions import (
+    among,
+    is_one_of,
+    listed,
+    picked,
+    seconds_since,
+    store_now,
+)
 from wes_daemon.adapters.persistence.mapping import (
     as_first_sent,
     provider_from,
@@ -23,6 +32,9 @@ from wes_daemon.adapters.persistence.tables import daemons, run_attachments, sub
 from wes_daemon.application.ports.errors import LeaseLost
 from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
+
+_ME = "claiming_daemon"
+_IDS = "run_ids"
 
 
 def claim(
@@ -39,46 +51,33 @@ def claim(
     # Before any row is read: what is counted, and who is seen to own what, must not change until the commit.
     locks.take(connection, locks.CLAIMING)
     _require_lease(connection, owner)
-    orphaned = _orphaned(owner, excluding).where(~among(submissions.c.run_id, under_way))
-    taken_over = _take(connection, owner, orphaned.limit(limit))
+    taken_over = _taken_over(connection, owner, excluding, under_way, limit)
     chosen = shared_out(connection, room, limit - len(taken_over), excluding)
     return _resumed(connection, taken_over) + _begun(connection, owner, chosen, destination, room)
 
 
 def _require_lease(connection: Connection, owner: DaemonId) -> None:
-    alive = select(daemons.c.id).where(daemons.c.id == owner, daemons.c.lease_until > store_now())
-    if connection.execute(alive).first() is None:
+    if connection.execute(_lease(), {_ME: owner}).first() is None:
         raise LeaseLost(f"daemon {owner} has no lease that lasts")
 
 
-def _orphaned(owner: DaemonId, excluding: Collection[ProviderType | None]) -> Select[Any]:
-    # Not a join: when a locked row turns out to have a new owner, only a subquery looks for the new one.
-    alive = select(daemons.c.id).where(daemons.c.lease_until > store_now())
-    nobody = or_(submissions.c.owner.is_(None), submissions.c.owner == owner, submissions.c.owner.not_in(alive))
-    due = submissions.c.not_before <= store_now()
-    return (
-        select(submissions.c.run_id)
-        .where(is_one_of(submissions.c.state, *OPEN), due, nobody, served(excluding))
-        .order_by(submissions.c.seq)
-    )
-
-
-def _take(connection: Connection, owner: DaemonId, rows: Select[Any]) -> Sequence[str]:
-    """Take over what may have been sent; it keeps its state."""
-    taken = connection.execute(
-        update(submissions)
-        .where(picked(submissions.c.run_id, rows))
-        .values(returns_to=submissions.c.state, owner=owner, claim_seq=submissions.c.claim_seq + 1)
-        .returning(submissions.c.run_id)
-    )
-    return taken.scalars().all()
+def _taken_over(
+    connection: Connection,
+    owner: DaemonId,
+    excluding: Collection[ProviderType | None],
+    under_way: Collection[RunId],
+    limit: int,
+) -> Sequence[str]:
+    """What may have been sent and nobody works on; it keeps its state."""
+    given = {_ME: owner, _IDS: list(under_way), "most": limit}
+    return connection.execute(_taking_over(frozenset(excluding)), given).scalars().all()
 
 
 def _resumed(connection: Connection, ids: Sequence[str]) -> list[ClaimedRun]:
     """What may have been sent, as it was sent; what has no row any more is for a person to look at."""
     if not ids:
         return []
-    found, vanished = _rows(connection, _of(ids))
+    found, vanished = _rows(connection, _submitted(), ids)
     _set_aside(
         connection,
         vanished,
@@ -94,8 +93,7 @@ def _begun(
     """What goes out for the first time: where, and as what, is recorded before anything is sent."""
     if not chosen:
         return []
-    ready = is_one_of(submissions.c.state, SubmissionState.READY)
-    found, vanished = _rows(connection, _of(chosen).where(ready))
+    found, vanished = _rows(connection, _still_ready(), chosen)
     _set_aside(connection, vanished, state=SubmissionState.CLOSED, last_reason="the run's row was deleted")
     begun, elsewhere = list[ClaimedRun](), list[ClaimedRun]()
     for row in found:
@@ -108,7 +106,74 @@ def _begun(
     return begun
 
 
-def _of(ids: Sequence[str]) -> Select[Any]:
+def _rows(connection: Connection, wanted: Select[Any], ids: Sequence[str]) -> tuple[Sequence[Row[Any]], Sequence[str]]:
+    """Those that have a row, and the ids of those that have none any more."""
+    rows = connection.execute(wanted, {_IDS: list(ids)}).all()
+    return [row for row in rows if not row.is_gone], [row.run_id for row in rows if row.is_gone]
+
+
+def _record_intents(connection: Connection, owner: DaemonId, begun: Sequence[ClaimedRun]) -> None:
+    if not begun:
+        return
+    intents = [
+        {"run_id": each.run.id, "provider": each.destination, "request": request_values(each.run)} for each in begun
+    ]
+    dialect = connection.dialect.name
+    connection.execute(_beginning(dialect), {_ME: owner, **as_sent(dialect, submissions, intents)})
+
+
+def _send_elsewhere(connection: Connection, runs: Sequence[ClaimedRun]) -> None:
+    """There is no room for these at the provider that their tags name by now: they wait for it there."""
+    if runs:
+        dialect, wanted = (
+            connection.dialect.name,
+            [{"run_id": each.run.id, "provider": each.destination} for each in runs],
+        )
+        given = sent(dialect, submissions, wanted[0])
+        moved = update(submissions).where(submissions.c.run_id == given.c.run_id).values(provider=given.c.provider)
+        connection.execute(moved, as_sent(dialect, submissions, wanted))
+
+
+def _set_aside(connection: Connection, ids: Sequence[str], **values: object) -> None:
+    if ids:
+        connection.execute(update(submissions).where(among(submissions.c.run_id, ids)).values(owner=None, **values))
+
+
+# To build a statement takes longer than to send it.
+
+
+@cache
+def _lease() -> Select[Any]:
+    return select(daemons.c.id).where(daemons.c.id == bindparam(_ME), daemons.c.lease_until > store_now())
+
+
+@cache
+def _taking_over(excluding: Collection[ProviderType | None]) -> ReturningUpdate[Any]:
+    rows = _orphaned(excluding).limit(bindparam("most", type_=Integer))
+    return (
+        update(submissions)
+        .where(picked(submissions.c.run_id, rows))
+        .values(returns_to=submissions.c.state, owner=bindparam(_ME), claim_seq=submissions.c.claim_seq + 1)
+        .returning(submissions.c.run_id)
+    )
+
+
+def _orphaned(excluding: Collection[ProviderType | None]) -> Select[Any]:
+    # Not a join: when a locked row turns out to have a new owner, only a subquery looks for the new one.
+    alive = select(daemons.c.id).where(daemons.c.lease_until > store_now())
+    owner = submissions.c.owner
+    nobody = or_(owner.is_(None), owner == bindparam(_ME), owner.not_in(alive))
+    due = submissions.c.not_before <= store_now()
+    return (
+        select(submissions.c.run_id)
+        .where(is_one_of(submissions.c.state, *OPEN), due, nobody, served(excluding))
+        .where(~listed(submissions.c.run_id, _IDS))
+        .order_by(submissions.c.seq)
+    )
+
+
+@cache
+def _submitted() -> Select[Any]:
     """The submissions with their runs, oldest first, locked; the row of a run may be missing."""
     return (
         select_submitted_runs()
@@ -122,52 +187,33 @@ def _of(ids: Sequence[str]) -> Select[Any]:
             submissions.c.request,
             exists().where(run_attachments.c.run_id == workflow_runs.c.run_id).label("has_attachments"),
         )
-        .where(among(submissions.c.run_id, ids))
+        .where(listed(submissions.c.run_id, _IDS))
         .order_by(submissions.c.seq)
         .with_for_update(of=submissions, skip_locked=True)
     )
 
 
-def _rows(connection: Connection, wanted: Select[Any]) -> tuple[Sequence[Row[Any]], Sequence[str]]:
-    """Those that have a row, and the ids of those that have none any more."""
-    rows = connection.execute(wanted).all()
-    return [row for row in rows if not row.is_gone], [row.run_id for row in rows if row.is_gone]
+@cache
+def _still_ready() -> Select[Any]:
+    return _submitted().where(is_one_of(submissions.c.state, SubmissionState.READY))
 
 
-def _record_intents(connection: Connection, owner: DaemonId, begun: Sequence[ClaimedRun]) -> None:
-    if not begun:
-        return
-    intents = [
-        {"run_id": each.run.id, "provider": each.destination, "request": request_values(each.run)} for each in begun
-    ]
-    given = sent(connection, submissions, intents)
-    connection.execute(
+@cache
+def _beginning(dialect: str) -> Update:
+    given = sent(dialect, submissions, ("run_id", "provider", "request"))
+    return (
         update(submissions)
         .where(submissions.c.run_id == given.c.run_id)
         .values(
             state=SubmissionState.INTENT,
             returns_to=SubmissionState.READY,
-            owner=owner,
+            owner=bindparam(_ME),
             claim_seq=submissions.c.claim_seq + 1,
             intent_at=store_now(),
             provider=given.c.provider,
             request=given.c.request,
         )
     )
-
-
-def _send_elsewhere(connection: Connection, runs: Sequence[ClaimedRun]) -> None:
-    """There is no room for these at the provider that their tags name by now: they wait for it there."""
-    if runs:
-        given = sent(connection, submissions, [{"run_id": each.run.id, "provider": each.destination} for each in runs])
-        connection.execute(
-            update(submissions).where(submissions.c.run_id == given.c.run_id).values(provider=given.c.provider)
-        )
-
-
-def _set_aside(connection: Connection, ids: Sequence[str], **values: object) -> None:
-    if ids:
-        connection.execute(update(submissions).where(among(submissions.c.run_id, ids)).values(owner=None, **values))
 
 
 def _resumed_run_from(row: Row[Any]) -> ClaimedRun:

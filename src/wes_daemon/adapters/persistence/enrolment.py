@@ -1,14 +1,17 @@
 """How rows that a WES service has written come into the daemon's queue."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import chain
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Integer,
     Select,
     Text,
+    bindparam,
     cast,
     false,
     func,
@@ -18,14 +21,15 @@ from sqlalchemy import (
     update,
 )
 
-from wes_daemon.adapters.persistence.bulk import insertion
+from wes_daemon.adapters.persistence.bulk import as_sent, insertion
 from wes_daemon.adapters.persistence.expressions import (
     among,
     is_one_of,
+    of_same_run,
     store_now,
-    stored_order,
+    stored_order_of_few,
 )
-from wes_daemon.adapters.persistence.mapping import named_provider, select_unread_runs, unread_run_from
+from wes_daemon.adapters.persistence.mapping import named_provider, select_new_runs, unread_run_from
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.persistence import SubmissionState
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderType, Run
@@ -34,24 +38,18 @@ from wes_daemon.domain.states import RunState
 Destination = Callable[[Run], ProviderType | None]
 Share = Callable[[Run], str]
 
-_UNKNOWN_TO_QUEUE = submissions.c.run_id.is_(None)
-# SQLite lets a text primary key be NULL; such a row cannot be spoken of.
-_HAS_KEY = workflow_runs.c.run_id.is_not(None)
 _FOLLOWED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
 _CANCELLED = (RunState.CANCELING,)
+
+_MOST = "most"
 
 
 def enrol_queued(connection: Connection, destination: Destination, share: Share, limit: int) -> int:
     """Put `QUEUED` rows into the queue in the order in which they were stored; return how many."""
-    rows = connection.execute(
-        select_unread_runs()
-        .where(is_one_of(workflow_runs.c.state, RunState.QUEUED), _UNKNOWN_TO_QUEUE, _HAS_KEY)
-        .order_by(stored_order(connection))
-        .limit(limit)
-    )
+    rows = connection.execute(_new_runs(connection.dialect.name), {_MOST: limit})
     runs = [unread_run_from(row) for row in rows]
     found = [{**_submission(run, destination(run), SubmissionState.READY), "share": share(run)} for run in runs]
-    return connection.execute(_insertion(connection, found)).rowcount if found else 0
+    return connection.execute(*_entering(connection, found)).rowcount if found else 0
 
 
 def adopt_active(connection: Connection, destination: Destination, limit: int) -> int:
@@ -76,26 +74,14 @@ def take_up_again(connection: Connection, limit: int) -> int:
     """
     if limit <= 0:
         return 0
-    ids = [row.run_id for row in connection.execute(_made_active_again(RunState.QUEUED).limit(limit))]
-    reopened = _reopen(connection, ids)
+    reopened = _reopen(connection, _ids(connection, _made_active_again(RunState.QUEUED), limit))
     for states in ((RunState.QUEUED,), _FOLLOWED, _CANCELLED):
-        held = _made_active_again(*states).where(submissions.c.provider_run_id.is_not(None))
-        reopened += _follow_again(connection, [row.run_id for row in connection.execute(held.limit(limit - reopened))])
+        reopened += _follow_again(connection, _ids(connection, _held_and_active_again(*states), limit - reopened))
     return reopened
 
 
-def _made_active_again(*states: RunState) -> Select[Any]:
-    return (
-        select(submissions.c.run_id)
-        .join(workflow_runs, workflow_runs.c.run_id == submissions.c.run_id)
-        .outerjoin(polls, polls.c.run_id == submissions.c.run_id)
-        .where(
-            is_one_of(workflow_runs.c.state, *states),
-            is_one_of(submissions.c.state, SubmissionState.CLOSED),
-            polls.c.run_id.is_(None),
-        )
-        .order_by(submissions.c.seq)
-    )
+def _ids(connection: Connection, wanted: Select[Any], limit: int) -> Sequence[str]:
+    return connection.execute(wanted, {_MOST: limit}).scalars().all()
 
 
 def _reopen(connection: Connection, ids: Sequence[str]) -> int:
@@ -126,23 +112,11 @@ def names_a_provider_run() -> ColumnElement[bool]:
 
 
 def _pages_of_active(connection: Connection, size: int, states: Sequence[RunState]) -> Iterator[Sequence[Run]]:
-    candidates = (
-        select_unread_runs()
-        .where(
-            is_one_of(workflow_runs.c.state, *states),
-            # The tags are read properly afterwards.
-            names_a_provider_run(),
-            _UNKNOWN_TO_QUEUE,
-            _HAS_KEY,
-        )
-        .order_by(workflow_runs.c.run_id)
-        .limit(size)
-    )
-    page = [unread_run_from(row) for row in connection.execute(candidates)]
+    page = [unread_run_from(row) for row in connection.execute(_left_by_others(*states), {_MOST: size})]
     while page:
         yield page
-        rest = candidates.where(workflow_runs.c.run_id > page[-1].id)
-        page = [unread_run_from(row) for row in connection.execute(rest)]
+        rest = _left_by_others(*states).where(workflow_runs.c.run_id > page[-1].id)
+        page = [unread_run_from(row) for row in connection.execute(rest, {_MOST: size})]
 
 
 def _adoption(run: Run, destination: Destination) -> dict[str, object] | None:
@@ -194,18 +168,61 @@ def _insert(connection: Connection, found: Sequence[Mapping[str, object]]) -> fr
     """Those that were entered: others may have entered some in the same moment, or follow the same provider run."""
     if not found:
         return frozenset()
-    entered = _insertion(connection, found).returning(submissions.c.run_id)
-    return frozenset(connection.execute(entered).scalars())
+    statement, parameters = _entering(connection, found)
+    return frozenset(connection.execute(statement.returning(submissions.c.run_id), parameters).scalars())
 
 
-def _insertion(connection: Connection, found: Sequence[Mapping[str, object]]) -> Any:
+def _entering(connection: Connection, found: Sequence[Mapping[str, object]]) -> tuple[Any, Mapping[str, str]]:
+    dialect = connection.dialect.name
+    return _entry(dialect, tuple(found[0])), as_sent(dialect, submissions, found)
+
+
+# To build a statement takes longer than to send it.
+
+
+@cache
+def _new_runs(dialect: str) -> Select[Any]:
+    queued = select_new_runs().where(is_one_of(workflow_runs.c.state, RunState.QUEUED))
+    return queued.order_by(stored_order_of_few(dialect)).limit(_most())
+
+
+@cache
+def _left_by_others(*states: RunState) -> Select[Any]:
+    # The tags are read properly afterwards.
+    candidates = select_new_runs().where(is_one_of(workflow_runs.c.state, *states), names_a_provider_run())
+    return candidates.order_by(workflow_runs.c.run_id).limit(_most())
+
+
+@cache
+def _made_active_again(*states: RunState) -> Select[Any]:
+    """Rows in these states whose submission is closed, and of whose run nothing more is to be learnt."""
+    run_id = workflow_runs.c.run_id
+    return (
+        select(run_id)
+        .where(
+            is_one_of(workflow_runs.c.state, *states),
+            is_one_of(of_same_run(submissions.c.state, run_id), SubmissionState.CLOSED),
+            of_same_run(polls.c.run_id, run_id).is_(None),
+        )
+        .order_by(of_same_run(submissions.c.seq, run_id))
+        .limit(_most())
+    )
+
+
+@cache
+def _held_and_active_again(*states: RunState) -> Select[Any]:
+    """Of these, the rows whose run a provider once had."""
+    held_as = of_same_run(submissions.c.provider_run_id, workflow_runs.c.run_id)
+    return _made_active_again(*states).where(held_as.is_not(None))
+
+
+@cache
+def _entry(dialect: str, names: tuple[str, ...]) -> Any:
     none: ColumnElement[int] = literal_column("0")
-    return insertion(
-        connection,
-        submissions,
-        found,
-        claim_seq=none,
-        attempts=none,
-        not_before=store_now(),
-        enrolled_at=store_now(),
-    ).on_conflict_do_nothing()
+    now = store_now()
+    alike = insertion(dialect, submissions, names, claim_seq=none, attempts=none, not_before=now, enrolled_at=now)
+    return alike.on_conflict_do_nothing()
+
+
+def _most() -> ColumnElement[int]:
+    return bindparam(_MOST, type_=Integer)

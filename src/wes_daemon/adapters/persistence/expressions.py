@@ -10,7 +10,6 @@ from sqlalchemy import (
     JSON,
     Column,
     ColumnElement,
-    Connection,
     Float,
     FromClause,
     Select,
@@ -100,10 +99,12 @@ def is_one_of(column: ColumnElement[str], *words: str) -> ColumnElement[bool]:
     """Whether the column holds one of the words.
 
     They are written into the statement: SQLite does not match a parameter with the condition of a partial index.
+
+    Args:
+        words: of our own, letters and underscores.
     """
-    if len(words) == 1:
-        return column == literal(words[0], literal_execute=True)
-    return column.in_(bindparam(None, words, expanding=True, literal_execute=True))
+    written: list[ColumnElement[str]] = [literal_column(f"'{word}'") for word in words]
+    return column == written[0] if len(written) == 1 else column.in_(written)
 
 
 def of_same_run(column: Column[Any], run_id: Column[str]) -> ColumnElement[Any]:
@@ -133,6 +134,11 @@ def _(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
 def among(column: ColumnElement[str], keys: Collection[str]) -> ColumnElement[bool]:
     """Whether the column holds one of the keys, of which there may be any number, none included."""
     return _Among(column, bindparam(None, list(keys), Keys, unique=True))
+
+
+def listed(column: ColumnElement[str], parameter: str) -> ColumnElement[bool]:
+    """As `among`, for the keys that a parameter of this name holds, so that the statement can be built once."""
+    return _Among(column, bindparam(parameter, type_=Keys))
 
 
 class _Picked(FunctionElement[bool]):
@@ -189,19 +195,14 @@ def pair_among(
     return _PairAmong(key, seq, literal(json.dumps(pairs)))
 
 
-def given(connection: Connection, rows: Sequence[Mapping[str, object]], **columns: type[TypeEngine[Any]]) -> FromClause:
-    """The rows as a table in a statement, any number of them in one parameter.
-
-    Args:
-        rows: values that JSON has, by the names of `columns`.
-    """
-    return taken_apart(connection, json.dumps(rows), **columns)
+GIVEN = "given_rows"
+"""The parameter of a statement that works on many rows: a list of objects as JSON."""
 
 
-def taken_apart(connection: Connection, text: str, **columns: type[TypeEngine[Any]]) -> FromClause:
-    """As `given`, for a list of objects that is JSON already."""
-    sent = literal(text)
-    if connection.dialect.name == "postgresql":
+def given(dialect: str, **columns: type[TypeEngine[Any]]) -> FromClause:
+    """Any number of rows as a table in a statement, which come as JSON in the parameter `GIVEN`."""
+    sent: ColumnElement[Any] = bindparam(GIVEN, type_=Text)
+    if dialect == "postgresql":
         declared = (column(name, type()) for name, type in columns.items())
         table = func.json_to_recordset(cast(sent, JSON)).table_valued(*declared, name="given")
         return table.render_derived(with_types=True)
@@ -210,17 +211,22 @@ def taken_apart(connection: Connection, text: str, **columns: type[TypeEngine[An
     return select(*members).subquery("given")
 
 
-def stored_order(connection: Connection) -> ColumnElement[Any]:
+def as_given(rows: Sequence[Mapping[str, object]]) -> Mapping[str, str]:
+    """The parameters for a statement with `given`; values that JSON has, by the names of its columns."""
+    return {GIVEN: json.dumps(rows)}
+
+
+def stored_order(dialect: str) -> ColumnElement[Any]:
     """What sorts rows of `workflow_runs` as the database has stored them: it has no column that tells their age."""
-    hidden = "ctid" if connection.dialect.name == "postgresql" else "rowid"
+    hidden = "ctid" if dialect == "postgresql" else "rowid"
     return literal_column(f"workflow_runs.{hidden}")
 
 
-def stored_order_of_few(connection: Connection) -> ColumnElement[Any]:
+def stored_order_of_few(dialect: str) -> ColumnElement[Any]:
     """As `stored_order`, for rows that an index finds: the sign keeps SQLite from going through all rows in order."""
-    return literal_column("workflow_runs.ctid" if connection.dialect.name == "postgresql" else "+workflow_runs.rowid")
+    return literal_column("workflow_runs.ctid" if dialect == "postgresql" else "+workflow_runs.rowid")
 
 
-def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+def insert_into(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An insertion that can say what is to happen `on_conflict`."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)

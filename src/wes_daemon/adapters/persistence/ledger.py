@@ -77,7 +77,7 @@ class SqlMending(SqlUnitOfWork):
             return
         ready = {"state": SubmissionState.READY, "returns_to": SubmissionState.READY, "claim_seq": 0, "attempts": 0}
         self._connection.execute(
-            insert_into(self._connection, submissions)
+            insert_into(self._connection.dialect.name, submissions)
             .values(run_id=run_id, provider=provider, not_before=store_now(), enrolled_at=store_now(), **ready)
             .on_conflict_do_nothing()
         )

@@ -4,7 +4,7 @@ On PostgreSQL they are advisory, belong to the transaction and go with it, so th
 does no harm. On SQLite the write lock of the transaction itself is all of them.
 """
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 CLAIMING = 0x7765735F636C61
 """Whoever claims runs: what is counted for the cap stays true until the claim is committed."""
@@ -19,4 +19,4 @@ OPENING_A_BUDGET = 0x7765735F627564
 def take(connection: Connection, lock: int) -> None:
     """Wait for the lock; it is given back when the transaction ends."""
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(lock)))
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock})")

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -25,6 +26,7 @@ from sqlalchemy import (
 
 from wes_daemon.adapters.persistence.expressions import (
     among,
+    as_given,
     as_seconds,
     given,
     is_one_of,
@@ -75,21 +77,18 @@ class SqlPollSchedule:
             for poll in due
         ]
         if waits:
-            self._connection.execute(
-                self._each(waits).values(
-                    poll_seq=polls.c.poll_seq + 1, taken_at=store_now(), held_until=store_after(hold)
-                )
-            )
+            taken = {"poll_seq": polls.c.poll_seq + 1, "taken_at": store_now(), "held_until": store_after(hold)}
+            self._reschedule(waits, **taken)
         return due
 
     def checked(self, polls: Collection[DuePoll], *, again_after: Pace) -> None:
         waits = [{"run_id": poll.run_id, "seq": poll.seq, "wait": as_seconds(again_after(poll))} for poll in polls]
-        self._connection.execute(self._each(waits).values(missing_since=null(), held_until=null()))
+        self._reschedule(waits, missing_since=null(), held_until=null())
 
     def put_off(self, polls: Collection[DuePoll], *, wait: timedelta) -> None:
         # They stay as long due as they are, so that the longest due go first again.
         back = [{"run_id": poll.run_id, "seq": poll.seq, "wait": as_seconds(-poll.overdue)} for poll in polls]
-        self._connection.execute(self._each(back).values(held_until=store_after(wait)))
+        self._reschedule(back, held_until=store_after(wait))
 
     def forgive(self, provider: ProviderType) -> None:
         missing = (polls.c.provider == provider, polls.c.missing_since.is_not(None))
@@ -105,19 +104,7 @@ class SqlPollSchedule:
             | {"state": one.state, "status": one.provider_status}
             for one in moved
         ]
-        sent = given(self._connection, rows, run_id=Text, seq=Integer, wait=Float, state=Text, status=Text)
-        taken = self._connection.execute(
-            update(polls)
-            .where(polls.c.run_id == sent.c.run_id, polls.c.poll_seq == sent.c.seq)
-            .values(
-                known_state=sent.c.state,
-                known_status=sent.c.status,
-                missing_since=null(),
-                next_check_at=store_in(sent.c.wait),
-                held_until=null(),
-            )
-            .returning(polls.c.run_id)
-        )
+        taken = self._connection.execute(_moving(self._connection.dialect.name), as_given(rows))
         return frozenset(RunId(id) for id in taken.scalars())
 
     def details_failed(self, poll: DuePoll, state: RunState, *, again_after: timedelta) -> None:
@@ -169,11 +156,10 @@ class SqlPollSchedule:
             update(polls).where(polls.c.run_id == run.run_id).values(cancel_again_at=store_after(wait))
         )
 
-    def _each(self, waits: Sequence[Mapping[str, object]]) -> Update:
+    def _reschedule(self, waits: Sequence[Mapping[str, object]], **values: object) -> None:
         """Let each be due after its `wait` in seconds, where nobody has taken it after `seq`."""
-        sent = given(self._connection, waits, run_id=Text, seq=Integer, wait=Float)
-        latest = (polls.c.run_id == sent.c.run_id, polls.c.poll_seq == sent.c.seq)
-        return update(polls).where(*latest).values(next_check_at=store_in(sent.c.wait))
+        each = _each(self._connection.dialect.name)
+        self._connection.execute(each.values(**values), as_given(waits))
 
     def _close_submission(self, poll: DuePoll) -> None:
         self._connection.execute(
@@ -183,6 +169,28 @@ class SqlPollSchedule:
     def _record(self, poll: DuePoll, change: Any) -> None:
         if self._connection.execute(change).rowcount == 0:
             raise ClaimLost(f"run {poll.run_id}: its poll {poll.seq} was taken over by a later one")
+
+
+# To build a statement takes longer than to send it.
+
+
+@cache
+def _each(dialect: str) -> Update:
+    sent = given(dialect, run_id=Text, seq=Integer, wait=Float)
+    latest = (polls.c.run_id == sent.c.run_id, polls.c.poll_seq == sent.c.seq)
+    return update(polls).where(*latest).values(next_check_at=store_in(sent.c.wait))
+
+
+@cache
+def _moving(dialect: str) -> Any:
+    sent = given(dialect, run_id=Text, seq=Integer, wait=Float, state=Text, status=Text)
+    moved = {"known_state": sent.c.state, "known_status": sent.c.status, "next_check_at": store_in(sent.c.wait)}
+    return (
+        update(polls)
+        .where(polls.c.run_id == sent.c.run_id, polls.c.poll_seq == sent.c.seq)
+        .values(**moved, missing_since=null(), held_until=null())
+        .returning(polls.c.run_id)
+    )
 
 
 def _due(ahead: timedelta, untouched_for: timedelta, excluding: Collection[ProviderType]) -> Select[Any]:

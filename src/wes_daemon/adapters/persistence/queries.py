@@ -80,7 +80,7 @@ def _newest_first(connection: Connection) -> Sequence[Select[Any]]:
     """
     enrolled = submissions.c.run_id.is_not(None)
     waiting = is_one_of(workflow_runs.c.state, RunState.QUEUED)
-    stored = stored_order(connection).desc()
+    stored = stored_order(connection.dialect.name).desc()
     return (
         _records().where(~enrolled, waiting).order_by(stored),
         _records().where(enrolled).order_by(submissions.c.seq.desc()),

@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, func, insert, select, update
 
-from wes_daemon.adapters.persistence.bulk import insertion, put, sent
-from wes_daemon.adapters.persistence.expressions import among
+from wes_daemon.adapters.persistence.bulk import as_sent, insert_all, put, sent
+from wes_daemon.adapters.persistence.expressions import listed
 from wes_daemon.adapters.persistence.mapping import (
     entry_values,
     run_from,
@@ -28,6 +30,7 @@ from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.domain.runs import Attachment, Run, RunId
 from wes_daemon.domain.states import RunState
 
+_IDS = "run_ids"
 _SAVED = ("state", "tags", "start_time", "end_time")
 """What may change in a run after it was stored; who holds it is written with its submission."""
 
@@ -57,12 +60,9 @@ class SqlRunRepository:
         return run_from(row)
 
     def get_many(self, run_ids: Collection[RunId]) -> Mapping[RunId, Run]:
-        wanted = among(workflow_runs.c.run_id, run_ids)
-        # In one order, so that two who lock the same rows wait for each other and not for ever.
-        held = select(workflow_runs.c.run_id).where(wanted).order_by(workflow_runs.c.run_id).with_for_update()
-        # Nobody has to read which they are.
-        self._connection.execute(select(func.count()).select_from(held.subquery()))
-        rows = self._connection.execute(select_unread_runs().where(wanted))
+        ids = {_IDS: list(run_ids)}
+        self._connection.execute(_locking(), ids)
+        rows = self._connection.execute(_unread(), ids)
         return {run.id: run for run in map(unread_run_from, rows)}
 
     def write(self, news: Collection[News]) -> None:
@@ -72,16 +72,13 @@ class SqlRunRepository:
             put(self._connection, run_details, rows, key="run_id")
         tasks = [task_values(each.before.id, task) for each in news for task in each.tasks]
         put(self._connection, task_logs, tasks, key="id")
-        if entries := [entry_values(each.before.id, each.entry) for each in news if each.entry is not None]:
-            self._connection.execute(insertion(self._connection, run_events, entries))
+        entries = [entry_values(each.before.id, each.entry) for each in news if each.entry is not None]
+        insert_all(self._connection, run_events, entries)
 
     def _update(self, changed: Sequence[Mapping[str, object]]) -> None:
-        given = sent(self._connection, workflow_runs, changed)
-        done = self._connection.execute(
-            update(workflow_runs)
-            .where(workflow_runs.c.run_id == given.c.run_id)
-            .values({name: given.c[name] for name in changed[0] if name != "run_id"})
-        )
+        dialect = self._connection.dialect.name
+        changing = _changing(dialect, tuple(changed[0]))
+        done = self._connection.execute(changing, as_sent(dialect, workflow_runs, changed))
         if done.rowcount != len(changed):
             raise ConcurrentUpdate(f"{len(changed) - done.rowcount} of {len(changed)} rows have gone")
 
@@ -111,6 +108,33 @@ class SqlRunRepository:
 
     def _note(self, run_id: RunId, entry: TimelineEntry) -> None:
         self._connection.execute(insert(run_events).values(entry_values(run_id, entry)))
+
+
+# To build a statement takes longer than to send it.
+
+
+@cache
+def _locking() -> Select[Any]:
+    wanted = listed(workflow_runs.c.run_id, _IDS)
+    # In one order, so that two who lock the same rows wait for each other and not for ever.
+    held = select(workflow_runs.c.run_id).where(wanted).order_by(workflow_runs.c.run_id).with_for_update()
+    # Nobody has to read which they are.
+    return select(func.count()).select_from(held.subquery())
+
+
+@cache
+def _unread() -> Select[Any]:
+    return select_unread_runs().where(listed(workflow_runs.c.run_id, _IDS))
+
+
+@cache
+def _changing(dialect: str, names: tuple[str, ...]) -> Update:
+    given = sent(dialect, workflow_runs, names)
+    return (
+        update(workflow_runs)
+        .where(workflow_runs.c.run_id == given.c.run_id)
+        .values({name: given.c[name] for name in names if name != "run_id"})
+    )
 
 
 def _is_still(state: RunState) -> ColumnElement[bool]:

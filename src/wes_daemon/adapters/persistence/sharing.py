@@ -3,9 +3,10 @@
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, func, or_, select
 
 from wes_daemon.adapters.persistence.expressions import is_one_of, store_now
 from wes_daemon.adapters.persistence.mapping import provider_from
@@ -32,12 +33,7 @@ class Room:
 
     def count(self) -> None:
         """Count what is claimed, in review or held by a provider."""
-        counted = (
-            select(submissions.c.provider, submissions.c.share, func.count().label("runs"))
-            .where(is_one_of(submissions.c.state, *_COUNTED))
-            .group_by(submissions.c.provider, submissions.c.share)
-        )
-        for row in self._connection.execute(counted):
+        for row in self._connection.execute(_counted()):
             self._held_by[provider_from(row.provider)] += row.runs
             self._held_in[row.share] += row.runs
 
@@ -121,30 +117,51 @@ def _providers(excluding: Collection[ProviderType | None]) -> Iterator[ProviderT
 
 def _queues(connection: Connection, provider: ProviderType | None) -> Sequence[_Queue]:
     """One for each share that has anything ready; found by leaps through the index, however long each queue is."""
+    return [_Queue(provider, share, seq) for share, seq in connection.execute(_shares_of(provider))]
+
+
+def _waiting(connection: Connection, queue: _Queue, limit: int) -> Sequence[tuple[int, str]]:
+    """Those whose time has come, oldest first."""
+    rows = connection.execute(_waiting_for(queue.provider), {"of_share": queue.share, "most": limit})
+    return [(row.seq, row.run_id) for row in rows]
+
+
+# To build a statement takes longer than to send it.
+
+
+@cache
+def _counted() -> Select[Any]:
+    return (
+        select(submissions.c.provider, submissions.c.share, func.count().label("runs"))
+        .where(is_one_of(submissions.c.state, *_COUNTED))
+        .group_by(submissions.c.provider, submissions.c.share)
+    )
+
+
+@cache
+def _shares_of(provider: ProviderType | None) -> Select[Any]:
     ready = _ready_for(provider)
     first = select(func.min(submissions.c.share).label("share")).where(*ready).cte("shares", recursive=True)
     following = select(func.min(submissions.c.share)).where(*ready, submissions.c.share > first.c.share)
     shares = first.union_all(select(following.scalar_subquery()).where(first.c.share.is_not(None)))
     oldest = select(func.min(submissions.c.seq)).where(*ready, submissions.c.share == shares.c.share)
-    found = connection.execute(select(shares.c.share, oldest.scalar_subquery()).where(shares.c.share.is_not(None)))
-    return [_Queue(provider, share, seq) for share, seq in found]
+    return select(shares.c.share, oldest.scalar_subquery()).where(shares.c.share.is_not(None))
 
 
-def _waiting(connection: Connection, queue: _Queue, limit: int) -> Sequence[tuple[int, str]]:
-    """Those whose time has come, oldest first."""
-    rows = connection.execute(
+@cache
+def _waiting_for(provider: ProviderType | None) -> Select[Any]:
+    return (
         select(submissions.c.seq, submissions.c.run_id)
         .join(workflow_runs, workflow_runs.c.run_id == submissions.c.run_id)
         .where(
-            *_ready_for(queue.provider),
-            submissions.c.share == queue.share,
+            *_ready_for(provider),
+            submissions.c.share == bindparam("of_share"),
             submissions.c.not_before <= store_now(),
             is_one_of(workflow_runs.c.state, RunState.QUEUED),
         )
         .order_by(submissions.c.seq)
-        .limit(limit)
+        .limit(bindparam("most", type_=Integer))
     )
-    return [(row.seq, row.run_id) for row in rows]
 
 
 def _ready_for(provider: ProviderType | None) -> Sequence[Any]:

@@ -2,22 +2,25 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Executable,
+    Float,
     FromClause,
     Integer,
     Select,
     Text,
     and_,
+    bindparam,
     case,
-    exists,
     func,
     insert,
-    literal,
+    literal_column,
     or_,
     select,
     update,
@@ -25,7 +28,17 @@ from sqlalchemy import (
 
 from wes_daemon.adapters.persistence import claiming
 from wes_daemon.adapters.persistence.enrolment import adopt_active, enrol_queued, names_a_provider_run, take_up_again
-from wes_daemon.adapters.persistence.expressions import given, is_one_of, picked, store_after, store_now
+from wes_daemon.adapters.persistence.expressions import (
+    as_given,
+    as_seconds,
+    given,
+    is_one_of,
+    of_same_run,
+    picked,
+    store_after,
+    store_in,
+    store_now,
+)
 from wes_daemon.adapters.persistence.mapping import provider_from
 from wes_daemon.adapters.persistence.sharing import OPEN, Room
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
@@ -58,9 +71,18 @@ class SqlSubmissionQueue:
         limit: int,
         share: Callable[[Run], str] = undivided,
     ) -> int:
-        queued = enrol_queued(self._connection, destination, share, limit)
+        queued = self.enrol_queued(destination, limit=limit, share=share)
         adopted = adopt_active(self._connection, destination, limit - queued) if queued < limit else 0
         return queued + adopted + take_up_again(self._connection, limit - queued - adopted)
+
+    def enrol_queued(
+        self,
+        destination: Callable[[Run], ProviderType | None],
+        *,
+        limit: int,
+        share: Callable[[Run], str] = undivided,
+    ) -> int:
+        return enrol_queued(self._connection, destination, share, limit)
 
     def claim(
         self,
@@ -97,20 +119,9 @@ class SqlSubmissionQueue:
             | {"provider": one.provider, "provider_run_id": one.id}
             for one in accepted
         ]
-        sent = given(self._connection, rows, run_id=Text, owner=Text, seq=Integer, provider=Text, provider_run_id=Text)
-        taken = self._connection.execute(
-            update(submissions)
-            .where(
-                submissions.c.run_id == sent.c.run_id,
-                submissions.c.owner == sent.c.owner,
-                submissions.c.claim_seq == sent.c.seq,
-                is_one_of(submissions.c.state, *OPEN),
-            )
-            .values(**_ACCEPTED, provider=sent.c.provider, provider_run_id=sent.c.provider_run_id)
-            .returning(submissions.c.run_id)
-        )
-        recorded = frozenset(RunId(id) for id in taken.scalars())
-        before = self._recorded_before(sent) if len(recorded) < len(rows) else frozenset()
+        dialect, parameters = self._connection.dialect.name, as_given(rows)
+        recorded = self._ids(_accepting(dialect), parameters)
+        before = self._ids(_accepted_before(dialect), parameters) if len(recorded) < len(rows) else frozenset()
         if before and not recorded:
             raise AlreadyRecorded(f"{len(before)} runs were recorded as accepted before")
         self._follow([row for row in rows if row["run_id"] in recorded], check_after)
@@ -156,17 +167,8 @@ class SqlSubmissionQueue:
         )
         return [RunId(id) for id in self._connection.execute(_cancelled_at_once().limit(limit)).scalars()]
 
-    def _recorded_before(self, sent: FromClause) -> frozenset[RunId]:
-        """Those that were given back under the same claim, as only its holder can, when the answer was lost."""
-        so_before = select(submissions.c.run_id).join(sent, submissions.c.run_id == sent.c.run_id)
-        found = self._connection.execute(
-            so_before.where(
-                submissions.c.claim_seq == sent.c.seq,
-                submissions.c.owner.is_(None),
-                submissions.c.provider_run_id == sent.c.provider_run_id,
-            )
-        )
-        return frozenset(RunId(id) for id in found.scalars())
+    def _ids(self, statement: Executable, parameters: Mapping[str, str]) -> frozenset[RunId]:
+        return frozenset(RunId(id) for id in self._connection.execute(statement, parameters).scalars())
 
     def _reviewed_at(self, run_id: RunId) -> ProviderType:
         asked = select(submissions.c.provider).where(_in_review(run_id)).with_for_update()
@@ -188,16 +190,8 @@ class SqlSubmissionQueue:
 
     def _follow(self, runs: Sequence[Mapping[str, object]], check_after: timedelta) -> None:
         """Put these on the poll schedule: `run_id`, `provider` and `provider_run_id` of each."""
-        sent = given(self._connection, runs, run_id=Text, provider=Text, provider_run_id=Text)
-        alike = {
-            "next_check_at": store_after(check_after),
-            "followed_since": store_now(),
-            "poll_seq": literal(0),
-            "known_state": literal(RunState.INITIALIZING.value),
-            "details_failures": literal(0),
-        }
-        rows: Select[Any] = select(*sent.c, *alike.values())
-        self._connection.execute(insert(polls).from_select([*sent.c.keys(), *alike], rows))
+        wait = {"wait": as_seconds(check_after)}
+        self._connection.execute(_following(self._connection.dialect.name), {**as_given(runs), **wait})
 
     def _put_off(self, claim: Claim, wait: timedelta, reason: str, **values: object) -> None:
         self._advance(
@@ -229,6 +223,58 @@ class SqlSubmissionQueue:
         return ClaimLost(f"run {claim.run_id}: the claim {claim.seq} of daemon {claim.owner} is gone")
 
 
+# To build a statement takes longer than to send it.
+
+
+def _acceptances(dialect: str) -> FromClause:
+    return given(dialect, run_id=Text, owner=Text, seq=Integer, provider=Text, provider_run_id=Text)
+
+
+@cache
+def _accepting(dialect: str) -> Executable:
+    sent = _acceptances(dialect)
+    return (
+        update(submissions)
+        .where(
+            submissions.c.run_id == sent.c.run_id,
+            submissions.c.owner == sent.c.owner,
+            submissions.c.claim_seq == sent.c.seq,
+            is_one_of(submissions.c.state, *OPEN),
+        )
+        .values(**_ACCEPTED, provider=sent.c.provider, provider_run_id=sent.c.provider_run_id)
+        .returning(submissions.c.run_id)
+    )
+
+
+@cache
+def _accepted_before(dialect: str) -> Executable:
+    """Those that were given back under the same claim, as only its holder can, when the answer was lost."""
+    sent = _acceptances(dialect)
+    return (
+        select(submissions.c.run_id)
+        .join(sent, submissions.c.run_id == sent.c.run_id)
+        .where(
+            submissions.c.claim_seq == sent.c.seq,
+            submissions.c.owner.is_(None),
+            submissions.c.provider_run_id == sent.c.provider_run_id,
+        )
+    )
+
+
+@cache
+def _following(dialect: str) -> Executable:
+    sent = given(dialect, run_id=Text, provider=Text, provider_run_id=Text)
+    alike = {
+        "next_check_at": store_in(bindparam("wait", type_=Float)),
+        "followed_since": store_now(),
+        "poll_seq": literal_column("0"),
+        "known_state": literal_column(f"'{RunState.INITIALIZING}'"),
+        "details_failures": literal_column("0"),
+    }
+    rows: Select[Any] = select(*sent.c, *alike.values())
+    return insert(polls).from_select([*sent.c.keys(), *alike], rows)
+
+
 def _in_review(run_id: RunId) -> ColumnElement[bool]:
     return and_(submissions.c.run_id == run_id, is_one_of(submissions.c.state, SubmissionState.REVIEW))
 
@@ -238,13 +284,13 @@ def _not_in_review(run_id: RunId) -> NotInReview:
 
 
 def _not_wanted_any_more() -> Any:
-    still_queued = exists().where(
-        workflow_runs.c.run_id == submissions.c.run_id, is_one_of(workflow_runs.c.state, RunState.QUEUED)
-    )
+    state = of_same_run(workflow_runs.c.state, submissions.c.run_id)
+    still_queued = and_(state.is_not(None), is_one_of(state, RunState.QUEUED))
     return (
         select(submissions.c.run_id)
         .where(is_one_of(submissions.c.state, SubmissionState.READY), ~still_queued)
-        .order_by(submissions.c.seq)
+        # As the index has them: those that are ready are found by it alone.
+        .order_by(submissions.c.provider, submissions.c.share, submissions.c.seq)
     )
 
 
@@ -253,16 +299,13 @@ def _cancelled_at_once() -> Any:
 
     Those closed in an earlier unit of work are among them: whoever closed them may have died before ending them.
     """
-    known = submissions.c.run_id == workflow_runs.c.run_id
-    never_sent = and_(is_one_of(submissions.c.state, SubmissionState.CLOSED), submissions.c.provider_run_id.is_(None))
+    run_id = workflow_runs.c.run_id
+    closed = is_one_of(of_same_run(submissions.c.state, run_id), SubmissionState.CLOSED)
+    never_sent = and_(closed, of_same_run(submissions.c.provider_run_id, run_id).is_(None))
     # What another daemon may have left with a provider is enrolled first, and then told to that provider.
-    unseen = and_(submissions.c.run_id.is_(None), ~names_a_provider_run())
+    unseen = and_(of_same_run(submissions.c.run_id, run_id).is_(None), ~names_a_provider_run())
     return (
-        select(workflow_runs.c.run_id)
-        .select_from(workflow_runs.outerjoin(submissions, known))
-        .where(
-            is_one_of(workflow_runs.c.state, RunState.CANCELING),
-            or_(unseen, never_sent),
-        )
-        .order_by(submissions.c.seq, workflow_runs.c.run_id)
+        select(run_id)
+        .where(is_one_of(workflow_runs.c.state, RunState.CANCELING), or_(unseen, never_sent))
+        .order_by(of_same_run(submissions.c.seq, run_id), run_id)
     )

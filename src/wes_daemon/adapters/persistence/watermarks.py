@@ -26,7 +26,7 @@ class SqlWatermarks:
         with writing(self._engine) as connection:
             # One statement: of those who come at the same moment, one finds that its turn has come.
             turn = connection.execute(
-                insert_into(connection, provider_looks)
+                insert_into(connection.dialect.name, provider_looks)
                 .from_select(_ROW, first)
                 .on_conflict_do_update(
                     index_elements=["name"],

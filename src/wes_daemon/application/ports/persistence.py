@@ -197,6 +197,15 @@ class SubmissionQueue(Protocol):
         had it, or `READY` where none had and it is `QUEUED`.
         """
 
+    def enrol_queued(
+        self,
+        destination: Callable[[Run], ProviderType | None],
+        *,
+        limit: int,
+        share: Callable[[Run], str] = undivided,
+    ) -> int:
+        """As `enrol`, but only `QUEUED` rows that the queue does not know yet: a cheap look where one was announced."""
+
     def claim(
         self,
         owner: DaemonId,

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -26,7 +26,14 @@ from wes_daemon.application.ports.errors import (
     StorageUnavailable,
     Unprovable,
 )
-from wes_daemon.application.ports.persistence import Acceptance, Claim, ClaimedRun, DaemonId, UnitsOfWork
+from wes_daemon.application.ports.persistence import (
+    Acceptance,
+    Claim,
+    ClaimedRun,
+    DaemonId,
+    SubmissionQueue,
+    UnitsOfWork,
+)
 from wes_daemon.application.ports.providers import Accepted, ProviderDirectory, Submission, WorkflowProvider
 from wes_daemon.application.recording import Recorder
 from wes_daemon.application.stopping import StopSignal
@@ -41,6 +48,7 @@ _ENROL_BATCH = 500
 _ENOUGH = 0.5
 
 _Call = Future[Result | Acceptance]
+_Enrol = Callable[..., int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +119,13 @@ class SubmitQueuedRuns:
 
     def __call__(self) -> SubmitReport:
         """Make one pass and return when all its calls have ended."""
-        enrolled = self._enrol()
+        enrolled = self._enrol(lambda queue: queue.enrol)
         return replace(self._submit_up_to(self._policy.cap), enrolled=enrolled)
+
+    def at_once(self) -> SubmitReport:
+        """As a pass, where a run was queued a moment ago: what else may be taken up has time until the next one."""
+        enrolled = self._enrol(lambda queue: queue.enrol_queued)
+        return replace(self._submit_up_to(self._policy.cap), enrolled=enrolled) if enrolled else self()
 
     def resolve(self) -> SubmitReport:
         """Only resolve what is in doubt or was left by daemons that are gone; a cheap look that may be taken often."""
@@ -174,11 +187,11 @@ class SubmitQueuedRuns:
         log_event(_log, logging.WARNING, "submit.not_recorded", run_id=run_id, reason=error)
         return Result(Outcome.UNRESOLVED)
 
-    def _enrol(self) -> int:
+    def _enrol(self, means: Callable[[SubmissionQueue], _Enrol]) -> int:
         total = 0
         while not self._stop.is_raised:
             with self._units() as work:
-                enrolled = work.submissions.enrol(self._destination, limit=_ENROL_BATCH, share=self._share)
+                enrolled = means(work.submissions)(self._destination, limit=_ENROL_BATCH, share=self._share)
                 work.commit()
             total += enrolled
             if enrolled < _ENROL_BATCH:
