@@ -7,17 +7,17 @@ check: format lint types contracts test
 
 # Rewrite what is not formatted as it should be
 format:
-    {{bin}}/ruff format src tests
-    {{bin}}/ruff check --fix-only src tests
+    {{bin}}/ruff format src tests benchmarks
+    {{bin}}/ruff check --fix-only src tests benchmarks
 
 # Everything that is looked at without being run
 static: formatted lint types contracts
 
 formatted:
-    {{bin}}/ruff format --check src tests
+    {{bin}}/ruff format --check src tests benchmarks
 
 lint:
-    {{bin}}/ruff check src tests
+    {{bin}}/ruff check src tests benchmarks
 
 types:
     {{bin}}/mypy
@@ -40,3 +40,8 @@ mutants *arguments="--jobs 2":
 # Everything that may go wrong, with real processes, for about half an hour; see docs/faults.md
 faults *arguments:
     {{bin}}/python -m tests.faults {{arguments}}
+
+# Measure everything for about twenty minutes, on a machine that does nothing else, and write docs/benchmarks.md;
+# `just bench NAME` for one figure, `just bench --quick` to see in three minutes whether they work
+bench *arguments:
+    {{bin}}/python -m benchmarks {{arguments}}

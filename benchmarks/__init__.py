@@ -1,0 +1,1 @@
+"""What the daemon costs, measured: `python -m benchmarks` measures every figure and writes docs/benchmarks.md."""

@@ -1,0 +1,93 @@
+"""The services' SDKs in a loop: the same calls as somebody else has made, and nothing round them."""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from benchmarks.clouds import REQUESTS, Asked
+from wes_daemon.domain.runs import ProviderType
+
+_REQUEST_TIMEOUT = 60
+
+
+def replay(type: ProviderType, calls: Sequence[Asked]) -> float:
+    """The CPU seconds of this process for these calls, after one of each operation that is not counted."""
+    make = _sevenbridges if type is ProviderType.SEVENBRIDGES else _healthomics
+    call = make()
+    for first in {each.operation: each for each in reversed(calls) if each.operation not in _STARTING}.values():
+        call(first)
+    begun = time.process_time()
+    for each in calls:
+        call(each)
+    return time.process_time() - begun
+
+
+# Needs what another call has made, or makes what the others would find.
+_STARTING = ("create_task", "run_task", "StartRun")
+
+
+def _sevenbridges() -> Callable[[Asked], object]:
+    import sevenbridges
+
+    api = sevenbridges.Api(
+        url=os.environ["SEVENBRIDGES_API_ENDPOINT"],
+        token=os.environ["SEVENBRIDGES_API_TOKEN"],
+        timeout=_REQUEST_TIMEOUT,
+    )
+    drafts: list[Any] = []
+    numbers = count()
+    request = REQUESTS[ProviderType.SEVENBRIDGES]
+    wanted = {"project": os.environ["SEVENBRIDGES_PROJECT"], "app": request["workflow_url"]}
+
+    def call(asked: Asked) -> None:
+        if asked.operation == "create_task":
+            drafts.append(api.tasks.create(name=f"bare-{next(numbers)}", inputs=request["workflow_params"], **wanted))
+        elif asked.operation == "run_task":
+            drafts.pop().run()
+        else:
+            # By the SDK's own `query` a list would have all fields of each task, which costs many times as much.
+            api.get(asked.path, params={name: values[-1] for name, values in asked.params.items()}).json()
+
+    return call
+
+
+def _healthomics() -> Callable[[Asked], object]:
+    import boto3
+    from botocore.config import Config
+
+    client: Any = boto3.Session(region_name=os.environ["AWS_REGION"]).client(
+        "omics", config=Config(inject_host_prefix=False)
+    )
+    numbers = count()
+
+    def start() -> None:
+        name = f"bare-{next(numbers)}"
+        client.start_run(name=name, requestId=name, **_start_run())
+
+    def call(asked: Asked) -> None:
+        query = {name: values[-1] for name, values in parse_qs(urlsplit(asked.path).query).items()}
+        if asked.operation == "StartRun":
+            start()
+        elif asked.operation == "ListRuns":
+            client.list_runs(**_list_runs(query))
+        else:
+            raise AssertionError(f"a submission is not expected to call {asked.operation}")
+
+    return call
+
+
+def _start_run() -> Mapping[str, Any]:
+    request = REQUESTS[ProviderType.HEALTHOMICS]
+    return {
+        "workflowId": str(request["workflow_url"]).removeprefix("omics:"),
+        "roleArn": os.environ["AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN"],
+        "outputUri": os.environ["AWS_HEALTHOMICS_OUTPUT_URI"],
+        "parameters": request["workflow_params"],
+    }
+
+
+def _list_runs(query: Mapping[str, str]) -> Mapping[str, object]:
+    return {name: int(value) if name == "maxResults" else value for name, value in query.items()}

@@ -1,0 +1,103 @@
+"""What the daemon adds to the CPU that the services' SDKs need for a submission."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import ClassVar
+
+from benchmarks.apart import Apart
+from benchmarks.bare import replay
+from benchmarks.clouds import CLOUDS, REQUESTS, cloud
+from benchmarks.databases import POSTGRESQL
+from benchmarks.figure import Measured, Value, middle
+from benchmarks.plots import bars
+from benchmarks.rows import queue_runs
+from benchmarks.site import Site
+from benchmarks.wiring import alive, container_on
+from wes_daemon.domain.runs import ProviderRunId, ProviderType
+
+_MOST = 30
+# No submission calls them; they are made before it, so that the SDK is imported and connected.
+_WARMING_UP = ("bulk_get", "GetRun", "rate_limit")
+_NOBODY = ProviderRunId("1000000/nobody")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """CPU of one submission, in milliseconds, and the calls that it takes."""
+
+    ours: float
+    bare: float
+    calls: float
+
+    @property
+    def overhead(self) -> float:
+        """In percent of the bare calls."""
+        return (self.ours / self.bare - 1) * 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class SdkOverhead:
+    """Submissions through the real SDKs, beside the same calls in a loop."""
+
+    name: ClassVar[str] = "sdk-overhead"
+    title: ClassVar[str] = "CPU of a submission over the bare SDK"
+
+    runs: int = 400
+    workers: int = 16
+    repetitions: int = 5
+
+    def __call__(self, site: Site) -> Measured:
+        """Measure it."""
+        found = {type: [self._sample(site, type) for _ in range(self.repetitions)] for type in CLOUDS}
+        rows = [
+            (f"{type}, {who}", median(getattr(sample, name) for sample in samples))
+            for type, samples in found.items()
+            for who, name in (("bare SDK", "bare"), ("wes-daemon", "ours"))
+        ]
+        return Measured(
+            method=(
+                f"{self.runs:,} runs are queued on PostgreSQL; the simulated service is a process of its own.",
+                "Ours is the CPU of the process that submits, all of it: database, claims, records, "
+                f"{self.workers} threads and the SDK.",
+                "The bare calls are the same calls, made one after the other by a process that does nothing else: "
+                "tasks are created and run by the SDK's classes, lists are read as JSON.",
+                f"Median of {self.repetitions}, each in fresh processes, without imports and first calls.",
+            ),
+            values=[value for type, samples in found.items() for value in _values(type, samples)],
+            plots={"": bars("CPU of one submission", "ms", rows)},
+        )
+
+    def _sample(self, site: Site, type: ProviderType) -> Sample:
+        with cloud(type) as service, site.databases.open(POSTGRESQL) as uri:
+            queue_runs(uri, self.runs, provider=type, **REQUESTS[type])
+            apart = Apart(service.environment)
+            ours = apart(submit_all, uri, type, self.runs, self.workers)
+            calls = [call for call in service.calls() if call.operation not in _WARMING_UP]
+            service.forget()
+            bare = apart(replay, type, calls)
+        return Sample(ours / self.runs * 1000, bare / self.runs * 1000, len(calls) / self.runs)
+
+
+def _values(type: ProviderType, samples: Sequence[Sample]) -> Sequence[Value]:
+    return (
+        middle(f"{type}: bare SDK", [sample.bare for sample in samples], "ms"),
+        middle(f"{type}: wes-daemon", [sample.ours for sample in samples], "ms"),
+        middle(f"{type}: overhead", [sample.overhead for sample in samples], "%", at_most=_MOST),
+        middle(f"{type}: calls for each submission", [sample.calls for sample in samples]),
+    )
+
+
+def submit_all(uri: str, type: ProviderType, runs: int, workers: int) -> float:
+    """The CPU seconds in which everything is submitted."""
+    container = container_on(uri, workers=workers, sevenbridges_rate_limit="off", aws_healthomics_rate_limits="off")
+    container.directory().provider(type).statuses([_NOBODY])
+    submit = container.submit_queued_runs(serving=frozenset({type}))
+    with alive(container):
+        begun = time.process_time()
+        report = submit()
+        took = time.process_time() - begun
+    if report.accepted != runs:
+        raise AssertionError(f"{report.outcomes}, and not {runs} accepted")
+    return took

@@ -1,0 +1,58 @@
+"""The daemon as the container makes it, with providers of a benchmark's own where it wants some."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+
+from dependency_injector import providers
+
+from benchmarks.figure import NotMeasured
+from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
+from wes_daemon.adapters.providers.decorators.stack import decorated
+from wes_daemon.adapters.system import sleep
+from wes_daemon.application.keeping_alive import kept_alive
+from wes_daemon.application.ports.providers import WorkflowProvider
+from wes_daemon.container import Container
+from wes_daemon.domain.runs import ProviderType
+from wes_daemon.settings import read_settings
+
+_STOP_SECONDS = 20
+_UNLIMITED = 1_000_000
+
+
+def container_on(
+    uri: str, given: Mapping[ProviderType, WorkflowProvider] | None = None, **settings: object
+) -> Container:
+    """A container on this database, whose caps are no limit; `given` takes the place of all providers."""
+    chosen = {"max_concurrent_workflows": _UNLIMITED, **settings}
+    container = Container(settings=read_settings(database_uri=uri, **chosen))
+    if given is not None:
+        directory = MemoryProviderDirectory(
+            {
+                type: decorated(provider, type, telemetry=container.telemetry(), clock=container.clock(), sleep=sleep)
+                for type, provider in given.items()
+            }
+        )
+        container.directory.override(providers.Object(directory))
+    return container
+
+
+def alive(container: Container) -> AbstractContextManager[None]:
+    """The lease lasts as long as the block, for use cases that are called without a daemon."""
+    every = container.settings().lease / 4
+    return kept_alive(container.incarnation(), every=every, watch=container.database_watch())
+
+
+@contextmanager
+def working(container: Container) -> Iterator[None]:
+    """The daemon works as long as the block lasts."""
+    daemon = container.daemon()
+    thread = threading.Thread(target=daemon.run, name="daemon", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        daemon.stop()
+        thread.join(_STOP_SECONDS)
+    if thread.is_alive():
+        raise NotMeasured("the daemon did not stop")
