@@ -319,7 +319,7 @@ _LOOKS: Sequence[Mutant] = (
         name="end-before-start",
         breaks="A run ends before it began, where two clocks disagree.",
         file="domain/runs.py",
-        old="return max(at, self.start_time) if self.start_time else at",
+        old="return max(at, started) if started else at",
         new="return at",
         tests=[_RUNS],
     ),

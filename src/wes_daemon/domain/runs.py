@@ -97,7 +97,8 @@ class WorkflowRequest:
         """Raise `InvalidRequest` for what no provider could ever run."""
         if not self.workflow_url.strip():
             raise InvalidRequest("workflow_url is empty: name the workflow to run")
-        if any(character.isspace() or not character.isprintable() for character in self.workflow_url):
+        # Of all blanks, the plain one alone is printable.
+        if " " in self.workflow_url or not self.workflow_url.isprintable():
             raise InvalidRequest(
                 f"workflow_url {public_url(self.workflow_url)!r} has blanks or control characters: percent-encode them"
             )
@@ -213,13 +214,15 @@ class Run:
         if self.state.has_ended:
             return self
         ended = RunState.CANCELED if self.state is RunState.CANCELING else RunState.SYSTEM_ERROR
-        return replace(self, state=ended, end_time=self._end_time(at), tags=self._tags_with({ERROR_TAG: reason}))
+        return replace(
+            self, state=ended, end_time=_end_time(at, self.start_time), tags=self._tags_with({ERROR_TAG: reason})
+        )
 
     def cancelled_before_submission(self, at: datetime) -> "Run":
         """The run when it is cancelled and no provider ever had it."""
         if self.state.has_ended:
             return self
-        return self._ended(RunState.CANCELED, at)
+        return self._ended(RunState.CANCELED, at, "", self.start_time)
 
     def cancel_requested(self) -> "Run":
         """The run once somebody wants it cancelled; asking twice changes nothing."""
@@ -239,30 +242,32 @@ class Run:
         started = seen.started_at or self.start_time
         if started is None and state in (RunState.RUNNING, RunState.PAUSED, RunState.COMPLETE):
             started = seen.at
-        follower = replace(self, state=state, start_time=started)
-        return follower._ended(state, seen.ended_at or seen.at, seen.message) if state.has_ended else follower
+        if not state.has_ended:
+            return replace(self, state=state, start_time=started)
+        return self._ended(state, seen.ended_at or seen.at, seen.message, started)
 
     def lost(self, reason: str, at: datetime) -> "Run":
         """The run when its provider no longer knows it; one that somebody was cancelling ends cancelled."""
         if self.state.has_ended:
             return self
         ended = RunState.CANCELED if self.state is RunState.CANCELING else RunState.SYSTEM_ERROR
-        return self._ended(ended, at, reason)
+        return self._ended(ended, at, reason, self.start_time)
 
-    def _ended(self, state: RunState, at: datetime, message: str = "") -> "Run":
+    def _ended(self, state: RunState, at: datetime, message: str, started: datetime | None) -> "Run":
         failed = state in (RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR, RunState.PREEMPTED)
         tags = self._tags_with({ERROR_TAG: message}) if failed and message else self.tags
-        return replace(self, state=state, end_time=self._end_time(at), tags=tags)
-
-    def _end_time(self, at: datetime) -> datetime:
-        """Two clocks may disagree; an end before the start helps nobody."""
-        return max(at, self.start_time) if self.start_time else at
+        return replace(self, state=state, start_time=started, end_time=_end_time(at, started), tags=tags)
 
     def _tags_with(self, added: Mapping[str, object]) -> Mapping[str, object]:
         if isinstance(self.tags, Mapping):
             return {**self.tags, **added}
         found = self.tags.text if isinstance(self.tags, Unreadable) else self.tags
         return {**({} if found is None else {UNREADABLE_TAGS_TAG: found}), **added}
+
+
+def _end_time(at: datetime, started: datetime | None) -> datetime:
+    """Two clocks may disagree; an end before the start helps nobody."""
+    return max(at, started) if started else at
 
 
 def _as_object(name: str, value: object) -> Mapping[str, object]:

@@ -144,7 +144,7 @@ def _writer(table: Table, name: str, writers: Mapping[type, _Writer]) -> _Writer
 
 def _extractable(value: object) -> object:
     """Objects and lists are taken out of JSON as JSON, all else as the bare value."""
-    return value if isinstance(value, dict | list) else written_json(value)
+    return value if isinstance(value, dict | list | tuple) else written_json(value)
 
 
 def _with_zone(moment: datetime) -> str:

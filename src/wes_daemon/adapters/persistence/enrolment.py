@@ -46,7 +46,7 @@ _MOST = "most"
 
 def enrol_queued(connection: Connection, destination: Destination, share: Share, limit: int) -> int:
     """Put `QUEUED` rows into the queue in the order in which they were stored; return how many."""
-    rows = connection.execute(_new_runs(connection.dialect.name), {_MOST: limit})
+    rows = connection.execute(_new_runs(connection.dialect.name), {_MOST: limit}).all()
     runs = [unread_run_from(row) for row in rows]
     found = [{**_submission(run, destination(run), SubmissionState.READY), "share": share(run)} for run in runs]
     return connection.execute(*_entering(connection, found)).rowcount if found else 0

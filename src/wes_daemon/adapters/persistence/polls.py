@@ -71,7 +71,7 @@ class SqlPollSchedule:
     ) -> Sequence[DuePoll]:
         # Locked until the commit: nobody else takes them between the two statements.
         locked = _due(ahead, untouched_for, excluding).limit(limit).with_for_update(skip_locked=True)
-        due = [_due_poll_from(row) for row in self._connection.execute(locked)]
+        due = [_due_poll_from(row) for row in self._connection.execute(locked).all()]
         waits = [
             {"run_id": poll.run_id, "seq": poll.seq - 1, "wait": as_seconds(max(hold, again_after(poll)))}
             for poll in due
@@ -105,7 +105,7 @@ class SqlPollSchedule:
             for one in moved
         ]
         taken = self._connection.execute(_moving(self._connection.dialect.name), as_given(rows))
-        return frozenset(RunId(id) for id in taken.scalars())
+        return frozenset(RunId(id) for id in taken.scalars().all())
 
     def details_failed(self, poll: DuePoll, state: RunState, *, again_after: timedelta) -> None:
         failures = polls.c.details_failures + 1
@@ -140,7 +140,7 @@ class SqlPollSchedule:
             .values(next_check_at=earlier, held_until=null())
             .returning(polls.c.provider_run_id)
         )
-        return frozenset(ProviderRunId(id) for id in followed.scalars())
+        return frozenset(ProviderRunId(id) for id in followed.scalars().all())
 
     def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
         given = self._connection.execute(

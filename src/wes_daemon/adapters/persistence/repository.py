@@ -62,7 +62,7 @@ class SqlRunRepository:
     def get_many(self, run_ids: Collection[RunId]) -> Mapping[RunId, Run]:
         ids = {_IDS: list(run_ids)}
         self._connection.execute(_locking(), ids)
-        rows = self._connection.execute(_unread(), ids)
+        rows = self._connection.execute(_unread(), ids).all()
         return {run.id: run for run in map(unread_run_from, rows)}
 
     def write(self, news: Collection[News]) -> None:

@@ -122,7 +122,7 @@ def _queues(connection: Connection, provider: ProviderType | None) -> Sequence[_
 
 def _waiting(connection: Connection, queue: _Queue, limit: int) -> Sequence[tuple[int, str]]:
     """Those whose time has come, oldest first."""
-    rows = connection.execute(_waiting_for(queue.provider), {"of_share": queue.share, "most": limit})
+    rows = connection.execute(_waiting_for(queue.provider), {"of_share": queue.share, "most": limit}).all()
     return [(row.seq, row.run_id) for row in rows]
 
 

@@ -168,7 +168,7 @@ class SqlSubmissionQueue:
         return [RunId(id) for id in self._connection.execute(_cancelled_at_once().limit(limit)).scalars()]
 
     def _ids(self, statement: Executable, parameters: Mapping[str, str]) -> frozenset[RunId]:
-        return frozenset(RunId(id) for id in self._connection.execute(statement, parameters).scalars())
+        return frozenset(RunId(id) for id in self._connection.execute(statement, parameters).scalars().all())
 
     def _reviewed_at(self, run_id: RunId) -> ProviderType:
         asked = select(submissions.c.provider).where(_in_review(run_id)).with_for_update()

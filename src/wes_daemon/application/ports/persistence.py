@@ -74,6 +74,7 @@ class ClaimedRun:
         destination: the provider that was recorded before anything was sent, the same at every attempt;
             None where it cannot be told, and then nothing was ever sent.
         has_attachments: whether files came with the request.
+        held_since: when the claim was committed at the latest, on this process's monotonic clock; no store knows it.
     """
 
     claim: Claim
@@ -84,6 +85,7 @@ class ClaimedRun:
     prepared_id: ProviderRunId | None = None
     destination: ProviderType | None = None
     has_attachments: bool = False
+    held_since: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ class Submission:
         prepared_id: what an earlier attempt returned as `Prepared`, once that is recorded.
         resumed: an earlier attempt may have started something under this key.
         in_doubt_for: how long ago the first such attempt was, on the store's clock; zero where there was none.
+        held_since: when the caller held the run alone at the latest, on this process's monotonic clock: whatever
+            others have made before, and only that, may be recorded and start. None where nobody can tell.
     """
 
     key: SubmissionKey
@@ -41,6 +43,7 @@ class Submission:
     prepared_id: ProviderRunId | None = None
     resumed: bool = False
     in_doubt_for: timedelta = timedelta(0)
+    held_since: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ from wes_daemon.domain.runs import Attachment, ProviderType, Run, RunId
 
 _log = logging.getLogger(__name__)
 
-_ENROL_BATCH = 500
+_ENROL_BATCH = 2_000
 # Of a batch, so that whoever calls a provider has something to do while more is claimed, and not a few at a time.
 _ENOUGH = 0.5
 
@@ -111,6 +111,7 @@ class SubmitQueuedRuns:
         self._recorder = recorder
         self._providers = providers
         self._incarnation = incarnation
+        self._clock = clock
         self._pool = pool
         self._stop = stop
         self._policy = policy
@@ -237,7 +238,8 @@ class SubmitQueuedRuns:
             work.commit()
         if claimed:
             fault_points.reached("claim.after_commit")
-        return claimed
+        held_since = self._clock.monotonic()
+        return [replace(each, held_since=held_since) for each in claimed]
 
     def _submit(self, claimed: ClaimedRun) -> Result | Acceptance:
         """Bring one run as far as it comes; what was accepted has yet to be written down."""
@@ -307,6 +309,7 @@ class SubmitQueuedRuns:
             prepared_id=claimed.prepared_id,
             resumed=claimed.claim.resumed,
             in_doubt_for=claimed.in_doubt_for,
+            held_since=claimed.held_since,
         )
 
     def _attachments(self, run_id: RunId) -> Sequence[Attachment]:
