@@ -177,11 +177,38 @@ class TestTrouble:
     def test_a_list_that_cannot_be_had_is_raised(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
-        ids = start_many(simulator, 10)
+        ids = spread(simulator, 10)
         simulator.faults.put("ListRuns", None, faults.bad_gateway())
 
         with pytest.raises(NotNow):
             provider.statuses(ids)
+
+    def test_what_was_read_before_the_trouble_is_not_read_again(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, clock: ManualClock
+    ) -> None:
+        ids = start_many(simulator, 500)
+        simulator.faults.put("ListRuns", None, None, faults.bad_gateway())
+        with pytest.raises(NotNow):
+            provider.statuses(ids)
+        clock.advance(timedelta(minutes=1))
+
+        assert provider.statuses(ids).keys() == set(ids)
+
+        assert simulator.operations == {"ListRuns": 5 + 1}
+
+    def test_a_list_that_cannot_be_gone_on_with_is_begun_again(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        ids = start_many(simulator, 150)
+        refused = faults.error(400, "ValidationException", "Invalid startingToken")
+        simulator.faults.put("ListRuns", None, refused, refused, refused)
+        for _ in range(3):
+            with pytest.raises(NotNow, match="startingToken"):
+                provider.statuses(ids)
+
+        assert provider.statuses(ids).keys() == set(ids)
+
+        assert simulator.operations == {"ListRuns": 1 + 3 + 2}
 
     def test_missing_permissions_are_raised(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, id: ProviderRunId

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import a_run
-from tests.integration.providers.healthomics_harness import bare_provider, simulated, start_many
+from tests.integration.providers.healthomics_harness import bare_provider, run_id, simulated, start_many
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import SevenBridgesHarness
 from tests.simulators.healthomics.server import HealthOmicsSimulator
@@ -113,4 +113,16 @@ class TestHealthOmics:
 
         assert daemon.refresh().looked_at == RUNS
 
-        assert dict(simulator.operations - before) == {"ListRuns": RUNS / 100 + 3}
+        assert dict(simulator.operations - before) == {"ListRuns": RUNS / 100}
+
+    def test_ten_thousand_runs_take_a_call_for_each_hundred_too(
+        self, simulator: HealthOmicsSimulator, clock: ManualClock
+    ) -> None:
+        provider = bare_provider(clock=clock)
+        ids = start_many(simulator, 10 * RUNS)
+        simulator.service.reach(run_id(ids[0]), "COMPLETED")
+
+        reports = Chunking(provider).statuses(ids)
+
+        assert len(reports) == 10 * RUNS
+        assert dict(simulator.operations) == {"ListRuns": 10 * RUNS / 100 + 3, "GetRun": 1}

@@ -101,13 +101,10 @@ class HealthOmicsClient:
         for page in self._pages("ListRuns", name=name):
             yield from page
 
-    def pages_of_runs(self, status: str) -> Iterator[Collection[Answer]]:
-        """ListRuns by status, one call a page."""
-        return self._pages("ListRuns", status=status)
-
-    def page_of_runs(self, token: str | None) -> tuple[Collection[Answer], str | None]:
-        """ListRuns of every status: a page, and the token of the next one; None asks for the first."""
-        page = self._ask("ListRuns", maxResults=_PAGE, **({"startingToken": token} if token else {}))
+    def page_of_runs(self, token: str | None, *, status: str | None = None) -> tuple[Collection[Answer], str | None]:
+        """ListRuns of one status or of every one: a page, and the token of the next one; None asks for the first."""
+        choice = {"startingToken": token, "status": status}
+        page = self._ask("ListRuns", maxResults=_PAGE, **{name: value for name, value in choice.items() if value})
         return page.get("items") or (), page.get("nextToken") or None
 
     def tasks(self, id: str) -> Iterator[Answer]:

@@ -11,7 +11,7 @@ from wes_daemon.adapters.providers.healthomics.connection import Connection
 from wes_daemon.adapters.providers.healthomics.details import DetailsReader
 from wes_daemon.adapters.providers.healthomics.identity import RunIdentity
 from wes_daemon.adapters.providers.healthomics.inventory import Inventory
-from wes_daemon.adapters.providers.healthomics.listing import FEWEST_CALLS, ActiveRuns
+from wes_daemon.adapters.providers.healthomics.listing import BATCH, FEWEST_CALLS, ActiveRuns
 from wes_daemon.adapters.providers.healthomics.states import ACTIVE, DELETED, report, unreadable
 from wes_daemon.adapters.providers.healthomics.submission import RunStarter
 from wes_daemon.application.events import log_event
@@ -33,8 +33,8 @@ from wes_daemon.domain.runs import ProviderRunId
 
 _log = logging.getLogger(__name__)
 
-# A batch that has ended as a whole takes a GetRun for each: ten seconds at the service's own rate.
-_LIMITS = ProviderLimits(status_batch=100, sweeps_from=FEWEST_CALLS + 1)
+# A batch that has ended as a whole takes a GetRun for each: fifty seconds at the service's own rate.
+_LIMITS = ProviderLimits(status_batch=BATCH, sweeps_from=FEWEST_CALLS + 1)
 _UNREADABLE_BEFORE_GIVING_UP = 3
 # A run that is being torn down ends by itself, with what it has done; there is nothing left to stop.
 _CANCELLABLE = frozenset(ACTIVE) - {"STOPPING"}
