@@ -13,20 +13,16 @@ from wes_daemon.domain.runs import ProviderType
 _REQUEST_TIMEOUT = 60
 
 
-def replay(type: ProviderType, calls: Sequence[Asked]) -> float:
-    """The CPU seconds of this process for these calls, after one of each operation that is not counted."""
+def replay(type: ProviderType, calls: Sequence[Asked], warming_up: int) -> float:
+    """The CPU seconds of this process for these calls, after the first of them have been made without being counted."""
     make = _sevenbridges if type is ProviderType.SEVENBRIDGES else _healthomics
     call = make()
-    for first in {each.operation: each for each in reversed(calls) if each.operation not in _STARTING}.values():
-        call(first)
+    for each in calls[:warming_up]:
+        call(each)
     begun = time.process_time()
     for each in calls:
         call(each)
     return time.process_time() - begun
-
-
-# Needs what another call has made, or makes what the others would find.
-_STARTING = ("create_task", "run_task", "StartRun")
 
 
 def _sevenbridges() -> Callable[[Asked], object]:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from benchmarks.apart import Apart
 from benchmarks.bare import replay
-from benchmarks.clouds import CLOUDS, REQUESTS, cloud
+from benchmarks.clouds import CLOUDS, REQUESTS, Asked, cloud
 from benchmarks.databases import POSTGRESQL
 from benchmarks.figure import Measured, Value, middle
 from benchmarks.plots import bars
@@ -18,9 +18,14 @@ from benchmarks.wiring import alive, container_on
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 
 _MOST = 30
-# No submission calls them; they are made before it, so that the SDK is imported and connected.
-_WARMING_UP = ("bulk_get", "GetRun", "rate_limit")
-_NOBODY = ProviderRunId("1000000/nobody")
+# As many as it takes for every thread to have a connection to the service and one to the database.
+_WARMING_UP = 100
+# No submission asks for what it does not know: what comes after this question is measured.
+_NOBODY = {
+    ProviderType.SEVENBRIDGES: ProviderRunId("00000000-0000-4000-8000-000000000000"),
+    ProviderType.HEALTHOMICS: ProviderRunId("1000000/nobody"),
+}
+_ASKING_FOR_NOBODY = ("get_task", "bulk_get", "GetRun")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +66,11 @@ class SdkOverhead:
                 f"{self.runs:,} runs are queued on PostgreSQL; the simulated service is a process of its own.",
                 "Ours is the CPU of the process that submits, all of it: database, claims, records, "
                 f"{self.workers} threads and the SDK.",
-                "The bare calls are the same calls, made one after the other by a process that does nothing else: "
+                "The bare calls are the same calls in the same number, those that only search included, made one after "
+                "the other over one connection by a process that does nothing else: "
                 "tasks are created and run by the SDK's classes, lists are read as JSON.",
-                f"Median of {self.repetitions}, each in fresh processes, without imports and first calls.",
+                f"Median of {self.repetitions}, each in fresh processes that have submitted {_WARMING_UP} runs, "
+                f"or made {_WARMING_UP} of the calls, before anything is counted.",
             ),
             values=[value for type, samples in found.items() for value in _values(type, samples)],
             plots={"": bars("CPU of one submission", "ms", rows)},
@@ -71,12 +78,11 @@ class SdkOverhead:
 
     def _sample(self, site: Site, type: ProviderType) -> Sample:
         with cloud(type) as service, site.databases.open(POSTGRESQL) as uri:
-            queue_runs(uri, self.runs, provider=type, **REQUESTS[type])
             apart = Apart(service.environment)
             ours = apart(submit_all, uri, type, self.runs, self.workers)
-            calls = [call for call in service.calls() if call.operation not in _WARMING_UP]
+            calls = _after_warming_up(service.calls())
             service.forget()
-            bare = apart(replay, type, calls)
+            bare = apart(replay, type, calls, _WARMING_UP)
         return Sample(ours / self.runs * 1000, bare / self.runs * 1000, len(calls) / self.runs)
 
 
@@ -89,12 +95,20 @@ def _values(type: ProviderType, samples: Sequence[Sample]) -> Sequence[Value]:
     )
 
 
+def _after_warming_up(calls: Sequence[Asked]) -> Sequence[Asked]:
+    begin = max(number for number, call in enumerate(calls, 1) if call.operation in _ASKING_FOR_NOBODY)
+    return calls[begin:]
+
+
 def submit_all(uri: str, type: ProviderType, runs: int, workers: int) -> float:
-    """The CPU seconds in which everything is submitted."""
+    """The CPU seconds in which so many runs are submitted, after others that are not counted."""
     container = container_on(uri, workers=workers, sevenbridges_rate_limit="off", aws_healthomics_rate_limits="off")
-    container.directory().provider(type).statuses([_NOBODY])
     submit = container.submit_queued_runs(serving=frozenset({type}))
     with alive(container):
+        queue_runs(uri, _WARMING_UP, provider=None, tags={"provider_type": str(type)}, **REQUESTS[type])
+        submit()
+        container.directory().provider(type).statuses([_NOBODY[type]])
+        queue_runs(uri, runs, provider=type, **REQUESTS[type])
         begun = time.process_time()
         report = submit()
         took = time.process_time() - begun

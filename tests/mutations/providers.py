@@ -13,6 +13,7 @@ _HO_CONTRACT = f"{_HERE}/test_healthomics_contract.py::TestHealthOmicsProvider"
 _HO_SUBMISSION = f"{_HERE}/test_healthomics_submission.py"
 _HO_FOLLOWING = f"{_HERE}/test_healthomics_following.py"
 _HO_ERRORS = "tests/unit/adapters/test_healthomics_errors.py"
+_HO_LISTING = "tests/unit/adapters/test_healthomics_listing.py"
 _LOCAL_SETUP = f"{_HERE}/test_local_setup.py"
 _LOCAL_PROCESSES = f"{_HERE}/test_local_processes.py"
 _DECORATORS = "tests/unit/adapters/test_decorators.py"
@@ -74,6 +75,22 @@ _SEVENBRIDGES: Sequence[Mutant] = (
         old="return self._found(plan, draft) or draft",
         new="return draft",
         tests=[f"{_SB_SUBMISSION}::TestTwoAtOnce"],
+    ),
+    Mutant(
+        name="old-listing-serves-whoever-asks",
+        breaks="A run that a database without its last commits gives out again is made, and started, twice.",
+        file="adapters/providers/sevenbridges/marked.py",
+        old="self._complete_from is not None and self._complete_from > since",
+        new="self._complete_from is not None",
+        tests=[f"{_SB_SUBMISSION}::TestHeldAlone"],
+    ),
+    Mutant(
+        name="old-listing-serves-after-a-lost-answer",
+        breaks="A draft whose answer was lost is not found, and another is made.",
+        file="adapters/providers/sevenbridges/drafts.py",
+        old="return None if plan.key in self._doubts else plan.alone_since",
+        new="return plan.alone_since",
+        tests=[f"{_SB_SUBMISSION}::TestHeldAlone"],
     ),
     Mutant(
         name="newest-draft-taken",
@@ -262,6 +279,30 @@ _HEALTHOMICS: Sequence[Mutant] = (
         old="if run is None or not self._may_be_cancelled(run):",
         new="if run is None:",
         tests=[f"{_HO_FOLLOWING}::TestReusedIds"],
+    ),
+    Mutant(
+        name="sweep-begun-again-after-trouble",
+        breaks="What was read before the budget was spent is read again, so that a long sweep never comes to its end.",
+        file="adapters/providers/healthomics/listing.py",
+        old="return max(long_enough, _GOOD_AFTER_TROUBLE) if sweep.troubles else long_enough",
+        new="return timedelta(0) if sweep.troubles else long_enough",
+        tests=[f"{_HO_FOLLOWING}::TestTrouble", _HO_LISTING],
+    ),
+    Mutant(
+        name="old-look-told-again",
+        breaks="Who asks for a run again is told what was seen the last time.",
+        file="adapters/providers/healthomics/sweep.py",
+        old="        self._looks.update(dict.fromkeys(found))\n",
+        new="",
+        tests=[f"{_HO_FOLLOWING}::TestManyRuns", _HO_LISTING],
+    ),
+    Mutant(
+        name="part-of-a-sweep-thrown-away",
+        breaks="A sweep that one batch does not bring to its end is given up, and each run is asked for by itself.",
+        file="adapters/providers/healthomics/listing.py",
+        old="return spent < missing or sweep.ours >= sweep.pages",
+        new="return spent < missing",
+        tests=[_HO_LISTING],
     ),
     Mutant(
         name="broken-list-is-empty",

@@ -15,9 +15,10 @@ from tests.integration.providers.sevenbridges_harness import (
 )
 from tests.simulators.sevenbridges import faults
 from wes_daemon.application.ports.errors import (
+    NotNow,
     OutcomeUnknown,
 )
-from wes_daemon.application.ports.providers import Accepted, Prepared
+from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
 from wes_daemon.domain.runs import ProviderRunId
 
 __all__ = ["authority", "harness", "trusted"]
@@ -124,6 +125,79 @@ class TestTwoAtOnce:
         assert accepted == [late]
         assert [task["id"] for task in harness.tasks(submission.key)] == [late]
         assert harness.starts(submission.key) == 1
+
+
+class TestHeldAlone:
+    """Who holds a run by a claim knows that what others make from now on is never recorded, and so never started."""
+
+    def test_a_run_costs_three_calls(self, harness: SevenBridgesHarness) -> None:
+        accept(harness.provider(), _held(harness))
+
+        assert harness.operations() == ["list_tasks", "create_task", "run_task"]
+
+    def test_one_listing_serves_all_that_were_held_before_it_began(self, harness: SevenBridgesHarness) -> None:
+        provider = harness.provider()
+        submissions = [_held(harness) for _ in range(5)]
+
+        for submission in submissions:
+            accept(provider, submission)
+
+        assert harness.operations() == ["list_tasks", *["create_task", "run_task"] * 5]
+
+    def test_a_listing_serves_none_that_was_held_later(self, harness: SevenBridgesHarness) -> None:
+        """A database that has lost commits gives out a run again, and another daemon had made its draft meanwhile."""
+        provider, submission = harness.provider(), harness.of()
+        provider.submit(_held(harness))
+        id = harness.provider().submit(submission).id
+
+        answer = provider.submit(_held(harness, submission))
+
+        assert answer == Prepared(id)
+        assert len(harness.tasks(submission.key)) == 1
+
+    def test_a_listing_of_the_same_moment_may_have_begun_before(self, harness: SevenBridgesHarness) -> None:
+        provider = harness.provider()
+        provider.submit(harness.of())
+        harness.operations()
+
+        provider.submit(replace(harness.of(), held_since=harness.clock.monotonic()))
+
+        assert harness.operations() == ["list_tasks", "create_task"]
+
+    def test_a_listing_that_failed_serves_none(self, harness: SevenBridgesHarness) -> None:
+        provider, submission = harness.provider(), _held(harness)
+        harness.platform.faults.add("list_tasks", faults.MAINTENANCE)
+        with pytest.raises(NotNow):
+            provider.submit(submission)
+        harness.operations()
+
+        harness.clock.advance(timedelta(minutes=20))
+        provider.submit(submission)
+
+        assert harness.operations() == ["list_tasks", "create_task"]
+
+    def test_after_a_lost_answer_an_earlier_listing_does_not_serve(self, harness: SevenBridgesHarness) -> None:
+        provider, submission = harness.provider(), _held(harness)
+        harness.platform.faults.add("create_task", faults.CUT_AFTER)
+        with pytest.raises(OutcomeUnknown):
+            provider.submit(submission)
+
+        harness.clock.advance(timedelta(seconds=31))
+        answer = provider.submit(submission)
+
+        [task] = harness.tasks(submission.key)
+        assert answer == Prepared(ProviderRunId(str(task["id"])))
+
+    def test_what_an_earlier_attempt_may_have_made_is_looked_for_before_and_after(
+        self, harness: SevenBridgesHarness
+    ) -> None:
+        provider, submission = harness.provider(), replace(_held(harness), resumed=True)
+        provider.submit(_held(harness))
+        harness.operations()
+
+        provider.submit(submission)
+
+        assert harness.operations() == ["list_tasks", "create_task", "list_tasks"]
 
 
 class TestAdopting:
@@ -242,3 +316,10 @@ class TestTheTask:
         id = accept(provider, harness.of(url=url))
 
         assert f"app: {pinned}" in provider.details(id).system_logs
+
+
+def _held(harness: SevenBridgesHarness, submission: Submission | None = None) -> Submission:
+    """As a daemon submits what it has claimed, a moment later."""
+    held = replace(submission or harness.of(), held_since=harness.clock.monotonic())
+    harness.clock.advance(timedelta(milliseconds=1))
+    return held

@@ -9,7 +9,7 @@ import pytest
 
 from tests.builders import a_report, a_request, a_run, an_attachment
 from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
-from wes_daemon.adapters.memory.providers import MemoryProvider, PreparingMemoryProvider
+from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
 from wes_daemon.adapters.memory.unit_of_work import MemoryUnitOfWork
 from wes_daemon.application.ports.errors import (
     CircuitOpen,
@@ -36,6 +36,18 @@ def test_a_queued_run_is_handed_to_its_provider(world: World, daemon: DaemonUnde
     assert world.provider.started == ["wes-run-1"]
     assert world.run().state is RunState.INITIALIZING
     assert world.run().tags == {"project": "p", "provider_type": "sevenbridges", "provider_id": "memory-1"}
+
+
+def test_a_provider_is_told_since_when_the_run_is_held_alone(world: World) -> None:
+    world.clock.advance(timedelta(seconds=7))
+    world.provider = _Attentive()
+    world.directory = MemoryProviderDirectory({ProviderType.SEVENBRIDGES: world.provider})
+    world.queue(a_run())
+
+    world.daemon().submit()
+
+    [submission] = world.provider.asked
+    assert submission.held_since == world.clock.monotonic()
 
 
 def test_nothing_queued_means_no_call(world: World, daemon: DaemonUnderTest) -> None:
@@ -872,3 +884,15 @@ def _cut(world: World, *, times: int) -> None:
         return world.plain_units()
 
     world.units = units
+
+
+class _Attentive(MemoryProvider):
+    """Remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[Submission] = []
+
+    def submit(self, submission: Submission) -> Accepted | Prepared:
+        self.asked.append(submission)
+        return super().submit(submission)

@@ -7,7 +7,7 @@ is waste, which is removed, and no second run.
 
 import threading
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
@@ -53,9 +53,14 @@ class Drafts:
         if found := self._found(plan):
             return found
         self._wait_for_listing(plan.key)
+        alone_since = self._alone_since(plan)
         draft = self._created(plan)
         refuse_invalid(self._client, draft)
-        return self._settled(plan, draft)
+        return self._settled(plan, draft) if alone_since is None else draft
+
+    def _alone_since(self, plan: Plan) -> timedelta | None:
+        """From when on a listing shows all that may ever be started under this key; None: only later than now."""
+        return None if plan.key in self._doubts else plan.alone_since
 
     def _found(self, plan: Plan, own: Task | None = None) -> Task | None:
         """The task of all that bear the mark which counts; the other drafts are removed.
@@ -63,7 +68,7 @@ class Drafts:
         Args:
             own: the draft that was made just now, and is known.
         """
-        ids = list(self._marked_in(plan.project).ids(plan.key))
+        ids = self._marked_in(plan.project).ids(plan.key, since=None if own else self._alone_since(plan))
         tasks = [task for id in ids if (task := own if own and id == own.id else read_draft(self._client, id))]
         chosen = _chosen([task for task in tasks if _is_ours(task, plan)])
         if chosen:

@@ -20,6 +20,8 @@ _MARGIN = timedelta(minutes=5)
 # Items of a page that the next one repeats: drafts may be deleted between the two.
 _OVERLAP = 10
 _LONGEST_MARK = 80
+# To go through all marks at each listing would cost more than the listing.
+_FORGETS_EVERY = timedelta(hours=1)
 
 
 class MarkedTasks:
@@ -32,31 +34,44 @@ class MarkedTasks:
         self._look_back = look_back
         self._ids: dict[str, dict[str, datetime]] = {}
         self._newest: datetime | None = None
+        self._kept_from: datetime | None = None
         self._begun = 0
+        # On the monotonic clock.
+        self._complete_from: timedelta | None = None
         self._latest: Future[None] = Future()
         self._turn = threading.Lock()
         self._index = threading.Lock()
 
-    def ids(self, mark: str) -> Sequence[str]:
+    def ids(self, mark: str, *, since: timedelta | None = None) -> Sequence[str]:
         """The tasks whose name, or description's first line, is `mark`; oldest first, as listed after this call began.
 
         Some may have been deleted since they were listed.
 
+        Args:
+            since: a listing will do that began later than this, on the monotonic clock, though before the call.
+
         Raises:
             Failure, NotNow: the listing could not be had.
         """
-        self._listed_from_now()
+        if not self._is_listed_from(since):
+            self._listed_from_now(since)
         with self._index:
             found = dict(self._ids.get(mark, {}))
         return sorted(found, key=lambda id: found[id])
 
-    def _listed_from_now(self) -> None:
-        """Wait for a listing that began after this call, whichever thread makes it.
+    def _is_listed_from(self, since: timedelta | None) -> bool:
+        """A moment that is the same may have been the earlier one."""
+        return since is not None and self._complete_from is not None and self._complete_from > since
+
+    def _listed_from_now(self, since: timedelta | None) -> None:
+        """Wait for a listing that began after this call or after `since`, whichever thread makes it.
 
         A failure is shared as well: were each to try for itself, a silent service would hold them up one by one.
         """
         begun_before = self._begun
         with self._turn:
+            if self._is_listed_from(since):
+                return
             is_own = self._begun == begun_before
             if is_own:
                 self._latest = Future()
@@ -72,8 +87,10 @@ class MarkedTasks:
 
     def _carry_out(self, outcome: Future[None]) -> None:
         self._begun += 1
+        begun_at = self._clock.monotonic()
         try:
             self._list()
+            self._complete_from = begun_at
             outcome.set_result(None)
         except (Failure, ProviderError) as error:
             outcome.set_exception(error)
@@ -112,5 +129,8 @@ class MarkedTasks:
                     self._ids.setdefault(mark, {})[as_text(task.get("id"))] = created
 
     def _forget_before(self, oldest: datetime) -> None:
+        if self._kept_from and oldest - self._kept_from < _FORGETS_EVERY:
+            return
+        self._kept_from = oldest
         with self._index:
             self._ids = {mark: ids for mark, ids in self._ids.items() if max(ids.values()) >= oldest}

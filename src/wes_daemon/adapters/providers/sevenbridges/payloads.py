@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 
 from wes_daemon.adapters.providers.sevenbridges.apps import App, read_app
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
@@ -25,6 +26,8 @@ class Plan:
 
     Attributes:
         is_own_project: whether the project is that of the settings, so that its troubles are ours.
+        alone_since: when nobody else could make a task of this key any more that will be started; None where somebody
+            may, or an earlier attempt has perhaps made one.
     """
 
     key: SubmissionKey
@@ -35,6 +38,7 @@ class Plan:
     inputs: Mapping[str, object]
     engine: EngineParameters
     attachments: frozenset[str] = frozenset()
+    alone_since: timedelta | None = None
 
 
 def read_plan(submission: Submission, config: SevenBridgesConfig) -> Plan:
@@ -56,6 +60,7 @@ def read_plan(submission: Submission, config: SevenBridgesConfig) -> Plan:
         inputs=inputs,
         engine=engine,
         attachments=frozenset(attachment.name for attachment in submission.attachments),
+        alone_since=None if submission.resumed or submission.prepared_id else submission.held_since,
     )
 
 
