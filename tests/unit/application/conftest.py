@@ -1,6 +1,7 @@
 """The use cases over the memory adapters: one world, small enough to look at."""
 
 from collections.abc import Callable, Collection
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -82,7 +83,7 @@ class DaemonUnderTest:
             return world.units()
 
         self.incarnation = Incarnation(units=units, ids=world.ids, clock=world.clock, process=process, lasting=LEASE)
-        recorder = Recorder(
+        self.recorder = recorder = Recorder(
             units=units,
             clock=world.clock,
             telemetry=world.telemetry,
@@ -91,17 +92,22 @@ class DaemonUnderTest:
             stop=self.stop,
             watch=world.watch,
         )
-        self.submit = SubmitQueuedRuns(
-            units=units,
-            recorder=recorder,
-            providers=world.directory,
-            incarnation=self.incarnation,
-            clock=world.clock,
-            pool=InlineExecutor(),
-            stop=self.stop,
-            policy=world.submission_policy,
-            serving=serving,
-        )
+
+        def submitting(*, pool: Executor, policy: SubmissionPolicy) -> SubmitQueuedRuns:
+            return SubmitQueuedRuns(
+                units=units,
+                recorder=recorder,
+                providers=world.directory,
+                incarnation=self.incarnation,
+                clock=world.clock,
+                pool=pool,
+                stop=self.stop,
+                policy=policy,
+                serving=serving,
+            )
+
+        self.submitting = submitting
+        self.submit = submitting(pool=InlineExecutor(), policy=world.submission_policy)
         self.cancel = CancelRuns(
             units=units,
             recorder=recorder,

@@ -2,17 +2,23 @@
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import count
+from threading import Event
 from typing import Self
 
 import pytest
 
 from tests.builders import a_report, a_request, a_run, an_attachment
 from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
+from wes_daemon.adapters.memory.execution import InlineExecutor
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
 from wes_daemon.adapters.memory.unit_of_work import MemoryUnitOfWork
+from wes_daemon.application import fault_points
 from wes_daemon.application.ports.errors import (
     CircuitOpen,
+    LeaseLost,
     Misconfigured,
     NotNow,
     OutcomeUnknown,
@@ -20,7 +26,7 @@ from wes_daemon.application.ports.errors import (
     StorageUnavailable,
     Unprovable,
 )
-from wes_daemon.application.ports.persistence import SubmissionState, TimelineEntry, UnitOfWork
+from wes_daemon.application.ports.persistence import ClaimedRun, SubmissionState, TimelineEntry, UnitOfWork
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
 from wes_daemon.application.submissions import Outcome, SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType, Run, RunId, SubmissionKey, Unreadable
@@ -896,3 +902,78 @@ class _Attentive(MemoryProvider):
     def submit(self, submission: Submission) -> Accepted | Prepared:
         self.asked.append(submission)
         return super().submit(submission)
+
+
+class TestCallsUnderWay:
+    def test_what_providers_have_accepted_is_recorded_although_the_next_claim_fails(
+        self, world: World, daemon: DaemonUnderTest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.queue(*(a_run(f"run-{number}") for number in range(1, 7)))
+        claim_has_failed, claims = Event(), count(1)
+        submit = world.provider.submit
+
+        def slowly(submission: Submission) -> Accepted | Prepared:
+            if submission.run_id in ("run-3", "run-4"):
+                assert claim_has_failed.wait(timeout=10)
+            return submit(submission)
+
+        def fail_at_the_second(point: str) -> None:
+            if point == "claim.before_commit" and next(claims) == 2:
+                claim_has_failed.set()
+                raise StorageUnavailable("gone for a moment")
+
+        monkeypatch.setattr(world.provider, "submit", slowly)
+        fault_points.listen(fail_at_the_second)
+        with ThreadPoolExecutor(4) as threads, pytest.raises(StorageUnavailable):
+            daemon.submitting(pool=threads, policy=SubmissionPolicy(batch=4))()
+        fault_points.listen(None)
+
+        states = {id: world.run(id).state for id in ("run-1", "run-2", "run-3", "run-4", "run-5", "run-6")}
+        assert [id for id, state in states.items() if state is RunState.INITIALIZING] == list(states)[:4]
+        assert sorted(world.provider.started) == ["wes-run-1", "wes-run-2", "wes-run-3", "wes-run-4"]
+
+    def test_a_call_that_ends_as_nobody_foresaw_keeps_no_other_from_being_recorded(
+        self, world: World, daemon: DaemonUnderTest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.queue(a_run("run-1"), a_run("run-2"))
+        hand_over = daemon.submit._hand_over
+
+        def broken(claimed: ClaimedRun) -> object:
+            if claimed.run.id == "run-1":
+                raise LeaseLost("where nobody expects it")
+            return hand_over(claimed)
+
+        monkeypatch.setattr(daemon.submit, "_hand_over", broken)
+
+        report = daemon.submit()
+
+        assert report.outcomes == {Outcome.UNRESOLVED: 1, Outcome.ACCEPTED: 1}
+
+    def test_what_was_claimed_before_a_provider_turned_out_to_be_unusable_is_not_sent(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        world.queue(*(a_run(f"run-{number}") for number in range(1, 4)))
+        world.provider.fail_next(Misconfigured("token expired"))
+
+        daemon.submitting(pool=InlineExecutor(), policy=SubmissionPolicy(batch=3))()
+
+        assert world.provider.calls.count("submit") == 1
+        assert world.states() == {RunState.QUEUED}
+
+    def test_a_share_that_comes_while_a_backlog_goes_out_has_its_turn_at_once(
+        self, world: World, daemon: DaemonUnderTest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.queue(*(a_run(f"a-{number:02}", tags={"project": "a"}) for number in range(20)))
+        submit = world.provider.submit
+
+        def slowly(submission: Submission) -> Accepted | Prepared:
+            world.clock.advance(timedelta(seconds=2))
+            if submission.run_id == "a-00":
+                world.store.insert(a_run("b-00", tags={"project": "b"}))
+            return submit(submission)
+
+        monkeypatch.setattr(world.provider, "submit", slowly)
+        policy = SubmissionPolicy(batch=2, cap=100, share_tag="project")
+        daemon.submitting(pool=InlineExecutor(), policy=policy)()
+
+        assert world.provider.started.index(SubmissionKey("wes-b-00")) <= 3

@@ -12,6 +12,7 @@ from wes_daemon.application import fault_points
 from wes_daemon.application.events import log_event
 from wes_daemon.application.guard import guarded
 from wes_daemon.application.incarnation import Incarnation
+from wes_daemon.application.occasional import Occasional
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import (
     ClaimLost,
@@ -46,6 +47,8 @@ _log = logging.getLogger(__name__)
 _ENROL_BATCH = 2_000
 # Of a batch, so that whoever calls a provider has something to do while more is claimed, and not a few at a time.
 _ENOUGH = 0.5
+_LOOK_FOR_NEWS = timedelta(seconds=1)
+_UNTIL_TRIED = timedelta(seconds=1)
 
 _Call = Future[Result | Acceptance]
 _Enrol = Callable[..., int]
@@ -85,6 +88,34 @@ class _Tally:
         for result in results:
             self.outcomes[result.outcome] += 1
             self.blocked.update(result.blocked)
+
+
+class _Calls:
+    """What is under way."""
+
+    def __init__(self) -> None:
+        self._runs: dict[_Call, ClaimedRun] = {}
+        self._ended: SimpleQueue[_Call] = SimpleQueue()
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    @property
+    def run_ids(self) -> Collection[RunId]:
+        """Which runs these are."""
+        return [each.run.id for each in self._runs.values()]
+
+    def add(self, call: _Call, claimed: ClaimedRun) -> None:
+        """One more has begun."""
+        self._runs[call] = claimed
+        call.add_done_callback(self._ended.put)
+
+    def ended(self) -> Sequence[tuple[_Call, ClaimedRun]]:
+        """Those that have ended since, and where there are none, the next one."""
+        calls = [self._ended.get()]
+        while not self._ended.empty():
+            calls.append(self._ended.get())
+        return [(call, self._runs.pop(call)) for call in calls]
 
 
 class SubmitQueuedRuns:
@@ -134,30 +165,43 @@ class SubmitQueuedRuns:
 
     def _submit_up_to(self, cap: int) -> SubmitReport:
         """Keep calls under way, with as many runs claimed ahead of them, until nothing more may go out."""
-        report, under_way, ended = _Tally(), dict[_Call, ClaimedRun](), SimpleQueue[_Call]()
-        while not self._stop.is_raised or under_way:
-            if len(under_way) <= self._policy.batch * _ENOUGH:
-                for each in self._claimed_beside(under_way.values(), cap, report.blocked):
-                    call = self._pool.submit(self._submit, each)
-                    under_way[call] = each
-                    call.add_done_callback(ended.put)
-            if not under_way:
-                break
-            report.count(self._settled([(call.result(), under_way.pop(call)) for call in _all_in(ended)]))
+        report, calls = _Tally(), _Calls()
+        news = Occasional(self._clock, every=_LOOK_FOR_NEWS)
+        news.is_time("queued")
+        try:
+            while not self._stop.is_raised:
+                if len(calls) <= self._policy.batch * _ENOUGH:
+                    if cap and news.is_time("queued"):
+                        # A backlog may take hours, and the shares of those who come meanwhile count, too.
+                        self._enrol(lambda queue: queue.enrol_queued)
+                    for each in self._claim(cap, report.blocked, calls.run_ids):
+                        calls.add(self._pool.submit(self._submit, each, report.blocked), each)
+                if not calls:
+                    break
+                report.count(self._settled(calls.ended()))
+        finally:
+            # Whatever goes wrong with a claim: the answers of what is under way are worth being written down.
+            while calls:
+                report.count(self._settled(calls.ended()))
         return SubmitReport(outcomes=dict(report.outcomes), blocked=frozenset(report.blocked))
 
-    def _claimed_beside(
-        self, under_way: Collection[ClaimedRun], cap: int, blocked: Collection[ProviderType]
-    ) -> Sequence[ClaimedRun]:
-        if self._stop.is_raised:
-            return []
-        return self._claim(cap, blocked, [each.run.id for each in under_way])
-
-    def _settled(self, ended: Sequence[tuple[Result | Acceptance, ClaimedRun]]) -> Iterator[Result]:
+    def _settled(self, ended: Sequence[tuple[_Call, ClaimedRun]]) -> Iterator[Result]:
         """What became of each; what providers have accepted is written down first, all of it at once."""
-        accepted = [(claimed, found) for found, claimed in ended if isinstance(found, Acceptance)]
+        found = [(claimed, self._found(call, claimed)) for call, claimed in ended]
+        accepted = [(claimed, each) for claimed, each in found if isinstance(each, Acceptance)]
         yield from self._recorded(accepted) if accepted else ()
-        yield from (found for found, _ in ended if isinstance(found, Result))
+        yield from (each for _, each in found if isinstance(each, Result))
+
+    def _found(self, call: _Call, claimed: ClaimedRun) -> Result | Acceptance:
+        """What a call has come to; one that ended as nobody foresaw leaves the intent, and keeps no other waiting."""
+        error = call.exception()
+        if error is None:
+            return call.result()
+        _log.error("bug during=submit of=%s", claimed.run.id, exc_info=error)
+        try:
+            return self._submissions.unresolved(claimed, f"{error.__class__.__name__}: {error}")
+        except (StorageUnavailable, StorageMisconfigured, ConcurrentUpdate) as trouble:
+            return self._not_recorded(claimed.run.id, trouble)
 
     def _recorded(self, accepted: Sequence[tuple[ClaimedRun, Acceptance]]) -> Sequence[Result]:
         try:
@@ -241,11 +285,25 @@ class SubmitQueuedRuns:
         held_since = self._clock.monotonic()
         return [replace(each, held_since=held_since) for each in claimed]
 
-    def _submit(self, claimed: ClaimedRun) -> Result | Acceptance:
-        """Bring one run as far as it comes; what was accepted has yet to be written down."""
+    def _submit(self, claimed: ClaimedRun, blocked: set[ProviderType]) -> Result | Acceptance:
+        """Bring one run as far as it comes; what was accepted has yet to be written down.
+
+        Args:
+            blocked: providers of which nothing more should go out; those that turn out to be such are added.
+        """
+        found = self._submitted(claimed, blocked)
+        if isinstance(found, Result):
+            blocked.update(found.blocked)
+        return found
+
+    def _submitted(self, claimed: ClaimedRun, blocked: Collection[ProviderType]) -> Result | Acceptance:
         try:
             if self._stop.is_raised:
                 return self._submissions.released(claimed.claim, wait=timedelta(0))
+            if claimed.destination in blocked:
+                # Claimed before it was known that nothing of this provider should go out.
+                reason = f"{claimed.destination} could take no other run a moment ago"
+                return self._submissions.released(claimed.claim, wait=_UNTIL_TRIED, reason=reason)
             return guarded(
                 lambda: self._hand_over(claimed),
                 otherwise=lambda error: self._submissions.after_bug(claimed, error),
@@ -332,14 +390,6 @@ class SubmitQueuedRuns:
         if isinstance(answer, Accepted):
             return answer
         raise OutcomeUnknown(f"the provider prepared the run as {answer.id} instead of starting {prepared}")
-
-
-def _all_in(ended: "SimpleQueue[_Call]") -> Sequence[_Call]:
-    """Those that have ended, and where there are none, the next one."""
-    calls = [ended.get()]
-    while not ended.empty():
-        calls.append(ended.get())
-    return calls
 
 
 def _all_but(serving: Collection[ProviderType], default: ProviderType) -> frozenset[ProviderType | None]:
