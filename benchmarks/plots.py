@@ -88,7 +88,7 @@ class _Axis:
 def _round_step(top: float) -> float:
     """A step of 1, 2 or 5 times a power of ten that gives between three and eight marks."""
     power = 10.0 ** math.floor(math.log10(top))
-    return next(step for step in (power / 5, power / 2, power) if top / step <= 7)
+    return next(step for step in (power / 5, power / 2, power, power * 2) if top / step <= 7)
 
 
 def _bar(label: str, value: float, unit: str, left: int, y: int, scale: float) -> str:
