@@ -18,7 +18,7 @@ from tests.contracts.persistence_harness import (
     ids_of,
 )
 from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost
-from wes_daemon.application.ports.persistence import Acceptance, Claim, SubmissionQueue, SubmissionState
+from wes_daemon.application.ports.persistence import Acceptance, Claim, Preparation, SubmissionQueue, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
 
@@ -190,6 +190,25 @@ class SubmissionRules:
         assert store.run("run-3").provider_run_id == "task-of-run-3"
         assert sorted(poll.provider_run_id for poll in store.due()) == ["task-of-run-2", "task-of-run-3"]
         assert accept_all(store, [taken.claim]) == {"run-1"}
+
+    def test_of_many_that_are_prepared_those_whose_claim_is_gone_are_left_out(self, store: PersistenceHarness) -> None:
+        store.queue("run-1", "run-2")
+        store.enrol()
+        claims = [each.claim for each in store.claim(store.live(OTHER))]
+        store.let_pass(2 * MINUTE)
+        store.claim(store.live(ME), limit=1)
+        prepared = [Preparation(each, ProviderRunId(f"draft-of-{each.run_id}")) for each in claims]
+
+        with store.units() as unit:
+            first = unit.submissions.prepared_all(prepared)
+            again = unit.submissions.prepared_all(prepared)
+            unit.commit()
+
+        assert (set(first), set(again)) == ({"run-2"}, {"run-2"})
+        assert [state(store, id) for id in ("run-1", "run-2")] == [SubmissionState.INTENT, SubmissionState.PREPARED]
+        store.forget(OTHER)
+        [taken] = [each for each in store.claim(ME) if each.run.id == "run-2"]
+        assert (taken.prepared_id, taken.claim.resumed) == ("draft-of-run-2", True)
 
     def test_what_was_accepted_before_under_the_same_claim_is_told_as_recorded(self, store: PersistenceHarness) -> None:
         """As after a commit whose answer was lost."""

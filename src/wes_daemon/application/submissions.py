@@ -8,10 +8,12 @@ from enum import StrEnum
 
 from wes_daemon.application import fault_points
 from wes_daemon.application.events import log_event
+from wes_daemon.application.gathering import Gathering
+from wes_daemon.application.guard import guarded
 from wes_daemon.application.occasional import Occasional
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import HeldBack, Misconfigured, NotNow
-from wes_daemon.application.ports.persistence import Acceptance, Claim, ClaimedRun
+from wes_daemon.application.ports.persistence import Acceptance, Claim, ClaimedRun, Preparation
 from wes_daemon.application.recording import Change, Recorder, Recording
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 
@@ -82,6 +84,14 @@ class Result:
     blocked: frozenset[ProviderType] = frozenset()
 
 
+@dataclass(eq=False)
+class _Draft:
+    """What a provider has prepared, and whether it is written down."""
+
+    preparation: Preparation
+    is_recorded: bool = False
+
+
 class Submissions:
     """Writes down what became of each claimed run; all of it under the guard of its claim."""
 
@@ -90,16 +100,54 @@ class Submissions:
         self._clock = clock
         self._policy = policy
         self._complaints = Occasional(clock, every=timedelta(minutes=1))
+        self._gathering = Gathering(self._prepared_together)
+
+    @property
+    def gathered(self) -> Sequence[Preparation]:
+        """What threads have prepared and wait to have written down together."""
+        return [each.preparation for each in self._gathering.waiting]
 
     def prepared(self, claim: Claim, id: ProviderRunId) -> None:
-        """A provider has prepared the run under this id; only what is recorded here is ever started."""
+        """A provider has prepared the run under this id; only what is recorded here is ever started.
+
+        What several threads have prepared at the same time is written down together.
+
+        Raises:
+            ClaimLost: nothing was recorded, so nothing may be started.
+        """
+        draft = _Draft(Preparation(claim, id))
+        self._gathering(draft)
+        if not draft.is_recorded:
+            # Its claim is gone, or the trouble of others was in the way: alone it is told what is wrong.
+            self._prepared_alone(draft.preparation)
+        fault_points.reached("prepared.after_commit")
+
+    def _prepared_together(self, drafts: Sequence[_Draft]) -> None:
+        if len(drafts) == 1:
+            self._prepared_alone(drafts[0].preparation)
+            drafts[0].is_recorded = True
+            return
+        recorded: Collection[RunId] = ()
 
         def write(recording: Recording) -> None:
-            recording.work.submissions.prepared(claim, id)
+            nonlocal recorded
+            recorded = recording.work.submissions.prepared_all([each.preparation for each in drafts])
+            fault_points.reached("prepared.before_commit")
+
+        def record() -> Collection[RunId]:
+            self._recorder.record_durably(write)
+            return recorded
+
+        written = guarded(record, otherwise=lambda _: (), during="record", of=f"{len(drafts)} drafts")
+        for each in drafts:
+            each.is_recorded = each.preparation.claim.run_id in written
+
+    def _prepared_alone(self, prepared: Preparation) -> None:
+        def write(recording: Recording) -> None:
+            recording.work.submissions.prepared(prepared.claim, prepared.id)
             fault_points.reached("prepared.before_commit")
 
         self._recorder.record_durably(write)
-        fault_points.reached("prepared.after_commit")
 
     def accepted_all(self, accepted: Sequence[tuple[ClaimedRun, Acceptance]]) -> Sequence[Result]:
         """Providers hold these runs; all of it is written at once."""

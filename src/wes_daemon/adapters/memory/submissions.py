@@ -17,6 +17,7 @@ from wes_daemon.application.ports.persistence import (
     Claim,
     ClaimedRun,
     DaemonId,
+    Preparation,
     SubmissionState,
     undivided,
 )
@@ -83,6 +84,15 @@ class MemorySubmissionQueue:
     def prepared(self, claim: Claim, id: ProviderRunId) -> None:
         """As the port says."""
         self._write(claim, replace(self._held(claim), state=SubmissionState.PREPARED, prepared_id=id))
+
+    def prepared_all(self, prepared: Collection[Preparation]) -> Collection[RunId]:
+        """As the port says."""
+        recorded = set()
+        for one in prepared:
+            with suppress(ClaimLost, AlreadyRecorded):
+                self.prepared(one.claim, one.id)
+                recorded.add(one.claim.run_id)
+        return recorded
 
     def accepted(self, claim: Claim, provider: ProviderType, id: ProviderRunId, *, check_after: timedelta) -> None:
         """As the port says."""

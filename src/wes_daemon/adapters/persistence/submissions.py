@@ -48,6 +48,7 @@ from wes_daemon.application.ports.persistence import (
     Claim,
     ClaimedRun,
     DaemonId,
+    Preparation,
     SubmissionState,
     undivided,
 )
@@ -108,6 +109,13 @@ class SqlSubmissionQueue:
     def prepared(self, claim: Claim, id: ProviderRunId) -> None:
         prepared = SubmissionState.PREPARED
         self._advance(claim, state=prepared, returns_to=prepared, prepared_id=id)
+
+    def prepared_all(self, prepared: Collection[Preparation]) -> Collection[RunId]:
+        rows = [
+            {"run_id": one.claim.run_id, "owner": one.claim.owner, "seq": one.claim.seq, "prepared_id": one.id}
+            for one in prepared
+        ]
+        return self._ids(_preparing(self._connection.dialect.name), as_given(rows))
 
     def accepted(self, claim: Claim, provider: ProviderType, id: ProviderRunId, *, check_after: timedelta) -> None:
         self._advance(claim, **_ACCEPTED, provider=provider, provider_run_id=id)
@@ -235,14 +243,29 @@ def _accepting(dialect: str) -> Executable:
     sent = _acceptances(dialect)
     return (
         update(submissions)
-        .where(
-            submissions.c.run_id == sent.c.run_id,
-            submissions.c.owner == sent.c.owner,
-            submissions.c.claim_seq == sent.c.seq,
-            is_one_of(submissions.c.state, *OPEN),
-        )
+        .where(submissions.c.run_id == sent.c.run_id, *_still_held_as(sent))
         .values(**_ACCEPTED, provider=sent.c.provider, provider_run_id=sent.c.provider_run_id)
         .returning(submissions.c.run_id)
+    )
+
+
+@cache
+def _preparing(dialect: str) -> Executable:
+    sent = given(dialect, run_id=Text, owner=Text, seq=Integer, prepared_id=Text)
+    prepared = {"state": SubmissionState.PREPARED, "returns_to": SubmissionState.PREPARED}
+    return (
+        update(submissions)
+        .where(submissions.c.run_id == sent.c.run_id, *_still_held_as(sent))
+        .values(**prepared, prepared_id=sent.c.prepared_id)
+        .returning(submissions.c.run_id)
+    )
+
+
+def _still_held_as(sent: FromClause) -> Sequence[ColumnElement[bool]]:
+    return (
+        submissions.c.owner == sent.c.owner,
+        submissions.c.claim_seq == sent.c.seq,
+        is_one_of(submissions.c.state, *OPEN),
     )
 
 

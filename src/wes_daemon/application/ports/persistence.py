@@ -89,6 +89,14 @@ class ClaimedRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Preparation:
+    """A provider has prepared a claimed run under this id, and not started it."""
+
+    claim: Claim
+    id: ProviderRunId
+
+
+@dataclass(frozen=True, slots=True)
 class Acceptance:
     """A provider holds a claimed run under this id."""
 
@@ -242,6 +250,9 @@ class SubmissionQueue(Protocol):
 
     def prepared(self, claim: Claim, id: ProviderRunId) -> None:
         """Record what the provider has prepared; the claim stays."""
+
+    def prepared_all(self, prepared: Collection[Preparation]) -> Collection[RunId]:
+        """As `prepared` for each whose claim is still there, and return these."""
 
     def accepted(self, claim: Claim, provider: ProviderType, id: ProviderRunId, *, check_after: timedelta) -> None:
         """Record that the provider holds the run, give the claim back, and put the run on the poll schedule.
