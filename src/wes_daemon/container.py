@@ -67,7 +67,7 @@ from wes_daemon.application.use_cases.refresh_statuses import RefreshStatuses
 from wes_daemon.application.use_cases.remove_leftover_drafts import RemoveLeftoverDrafts
 from wes_daemon.application.use_cases.request_cancel import RequestCancel
 from wes_daemon.application.use_cases.resolve_review import ResolveReview
-from wes_daemon.application.use_cases.submit_queued_runs import SubmitQueuedRuns
+from wes_daemon.application.use_cases.submit_queued_runs import SubmitQueuedRuns, SubmitReport
 from wes_daemon.application.use_cases.verify import Verify
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.settings import ConfigurationError, Settings
@@ -289,19 +289,29 @@ def _beats(
 
 
 def _submitting(settings: Settings, clock: Clock, looks: Looks, submit: SubmitQueuedRuns, type: ProviderType) -> Beat:
-    """Queued runs are looked for as often as is configured, what daemons have left behind every few seconds."""
+    """Queued runs are looked for as often as is configured, what daemons have left behind every few seconds.
+
+    So are, for a while, those that were put off, lest a spent budget of seconds costs a whole interval.
+    """
+    work = Paced(
+        whole=WhereNeeded(submit, looks.is_queued, looks.is_left_behind, looks.is_adoptable),
+        urgent=WhereNeeded(submit.resolve, looks.is_left_behind),
+        every=settings.poll_interval,
+        clock=clock,
+        has_left_some=_has_put_off,
+    )
+    announced = WhereNeeded(submit.at_once, looks.is_queued)
     return Beat(
         name=f"submit-{type}",
-        work=Paced(
-            whole=WhereNeeded(submit, looks.is_queued, looks.is_left_behind, looks.is_adoptable),
-            urgent=WhereNeeded(submit.resolve, looks.is_left_behind),
-            every=settings.poll_interval,
-            clock=clock,
-        ),
+        work=work,
         every=min(settings.poll_interval, _LOOK_FOR_ORPHANS),
-        on_hint=WhereNeeded(submit.at_once, looks.is_queued),
+        on_hint=lambda: work.note(announced()),
         rest=_BETWEEN_HINTS,
     )
+
+
+def _has_put_off(report: object) -> bool:
+    return isinstance(report, SubmitReport) and report.put_off > 0
 
 
 def _following(

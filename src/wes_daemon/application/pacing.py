@@ -19,21 +19,42 @@ class WhereNeeded:
 
 
 class Paced:
-    """Each call does the urgent part, or the whole where that was last done long enough ago."""
+    """Each call does the urgent part, or the whole where that was last done long enough ago.
+
+    Where the whole has left something that may work soon, each call does the whole again for as long as it is paced
+    by otherwise.
+    """
 
     def __init__(
-        self, *, whole: Callable[[], object], urgent: Callable[[], object], every: timedelta, clock: Clock
+        self,
+        *,
+        whole: Callable[[], object],
+        urgent: Callable[[], object],
+        every: timedelta,
+        clock: Clock,
+        has_left_some: Callable[[object], bool] = lambda _: False,
     ) -> None:
         self._whole = whole
         self._urgent = urgent
         self._every = every
         self._clock = clock
+        self._has_left_some = has_left_some
         self._done_at: timedelta | None = None
+        self._left_some_at: timedelta | None = None
 
     def __call__(self) -> object:
         """What the part that was done returns; one that raises does not count as done."""
-        if self._done_at is not None and self._clock.monotonic() - self._done_at < self._every:
+        if self._is_recent(self._done_at) and not self._is_recent(self._left_some_at):
             return self._urgent()
-        report = self._whole()
+        report = self.note(self._whole())
         self._done_at = self._clock.monotonic()
         return report
+
+    def note(self, report: object) -> object:
+        """Look whether what was done besides has left some, too; returns the report."""
+        if self._has_left_some(report):
+            self._left_some_at = self._clock.monotonic()
+        return report
+
+    def _is_recent(self, moment: timedelta | None) -> bool:
+        return moment is not None and self._clock.monotonic() - moment < self._every

@@ -41,6 +41,40 @@ def test_what_has_failed_is_not_done() -> None:
     assert done == ["whole", "whole", "urgent"]
 
 
+def test_where_some_was_left_the_whole_is_done_each_time_for_as_long_as_it_is_paced_by() -> None:
+    clock, done = ManualClock(), list[str]()
+    paced = Paced(
+        whole=lambda: done.append("whole") or len(done),  # type: ignore[func-returns-value]  # the name is noted
+        urgent=lambda: done.append("urgent"),
+        every=MINUTE,
+        clock=clock,
+        has_left_some=lambda report: report == 1,
+    )
+
+    for _ in range(5):
+        paced()
+        clock.advance(MINUTE / 3)
+
+    assert done == ["whole", "whole", "whole", "urgent", "urgent"]
+
+
+def test_what_was_left_by_work_besides_counts_as_well() -> None:
+    clock, done = ManualClock(), list[str]()
+    paced = Paced(
+        whole=lambda: done.append("whole"),
+        urgent=lambda: done.append("urgent"),
+        every=MINUTE,
+        clock=clock,
+        has_left_some=lambda report: report == "some",
+    )
+    paced()
+
+    assert paced.note("some") == "some"
+    paced()
+
+    assert done == ["whole", "whole"]
+
+
 def test_work_is_begun_where_one_of_the_looks_sees_some_and_no_further_look_is_taken_then() -> None:
     done = list[str]()
 

@@ -960,6 +960,14 @@ class TestCallsUnderWay:
         assert world.provider.calls.count("submit") == 1
         assert world.states() == {RunState.QUEUED}
 
+    def test_a_pass_tells_how_many_are_to_be_tried_again(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run("run-1"), a_run("run-2"), a_run("run-3"))
+        world.provider.fail_next(NotNow("busy"), OutcomeUnknown("timeout"))
+
+        report = daemon.submit()
+
+        assert (report.put_off, report.accepted) == (2, 1)
+
     def test_a_share_that_comes_while_a_backlog_goes_out_has_its_turn_at_once(
         self, world: World, daemon: DaemonUnderTest, monkeypatch: pytest.MonkeyPatch
     ) -> None:

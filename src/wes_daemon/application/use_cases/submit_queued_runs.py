@@ -50,6 +50,8 @@ _ENOUGH = 0.5
 _LOOK_FOR_NEWS = timedelta(seconds=1)
 _UNTIL_TRIED = timedelta(seconds=1)
 
+_PUT_OFF = (Outcome.DEFERRED, Outcome.RELEASED, Outcome.UNRESOLVED)
+
 _Call = Future[Result | Acceptance]
 _Enrol = Callable[..., int]
 
@@ -75,6 +77,11 @@ class SubmitReport:
     def rejected(self) -> int:
         """Runs that ended, since they can never work."""
         return self.outcomes.get(Outcome.REJECTED, 0)
+
+    @property
+    def put_off(self) -> int:
+        """Runs that are to be tried again, most of them soon."""
+        return sum(self.outcomes.get(outcome, 0) for outcome in _PUT_OFF)
 
 
 @dataclass
