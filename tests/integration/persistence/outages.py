@@ -25,7 +25,8 @@ class PromptProvider(MemoryProvider):
     """Ends each run as soon as it has it, and lets a test act in the middle of a submission."""
 
     def __init__(self) -> None:
-        super().__init__()
+        # As many as a page of the refresh has: nothing parts the calls here.
+        super().__init__(status_batch=1_000)
         self.during_submission: Callable[[int], None] = lambda _: None
         self._submissions = 0
         self._counting = threading.Lock()
