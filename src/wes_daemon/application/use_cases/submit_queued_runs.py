@@ -86,15 +86,17 @@ class SubmitReport:
 
 @dataclass
 class _Tally:
-    """What a pass has come to so far."""
+    """What a pass has come to so far.
+
+    Attributes:
+        blocked: added to by the calls themselves, so that those that wait behind them know at once.
+    """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     blocked: set[ProviderType] = field(default_factory=set)
 
     def count(self, results: Iterable[Result]) -> None:
-        for result in results:
-            self.outcomes[result.outcome] += 1
-            self.blocked.update(result.blocked)
+        self.outcomes.update(result.outcome for result in results)
 
 
 class _Calls:
