@@ -1,6 +1,6 @@
 """What a project holds of ours, in the service's own pages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
@@ -22,14 +22,8 @@ def marked_tasks(client: SevenBridgesClient, project: str, since: datetime, afte
         Failure, NotNow: the page could not be had.
     """
     offset = int(after or 0)
-    wanted = {
-        "project": project,
-        "created_from": _written(since),
-        "order_by": "created_time",
-        "order": "asc",
-        "fields": _FIELDS,
-    }
-    tasks, there_are_more = client.page("ListTasks", "/tasks", wanted, offset=offset)
+    asked = {"created_from": _written(since), "order_by": "created_time", "fields": _FIELDS}
+    tasks, there_are_more = _page(client, project, asked, offset)
     following = str(offset + max(len(tasks) - _OVERLAP, 1)) if tasks and there_are_more else None
     return MarkedPage(runs=[run for task in tasks if (run := _marked(task, since))], following=following)
 
@@ -41,16 +35,17 @@ def ended_tasks(client: SevenBridgesClient, project: str, since: datetime, after
         Failure, NotNow: the page could not be had.
     """
     offset = int(after or 0)
-    wanted = {
-        "project": project,
-        "ended_from": _written(since),
-        "order_by": "end_time",
-        "order": "asc",
-        "fields": "id",
-    }
-    tasks, there_are_more = client.page("ListTasks", "/tasks", wanted, offset=offset)
+    asked = {"ended_from": _written(since), "order_by": "end_time", "fields": "id"}
+    tasks, there_are_more = _page(client, project, asked, offset)
     ids = [ProviderRunId(id) for task in tasks if is_task_id(id := as_text(task.get("id")))]
     return EndedPage(ids=ids, following=str(offset + len(tasks)) if tasks and there_are_more else None)
+
+
+def _page(
+    client: SevenBridgesClient, project: str, asked: Mapping[str, str], offset: int
+) -> tuple[Sequence[Mapping[str, object]], bool]:
+    """Of what is asked for, the first first; and whether there are more."""
+    return client.page("ListTasks", "/tasks", {"project": project, "order": "asc", **asked}, offset=offset)
 
 
 def _written(moment: datetime) -> str:
