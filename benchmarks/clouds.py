@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.apart import set_up, spawning
 from benchmarks.rows import Held
 from tests.integration.providers.healthomics_harness import CONFIG, start_many
-from tests.integration.providers.sevenbridges_harness import APP, PROJECT, TOKEN, furnish
+from tests.integration.providers.sevenbridges_harness import APP, PROJECT, TOKEN, environment, furnish
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from tests.simulators.sevenbridges.platform import Platform
 from tests.simulators.sevenbridges.server import Authority, serving
@@ -130,13 +130,7 @@ class _SevenBridges(_Served):
         self._endpoint = endpoint
 
     def environment(self) -> Mapping[str, str]:
-        return {
-            "REQUESTS_CA_BUNDLE": str(self._bundle),
-            "SEVENBRIDGES_API_ENDPOINT": self._endpoint,
-            "SEVENBRIDGES_API_TOKEN": TOKEN,
-            "SEVENBRIDGES_PROJECT": PROJECT,
-            "SEVENBRIDGES_RATE_LIMIT": "off",
-        }
+        return environment(self._bundle, self._endpoint)
 
     def hold(self, running: int, waiting: int) -> Sequence[Held]:
         rules = TaskRules(self._platform)

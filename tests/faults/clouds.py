@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.integration.providers.healthomics_harness import CONFIG
-from tests.integration.providers.sevenbridges_harness import APP, PROJECT, TOKEN, furnish
+from tests.integration.providers.sevenbridges_harness import APP, environment, furnish
 from tests.simulators.healthomics import faults as healthomics_faults
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from tests.simulators.sevenbridges import faults as sevenbridges_faults
@@ -131,13 +131,7 @@ class SevenBridgesCloud(Cloud):
         self._endpoint = endpoint
 
     def environment(self) -> Mapping[str, str]:
-        return {
-            "REQUESTS_CA_BUNDLE": str(self._bundle),
-            "SEVENBRIDGES_API_ENDPOINT": self._endpoint,
-            "SEVENBRIDGES_API_TOKEN": TOKEN,
-            "SEVENBRIDGES_PROJECT": PROJECT,
-            "SEVENBRIDGES_RATE_LIMIT": "off",
-        }
+        return environment(self._bundle, self._endpoint)
 
     def started(self, *, since: int = 0) -> Sequence[Start]:
         with self._platform.lock:

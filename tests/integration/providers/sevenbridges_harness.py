@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from tests.contracts.provider import ProviderHarness, accept
@@ -34,6 +35,17 @@ def furnish(platform: Platform) -> Platform:
     platform.add_app(APP, PORTS, revisions=3)
     platform.add_app(BATCHING_APP, PORTS, batches=True)
     return platform
+
+
+def environment(bundle: Path, endpoint: str) -> Mapping[str, str]:
+    """The variables with which a daemon finds the simulator at `endpoint`, trusts it."""
+    return {
+        "REQUESTS_CA_BUNDLE": str(bundle),
+        "SEVENBRIDGES_API_ENDPOINT": endpoint,
+        "SEVENBRIDGES_API_TOKEN": TOKEN,
+        "SEVENBRIDGES_PROJECT": PROJECT,
+        "SEVENBRIDGES_RATE_LIMIT": "off",
+    }
 
 
 def no_turn(operation: str) -> None:
