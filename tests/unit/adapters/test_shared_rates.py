@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wes_daemon.adapters.memory.budgets import MemoryBudgets
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.providers.decorators.purposes import Purpose, on_behalf_of
+from wes_daemon.adapters.providers.decorators.purposes import OnBehalfOf, Purpose
 from wes_daemon.adapters.providers.decorators.rate_limiting import BudgetSpent, RateLimiter
 from wes_daemon.adapters.providers.decorators.rates import ALL, Rate, window_rate
 from wes_daemon.adapters.providers.decorators.shares import Wish, take_share
@@ -62,7 +62,7 @@ class Fleet:
     def calls(self, purpose: Purpose = Purpose.SUBMISSION, *, daemon: int = 0) -> bool:
         """Whether a call goes out now."""
         try:
-            with on_behalf_of(purpose):
+            with OnBehalfOf(purpose):
                 self.limiters[daemon].take("anything")
         except BudgetSpent:
             return False

@@ -9,7 +9,7 @@ import pytest
 from tests.builders import a_submission
 from wes_daemon.adapters.memory.budgets import MemoryBudgets
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.providers.decorators.purposes import Purpose, Purposeful, on_behalf_of, purpose
+from wes_daemon.adapters.providers.decorators.purposes import OnBehalfOf, Purpose, Purposeful, purpose
 from wes_daemon.adapters.providers.decorators.rate_limiting import BudgetSpent, RateLimiter
 from wes_daemon.adapters.providers.decorators.rates import ALL, Rate
 from wes_daemon.application.ports.providers import WorkflowProvider
@@ -82,7 +82,7 @@ class Line:
         return self.served
 
     def _call(self, purpose: Purpose) -> None:
-        with on_behalf_of(purpose):
+        with OnBehalfOf(purpose):
             self.limiter.take("anything")
         self.served.append(purpose)
 

@@ -1,7 +1,6 @@
 """For whom a provider calls its service: the same operation may be urgent for one and can wait for another."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from enum import IntEnum
 from typing import TypeVar
@@ -41,19 +40,22 @@ def purpose() -> Purpose:
     return _purpose.get()
 
 
-@contextmanager
-def on_behalf_of(purpose: Purpose) -> Iterator[None]:
+class OnBehalfOf:
     """All calls of this thread within the block are made for this."""
-    before = _purpose.set(purpose)
-    try:
-        yield
-    finally:
-        _purpose.reset(before)
+
+    def __init__(self, purpose: Purpose) -> None:
+        self._mine = purpose
+
+    def __enter__(self) -> None:
+        self._before = _purpose.set(self._mine)
+
+    def __exit__(self, *_: object) -> None:
+        _purpose.reset(self._before)
 
 
 class Purposeful(Forwarding):
     """Says for what each call across the port is made, to whoever gives the turns beneath it."""
 
     def _call(self, operation: str, call: Callable[[], T]) -> T:
-        with on_behalf_of(_PURPOSES.get(operation, Purpose.FOLLOWING)):
+        with OnBehalfOf(_PURPOSES.get(operation, Purpose.FOLLOWING)):
             return call()

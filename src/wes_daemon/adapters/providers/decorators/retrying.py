@@ -57,6 +57,15 @@ class Retrying(Forwarding):
         )
 
     def _call(self, operation: str, call: Callable[[], T]) -> T:
+        # Most calls need no second attempt, and none of what it takes to make one.
+        try:
+            return call()
+        except ProviderError as error:
+            failure = error
+        return self._tried_again(operation, call, failure)
+
+    def _tried_again(self, operation: str, call: Callable[[], T], failure: ProviderError) -> T:
+        """What comes of the attempts after the first one, which has failed."""
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception(self._is_worth_waiting),
             stop=tenacity.stop_after_attempt(self._policy.attempts),
@@ -67,7 +76,7 @@ class Retrying(Forwarding):
         )
         doubts: list[OutcomeUnknown] = []
         try:
-            return attempts(_noting(doubts, call))
+            return attempts(_noting(doubts, _failing_first(failure, call)))
         except OutcomeUnknown:
             raise
         except ProviderError as error:
@@ -101,5 +110,17 @@ def _noting(doubts: list[OutcomeUnknown], call: Callable[[], T]) -> Callable[[],
         except OutcomeUnknown as error:
             doubts.append(error)
             raise
+
+    return attempt
+
+
+def _failing_first(failure: ProviderError, call: Callable[[], T]) -> Callable[[], T]:
+    """The call, where its first attempt was made already."""
+    failures = [failure]
+
+    def attempt() -> T:
+        if failures:
+            raise failures.pop()
+        return call()
 
     return attempt
