@@ -75,11 +75,11 @@ _FENCES: Sequence[Mutant] = (
         tests=[f"{_SQL}::test_what_was_settled_otherwise_is_not_told_as_accepted"],
     ),
     Mutant(
-        name="unordered-locks-in-sql",
-        breaks="Two who write the same runs wait for each other until the server kills one.",
+        name="many-not-locked-in-sql",
+        breaks="Of two who read the same runs and write them, one undoes what the other has written.",
         file="adapters/persistence/repository.py",
-        old=".where(wanted).order_by(workflow_runs.c.run_id).with_for_update()",
-        new=".where(wanted)",
+        old=".order_by(workflow_runs.c.run_id).with_for_update(of=workflow_runs)",
+        new=".order_by(workflow_runs.c.run_id)",
         tests=[f"{_SQL}::test_of_many_that_are_written_nobody_else_changes_one_meanwhile"],
     ),
     Mutant(
@@ -297,8 +297,8 @@ _CLAIMS: Sequence[Mutant] = (
         name="claimed-though-withdrawn",
         breaks="A run that was cancelled after it was chosen is submitted all the same.",
         file="adapters/persistence/claiming.py",
-        old="_submitted().where(is_one_of(submissions.c.state, SubmissionState.READY))",
-        new="_submitted()",
+        old="if row.submission_state != SubmissionState.READY:",
+        new="if row is None:",
         tests=[f"{_RACES}::test_a_run_that_is_withdrawn_after_it_was_chosen_is_not_claimed"],
     ),
     Mutant(

@@ -93,10 +93,13 @@ def _begun(
     """What goes out for the first time: where, and as what, is recorded before anything is sent."""
     if not chosen:
         return []
-    found, vanished = _rows(connection, _still_ready(), chosen)
+    found, vanished = _rows(connection, _submitted(), chosen)
     _set_aside(connection, vanished, state=SubmissionState.CLOSED, last_reason="the run's row was deleted")
     begun, elsewhere = list[ClaimedRun](), list[ClaimedRun]()
     for row in found:
+        # Not a condition of the statement: a planner might go through all that are ready for it.
+        if row.submission_state != SubmissionState.READY:
+            continue
         fresh = _fresh_run_from(row, owner, destination)
         # Room was looked for at the provider that the tags named when the row was first seen.
         is_room = room.move(provider_from(row.provider), fresh.destination)
@@ -178,6 +181,7 @@ def _submitted() -> Select[Any]:
     return (
         select_submitted_runs()
         .add_columns(
+            submissions.c.state.label("submission_state"),
             submissions.c.owner,
             submissions.c.claim_seq,
             submissions.c.attempts,
@@ -191,11 +195,6 @@ def _submitted() -> Select[Any]:
         .order_by(submissions.c.seq)
         .with_for_update(of=submissions, skip_locked=True)
     )
-
-
-@cache
-def _still_ready() -> Select[Any]:
-    return _submitted().where(is_one_of(submissions.c.state, SubmissionState.READY))
 
 
 @cache

@@ -208,7 +208,11 @@ def _bounds(patience: timedelta) -> str:
         # A server whose client has gone keeps it in the queue for a lock, and does not see that it has gone.
         f"SET LOCAL lock_timeout = {_milliseconds(patience)};"
         # A process that is put to sleep in the middle of a transaction must not keep its locks from all others.
-        f"SET LOCAL idle_in_transaction_session_timeout = {_milliseconds(_LONGEST_SLEEP)}"
+        f"SET LOCAL idle_in_transaction_session_timeout = {_milliseconds(_LONGEST_SLEEP)};"
+        # What we ask for is few rows by their keys, or the first ones of an index; from old statistics a planner may
+        # conclude that it is as well to go through all of them, or to collect all that an index has and sort that.
+        "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;"
+        "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
     )
 
 

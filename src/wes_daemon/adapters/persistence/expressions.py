@@ -199,15 +199,15 @@ GIVEN = "given_rows"
 """The parameter of a statement that works on many rows: a list of objects as JSON."""
 
 
-def given(dialect: str, **columns: type[TypeEngine[Any]]) -> FromClause:
+def given(dialect: str, **columns: TypeEngine[Any]) -> FromClause:
     """Any number of rows as a table in a statement, which come as JSON in the parameter `GIVEN`."""
     sent: ColumnElement[Any] = bindparam(GIVEN, type_=Text)
     if dialect == "postgresql":
-        declared = (column(name, type()) for name, type in columns.items())
+        declared = (column(name, type) for name, type in columns.items())
         table = func.json_to_recordset(cast(sent, JSON)).table_valued(*declared, name="given")
         return table.render_derived(with_types=True)
     each = func.json_each(sent).table_valued(column("value", Text), name="each")
-    members = [func.json_extract(each.c.value, f"$.{name}", type_=type()).label(name) for name, type in columns.items()]
+    members = [func.json_extract(each.c.value, f"$.{name}", type_=type).label(name) for name, type in columns.items()]
     return select(*members).subquery("given")
 
 

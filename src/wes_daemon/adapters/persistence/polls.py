@@ -176,14 +176,14 @@ class SqlPollSchedule:
 
 @cache
 def _each(dialect: str) -> Update:
-    sent = given(dialect, run_id=Text, seq=Integer, wait=Float)
+    sent = given(dialect, run_id=Text(), seq=Integer(), wait=Float())
     latest = (polls.c.run_id == sent.c.run_id, polls.c.poll_seq == sent.c.seq)
     return update(polls).where(*latest).values(next_check_at=store_in(sent.c.wait))
 
 
 @cache
 def _moving(dialect: str) -> Any:
-    sent = given(dialect, run_id=Text, seq=Integer, wait=Float, state=Text, status=Text)
+    sent = given(dialect, run_id=Text(), seq=Integer(), wait=Float(), state=Text(), status=Text())
     moved = {"known_state": sent.c.state, "known_status": sent.c.status, "next_check_at": store_in(sent.c.wait)}
     return (
         update(polls)
@@ -214,7 +214,7 @@ def _due(ahead: timedelta, untouched_for: timedelta, excluding: Collection[Provi
             or_(polls.c.taken_at.is_(None), polls.c.taken_at <= store_after(-untouched_for)),
             _served(excluding),
         )
-        .order_by(polls.c.next_check_at, polls.c.run_id)
+        .order_by(polls.c.next_check_at)
     )
 
 

@@ -235,7 +235,7 @@ class SqlSubmissionQueue:
 
 
 def _acceptances(dialect: str) -> FromClause:
-    return given(dialect, run_id=Text, owner=Text, seq=Integer, provider=Text, provider_run_id=Text)
+    return given(dialect, run_id=Text(), owner=Text(), seq=Integer(), provider=Text(), provider_run_id=Text())
 
 
 @cache
@@ -251,7 +251,7 @@ def _accepting(dialect: str) -> Executable:
 
 @cache
 def _preparing(dialect: str) -> Executable:
-    sent = given(dialect, run_id=Text, owner=Text, seq=Integer, prepared_id=Text)
+    sent = given(dialect, run_id=Text(), owner=Text(), seq=Integer(), prepared_id=Text())
     prepared = {"state": SubmissionState.PREPARED, "returns_to": SubmissionState.PREPARED}
     return (
         update(submissions)
@@ -286,7 +286,7 @@ def _accepted_before(dialect: str) -> Executable:
 
 @cache
 def _following(dialect: str) -> Executable:
-    sent = given(dialect, run_id=Text, provider=Text, provider_run_id=Text)
+    sent = given(dialect, run_id=Text(), provider=Text(), provider_run_id=Text())
     alike = {
         "next_check_at": store_in(bindparam("wait", type_=Float)),
         "followed_since": store_now(),
