@@ -28,6 +28,7 @@ from wes_daemon.domain.states import RunState
 STATES: Mapping[str, RunState] = {state.value: state for state in RunState}
 PROVIDERS: Mapping[str, ProviderType] = {provider.value: provider for provider in ProviderType}
 
+_NO_TIME = timedelta(0)
 _REQUEST_MEMBERS = tuple(member.name for member in fields(WorkflowRequest))
 
 
@@ -235,7 +236,7 @@ def daemon_from(row: Row[Any]) -> DaemonInfo:
 
 def span(seconds: float | None) -> timedelta:
     """How long ago something was; never negative, though a clock was set back, and zero where it never was."""
-    return timedelta(seconds=max(seconds or 0, 0))
+    return timedelta(seconds=seconds) if seconds and seconds > 0 else _NO_TIME
 
 
 def _texts_from(value: object) -> Sequence[str]:

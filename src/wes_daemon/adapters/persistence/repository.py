@@ -3,9 +3,10 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Update, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, insert, select, update
 
 from wes_daemon.adapters.persistence.bulk import as_sent, insert_all, put, sent
 from wes_daemon.adapters.persistence.expressions import listed
@@ -34,6 +35,8 @@ _IDS = "run_ids"
 _SAVED = ("state", "tags", "start_time", "end_time")
 """What may change in a run after it was stored; who holds it is written with its submission."""
 
+_saved = attrgetter(*_SAVED)
+
 
 class SqlRunRepository:
     """`RunRepository` in `workflow_runs` and the tables beside it."""
@@ -60,9 +63,7 @@ class SqlRunRepository:
         return run_from(row)
 
     def get_many(self, run_ids: Collection[RunId]) -> Mapping[RunId, Run]:
-        ids = {_IDS: list(run_ids)}
-        self._connection.execute(_locking(), ids)
-        rows = self._connection.execute(_unread(), ids).all()
+        rows = self._connection.execute(_unread(), {_IDS: list(run_ids)}).all()
         return {run.id: run for run in map(unread_run_from, rows)}
 
     def write(self, news: Collection[News]) -> None:
@@ -114,17 +115,11 @@ class SqlRunRepository:
 
 
 @cache
-def _locking() -> Select[Any]:
-    wanted = listed(workflow_runs.c.run_id, _IDS)
-    # In one order, so that two who lock the same rows wait for each other and not for ever.
-    held = select(workflow_runs.c.run_id).where(wanted).order_by(workflow_runs.c.run_id).with_for_update()
-    # Nobody has to read which they are.
-    return select(func.count()).select_from(held.subquery())
-
-
-@cache
 def _unread() -> Select[Any]:
-    return select_unread_runs().where(listed(workflow_runs.c.run_id, _IDS))
+    wanted = select_unread_runs().where(listed(workflow_runs.c.run_id, _IDS))
+    # In one order, so that two who lock the same rows wait for each other and not for ever. Whoever waits sees a row
+    # as it is then; what the daemon knows of it is older, but nobody else writes that for as long as a run is held.
+    return wanted.order_by(workflow_runs.c.run_id).with_for_update(of=workflow_runs)
 
 
 @cache
@@ -145,7 +140,8 @@ def _is_still(state: RunState) -> ColumnElement[bool]:
 
 
 def _changes(before: Run, after: Run) -> dict[str, object]:
-    return {name: getattr(after, name) for name in _SAVED if getattr(after, name) != getattr(before, name)}
+    then, now = _saved(before), _saved(after)
+    return {name: value for name, old, value in zip(_SAVED, then, now, strict=True) if value != old}
 
 
 def _alike(rows: Iterable[Mapping[str, object]]) -> Iterable[Sequence[Mapping[str, object]]]:

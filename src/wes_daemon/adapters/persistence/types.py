@@ -148,12 +148,16 @@ class Json(TypeDecorator[object]):
 
 def written_time(moment: datetime) -> str:
     """The moment as a service's column holds it: in UTC, without a zone."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    return _in_utc(moment).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def iso_time(moment: datetime) -> str:
     """The moment as our own columns hold it on SQLite: in UTC, with a zone, and of one length."""
-    return moment.astimezone(UTC).isoformat("T", "microseconds")
+    return _in_utc(moment).isoformat("T", "microseconds")
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 class ServiceTime(TypeDecorator[datetime]):

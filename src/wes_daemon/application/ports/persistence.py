@@ -157,7 +157,10 @@ class RunRepository(Protocol):
         """
 
     def get_many(self, run_ids: Collection[RunId]) -> Mapping[RunId, Run]:
-        """As `get`, for all that have a row, but with `UNREAD` for their requests."""
+        """As `get`, for all that have a row, but with `UNREAD` for their requests.
+
+        Their claims or their polls are the caller's, so that nobody else writes meanwhile who holds them.
+        """
 
     def write(self, news: Collection[News]) -> None:
         """Write all of it, in few statements; task logs with known ids are updated in place.

@@ -44,7 +44,8 @@ from wes_daemon.domain.runs import Attachment, ProviderType, Run, RunId
 
 _log = logging.getLogger(__name__)
 
-_ENROL_BATCH = 2_000
+# All that is queued is gone through for each, however much of it was enrolled before.
+_ENROL_BATCH = 10_000
 # Of a batch, so that whoever calls a provider has something to do while more is claimed, and not a few at a time.
 _ENOUGH = 0.5
 _LOOK_FOR_NEWS = timedelta(seconds=1)
