@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import count
 from threading import Event
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
@@ -14,6 +14,7 @@ from tests.builders import a_report, a_request, a_run, an_attachment
 from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
 from wes_daemon.adapters.memory.execution import InlineExecutor
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
+from wes_daemon.adapters.memory.submissions import MemorySubmissionQueue
 from wes_daemon.adapters.memory.unit_of_work import MemoryUnitOfWork
 from wes_daemon.application import fault_points
 from wes_daemon.application.ports.errors import (
@@ -842,6 +843,27 @@ class _Sleeping(_Interrupted):
         super().__init__(world, take_over)
 
 
+class _LongQueue(MemoryUnitOfWork):
+    """To look through what is queued takes two seconds."""
+
+    def __init__(self, world: World, looks: list[timedelta]) -> None:
+        super().__init__(world.store)
+        self._clock = world.clock
+        self._looks = looks
+
+    @property
+    def submissions(self) -> MemorySubmissionQueue:
+        clock, looks = self._clock, self._looks
+
+        class LongQueue(MemorySubmissionQueue):
+            def enrol_queued(self, *arguments: Any, **options: Any) -> int:
+                looks.append(clock.monotonic())
+                clock.advance(timedelta(seconds=2))
+                return super().enrol_queued(*arguments, **options)
+
+        return LongQueue(self._copy, clock)
+
+
 class _Slow(MemoryUnitOfWork):
     """Whoever enters it waits for longer than a lease lasts, as for a lock that a sleeping process holds."""
 
@@ -967,6 +989,32 @@ class TestCallsUnderWay:
         report = daemon.submit()
 
         assert (report.put_off, report.accepted) == (2, 1)
+
+    def test_what_is_queued_while_a_pass_is_under_way_goes_out_with_it(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        def another_is_queued() -> None:
+            world.clock.advance(timedelta(seconds=1))
+            if len(world.store.runs) == 1:
+                world.store.insert(a_run("run-2"))
+
+        world.queue(a_run("run-1"))
+        world.directory.providers[ProviderType.SEVENBRIDGES] = _Interrupted(world, another_is_queued)
+
+        assert daemon.submit().accepted == 2
+
+    def test_a_queue_that_takes_long_to_look_through_is_looked_through_seldom(self) -> None:
+        """Else a pass through a long queue would do little else."""
+        world = World(submission_policy=SubmissionPolicy(cap=100, batch=1))
+        world.queue(*[a_run(f"run-{number}") for number in range(30)])
+        world.directory.providers[ProviderType.SEVENBRIDGES] = _Interrupted(
+            world, lambda: world.clock.advance(timedelta(seconds=1))
+        )
+        looks = list[timedelta]()
+        world.units = lambda: _LongQueue(world, looks)
+
+        assert world.daemon().submit().accepted == 30
+        assert len(looks) == 2
 
     def test_a_share_that_comes_while_a_backlog_goes_out_has_its_turn_at_once(
         self, world: World, daemon: DaemonUnderTest, monkeypatch: pytest.MonkeyPatch

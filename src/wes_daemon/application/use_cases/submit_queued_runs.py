@@ -12,7 +12,6 @@ from wes_daemon.application import fault_points
 from wes_daemon.application.events import log_event
 from wes_daemon.application.guard import guarded
 from wes_daemon.application.incarnation import Incarnation
-from wes_daemon.application.occasional import Occasional
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import (
     ClaimLost,
@@ -49,6 +48,8 @@ _ENROL_BATCH = 10_000
 # Of a batch, so that whoever calls a provider has something to do while more is claimed, and not a few at a time.
 _ENOUGH = 0.5
 _LOOK_FOR_NEWS = timedelta(seconds=1)
+# To look for what is new in a long queue takes long: a twentieth of a pass at most.
+_RESTS_FOR = 20
 _UNTIL_TRIED = timedelta(seconds=1)
 
 _PUT_OFF = (Outcome.DEFERRED, Outcome.RELEASED, Outcome.UNRESOLVED)
@@ -176,14 +177,12 @@ class SubmitQueuedRuns:
     def _submit_up_to(self, cap: int) -> SubmitReport:
         """Keep calls under way, with as many runs claimed ahead of them, until nothing more may go out."""
         report, calls = _Tally(), _Calls()
-        news = Occasional(self._clock, every=_LOOK_FOR_NEWS)
-        news.is_time("queued")
+        next_look = self._clock.monotonic() + _LOOK_FOR_NEWS
         try:
             while not self._stop.is_raised:
                 if len(calls) <= self._policy.batch * _ENOUGH:
-                    if cap and news.is_time("queued"):
-                        # A backlog may take hours, and the shares of those who come meanwhile count, too.
-                        self._enrol(lambda queue: queue.enrol_queued)
+                    if cap and self._clock.monotonic() >= next_look:
+                        next_look = self._look_for_news()
                     for each in self._claim(cap, report.blocked, calls.run_ids):
                         calls.add(self._pool.submit(self._submit, each, report.blocked), each)
                 if not calls:
@@ -194,6 +193,17 @@ class SubmitQueuedRuns:
             while calls:
                 report.count(self._settled(calls.ended()))
         return SubmitReport(outcomes=dict(report.outcomes), blocked=frozenset(report.blocked))
+
+    def _look_for_news(self) -> timedelta:
+        """Enrol what was queued since; a backlog may take hours, and the shares of those who come meanwhile count, too.
+
+        Returns:
+            When to look again, by the clock that nobody sets.
+        """
+        began = self._clock.monotonic()
+        self._enrol(lambda queue: queue.enrol_queued)
+        ended = self._clock.monotonic()
+        return ended + max(_LOOK_FOR_NEWS, (ended - began) * _RESTS_FOR)
 
     def _settled(self, ended: Sequence[tuple[_Call, ClaimedRun]]) -> Iterator[Result]:
         """What became of each; what providers have accepted is written down first, all of it at once."""
