@@ -107,8 +107,8 @@ class SqlSubmissionQueue:
         )
 
     def prepared(self, claim: Claim, id: ProviderRunId) -> None:
-        prepared = SubmissionState.PREPARED
-        self._advance(claim, state=prepared, returns_to=prepared, prepared_id=id)
+        if not self.prepared_all([Preparation(claim, id)]):
+            raise self._why_not(claim)
 
     def prepared_all(self, prepared: Collection[Preparation]) -> Collection[RunId]:
         rows = [
