@@ -2,8 +2,12 @@
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from itertools import count
+from queue import SimpleQueue
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,16 +17,20 @@ from wes_daemon.domain.runs import ProviderType
 _REQUEST_TIMEOUT = 60
 
 
-def replay(type: ProviderType, calls: Sequence[Asked], warming_up: int) -> float:
-    """The CPU seconds of this process for these calls, after the first of them have been made without being counted."""
+def replay(type: ProviderType, calls: Sequence[Asked], warming_up: int, threads: int = 1) -> float:
+    """The CPU seconds of this process for these calls, after the first of them have been made without being counted.
+
+    Args:
+        threads: one makes the calls one after the other; of several, each makes the next one as soon as it can.
+    """
     make = _sevenbridges if type is ProviderType.SEVENBRIDGES else _healthomics
     call = make()
-    for each in calls[:warming_up]:
-        call(each)
-    begun = time.process_time()
-    for each in calls:
-        call(each)
-    return time.process_time() - begun
+    with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
+        make_all = pool.map if pool else map
+        deque(make_all(call, calls[:warming_up]), maxlen=0)
+        begun = time.process_time()
+        deque(make_all(call, calls), maxlen=0)
+        return time.process_time() - begun
 
 
 def _sevenbridges() -> Callable[[Asked], object]:
@@ -33,16 +41,16 @@ def _sevenbridges() -> Callable[[Asked], object]:
         token=os.environ["SEVENBRIDGES_API_TOKEN"],
         timeout=_REQUEST_TIMEOUT,
     )
-    drafts: list[Any] = []
+    drafts: SimpleQueue[Any] = SimpleQueue()
     numbers = count()
     request = REQUESTS[ProviderType.SEVENBRIDGES]
     wanted = {"project": os.environ["SEVENBRIDGES_PROJECT"], "app": request["workflow_url"]}
 
     def call(asked: Asked) -> None:
         if asked.operation == "create_task":
-            drafts.append(api.tasks.create(name=f"bare-{next(numbers)}", inputs=request["workflow_params"], **wanted))
+            drafts.put(api.tasks.create(name=f"bare-{next(numbers)}", inputs=request["workflow_params"], **wanted))
         elif asked.operation == "run_task":
-            drafts.pop().run()
+            drafts.get().run()
         else:
             # By the SDK's own `query` a list would have all fields of each task, which costs many times as much.
             api.get(asked.path, params={name: values[-1] for name, values in asked.params.items()}).json()

@@ -1,15 +1,16 @@
 """What the database costs for one run, from enrolment to its ending, beside a queue that is known to be good."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from multiprocessing.synchronize import Barrier
 from statistics import median
 from typing import ClassVar
 
-from benchmarks.apart import Apart
-from benchmarks.databases import KINDS, POSTGRESQL, SQLITE
-from benchmarks.figure import Measured, NotMeasured, Value, middle
+from benchmarks.apart import Apart, side_by_side
+from benchmarks.databases import POSTGRESQL, SQLITE
+from benchmarks.figure import Measured, Value, middle
 from benchmarks.peer import is_installed, work_off
 from benchmarks.plots import bars
 from benchmarks.rows import count, queue_runs
@@ -20,18 +21,50 @@ from wes_daemon.adapters.memory.execution import InlineExecutor
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.entrypoints.cli.process import collect_garbage_seldom
 
-_RUNS_A_SECOND = {POSTGRESQL: 5_000, SQLITE: 3_000}
 _TIMES_THE_PEER = 7
 _OURS = frozenset({ProviderType.SEVENBRIDGES})
 _FAR_AHEAD = timedelta(days=1)
+_READY_WITHIN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """So many daemons on one database, and the runs a second that they are to bring to their end."""
+
+    kind: str
+    daemons: int
+    at_least: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind}, {self.daemons} daemon{'s' if self.daemons > 1 else ''}"
+
+
+# One process of Python keeps one core busy at most; on SQLite two would wait for each other's turn to write.
+_BOTH_CORES = Setting(POSTGRESQL, 2, at_least=5_000)
+_SETTINGS = (Setting(SQLITE, 1, at_least=3_000), Setting(POSTGRESQL, 1), _BOTH_CORES)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What it took to bring all runs to their end."""
+    """What one daemon has done: the moments of its beginning and its end, and its CPU, in seconds."""
+
+    began: float
+    ended: float
+    cpu: float
+    accepted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What it took all daemons together to bring one run to its end."""
 
     seconds: float
     cpu: float
+
+    @property
+    def rate(self) -> float:
+        """Runs a second."""
+        return 1 / self.seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,28 +81,30 @@ class RunWork:
 
     def __call__(self, site: Site) -> Measured:
         """Measure it: ours and the peer's in turn, so that both meet the same moments of the machine."""
-        ours: dict[str, list[Work]] = {kind: [] for kind in KINDS}
+        ours: dict[Setting, list[Sample]] = {setting: [] for setting in _SETTINGS}
         theirs: list[float] = []
         for _ in range(self.repetitions):
-            for kind in KINDS:
-                ours[kind].append(self._ours(site, kind))
+            for setting, samples in ours.items():
+                samples.append(self._ours(site, setting))
             theirs += [self.runs / seconds for seconds in self._theirs(site)]
-        rates = {kind: [self.runs / work.seconds for work in works] for kind, works in ours.items()}
-        values = [value for kind in KINDS for value in self._values(kind, rates[kind], ours[kind])]
+        values = [value for setting, samples in ours.items() for value in _values(setting, samples)]
+        rates = {setting: [sample.rate for sample in samples] for setting, samples in ours.items()}
         return Measured(
             method=self._method(),
-            values=[*values, *_compared(rates[POSTGRESQL], theirs)],
+            values=[*values, *_compared(rates[_BOTH_CORES], theirs)],
             plots={"": self._plot(rates, theirs)},
         )
 
-    def _ours(self, site: Site, kind: str) -> Work:
-        with site.databases.open(kind) as uri:
+    def _ours(self, site: Site, setting: Setting) -> Sample:
+        with site.databases.open(setting.kind) as uri:
             queue_runs(uri, self.runs)
-            work = Apart()(bring_to_end, uri, self.runs, self.workers)
+            works = side_by_side(setting.daemons, bring_to_end, uri, self.workers)
             ended = count(uri, "SELECT count(*) FROM workflow_runs WHERE state = 'COMPLETE'")
-            if ended != self.runs:
-                raise AssertionError(f"{ended} of {self.runs} runs are complete")
-            return work
+        accepted = sum(work.accepted for work in works)
+        if (accepted, ended) != (self.runs, self.runs):
+            raise AssertionError(f"of {self.runs} runs {accepted} were accepted and {ended} are complete")
+        seconds = max(work.ended for work in works) - min(work.began for work in works)
+        return Sample(seconds / self.runs, sum(work.cpu for work in works) / self.runs)
 
     def _theirs(self, site: Site) -> Sequence[float]:
         if not is_installed():
@@ -77,28 +112,31 @@ class RunWork:
         with site.databases.empty() as uri:
             return [Apart()(work_off, uri, self.runs, self.concurrency)]
 
-    def _values(self, kind: str, rates: Sequence[float], works: Sequence[Work]) -> Sequence[Value]:
-        return (
-            middle(f"{kind}: runs to their end", rates, "runs/s", at_least=_RUNS_A_SECOND[kind]),
-            middle(f"{kind}: CPU of the daemon for each run", [work.cpu / self.runs * 1e6 for work in works], "µs"),
-        )
-
     def _method(self) -> Sequence[str]:
         return (
             f"{self.runs:,} runs are queued; the provider is in memory, accepts a run at once, and has it complete "
             "when it is asked for.",
-            "As in the daemon, one thread enrols, claims and records while another refreshes; the time ends with the "
-            f"last run, and all are complete then; DAEMON_WORKERS is {self.workers}, and only errors are "
-            f"logged; median of {self.repetitions}.",
+            "Each daemon is a process that enrols, claims, submits and records until nothing is left, and then "
+            "refreshes until every run has ended, all in one thread; two of them share the queue as replicas do. "
+            "The time is from the beginning of the first to the end of the last; all runs are complete then, and each "
+            f"was accepted once. DAEMON_WORKERS is {self.workers}, and only errors are logged; "
+            f"median of {self.repetitions}.",
             "Beside it as many jobs that do nothing are worked off by Procrastinate on the same PostgreSQL: they were "
             f"deferred before, one worker has {self.concurrency} under way at a time, and deletes what has succeeded, "
-            "which is its fastest way here.",
+            "which is its fastest way here: more workers on two cores bring it nothing.",
         )
 
-    def _plot(self, rates: dict[str, list[float]], theirs: Sequence[float]) -> str:
-        rows = [(f"wes-daemon, {kind}", median(rates[kind])) for kind in KINDS]
+    def _plot(self, rates: Mapping[Setting, Sequence[float]], theirs: Sequence[float]) -> str:
+        rows = [(f"wes-daemon, {setting}", median(found)) for setting, found in rates.items()]
         peer = [("Procrastinate, PostgreSQL", median(theirs))] if theirs else []
         return bars("Runs or jobs brought to their end a second", "/s", [*rows, *peer])
+
+
+def _values(setting: Setting, samples: Sequence[Sample]) -> Sequence[Value]:
+    return (
+        middle(f"{setting}: runs to their end", [one.rate for one in samples], "runs/s", at_least=setting.at_least),
+        middle(f"{setting}: CPU for each run, without the server's", [one.cpu * 1e6 for one in samples], "µs"),
+    )
 
 
 def _compared(ours: Sequence[float], theirs: Sequence[float]) -> Sequence[Value]:
@@ -111,18 +149,17 @@ def _compared(ours: Sequence[float], theirs: Sequence[float]) -> Sequence[Value]
     )
 
 
-def bring_to_end(uri: str, runs: int, workers: int) -> Work:
-    """Submit all runs, then refresh until every one has ended, in one thread."""
+def bring_to_end(gate: Barrier, uri: str, workers: int) -> Work:
+    """Submit runs until none is left, then refresh until none is due, in one thread."""
     container = container_on(uri, {ProviderType.SEVENBRIDGES: InstantService()}, workers=workers)
     # What answers at once needs no thread to wait in.
     submit = container.submit_queued_runs(serving=_OURS, pool=InlineExecutor())
     refresh = container.refresh_statuses(serving=_OURS, pool=InlineExecutor())
     collect_garbage_seldom()
     with alive(container):
+        gate.wait(_READY_WITHIN)
         began, cpu = time.perf_counter(), time.process_time()
         accepted = submit().accepted
-        ended = refresh(ahead=_FAR_AHEAD).looked_at
-        work = Work(time.perf_counter() - began, time.process_time() - cpu)
-    if (accepted, ended) != (runs, runs):
-        raise NotMeasured(f"of {runs} runs {accepted} were accepted and {ended} have ended")
-    return work
+        while refresh(ahead=_FAR_AHEAD).looked_at:
+            pass
+        return Work(began, time.perf_counter(), time.process_time() - cpu, accepted)

@@ -16,6 +16,7 @@ from benchmarks.rows import queue_runs
 from benchmarks.site import Site
 from benchmarks.wiring import alive, container_on
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
+from wes_daemon.entrypoints.cli.process import collect_garbage_seldom
 
 _MOST = 30
 # As many as it takes for every thread to have a connection to the service and one to the database.
@@ -30,16 +31,27 @@ _ASKING_FOR_NOBODY = ("get_task", "bulk_get", "GetRun")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """CPU of one submission, in milliseconds, and the calls that it takes."""
+    """CPU of one submission, in milliseconds, and the calls that it takes.
+
+    Attributes:
+        bare: of the same calls in a loop.
+        threaded: of the same calls in as many threads as ours has.
+    """
 
     ours: float
     bare: float
+    threaded: float
     calls: float
 
     @property
     def overhead(self) -> float:
-        """In percent of the bare calls."""
+        """In percent of the bare calls in a loop."""
         return (self.ours / self.bare - 1) * 100
+
+    @property
+    def overhead_in_threads(self) -> float:
+        """In percent of the bare calls in threads."""
+        return (self.ours / self.threaded - 1) * 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +71,7 @@ class SdkOverhead:
         rows = [
             (f"{type}, {who}", median(getattr(sample, name) for sample in samples))
             for type, samples in found.items()
-            for who, name in (("bare SDK", "bare"), ("wes-daemon", "ours"))
+            for who, name in (("bare SDK", "bare"), ("bare SDK in threads", "threaded"), ("wes-daemon", "ours"))
         ]
         return Measured(
             method=(
@@ -69,6 +81,8 @@ class SdkOverhead:
                 "The bare calls are the same calls in the same number, those that only search included, made one after "
                 "the other over one connection by a process that does nothing else: "
                 "tasks are created and run by the SDK's classes, lists are read as JSON.",
+                f"In threads, {self.workers} threads of such a process make them, each the next one as soon as it can: "
+                "what it costs to wait for many answers at a time is in there, too.",
                 f"Median of {self.repetitions}, each in fresh processes that have submitted {_WARMING_UP} runs, "
                 f"or made {_WARMING_UP} of the calls, before anything is counted.",
             ),
@@ -83,14 +97,19 @@ class SdkOverhead:
             calls = _after_warming_up(service.calls())
             service.forget()
             bare = apart(replay, type, calls, _WARMING_UP)
-        return Sample(ours / self.runs * 1000, bare / self.runs * 1000, len(calls) / self.runs)
+            service.forget()
+            threaded = apart(replay, type, calls, _WARMING_UP, self.workers)
+        ms = 1000 / self.runs
+        return Sample(ours * ms, bare * ms, threaded * ms, calls=len(calls) / self.runs)
 
 
 def _values(type: ProviderType, samples: Sequence[Sample]) -> Sequence[Value]:
     return (
         middle(f"{type}: bare SDK", [sample.bare for sample in samples], "ms"),
+        middle(f"{type}: bare SDK in threads", [sample.threaded for sample in samples], "ms"),
         middle(f"{type}: wes-daemon", [sample.ours for sample in samples], "ms"),
         middle(f"{type}: overhead", [sample.overhead for sample in samples], "%", at_most=_MOST),
+        middle(f"{type}: overhead over the calls in threads", [sample.overhead_in_threads for sample in samples], "%"),
         middle(f"{type}: calls for each submission", [sample.calls for sample in samples]),
     )
 
@@ -104,6 +123,7 @@ def submit_all(uri: str, type: ProviderType, runs: int, workers: int) -> float:
     """The CPU seconds in which so many runs are submitted, after others that are not counted."""
     container = container_on(uri, workers=workers, sevenbridges_rate_limit="off", aws_healthomics_rate_limits="off")
     submit = container.submit_queued_runs(serving=frozenset({type}))
+    collect_garbage_seldom()
     with alive(container):
         queue_runs(uri, _WARMING_UP, provider=None, tags={"provider_type": str(type)}, **REQUESTS[type])
         submit()
