@@ -59,7 +59,7 @@ class SqlAgenda:
 
 @cache
 def _queued(excluding: frozenset[ProviderType | None]) -> Select[Any]:
-    return _any_of(_queued_again(), _ready(excluding))
+    return _any_of(_ready(excluding), _queued_again())
 
 
 @cache
@@ -98,15 +98,13 @@ def _queued_again() -> Select[Any]:
 
 
 def _ready(excluding: Collection[ProviderType | None]) -> Select[Any]:
-    return (
-        select(submissions.c.run_id)
-        .join(workflow_runs, workflow_runs.c.run_id == submissions.c.run_id)
-        .where(
-            is_one_of(submissions.c.state, SubmissionState.READY),
-            served(excluding),
-            submissions.c.not_before <= store_now(),
-            is_one_of(workflow_runs.c.state, RunState.QUEUED),
-        )
+    # Not a join: for each of them, a planner might go through all rows that are queued.
+    state = of_same_run(workflow_runs.c.state, submissions.c.run_id)
+    return select(submissions.c.run_id).where(
+        is_one_of(submissions.c.state, SubmissionState.READY),
+        served(excluding),
+        submissions.c.not_before <= store_now(),
+        is_one_of(state, RunState.QUEUED),
     )
 
 

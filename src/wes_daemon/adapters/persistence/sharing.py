@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, func, or_, select
 
-from wes_daemon.adapters.persistence.expressions import is_one_of, store_now
+from wes_daemon.adapters.persistence.expressions import is_one_of, of_same_run, store_now
 from wes_daemon.adapters.persistence.mapping import provider_from
 from wes_daemon.adapters.persistence.tables import submissions, workflow_runs
 from wes_daemon.application.ports.persistence import SubmissionState
@@ -152,12 +152,12 @@ def _shares_of(provider: ProviderType | None) -> Select[Any]:
 def _waiting_for(provider: ProviderType | None) -> Select[Any]:
     return (
         select(submissions.c.seq, submissions.c.run_id)
-        .join(workflow_runs, workflow_runs.c.run_id == submissions.c.run_id)
         .where(
             *_ready_for(provider),
             submissions.c.share == bindparam("of_share"),
             submissions.c.not_before <= store_now(),
-            is_one_of(workflow_runs.c.state, RunState.QUEUED),
+            # Not a join: for each of them, a planner might go through all rows that are queued.
+            is_one_of(of_same_run(workflow_runs.c.state, submissions.c.run_id), RunState.QUEUED),
         )
         .order_by(submissions.c.seq)
         .limit(bindparam("most", type_=Integer))
