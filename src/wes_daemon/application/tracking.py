@@ -204,9 +204,9 @@ class Tracker:
             return Sighting(poll, report, details)
 
         def write(recording: Recording) -> None:
-            recording.change_all([self._change(Sighting(poll, report))])
             rest = self._policy.wait_for_details(poll.details_failures)
             recording.work.polls.details_failed(poll, report.state, again_after=rest)
+            recording.change_all([self._change(Sighting(poll, report))])
 
         self._recorder.record(write)
         self._tell_end(Sighting(poll, report))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from tests.integration.persistence.crowd import Group, fill
 from tests.integration.persistence.harness import SqlHarness
@@ -14,50 +14,68 @@ from wes_daemon.application.ports.persistence import DaemonId
 from wes_daemon.domain.runs import ProviderType, RunId
 
 PAGE = 50
-NO_TIME = timedelta(0)
 # As each beat of the daemon does.
 OTHERS = frozenset(ProviderType) - {ProviderType.LOCAL}
+NO_TIME = timedelta(0)
 
-QUIET = Group(name="done", number=1_000, state="COMPLETE", submission="CLOSED", provider_id="done")
-WAITING = Group(name="waiting", number=4_000, state="QUEUED", submission="READY")
-DUE = Group(name="due", number=4_000, state="RUNNING", submission="ACCEPTED", provider_id="due")
+CROWD = 4_000
+WAITING = Group(name="waiting", number=CROWD, state="QUEUED", submission="READY")
+DUE = Group(name="due", number=CROWD, state="RUNNING", submission="ACCEPTED", provider_id="due")
+DONE = Group(name="done", number=1_000, state="COMPLETE", submission="CLOSED", provider_id="done")
+FOLLOWED = Group(name="followed", number=2, state="RUNNING", submission="ACCEPTED", provider_id="followed", waits=True)
 
 
-def _claim(store: SqlHarness) -> None:
-    claimed = store.claim(limit=PAGE, cap=WAITING.number)
+def _claim(store: SqlHarness) -> float:
+    # Those that were claimed before are still queued, as long as nobody has accepted them.
+    store.claim(DaemonId("another-daemon"), limit=PAGE, cap=CROWD)
+    with Watch(store.engine).listening() as watch:
+        claimed = store.claim(limit=PAGE, cap=CROWD)
     assert [each.claim.resumed for each in claimed] == [False] * PAGE
+    return _most_rows(watch) / PAGE
 
 
-def _take_due(store: SqlHarness) -> None:
-    with store.units() as unit:
+def _take_due(store: SqlHarness) -> float:
+    with Watch(store.engine).listening() as watch, store.units() as unit:
         due = unit.polls.take_due(limit=PAGE, ahead=NO_TIME, hold=NO_TIME, untouched_for=NO_TIME, excluding=OTHERS)
         unit.commit()
     assert len(due) == PAGE
+    return _most_rows(watch) / PAGE
 
 
-def _read_for_change(store: SqlHarness) -> None:
-    with store.units() as unit:
-        assert len(unit.runs.get_many([RunId(f"due-{number}") for number in range(1, PAGE + 1)])) == PAGE
+def _read_for_change(store: SqlHarness) -> float:
+    # So many that it looks as good to read all.
+    ids = [RunId(f"due-{number}") for number in range(1, CROWD // 4 + 1)]
+    with Watch(store.engine).listening() as watch, store.units() as unit:
+        assert len(unit.runs.get_many(ids)) == len(ids)
+    return _most_rows(watch) / len(ids)
 
 
-@pytest.mark.parametrize(("group", "ask"), [(WAITING, _claim), (DUE, _take_due), (DUE, _read_for_change)])
-def test_a_page_costs_a_page(engine: Engine, group: Group, ask: Callable[[SqlHarness], None]) -> None:
-    store = SqlHarness(engine)
-    fill(engine, [QUIET])
-    _analyse(engine)
-    fill(engine, [group])
-    if group is WAITING:
-        # Those that were claimed before are still queued, as long as nobody has accepted them.
-        store.claim(DaemonId("another-daemon"), limit=PAGE, cap=group.number)
-
-    with Watch(engine).listening() as watch:
-        ask(store)
-
-    complaints = {one for statement in watch.statements for one in statement.complaints(most_rows=2 * PAGE)}
-    assert not complaints, "\n".join(sorted(complaints))
-
-
-def _analyse(engine: Engine) -> None:
+def _order(engine: Engine, statement: str) -> None:
     with writing(engine) as connection:
-        connection.exec_driver_sql("ANALYZE")
+        connection.execute(text(statement))
         connection.commit()
+
+
+def _most_rows(watch: Watch) -> int:
+    """The most rows that one statement has gone through on one of its ways; SQLite does not tell."""
+    return max(access.rows or 0 for statement in watch.statements for access in statement.accesses)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(("crowd", "ask"), [(WAITING, _claim), (DUE, _take_due), (DUE, _read_for_change)])
+@pytest.mark.parametrize("followed", ["none", "few", "no more"])
+def test_a_page_costs_a_page(engine: Engine, followed: str, crowd: Group, ask: Callable[[SqlHarness], float]) -> None:
+    fill(engine, [DONE] if followed == "none" else [DONE, FOLLOWED])
+    if followed == "no more":
+        _order(engine, "DELETE FROM polls")
+    _order(engine, "ANALYZE")
+    fill(engine, [crowd])
+
+    assert ask(SqlHarness(engine)) <= 2
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_nothing_is_compiled_for_the_sake_of_a_page(engine: Engine) -> None:
+    """Servers before 18 find what must not be done so dear that they would."""
+    with writing(engine) as connection:
+        assert connection.execute(text("SHOW jit")).scalar_one() == "off"

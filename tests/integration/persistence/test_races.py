@@ -5,7 +5,7 @@ from datetime import timedelta
 from threading import Lock
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from tests.contracts.persistence_harness import ME, MINUTE, OTHER, Race, destination, ids_of
 from tests.integration.conftest import Database, as_text
@@ -14,9 +14,11 @@ from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.workers import claim, in_processes
 from wes_daemon.adapters.persistence import engine as engine_module
 from wes_daemon.adapters.persistence.engine import make_engine
+from wes_daemon.adapters.persistence.ledger import SqlMending
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork, SqlUnitsOfWork
 from wes_daemon.application.ports.errors import StorageUnavailable
-from wes_daemon.application.ports.persistence import ClaimedRun, DaemonId
+from wes_daemon.application.ports.persistence import ClaimedRun, DaemonId, SubmissionState
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
 CAP = 20
@@ -160,6 +162,30 @@ def test_a_run_that_is_withdrawn_after_it_was_chosen_is_not_claimed(store: SqlHa
         claimed = SqlHarness(engine).claim(store.live(ME))
 
     assert ids_of(claimed) == ["run-2"]
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_run_that_was_adopted_after_it_was_chosen_stays_adopted_though_its_row_is_deleted(store: SqlHarness) -> None:
+    store.queue("run-1", "run-2")
+    store.enrol()
+    person, id, adopted = store.live(OTHER), ProviderRunId("at-1"), list[str]()
+
+    def adopt(statement: str) -> None:
+        if "SELECT submissions.seq, submissions.run_id" in statement and not adopted:
+            with SqlMending(store.engine) as other:
+                claim = other.take(RunId("run-1"), person, ProviderType.LOCAL)
+                other.submissions.accepted(claim, ProviderType.LOCAL, id, check_after=MINUTE)
+                other.commit()
+            store.remove("run-1")
+            adopted.append("run-1")
+
+    with disposed(make_engine(as_text(store.engine.url), connections=1)) as engine:
+        event.listen(engine, "after_cursor_execute", lambda *arguments: adopt(arguments[2]))
+        claimed = SqlHarness(engine).claim(store.live(ME))
+
+    with store.engine.connect() as connection:
+        state = connection.execute(text("SELECT state FROM submissions WHERE run_id = 'run-1'")).scalar_one()
+    assert (ids_of(claimed), state) == (["run-2"], SubmissionState.ACCEPTED)
 
 
 def take_due(unit: SqlUnitOfWork, *, limit: int) -> list[str]:

@@ -844,21 +844,22 @@ class _Sleeping(_Interrupted):
 
 
 class _LongQueue(MemoryUnitOfWork):
-    """To look through what is queued takes two seconds."""
+    """To look through what is queued takes its time."""
 
-    def __init__(self, world: World, looks: list[timedelta]) -> None:
+    def __init__(self, world: World, looks: list[timedelta], time: timedelta) -> None:
         super().__init__(world.store)
         self._clock = world.clock
         self._looks = looks
+        self._time = time
 
     @property
     def submissions(self) -> MemorySubmissionQueue:
-        clock, looks = self._clock, self._looks
+        clock, looks, time = self._clock, self._looks, self._time
 
         class LongQueue(MemorySubmissionQueue):
             def enrol_queued(self, *arguments: Any, **options: Any) -> int:
                 looks.append(clock.monotonic())
-                clock.advance(timedelta(seconds=2))
+                clock.advance(time)
                 return super().enrol_queued(*arguments, **options)
 
         return LongQueue(self._copy, clock)
@@ -1003,18 +1004,29 @@ class TestCallsUnderWay:
 
         assert daemon.submit().accepted == 2
 
-    def test_a_queue_that_takes_long_to_look_through_is_looked_through_seldom(self) -> None:
-        """Else a pass through a long queue would do little else."""
+    @pytest.mark.parametrize(
+        ("call", "look", "looks"),
+        [
+            # Once a second.
+            (0.1, 0, 3),
+            # Or a twentieth of the time.
+            (1, 2, 1),
+            # Or once a minute.
+            (5, 30, 3),
+        ],
+    )
+    def test_what_is_queued_is_looked_through_seldom(self, call: float, look: float, looks: int) -> None:
         world = World(submission_policy=SubmissionPolicy(cap=100, batch=1))
         world.queue(*[a_run(f"run-{number}") for number in range(30)])
         world.directory.providers[ProviderType.SEVENBRIDGES] = _Interrupted(
-            world, lambda: world.clock.advance(timedelta(seconds=1))
+            world, lambda: world.clock.advance(timedelta(seconds=call))
         )
-        looks = list[timedelta]()
-        world.units = lambda: _LongQueue(world, looks)
+        made = list[timedelta]()
+        world.units = lambda: _LongQueue(world, made, timedelta(seconds=look))
 
         assert world.daemon().submit().accepted == 30
-        assert len(looks) == 2
+        # The first is that of the pass itself.
+        assert len(made) == 1 + looks
 
     def test_a_share_that_comes_while_a_backlog_goes_out_has_its_turn_at_once(
         self, world: World, daemon: DaemonUnderTest, monkeypatch: pytest.MonkeyPatch

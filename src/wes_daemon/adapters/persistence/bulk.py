@@ -62,7 +62,7 @@ def sent(dialect: str, table: Table, names: Iterable[str]) -> FromClause:
         return given(dialect, **dict.fromkeys(names, Text()))
     if table.metadata is own:
         # To name the few types costs the server half of what it takes to look up those of all columns.
-        return given(dialect, **{name: _DECLARED.get(type(table.c[name].type), Text()) for name in names})
+        return given(dialect, **{name: _DECLARED[type(table.c[name].type)] for name in names})
     like: ColumnElement[Any] = literal_column(f"NULL::{table.name}")
     columns: list[ColumnClause[Any]] = [column(name) for name in names]
     text = cast(bindparam(GIVEN, type_=Text), JSON)
@@ -159,6 +159,8 @@ def _with_zone(moment: datetime) -> str:
 
 
 _DECLARED: Mapping[type, TypeEngine[Any]] = {
+    Key: Text(),
+    PlainText: Text(),
     Json: JSON(),
     UtcTime: postgresql.TIMESTAMP(timezone=True),
     Integer: Integer(),

@@ -15,6 +15,7 @@ from wes_daemon.adapters.persistence.expressions import (
     among,
     is_one_of,
     listed,
+    looked_up,
     picked,
     seconds_since,
     store_now,
@@ -77,7 +78,7 @@ def _resumed(connection: Connection, ids: Sequence[str]) -> list[ClaimedRun]:
     """What may have been sent, as it was sent; what has no row any more is for a person to look at."""
     if not ids:
         return []
-    found, vanished = _rows(connection, _submitted(), ids)
+    found, vanished = _parted(_rows(connection, ids))
     _set_aside(
         connection,
         vanished,
@@ -93,13 +94,12 @@ def _begun(
     """What goes out for the first time: where, and as what, is recorded before anything is sent."""
     if not chosen:
         return []
-    found, vanished = _rows(connection, _submitted(), chosen)
+    # Not a condition of the statement: a planner might go through all that are ready for it.
+    ready = [row for row in _rows(connection, chosen) if row.submission_state == SubmissionState.READY]
+    found, vanished = _parted(ready)
     _set_aside(connection, vanished, state=SubmissionState.CLOSED, last_reason="the run's row was deleted")
     begun, elsewhere = list[ClaimedRun](), list[ClaimedRun]()
     for row in found:
-        # Not a condition of the statement: a planner might go through all that are ready for it.
-        if row.submission_state != SubmissionState.READY:
-            continue
         fresh = _fresh_run_from(row, owner, destination)
         # Room was looked for at the provider that the tags named when the row was first seen.
         is_room = room.move(provider_from(row.provider), fresh.destination)
@@ -109,9 +109,12 @@ def _begun(
     return begun
 
 
-def _rows(connection: Connection, wanted: Select[Any], ids: Sequence[str]) -> tuple[Sequence[Row[Any]], Sequence[str]]:
-    """Those that have a row, and the ids of those that have none any more."""
-    rows = connection.execute(wanted, {_IDS: list(ids)}).all()
+def _rows(connection: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
+    return connection.execute(_submitted(), {_IDS: list(ids)}).all()
+
+
+def _parted(rows: Sequence[Row[Any]]) -> tuple[Sequence[Row[Any]], Sequence[str]]:
+    """Those whose run has a row, and the ids of those whose run has none any more."""
     return [row for row in rows if not row.is_gone], [row.run_id for row in rows if row.is_gone]
 
 
@@ -133,7 +136,9 @@ def _send_elsewhere(connection: Connection, runs: Sequence[ClaimedRun]) -> None:
             [{"run_id": each.run.id, "provider": each.destination} for each in runs],
         )
         given = sent(dialect, submissions, wanted[0])
-        moved = update(submissions).where(submissions.c.run_id == given.c.run_id).values(provider=given.c.provider)
+        moved = (
+            update(submissions).where(looked_up(submissions.c.run_id, given.c.run_id)).values(provider=given.c.provider)
+        )
         connection.execute(moved, as_sent(dialect, submissions, wanted))
 
 
@@ -202,7 +207,7 @@ def _beginning(dialect: str) -> Update:
     given = sent(dialect, submissions, ("run_id", "provider", "request"))
     return (
         update(submissions)
-        .where(submissions.c.run_id == given.c.run_id)
+        .where(looked_up(submissions.c.run_id, given.c.run_id))
         .values(
             state=SubmissionState.INTENT,
             returns_to=SubmissionState.READY,

@@ -141,6 +141,30 @@ def listed(column: ColumnElement[str], parameter: str) -> ColumnElement[bool]:
     return _Among(column, bindparam(parameter, type_=Keys))
 
 
+class _Single(FunctionElement[str]):
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(_Single, "postgresql")
+def _(element: _Single, compiler: SQLCompiler, **options: Any) -> str:
+    # Of a plain equality a planner can also make a hash, or an order, of the whole table.
+    return f"ANY (ARRAY[{compiler.process(element.clauses, **options)}])"
+
+
+@compiles(_Single, "sqlite")
+def _(element: _Single, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+def looked_up(key: Column[str], value: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the key is this value of another table, each of which is looked up: there is no other way to join them.
+
+    A planner may take a schedule that was empty a minute ago for small, and would go through all of it.
+    """
+    return key == _Single(value)
+
+
 class _Picked(FunctionElement[bool]):
     inherit_cache = True
 

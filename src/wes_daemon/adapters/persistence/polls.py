@@ -30,6 +30,7 @@ from wes_daemon.adapters.persistence.expressions import (
     as_seconds,
     given,
     is_one_of,
+    looked_up,
     of_same_run,
     pair_among,
     picked,
@@ -177,7 +178,7 @@ class SqlPollSchedule:
 @cache
 def _each(dialect: str) -> Update:
     sent = given(dialect, run_id=Text(), seq=Integer(), wait=Float())
-    latest = (polls.c.run_id == sent.c.run_id, polls.c.poll_seq == sent.c.seq)
+    latest = (looked_up(polls.c.run_id, sent.c.run_id), polls.c.poll_seq == sent.c.seq)
     return update(polls).where(*latest).values(next_check_at=store_in(sent.c.wait))
 
 
@@ -187,7 +188,7 @@ def _moving(dialect: str) -> Any:
     moved = {"known_state": sent.c.state, "known_status": sent.c.status, "next_check_at": store_in(sent.c.wait)}
     return (
         update(polls)
-        .where(polls.c.run_id == sent.c.run_id, polls.c.poll_seq == sent.c.seq)
+        .where(looked_up(polls.c.run_id, sent.c.run_id), polls.c.poll_seq == sent.c.seq)
         .values(**moved, missing_since=null(), held_until=null())
         .returning(polls.c.run_id)
     )

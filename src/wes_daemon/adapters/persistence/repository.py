@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Update, insert, select, update
 
 from wes_daemon.adapters.persistence.bulk import as_sent, insert_all, put, sent
-from wes_daemon.adapters.persistence.expressions import listed
+from wes_daemon.adapters.persistence.expressions import listed, looked_up
 from wes_daemon.adapters.persistence.mapping import (
     entry_values,
     run_from,
@@ -127,7 +127,7 @@ def _changing(dialect: str, names: tuple[str, ...]) -> Update:
     given = sent(dialect, workflow_runs, names)
     return (
         update(workflow_runs)
-        .where(workflow_runs.c.run_id == given.c.run_id)
+        .where(looked_up(workflow_runs.c.run_id, given.c.run_id))
         .values({name: given.c[name] for name in names if name != "run_id"})
     )
 

@@ -33,6 +33,7 @@ from wes_daemon.adapters.persistence.expressions import (
     as_seconds,
     given,
     is_one_of,
+    looked_up,
     of_same_run,
     picked,
     store_after,
@@ -243,7 +244,7 @@ def _accepting(dialect: str) -> Executable:
     sent = _acceptances(dialect)
     return (
         update(submissions)
-        .where(submissions.c.run_id == sent.c.run_id, *_still_held_as(sent))
+        .where(looked_up(submissions.c.run_id, sent.c.run_id), *_still_held_as(sent))
         .values(**_ACCEPTED, provider=sent.c.provider, provider_run_id=sent.c.provider_run_id)
         .returning(submissions.c.run_id)
     )
@@ -255,7 +256,7 @@ def _preparing(dialect: str) -> Executable:
     prepared = {"state": SubmissionState.PREPARED, "returns_to": SubmissionState.PREPARED}
     return (
         update(submissions)
-        .where(submissions.c.run_id == sent.c.run_id, *_still_held_as(sent))
+        .where(looked_up(submissions.c.run_id, sent.c.run_id), *_still_held_as(sent))
         .values(**prepared, prepared_id=sent.c.prepared_id)
         .returning(submissions.c.run_id)
     )

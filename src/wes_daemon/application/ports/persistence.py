@@ -159,7 +159,8 @@ class RunRepository(Protocol):
     def get_many(self, run_ids: Collection[RunId]) -> Mapping[RunId, Run]:
         """As `get`, for all that have a row, but with `UNREAD` for their requests.
 
-        Their claims or their polls are the caller's, so that nobody else writes meanwhile who holds them.
+        Who holds a run is as it was when this was asked: nobody else writes that while the run's claim or its poll is
+        the caller's, and where it is not, the unit of work must come to nothing.
         """
 
     def write(self, news: Collection[News]) -> None:

@@ -44,12 +44,13 @@ from wes_daemon.domain.runs import Attachment, ProviderType, Run, RunId
 _log = logging.getLogger(__name__)
 
 # All that is queued is gone through for each, however much of it was enrolled before.
-_ENROL_BATCH = 10_000
+_ENROL_BATCH = 5_000
 # Of a batch, so that whoever calls a provider has something to do while more is claimed, and not a few at a time.
 _ENOUGH = 0.5
 _LOOK_FOR_NEWS = timedelta(seconds=1)
-# To look for what is new in a long queue takes long: a twentieth of a pass at most.
+# To look for what is new in a long queue takes long: a twentieth of a pass at most, but for a very long one.
 _RESTS_FOR = 20
+_LONGEST_REST = timedelta(minutes=1)
 _UNTIL_TRIED = timedelta(seconds=1)
 
 _PUT_OFF = (Outcome.DEFERRED, Outcome.RELEASED, Outcome.UNRESOLVED)
@@ -203,7 +204,7 @@ class SubmitQueuedRuns:
         began = self._clock.monotonic()
         self._enrol(lambda queue: queue.enrol_queued)
         ended = self._clock.monotonic()
-        return ended + max(_LOOK_FOR_NEWS, (ended - began) * _RESTS_FOR)
+        return ended + min(max(_LOOK_FOR_NEWS, (ended - began) * _RESTS_FOR), _LONGEST_REST)
 
     def _settled(self, ended: Sequence[tuple[_Call, ClaimedRun]]) -> Iterator[Result]:
         """What became of each; what providers have accepted is written down first, all of it at once."""
