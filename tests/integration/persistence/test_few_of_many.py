@@ -42,6 +42,14 @@ def _take_due(store: SqlHarness) -> float:
     return _most_rows(watch) / PAGE
 
 
+def _finish(store: SqlHarness) -> float:
+    due = store.due(limit=PAGE)
+    with Watch(store.engine).listening() as watch, store.units() as unit:
+        assert len(unit.polls.finished_all(due)) == PAGE
+        unit.commit()
+    return _most_rows(watch) / PAGE
+
+
 def _read_for_change(store: SqlHarness) -> float:
     # So many that it looks as good to read all.
     ids = [RunId(f"due-{number}") for number in range(1, CROWD // 4 + 1)]
@@ -62,7 +70,9 @@ def _most_rows(watch: Watch) -> int:
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-@pytest.mark.parametrize(("crowd", "ask"), [(WAITING, _claim), (DUE, _take_due), (DUE, _read_for_change)])
+@pytest.mark.parametrize(
+    ("crowd", "ask"), [(WAITING, _claim), (DUE, _take_due), (DUE, _finish), (DUE, _read_for_change)]
+)
 @pytest.mark.parametrize("followed", ["none", "few", "no more"])
 def test_a_page_costs_a_page(engine: Engine, followed: str, crowd: Group, ask: Callable[[SqlHarness], float]) -> None:
     fill(engine, [DONE] if followed == "none" else [DONE, FOLLOWED])

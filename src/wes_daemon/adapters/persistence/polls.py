@@ -239,7 +239,9 @@ def _served(excluding: Collection[ProviderType]) -> ColumnElement[bool]:
 
 def _deleted(due: Collection[DuePoll]) -> Any:
     pairs = [(poll.run_id, poll.seq) for poll in due]
-    return delete(polls).where(pair_among(polls.c.run_id, polls.c.poll_seq, pairs)).returning(polls.c.run_id)
+    # They are looked up by key; of the pairs alone a planner may make a join with the whole schedule.
+    keyed = among(polls.c.run_id, [poll.run_id for poll in due])
+    return delete(polls).where(keyed, pair_among(polls.c.run_id, polls.c.poll_seq, pairs)).returning(polls.c.run_id)
 
 
 def _rescheduled(poll: DuePoll, wait: timedelta) -> Update:
