@@ -45,7 +45,7 @@ def select_runs() -> Select[Any]:
 def select_submitted_runs() -> Select[Any]:
     """As `select_runs`, for submissions; of a run that has no row any more `is_gone` is true, and all else empty."""
     row = looked_up(workflow_runs.c.run_id, submissions.c.run_id)
-    described = looked_up(run_details.c.run_id, submissions.c.run_id)
+    described = looked_up(run_details.c.run_id, workflow_runs.c.run_id)
     found = submissions.outerjoin(workflow_runs, row).outerjoin(run_details, described)
     is_gone = workflow_runs.c.run_id.is_(None).label("is_gone")
     return _select(submissions.c.run_id).add_columns(is_gone).select_from(found)
