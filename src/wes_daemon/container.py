@@ -28,7 +28,7 @@ from wes_daemon.adapters.persistence.watermarks import SqlWatermarks
 from wes_daemon.adapters.providers.decorators.rate_limiting import RateLimiter, account_name
 from wes_daemon.adapters.providers.decorators.rates import ALL, Rate, read_rates, read_window
 from wes_daemon.adapters.providers.decorators.stack import decorated
-from wes_daemon.adapters.providers.decorators.under_lease import under_lease
+from wes_daemon.adapters.providers.decorators.under_lease import LeaseCheckedGate
 from wes_daemon.adapters.providers.directory import LazyProviderDirectory
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND, HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
@@ -128,7 +128,7 @@ def _sevenbridges(
             "or name another provider by the tag provider_type or by DAEMON_DEFAULT_PROVIDER"
         )
     limit = settings.sevenbridges_rate_limit
-    turns = RateLimiter(
+    limiter = RateLimiter(
         {} if limit == "off" else {ALL: read_window(limit)},
         budgets=budgets,
         account=account_name("sevenbridges", credentials.endpoint, credentials.token),
@@ -144,8 +144,8 @@ def _sevenbridges(
         read_timeout=read,
         connections=_calls_at_once(settings),
     )
-    take_turn = under_lease(turns.take, incarnation.require_trust, longest_request=connect + read)
-    provider = SevenBridgesProvider(config, clock=clock, take_turn=take_turn, hold=turns.hold, heed=turns.heed)
+    gate = LeaseCheckedGate(limiter, require_trust=incarnation.require_trust, longest_request=connect + read)
+    provider = SevenBridgesProvider(config, clock=clock, gate=gate)
     return decorated(provider, ProviderType.SEVENBRIDGES, telemetry=telemetry, clock=clock, sleep=sleep)
 
 
@@ -154,7 +154,7 @@ def _healthomics(
 ) -> WorkflowProvider:
     limits = settings.aws_healthomics_rate_limits
     defaults = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
-    turns = RateLimiter(
+    limiter = RateLimiter(
         {} if limits == "off" else defaults | read_rates(limits),
         budgets=budgets,
         account=account_name("healthomics", settings.aws_region, _aws_account(settings)),
@@ -162,8 +162,10 @@ def _healthomics(
         sleep=sleep,
     )
     config = _healthomics_config(settings)
-    take_turn = under_lease(turns.take, incarnation.require_trust, longest_request=_longest_request(settings))
-    provider = HealthOmicsProvider(config, clock=clock, take_turn=take_turn, hold=turns.hold, slow_down=turns.slow_down)
+    gate = LeaseCheckedGate(
+        limiter, require_trust=incarnation.require_trust, longest_request=_longest_request(settings)
+    )
+    provider = HealthOmicsProvider(config, clock=clock, gate=gate)
     return decorated(provider, ProviderType.HEALTHOMICS, telemetry=telemetry, clock=clock, sleep=sleep)
 
 

@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 
 from tests.builders import a_request, a_run
 from tests.contracts.events import HintSourceContract, QueueHarness
-from tests.integration.providers.healthomics_harness import CONFIG, no_hold, no_turns, simulated
+from tests.integration.providers.healthomics_harness import CONFIG, simulated
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from tests.unit.adapters.test_event_messages import an_event
 from tests.unit.application.conftest import World
@@ -152,7 +152,7 @@ def site(monkeypatch: pytest.MonkeyPatch, queue: SqsQueue) -> Iterator[Site]:
     clock = ManualClock()
     with simulated(monkeypatch, clock.now) as simulator:
         world = World(clock=clock, submission_policy=SubmissionPolicy(cap=1, default_provider=ProviderType.HEALTHOMICS))
-        provider = HealthOmicsProvider(CONFIG, clock=clock, take_turn=no_turns, hold=no_hold)
+        provider = HealthOmicsProvider(CONFIG, clock=clock)
         world.directory = MemoryProviderDirectory({ProviderType.HEALTHOMICS: provider})
         yield Site(world, clock, simulator, queue.source)
 

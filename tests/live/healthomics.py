@@ -5,6 +5,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.call_gates import AskingGate
 from tests.live.account import FATES, Account, LiveRun
 from tests.live.processes import as_the_daemon_has_it, elsewhere, submit_to_healthomics
 from tests.live.session import LiveSession
@@ -42,12 +43,14 @@ class HealthOmicsAccount(Account):
         defaults = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
         rates = {} if rate_limits == "off" else defaults | read_rates(rate_limits)
         clock = SystemClock()
-        self._turns = RateLimiter(rates, budgets=MemoryBudgets(clock), account="healthomics", clock=clock, sleep=sleep)
+        self._limiter = RateLimiter(
+            rates, budgets=MemoryBudgets(clock), account="healthomics", clock=clock, sleep=sleep
+        )
         # The bare client, told of endpoints as the daemon's own is.
         self._omics = Connection(config).omics()
 
     def provider(self) -> WorkflowProvider:
-        made = HealthOmicsProvider(self._config, clock=SystemClock(), take_turn=self._take_turn, hold=self._turns.hold)
+        made = HealthOmicsProvider(self._config, clock=SystemClock(), gate=AskingGate(self._count_start, self._limiter))
         return as_the_daemon_has_it(made, ProviderType.HEALTHOMICS)
 
     def request(self, fate: RunState) -> WorkflowRequest:
@@ -88,8 +91,7 @@ class HealthOmicsAccount(Account):
             workflow_url=url, workflow_type="WDL", workflow_type_version="1.0", workflow_params=inputs
         )
 
-    def _take_turn(self, operation: str) -> None:
-        self._turns.take(operation)
+    def _count_start(self, operation: str) -> None:
         if operation == "StartRun":
             self._session.budget.spend()
 

@@ -30,7 +30,7 @@ def elsewhere(submit: Callable[[C, Submission], ProviderRunId], config: C, submi
 
 def submit_to_sevenbridges(config: SevenBridgesConfig, submission: Submission) -> ProviderRunId:
     """Submit and be gone."""
-    provider = SevenBridgesProvider(config, clock=SystemClock(), take_turn=lambda _: None, hold=lambda *_: None)
+    provider = SevenBridgesProvider(config, clock=SystemClock())
     id = accept(as_the_daemon_has_it(provider, ProviderType.SEVENBRIDGES), submission)
     provider.close()
     return id
@@ -38,7 +38,7 @@ def submit_to_sevenbridges(config: SevenBridgesConfig, submission: Submission) -
 
 def submit_to_healthomics(config: HealthOmicsConfig, submission: Submission) -> ProviderRunId:
     """Submit and be gone."""
-    provider = HealthOmicsProvider(config, clock=SystemClock(), take_turn=lambda _: None, hold=lambda *_: None)
+    provider = HealthOmicsProvider(config, clock=SystemClock())
     return accept(as_the_daemon_has_it(provider, ProviderType.HEALTHOMICS), submission)
 
 

@@ -8,6 +8,7 @@ import requests
 import sevenbridges
 from sevenbridges.errors import SbgError
 
+from tests.call_gates import AskingGate
 from tests.live.account import FATES, Account, LiveRun
 from tests.live.processes import as_the_daemon_has_it, elsewhere, submit_to_sevenbridges
 from tests.live.session import LiveSession
@@ -46,7 +47,9 @@ class SevenBridgesAccount(Account):
         self._app = app
         rates = {} if rate_limit == "off" else {ALL: read_window(rate_limit)}
         clock = SystemClock()
-        self._turns = RateLimiter(rates, budgets=MemoryBudgets(clock), account="sevenbridges", clock=clock, sleep=sleep)
+        self._limiter = RateLimiter(
+            rates, budgets=MemoryBudgets(clock), account="sevenbridges", clock=clock, sleep=sleep
+        )
         self._providers: list[SevenBridgesProvider] = []
         self._api = sevenbridges.Api(url=config.endpoint, token=config.token, timeout=(10, 60))
         # The SDK's own handler sleeps for five minutes.
@@ -54,7 +57,7 @@ class SevenBridgesAccount(Account):
 
     def provider(self) -> WorkflowProvider:
         made = SevenBridgesProvider(
-            self._config, clock=SystemClock(), take_turn=self._take_turn, hold=self._turns.hold, heed=self._turns.heed
+            self._config, clock=SystemClock(), gate=AskingGate(self._count_start, self._limiter)
         )
         self._providers.append(made)
         return as_the_daemon_has_it(made, ProviderType.SEVENBRIDGES)
@@ -104,8 +107,7 @@ class SevenBridgesAccount(Account):
             workflow_engine_parameters={"use_memoization": False, "max_parallel_instances": 1},
         )
 
-    def _take_turn(self, operation: str) -> None:
-        self._turns.take(operation)
+    def _count_start(self, operation: str) -> None:
         if operation == "RunTask":
             self._session.budget.spend()
 

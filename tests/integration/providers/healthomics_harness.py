@@ -43,14 +43,6 @@ _STATUSES = {
 }
 
 
-def no_turns(_: str) -> None:
-    """Nobody waits."""
-
-
-def no_hold(_: datetime, __: str) -> None:
-    """Nobody is held back."""
-
-
 class HealthOmicsHarness(ProviderHarness):
     """Runs at a simulator, which `AWS_ENDPOINT_URL` must name."""
 
@@ -96,7 +88,7 @@ class HealthOmicsHarness(ProviderHarness):
 
 def bare_provider(config: HealthOmicsConfig = CONFIG, clock: Clock | None = None) -> HealthOmicsProvider:
     """The provider as it is, with nothing round it."""
-    return HealthOmicsProvider(config, clock=clock or SystemClock(), take_turn=no_turns, hold=no_hold)
+    return HealthOmicsProvider(config, clock=clock or SystemClock())
 
 
 def a_healthomics_submission(key: str = "wes-1", **changes: object) -> Submission:

@@ -9,5 +9,5 @@ from wes_daemon.domain.runs import ProviderRunId
 
 def submit(config: HealthOmicsConfig, submission: Submission) -> ProviderRunId:
     """Submit and be gone."""
-    provider = HealthOmicsProvider(config, clock=SystemClock(), take_turn=lambda _: None, hold=lambda *_: None)
+    provider = HealthOmicsProvider(config, clock=SystemClock())
     return provider.submit(submission).id

@@ -1,11 +1,11 @@
 """The Seven Bridges provider under test: the real SDK against the simulated service."""
 
 import multiprocessing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from tests.simulators.sevenbridges.platform import Platform
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProvider
-from wes_daemon.application.ports.budgets import Allowance, nobody
+from wes_daemon.application.ports.call_gate import CallGate
 from wes_daemon.application.ports.errors import OutcomeUnknown
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
 from wes_daemon.domain.runs import ProviderRunId, RunId, SubmissionKey, WorkflowRequest
@@ -48,16 +48,6 @@ def environment(bundle: Path, endpoint: str) -> Mapping[str, str]:
     }
 
 
-def no_turn(operation: str) -> None:
-    """Nobody waits."""
-    del operation
-
-
-def no_hold(until: datetime) -> None:
-    """Nobody is held back."""
-    del until
-
-
 class SevenBridgesHarness(ProviderHarness):
     """One simulated platform, and as many providers as a test asks for."""
 
@@ -71,16 +61,14 @@ class SevenBridgesHarness(ProviderHarness):
     def provider(
         self,
         *,
-        take_turn: Callable[[str], None] = no_turn,
-        hold: Callable[[datetime], None] = no_hold,
-        heed: Callable[[Allowance], None] = nobody,
+        gate: CallGate | None = None,
         read_timeout: timedelta = timedelta(seconds=10),
         token: str = TOKEN,
         project: str = PROJECT,
         drs_host: str | None = None,
     ) -> SevenBridgesProvider:
         config = replace(self.config, token=token, project=project, read_timeout=read_timeout, drs_host=drs_host)
-        made = SevenBridgesProvider(config, clock=self.clock, take_turn=take_turn, hold=hold, heed=heed)
+        made = SevenBridgesProvider(config, clock=self.clock, gate=gate)
         self._providers.append(made)
         return made
 
@@ -179,7 +167,7 @@ class SevenBridgesHarness(ProviderHarness):
 
 def submit_once(config: SevenBridgesConfig, submission: Submission) -> ProviderRunId:
     """Submit from a process that knows nothing but what it is told; the authority comes from the environment."""
-    provider = SevenBridgesProvider(config, clock=ManualClock(), take_turn=no_turn, hold=no_hold)
+    provider = SevenBridgesProvider(config, clock=ManualClock())
     id = accept(provider, submission)
     provider.close()
     return id

@@ -48,9 +48,7 @@ def world(simulator: HealthOmicsSimulator, clock: ManualClock) -> World:
     )
     rates = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
     limiter = RateLimiter(rates, budgets=MemoryBudgets(clock), account="healthomics", clock=clock, sleep=clock.advance)
-    bare = HealthOmicsProvider(
-        CONFIG, clock=clock, take_turn=limiter.take, hold=limiter.hold, slow_down=limiter.slow_down
-    )
+    bare = HealthOmicsProvider(CONFIG, clock=clock, gate=limiter)
     provider = decorated(bare, ProviderType.HEALTHOMICS, telemetry=world.telemetry, clock=clock, sleep=clock.advance)
     world.directory = MemoryProviderDirectory({ProviderType.HEALTHOMICS: provider})
     request = a_request(workflow_url="omics:1234567")

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.call_gates import AskingGate
 from tests.integration.providers.healthomics_harness import (
     CONFIG,
     a_healthomics_submission,
     bare_provider,
-    no_hold,
-    no_turns,
     run_id,
     simulated,
 )
@@ -58,9 +57,7 @@ def limited_provider(clock: ManualClock, budgets: SharedBudgets | None = None) -
     limiter = RateLimiter(
         rates, budgets=budgets or MemoryBudgets(clock), account="healthomics", clock=clock, sleep=clock.advance
     )
-    bare = HealthOmicsProvider(
-        CONFIG, clock=clock, take_turn=limiter.take, hold=limiter.hold, slow_down=limiter.slow_down
-    )
+    bare = HealthOmicsProvider(CONFIG, clock=clock, gate=limiter)
     telemetry = MemoryTelemetry()
     return decorated(bare, ProviderType.HEALTHOMICS, telemetry=telemetry, clock=clock, sleep=clock.advance)
 
@@ -212,7 +209,7 @@ class TestNetwork:
 
     def test_every_request_waits_its_turn(self, simulator: HealthOmicsSimulator, clock: ManualClock) -> None:
         turns: list[str] = []
-        provider = HealthOmicsProvider(CONFIG, clock=clock, take_turn=turns.append, hold=no_hold)
+        provider = HealthOmicsProvider(CONFIG, clock=clock, gate=AskingGate(turns.append))
         id = provider.submit(a_healthomics_submission()).id
         simulator.service.reach(run_id(id), "FAILED")
         provider.statuses([id])
@@ -299,7 +296,7 @@ class TestSecrets:
     ) -> None:
         key, secret, token = self.SECRETS
         config = replace(CONFIG, access_key_id=key, secret_access_key=secret, session_token=token)
-        provider = HealthOmicsProvider(config, clock=ManualClock(), take_turn=no_turns, hold=no_hold)
+        provider = HealthOmicsProvider(config, clock=ManualClock())
         caplog.set_level(logging.DEBUG)
         id = provider.submit(a_healthomics_submission()).id
         simulator.service.reach(run_id(id), "COMPLETED")

@@ -37,7 +37,7 @@ def world(harness: SevenBridgesHarness) -> World:
         sleep=harness.clock.advance,
     )
     provider = decorated(
-        harness.provider(take_turn=turns.take, hold=turns.hold, heed=turns.heed),
+        harness.provider(gate=turns),
         ProviderType.SEVENBRIDGES,
         telemetry=world.telemetry,
         clock=harness.clock,

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.call_gates import AskingGate
 from tests.contracts.provider import accept
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import APP, PROJECT, TOKEN, SevenBridgesHarness
@@ -50,7 +51,7 @@ def stack(harness: SevenBridgesHarness) -> WorkflowProvider:
     """The provider as the core meets it."""
     turns = limiter(harness)
     return decorated(
-        harness.provider(take_turn=turns.take, hold=turns.hold, heed=turns.heed, read_timeout=timedelta(seconds=10)),
+        harness.provider(gate=turns, read_timeout=timedelta(seconds=10)),
         ProviderType.SEVENBRIDGES,
         telemetry=MemoryTelemetry(),
         clock=harness.clock,
@@ -85,7 +86,7 @@ class TestStorm:
 class TestRates:
     def test_after_a_429_nobody_calls_before_the_time_it_names(self, harness: SevenBridgesHarness) -> None:
         turns = limiter(harness)
-        provider = harness.provider(take_turn=turns.take, hold=turns.hold, heed=turns.heed)
+        provider = harness.provider(gate=turns)
         harness.platform.faults.add("list_tasks", faults.TOO_MANY)
 
         with pytest.raises(NotNow) as busy:
@@ -99,7 +100,7 @@ class TestRates:
     def test_an_empty_window_is_waited_out_before_it_is_refused(self, harness: SevenBridgesHarness) -> None:
         harness.platform.rate_limit = 4
         turns = limiter(harness)
-        provider = harness.provider(take_turn=turns.take, hold=turns.hold, heed=turns.heed)
+        provider = harness.provider(gate=turns)
         accept(provider, harness.of())
 
         with pytest.raises(NotNow, match="budget"):
@@ -114,7 +115,7 @@ class TestRates:
         harness.platform.rate_limit = 100
         budgets, rate = MemoryBudgets(harness.clock), read_window("100/300")
         turns = [limiter(harness, rate, budgets) for _ in range(2)]
-        daemons = [harness.provider(take_turn=one.take, hold=one.hold, heed=one.heed) for one in turns]
+        daemons = [harness.provider(gate=one) for one in turns]
         task = [ProviderRunId(harness.platform.new_id("task"))]
 
         over_at = harness.clock.now() + timedelta(minutes=10)
@@ -129,7 +130,7 @@ class TestRates:
     def test_what_other_scripts_of_the_same_user_spend_is_not_spent_again(self, harness: SevenBridgesHarness) -> None:
         harness.platform.rate_limit = 100
         turns = limiter(harness, read_window("100/300"))
-        provider = harness.provider(take_turn=turns.take, hold=turns.hold, heed=turns.heed)
+        provider = harness.provider(gate=turns)
         script = harness.provider()
         task = [ProviderRunId(harness.platform.new_id("task"))]
 
@@ -146,7 +147,7 @@ class TestRates:
     def test_every_request_takes_a_turn_under_its_own_name(self, harness: SevenBridgesHarness) -> None:
         taken: list[str] = []
 
-        accept(harness.provider(take_turn=taken.append), harness.of())
+        accept(harness.provider(gate=AskingGate(taken.append)), harness.of())
 
         assert taken == ["ListTasks", "CreateTask", "ListTasks", "RunTask"]
 
@@ -155,7 +156,7 @@ class TestRates:
         self, harness: SevenBridgesHarness, step: str
     ) -> None:
         with pytest.raises(NotNow):
-            harness.provider(take_turn=Refusing(step)).submit(harness.of())
+            harness.provider(gate=AskingGate(Refusing(step))).submit(harness.of())
 
 
 class TestTheSdk:

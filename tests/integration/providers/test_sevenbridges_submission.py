@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.call_gates import AskingGate
 from tests.contracts.provider import accept
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import (
@@ -88,7 +89,7 @@ class TestTheTwoSteps:
                 for id in list(harness.platform.tasks)[:5]:
                     harness.platform.tasks.pop(id)
 
-        answer = harness.provider(take_turn=take_turn).submit(submission)
+        answer = harness.provider(gate=AskingGate(take_turn)).submit(submission)
 
         assert answer == Prepared(ProviderRunId(ours))
         assert "create_task" not in harness.operations()
@@ -104,7 +105,7 @@ class TestTwoAtOnce:
             if operation == "CreateTask":
                 both_have_looked.wait(10)
 
-        providers = [harness.provider(take_turn=take_turn) for _ in range(2)]
+        providers = [harness.provider(gate=AskingGate(take_turn)) for _ in range(2)]
         with ThreadPoolExecutor(2) as threads:
             answers = set(threads.map(lambda provider: provider.submit(submission), providers))
 
@@ -120,7 +121,7 @@ class TestTwoAtOnce:
             if operation == "CreateTask":
                 accepted.append(accept(harness.provider(), submission))
 
-        late = accept(harness.provider(take_turn=take_turn), submission)
+        late = accept(harness.provider(gate=AskingGate(take_turn)), submission)
 
         assert accepted == [late]
         assert [task["id"] for task in harness.tasks(submission.key)] == [late]

@@ -28,7 +28,7 @@ class Watched:
 
     def take(self, operation: str) -> float:
         """Take a turn; the seconds since the start at which it came."""
-        self.limiter.take(operation)
+        self.limiter.acquire(operation)
         return (self.clock.now() - self.start).total_seconds()
 
 
@@ -72,22 +72,22 @@ def test_without_a_rate_nothing_waits() -> None:
 
 def test_nobody_calls_before_the_time_that_the_service_named() -> None:
     watched = Watched(all=Rate(calls=100))
-    watched.limiter.hold(watched.start + 7 * SECOND)
+    watched.limiter.block_until(watched.start + 7 * SECOND)
 
     assert watched.take("one") == 7
 
 
 def test_a_hold_on_one_operation_leaves_the_others_alone() -> None:
     watched = Watched()
-    watched.limiter.hold(watched.start + 7 * SECOND, "StartRun")
+    watched.limiter.block_until(watched.start + 7 * SECOND, "StartRun")
 
     assert [watched.take("GetRun"), watched.take("StartRun")] == [0, 7]
 
 
 def test_an_earlier_time_does_not_shorten_a_hold() -> None:
     watched = Watched()
-    watched.limiter.hold(watched.start + 7 * SECOND)
-    watched.limiter.hold(watched.start + 3 * SECOND)
+    watched.limiter.block_until(watched.start + 7 * SECOND)
+    watched.limiter.block_until(watched.start + 3 * SECOND)
 
     assert watched.take("one") == 7
 
@@ -98,7 +98,7 @@ def test_a_wait_that_is_too_long_is_put_off_and_costs_no_turn() -> None:
 
     for _ in range(3):
         with pytest.raises(BudgetSpent) as caught:
-            watched.limiter.take("StartRun")
+            watched.limiter.acquire("StartRun")
 
     assert caught.value.retry_after == 60 * SECOND
     watched.clock.advance(60 * SECOND)

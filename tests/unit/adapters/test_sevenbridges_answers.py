@@ -20,7 +20,7 @@ from wes_daemon.adapters.providers.sevenbridges.rate_headers import allowance, h
 from wes_daemon.adapters.providers.sevenbridges.reading import as_moment
 from wes_daemon.adapters.providers.sevenbridges.states import STATES, report
 from wes_daemon.adapters.providers.sevenbridges.tasks import is_task_id, read_task
-from wes_daemon.application.ports.budgets import Allowance
+from wes_daemon.application.ports.call_gate import Allowance
 from wes_daemon.application.ports.errors import (
     AnswerLost,
     Misconfigured,

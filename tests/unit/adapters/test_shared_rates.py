@@ -15,7 +15,8 @@ from wes_daemon.adapters.providers.decorators.purposes import OnBehalfOf, Purpos
 from wes_daemon.adapters.providers.decorators.rate_limiting import BudgetSpent, RateLimiter
 from wes_daemon.adapters.providers.decorators.rates import ALL, Rate, window_rate
 from wes_daemon.adapters.providers.decorators.shares import Wish, take_share
-from wes_daemon.application.ports.budgets import Allowance, Budget, Revision
+from wes_daemon.application.ports.budgets import Budget, Revision
+from wes_daemon.application.ports.call_gate import Allowance
 from wes_daemon.application.ports.errors import StorageUnavailable
 
 T = TypeVar("T")
@@ -63,7 +64,7 @@ class Fleet:
         """Whether a call goes out now."""
         try:
             with OnBehalfOf(purpose):
-                self.limiters[daemon].take("anything")
+                self.limiters[daemon].acquire("anything")
         except BudgetSpent:
             return False
         self.made.append(self.clock.monotonic())
@@ -271,7 +272,7 @@ class TestWhatTheServiceSays:
     def said(self, fleet: Fleet, *, remaining: int, limit: int = 1000, reset_in: timedelta = 100 * SECOND) -> None:
         """An answer to the first daemon."""
         said = Allowance(limit=limit, remaining=remaining, resets_at=fleet.clock.now() + reset_in)
-        fleet.limiters[0].heed(said)
+        fleet.limiters[0].observe(said)
 
     def test_calls_that_others_have_made_are_not_made_again(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES)
@@ -329,7 +330,7 @@ class TestWhatTheServiceSays:
 
     def test_nobody_calls_before_the_time_that_it_names_in_whichever_daemon(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES, daemons=2)
-        fleet.limiters[0].hold(fleet.clock.now() + 40 * SECOND)
+        fleet.limiters[0].block_until(fleet.clock.now() + 40 * SECOND)
 
         assert [fleet.calls(daemon=daemon) for daemon in (0, 1)] == [False, False]
         fleet.clock.advance(40 * SECOND)
@@ -340,7 +341,7 @@ class TestWhatTheServiceSays:
         until = fleet.clock.now() + 40 * SECOND
 
         for _ in range(10):
-            fleet.limiters[0].hold(until)
+            fleet.limiters[0].block_until(until)
 
         assert fleet.budgets.asked == 1
 
@@ -353,7 +354,7 @@ class TestThrottling:
     def test_it_slows_an_operation_down_and_it_grows_back(self) -> None:
         fleet = Fleet(Rate(calls=100, burst=100))
         fleet.calls_within(SECOND)
-        fleet.limiters[0].slow_down("anything")
+        fleet.limiters[0].throttled("anything")
 
         paces = [self.pace(fleet) for _ in range(12)]
 
@@ -362,15 +363,15 @@ class TestThrottling:
 
     def test_the_other_daemons_slow_down_as_well(self) -> None:
         fleet = Fleet(Rate(calls=100, burst=100), daemons=2)
-        fleet.limiters[0].slow_down("anything")
+        fleet.limiters[0].throttled("anything")
 
         assert self.pace(fleet, daemon=1) < 95
 
     def test_calls_that_were_under_way_together_count_once(self) -> None:
         one, ten = Fleet(Rate(calls=100, burst=100)), Fleet(Rate(calls=100, burst=100))
-        one.limiters[0].slow_down("anything")
+        one.limiters[0].throttled("anything")
         for _ in range(10):
-            ten.limiters[0].slow_down("anything")
+            ten.limiters[0].throttled("anything")
 
         assert one.calls_within(2 * SECOND) == ten.calls_within(2 * SECOND)
 
@@ -378,10 +379,10 @@ class TestThrottling:
     def test_it_never_goes_below_half_a_call_a_second_or_the_rate(self, calls: float, slowest: float) -> None:
         fleet = Fleet(Rate(calls=calls))
         for _ in range(30):
-            fleet.limiters[0].slow_down("anything")
+            fleet.limiters[0].throttled("anything")
             fleet.clock.advance(SECOND)
 
-        fleet.limiters[0].slow_down("anything")
+        fleet.limiters[0].throttled("anything")
 
         assert fleet.calls_within(2 / slowest * SECOND) >= 1
 

@@ -1,29 +1,31 @@
-"""No request goes out that a lease might not outlast."""
+"""No request goes out that the daemon's lease might not outlast."""
 
 from datetime import timedelta
 
 import pytest
 
-from wes_daemon.adapters.providers.decorators.under_lease import under_lease
+from tests.call_gates import AskingGate
+from wes_daemon.adapters.providers.decorators.under_lease import LeaseCheckedGate
+from wes_daemon.application.ports.call_gate import OpenCallGate
 from wes_daemon.application.ports.errors import HeldBack, LeaseLost
 
 LONGEST = timedelta(seconds=30)
 
 
-def test_the_lease_is_looked_at_after_the_turn_was_waited_for() -> None:
+def test_the_lease_is_checked_after_the_inner_gate_has_permitted_the_call() -> None:
     seen: list[object] = []
-    take = under_lease(seen.append, seen.append, longest_request=LONGEST)
+    gate = LeaseCheckedGate(AskingGate(seen.append), require_trust=seen.append, longest_request=LONGEST)
 
-    take("StartRun")
+    gate.acquire("StartRun")
 
     assert seen == ["StartRun", LONGEST]
 
 
-def test_a_request_that_the_lease_might_not_outlast_is_held_back() -> None:
+def test_a_request_that_the_lease_might_not_outlast_is_not_sent() -> None:
     def require_trust(_: timedelta) -> None:
         raise LeaseLost("it ends soon")
 
-    take = under_lease(lambda _: None, require_trust, longest_request=LONGEST)
+    gate = LeaseCheckedGate(OpenCallGate(), require_trust=require_trust, longest_request=LONGEST)
 
     with pytest.raises(HeldBack, match="StartRun was not sent: it ends soon"):
-        take("StartRun")
+        gate.acquire("StartRun")

@@ -45,22 +45,3 @@ class SharedBudgets(Protocol):
         Raises:
             StorageUnavailable: whether it was revised is unknown.
         """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
-    """What a service says with an answer of what it lets us call; None where it says nothing.
-
-    Attributes:
-        limit: calls in one of its windows.
-        remaining: of them until `resets_at`, whoever has made the others.
-    """
-
-    limit: int | None = None
-    remaining: int | None = None
-    resets_at: datetime | None = None
-
-
-def nobody(said: object) -> None:
-    """For providers whose limits nobody keeps."""
-    del said

@@ -12,7 +12,8 @@ from hashlib import sha256
 
 from wes_daemon.adapters.providers.decorators.rates import ALL, Rate, window_rate
 from wes_daemon.adapters.providers.decorators.turns import Bucket, Turns
-from wes_daemon.application.ports.budgets import Allowance, SharedBudgets
+from wes_daemon.application.ports.budgets import SharedBudgets
+from wes_daemon.application.ports.call_gate import Allowance
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import HeldBack, Throttled
 
@@ -35,7 +36,7 @@ class RateLimiter:
     """Turns for the operations of one service and credential, for all threads, and with other processes.
 
     Args:
-        rates: by operation, or `ALL`; an operation that no rate speaks of is only held back by `hold`.
+        rates: by operation, or `ALL`; an operation that no rate speaks of is only held back by `block_until`.
         budgets: where the budgets are shared.
         account: the same for all who share them, see `account_name`.
         patience: a longer wait is not waited for but answered with `BudgetSpent`.
@@ -59,7 +60,7 @@ class RateLimiter:
         self._held_until: dict[str, timedelta] = {}
         self._lock = threading.Lock()
 
-    def take(self, operation: str) -> None:
+    def acquire(self, operation: str) -> None:
         """Return when it is this call's turn; see `purposes` for who goes first.
 
         Not while a unit of work is open in this thread.
@@ -75,7 +76,7 @@ class RateLimiter:
         if wait is not None:
             raise BudgetSpent(f"the budget for {operation} is used up", retry_after=wait)
 
-    def hold(self, until: datetime, operation: str = ALL) -> None:
+    def block_until(self, until: datetime, operation: str = ALL) -> None:
         """The service named a time: nobody calls the operation (`ALL`: any operation) before it."""
         time = until - self._clock.now()
         with self._lock:
@@ -85,12 +86,12 @@ class RateLimiter:
         if end > before + _HARDLY_NEWS and (turns := self._turns_of(operation)):
             turns.hold(time)
 
-    def slow_down(self, operation: str) -> None:
+    def throttled(self, operation: str) -> None:
         """The service has turned a call away, for there were too many of this operation."""
         if turns := self._turns_of(operation):
             turns.slow_down()
 
-    def heed(self, allowance: Allowance) -> None:
+    def observe(self, allowance: Allowance) -> None:
         """The service has said what it lets all operations together do; others may spend the same."""
         turns = self._turns.get(ALL)
         if turns is None:

@@ -1,27 +1,41 @@
-"""No request goes out that a lease might not outlast.
+"""No request goes out that the daemon's lease might not outlast.
 
-Like the limiter of calls it stands in the clients, before each request: one call across the port may be several.
+The check stands in the clients' call gate, before each request: one call across the port may be several requests.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from wes_daemon.application.ports.call_gate import ALL_OPERATIONS, Allowance, CallGate
 from wes_daemon.application.ports.errors import HeldBack, LeaseLost
 
 
-def under_lease(
-    take_turn: Callable[[str], None], require_trust: Callable[[timedelta], None], *, longest_request: timedelta
-) -> Callable[[str], None]:
-    """Take a turn, then look whether the lease lasts for as long as a request may take.
+class LeaseCheckedGate:
+    """A `CallGate` that permits a call only where the lease lasts longer than the longest request."""
 
-    What is returned raises `HeldBack` where it does not, and whatever `take_turn` raises.
-    """
+    def __init__(
+        self, inner: CallGate, *, require_trust: Callable[[timedelta], None], longest_request: timedelta
+    ) -> None:
+        self._inner = inner
+        self._require_trust = require_trust
+        self._longest_request = longest_request
 
-    def take(operation: str) -> None:
-        take_turn(operation)
+    def acquire(self, operation: str) -> None:
+        """Acquire from the inner gate, then check the lease; raises `HeldBack` where the lease may end too early."""
+        self._inner.acquire(operation)
         try:
-            require_trust(longest_request)
+            self._require_trust(self._longest_request)
         except LeaseLost as error:
-            raise HeldBack(f"{operation} was not sent: {error}", retry_after=longest_request) from error
+            raise HeldBack(f"{operation} was not sent: {error}", retry_after=self._longest_request) from error
 
-    return take
+    def observe(self, allowance: Allowance) -> None:
+        """Pass the report on."""
+        self._inner.observe(allowance)
+
+    def throttled(self, operation: str) -> None:
+        """Pass the report on."""
+        self._inner.throttled(operation)
+
+    def block_until(self, until: datetime, operation: str = ALL_OPERATIONS) -> None:
+        """Pass the report on."""
+        self._inner.block_until(until, operation)

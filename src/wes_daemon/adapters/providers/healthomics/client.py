@@ -1,7 +1,6 @@
 """HealthOmics' operations as this package uses them: each waits its turn, and fails in the port's words."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import datetime
 from typing import Any, TypeVar
 
 from wes_daemon.adapters.providers.healthomics.connection import Connection, sdk_errors
@@ -14,6 +13,7 @@ from wes_daemon.adapters.providers.healthomics.errors import (
     quoted,
     translated,
 )
+from wes_daemon.application.ports.call_gate import CallGate
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown, Unavailable
 
@@ -37,28 +37,18 @@ class Refusal(Exception):
 
 
 class HealthOmicsClient:
-    """Calls that are made once, with no retry and no wait but for their turn.
-
-    Args:
-        take_turn: called with the operation's name before each request; may raise `NotNow`.
-        hold: called with the moment before which the service wants no further call of the operation.
-        slow_down: called with the operation's name when the service turns a call away, for there were too many.
-    """
+    """HealthOmics' operations; each request passes the call gate first, is made once, and is not retried."""
 
     def __init__(
         self,
         connection: Connection,
         *,
         clock: Clock,
-        take_turn: Callable[[str], None],
-        hold: Callable[[datetime, str], None],
-        slow_down: Callable[[str], None],
+        gate: CallGate,
     ) -> None:
         self._connection = connection
         self._clock = clock
-        self._take_turn = take_turn
-        self._hold = hold
-        self._slow_down = slow_down
+        self._gate = gate
 
     def members_of_start_run(self) -> Collection[str]:
         """What the installed boto3 can send with StartRun; asks nobody."""
@@ -141,7 +131,7 @@ class HealthOmicsClient:
                     raise Refusal(code(error), quoted(error)) from error
                 raise
 
-        self._take_turn("GetObject")
+        self._gate.acquire("GetObject")
         try:
             return self._translating("GetObject", judged_read, doubt=NotNow)
         except Unavailable as error:
@@ -181,7 +171,7 @@ class HealthOmicsClient:
             answer: Answer = getattr(self._connection.omics(), xform_name(operation))(**request)
             return answer
 
-        self._take_turn(operation)
+        self._gate.acquire(operation)
         return self._translating(operation, call, judged=judged, doubt=doubt)
 
     def _translating(
@@ -209,9 +199,9 @@ class HealthOmicsClient:
     def _obey(self, error: Exception, operation: str) -> None:
         now = self._clock.now()
         if wait := asked_wait(error, now):
-            self._hold(now + wait, operation)
+            self._gate.block_until(now + wait, operation)
         if meaning(error) is Meaning.THROTTLED:
-            self._slow_down(operation)
+            self._gate.throttled(operation)
 
     def _members_of_start_run(self) -> Collection[str]:
         model = self._connection.omics().meta.service_model.operation_model("StartRun")

@@ -1,7 +1,7 @@
 """AWS HealthOmics as a `WorkflowProvider`."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from wes_daemon.adapters.providers.healthomics.listing import BATCH, FEWEST_CALL
 from wes_daemon.adapters.providers.healthomics.states import ACTIVE, DELETED, report, unreadable
 from wes_daemon.adapters.providers.healthomics.submission import RunStarter
 from wes_daemon.application.events import log_event
-from wes_daemon.application.ports.budgets import nobody
+from wes_daemon.application.ports.call_gate import CallGate, OpenCallGate
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import NotNow, Rejected
 from wes_daemon.application.ports.providers import (
@@ -46,9 +46,7 @@ class HealthOmicsProvider:
     It keeps nothing that has to outlive a call: what must be remembered is in the ids that it returns.
 
     Args:
-        take_turn: called with an operation's name before each request, to wait for its turn; may raise `NotNow`.
-        hold: called with the moment before which the service wants no further call of an operation.
-        slow_down: called with an operation's name when the service turns a call away, for there were too many.
+        gate: asked before each request; permits every call by default.
     """
 
     def __init__(
@@ -56,13 +54,9 @@ class HealthOmicsProvider:
         config: HealthOmicsConfig,
         *,
         clock: Clock,
-        take_turn: Callable[[str], None],
-        hold: Callable[[datetime, str], None],
-        slow_down: Callable[[str], None] = nobody,
+        gate: CallGate | None = None,
     ) -> None:
-        self._client = HealthOmicsClient(
-            Connection(config), clock=clock, take_turn=take_turn, hold=hold, slow_down=slow_down
-        )
+        self._client = HealthOmicsClient(Connection(config), clock=clock, gate=gate or OpenCallGate())
         self._start = RunStarter(self._client, config)
         self._active = ActiveRuns(self._client, clock)
         self._inventory = Inventory(self._client)

@@ -1,14 +1,14 @@
-"""Calls to the service, one turn each, as plain objects."""
+"""Calls to the Seven Bridges API; requests and answers are plain objects."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.rate_headers import allowance, held_until
 from wes_daemon.adapters.providers.sevenbridges.reading import as_objects, as_text
-from wes_daemon.application.ports.budgets import Allowance
+from wes_daemon.application.ports.call_gate import CallGate
 from wes_daemon.application.ports.environment import Clock
 
 if TYPE_CHECKING:
@@ -19,14 +19,9 @@ PAGE = 100
 
 
 class SevenBridgesClient:
-    """The service's verbs for one credential; safe under threads.
+    """The API's verbs for one credential; safe under threads.
 
-    Every call waits its turn and raises `Failure`, or `NotNow` where its turn is too far off.
-
-    Args:
-        take_turn: called with the operation's name before each request.
-        hold: called with the time that the service named, before which nobody may call.
-        heed: called with what each answer says of the limits.
+    Every call passes the call gate first. A call raises `Failure`, or `NotNow` where the gate does not permit it.
     """
 
     def __init__(
@@ -34,15 +29,11 @@ class SevenBridgesClient:
         config: SevenBridgesConfig,
         *,
         clock: Clock,
-        take_turn: Callable[[str], None],
-        hold: Callable[[datetime], None],
-        heed: Callable[[Allowance], None],
+        gate: CallGate,
     ) -> None:
         self._config = config
         self._clock = clock
-        self._take_turn = take_turn
-        self._hold = hold
-        self._heed = heed
+        self._gate = gate
         self._sdk: Sdk | None = None
         self._lock = threading.Lock()
 
@@ -96,7 +87,7 @@ class SevenBridgesClient:
         self, operation: str, verb: str, path: str, params: Mapping[str, object], body: object = None, *, acts: bool
     ) -> Mapping[str, object]:
         sdk = self._made_sdk()
-        self._take_turn(operation)
+        self._gate.acquire(operation)
         given = {name: value for name, value in params.items() if value is not None}
         return sdk.request(verb, path, params=given, body=body, acts=acts)
 
@@ -111,11 +102,11 @@ class SevenBridgesClient:
 
     def _inspect(self, status: int, headers: Mapping[str, str]) -> timedelta | None:
         now = self._clock.now()
-        self._heed(allowance(headers))
+        self._gate.observe(allowance(headers))
         until = held_until(status, headers, now)
         if until is None:
             return None
-        self._hold(until)
+        self._gate.block_until(until)
         return until - now
 
 

@@ -1,7 +1,7 @@
 """Runs as tasks of a Seven Bridges platform."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -22,7 +22,7 @@ from wes_daemon.adapters.providers.sevenbridges.starting import start
 from wes_daemon.adapters.providers.sevenbridges.sweep import BATCH, sweep
 from wes_daemon.adapters.providers.sevenbridges.tasks import Task, read_draft
 from wes_daemon.adapters.providers.sevenbridges.volumes import Volumes
-from wes_daemon.application.ports.budgets import Allowance, nobody
+from wes_daemon.application.ports.call_gate import CallGate, OpenCallGate
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Misconfigured, Rejected
 from wes_daemon.application.ports.providers import (
@@ -47,9 +47,7 @@ class SevenBridgesProvider:
     """A `WorkflowProvider` that starts each run in two steps: a draft, then its start once the draft is recorded.
 
     Args:
-        take_turn: called with the operation's name before each request; may wait, or raise `NotNow`.
-        hold: called with the time before which the service wants no call.
-        heed: called with what each answer says of the limits.
+        gate: asked before each request; permits every call by default.
     """
 
     def __init__(
@@ -57,12 +55,10 @@ class SevenBridgesProvider:
         config: SevenBridgesConfig,
         *,
         clock: Clock,
-        take_turn: Callable[[str], None],
-        hold: Callable[[datetime], None],
-        heed: Callable[[Allowance], None] = nobody,
+        gate: CallGate | None = None,
     ) -> None:
         self._config = config
-        self._client = SevenBridgesClient(config, clock=clock, take_turn=take_turn, hold=hold, heed=heed)
+        self._client = SevenBridgesClient(config, clock=clock, gate=gate or OpenCallGate())
         files = Files(self._client)
         imports = Imports(self._client, files=files, volumes=Volumes(self._client, clock=clock), clock=clock)
         inputs = InputPreparation(self._client, Locator(config, files=files, imports=imports))

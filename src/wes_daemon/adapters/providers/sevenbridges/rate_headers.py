@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from wes_daemon.application.ports.budgets import Allowance
+from wes_daemon.application.ports.call_gate import Allowance
 
 # The window is five minutes long; whoever names a day has sent something else than seconds.
 _BELIEVABLE = timedelta(days=1)
