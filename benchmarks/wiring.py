@@ -10,11 +10,11 @@ from benchmarks.figure import NotMeasured
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.providers.decorators.stack import decorated
 from wes_daemon.adapters.system import sleep
-from wes_daemon.application.keeping_alive import kept_alive
 from wes_daemon.application.ports.providers import WorkflowProvider
-from wes_daemon.container import Container
+from wes_daemon.application.runtime.lease_renewal import renewing_lease
+from wes_daemon.bootstrap.container import Container
+from wes_daemon.bootstrap.settings import read_settings
 from wes_daemon.domain.runs import ProviderType
-from wes_daemon.settings import read_settings
 
 _STOP_SECONDS = 20
 _UNLIMITED = 1_000_000
@@ -40,7 +40,7 @@ def container_on(
 def alive(container: Container) -> AbstractContextManager[None]:
     """The lease lasts as long as the block, for use cases that are called without a daemon."""
     every = container.settings().lease / 4
-    return kept_alive(container.incarnation(), every=every, watch=container.database_watch())
+    return renewing_lease(container.daemon_session(), every=every, outage_log=container.outage_log())
 
 
 @contextmanager

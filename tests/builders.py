@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from wes_daemon.application.ports.providers import RunDetails, StatusReport, Submission
 from wes_daemon.domain.runs import (
     Attachment,
+    IdempotencyKey,
     Observation,
     ProviderRunId,
     ProviderType,
     Run,
     RunId,
-    SubmissionKey,
     WorkflowRequest,
 )
 from wes_daemon.domain.states import RunState
@@ -57,7 +57,7 @@ def a_run(
 def a_submission(key: str = "wes-run-1", *, prepared_id: ProviderRunId | None = None, **changes: object) -> Submission:
     """A submission of `a_request`."""
     return Submission(
-        key=SubmissionKey(key),
+        key=IdempotencyKey(key),
         run_id=RunId(key.removeprefix("wes-")),
         request=a_request(**changes),
         prepared_id=prepared_id,

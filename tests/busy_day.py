@@ -13,12 +13,13 @@ from tests.builders import NOON, a_report, some_details
 from tests.contracts.persistence_harness import MINUTE, OTHER, PersistenceHarness, ServiceRow
 from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.environment import ManualClock
+from wes_daemon.application.following.status_recorder import RefreshPolicy
 from wes_daemon.application.ports.errors import NotNow, Rejected
 from wes_daemon.application.ports.invariants import Expected
-from wes_daemon.application.ports.persistence import DaemonId, DaemonInfo, UnitOfWork
-from wes_daemon.application.submissions import SubmissionPolicy
-from wes_daemon.application.tracking import RefreshPolicy
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, SubmissionKey
+from wes_daemon.application.ports.leases import DaemonInfo, SessionId
+from wes_daemon.application.ports.unit_of_work import UnitOfWork
+from wes_daemon.application.submitting.outcomes import SubmissionPolicy
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 
 CAP = 100
@@ -56,7 +57,7 @@ class BusyDay:
         self._a_daemon_that_dies()
 
     def _begin(self) -> None:
-        old = DaemonInfo(id=DaemonId("daemon-old"), host="node-2", pid=8, version="1.0", started_at=YEARS_AGO)
+        old = DaemonInfo(id=SessionId("daemon-old"), host="node-2", pid=8, version="1.0", started_at=YEARS_AGO)
         with self._store.units() as unit:
             unit.leases.open(old, lasting=timedelta(days=30))
             unit.commit()
@@ -155,7 +156,7 @@ class BusyDay:
         self._provider.put(self._id_of(run_id), a_report(state, started_at=EARLIER, ended_at=ended_at), some_details())
 
     def _id_of(self, run_id: str) -> ProviderRunId:
-        return self._provider.id_of(SubmissionKey(f"wes-{run_id}"))
+        return self._provider.id_of(IdempotencyKey(f"wes-{run_id}"))
 
     def _passes(self, number: int) -> None:
         for _ in range(number):
@@ -171,7 +172,7 @@ class BusyDay:
         """Longer than a lease lasts: each time the daemon begins anew."""
         self._world.clock.advance(time)
         self._store.let_pass(time)
-        self._daemon.incarnation.renew()
+        self._daemon.daemon_session.renew()
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,11 @@ from types import TracebackType
 from typing import Self
 
 from wes_daemon.application.ports.errors import StorageUnavailable
-from wes_daemon.application.ports.persistence import (
-    Lease,
-    PollSchedule,
-    RunRepository,
-    SubmissionQueue,
-    UnitOfWork,
-    UnitsOfWork,
-)
+from wes_daemon.application.ports.leases import Lease
+from wes_daemon.application.ports.polls import PollSchedule
+from wes_daemon.application.ports.runs import RunRepository
+from wes_daemon.application.ports.submissions import SubmissionQueue
+from wes_daemon.application.ports.unit_of_work import UnitOfWork, UnitsOfWork
 
 
 class LosingAnswers:

@@ -84,7 +84,7 @@ def _enrol_all(container: Any) -> None:
 
 
 def _timed_claim(container: Any) -> float:
-    units, owner = container.units(), container.incarnation().id
+    units, owner = container.units(), container.daemon_session().id
     begun = time.perf_counter()
     with units() as work:
         claimed = work.submissions.claim(

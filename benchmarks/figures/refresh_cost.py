@@ -15,7 +15,7 @@ from benchmarks.plots import lines
 from benchmarks.rows import add_active, count
 from benchmarks.site import Site
 from benchmarks.wiring import alive, container_on
-from wes_daemon.application.tracking import Finding
+from wes_daemon.application.following.status_recorder import Finding
 from wes_daemon.domain.runs import ProviderType
 
 _CHANGED = 0.01

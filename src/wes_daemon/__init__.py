@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
     from wes_daemon.adapters.memory.unit_of_work import MemoryUnitsOfWork
     from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
-    from wes_daemon.application.daemon import Beat, Daemon
+    from wes_daemon.application.following.cancel_runs import CancelRuns
+    from wes_daemon.application.following.refresh_statuses import RefreshStatuses
     from wes_daemon.application.ports.errors import (
         AnswerLost,
-        HeldBack,
         Misconfigured,
         NotInReview,
         NotNow,
+        NotSent,
         OutcomeUnknown,
         Rejected,
         RunNotFound,
@@ -32,11 +33,10 @@ if TYPE_CHECKING:
         Unavailable,
         Unprovable,
     )
-    from wes_daemon.application.ports.persistence import RunFilter, RunQueries, RunRecord, UnitOfWork
     from wes_daemon.application.ports.providers import (
         Accepted,
-        MarkedPage,
-        MarkedRun,
+        OwnedPage,
+        OwnedRun,
         Prepared,
         ProviderDirectory,
         ProviderLimits,
@@ -46,16 +46,18 @@ if TYPE_CHECKING:
         Submission,
         WorkflowProvider,
     )
-    from wes_daemon.application.submissions import SubmissionPolicy
-    from wes_daemon.application.use_cases.cancel_runs import CancelRuns
-    from wes_daemon.application.use_cases.create_run import CreateRun
-    from wes_daemon.application.use_cases.get_run import GetRun
-    from wes_daemon.application.use_cases.list_runs import ListRuns
-    from wes_daemon.application.use_cases.refresh_statuses import RefreshStatuses
-    from wes_daemon.application.use_cases.request_cancel import RequestCancel
+    from wes_daemon.application.ports.queries import RunFilter, RunQueries, RunRecord
+    from wes_daemon.application.ports.unit_of_work import UnitOfWork
+    from wes_daemon.application.requests.create_run import CreateRun
+    from wes_daemon.application.requests.get_run import GetRun
+    from wes_daemon.application.requests.list_runs import ListRuns
+    from wes_daemon.application.requests.request_cancel import RequestCancel
+    from wes_daemon.application.runtime.daemon import Daemon, PeriodicTask
+    from wes_daemon.application.submitting.outcomes import SubmissionPolicy
+    from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
     from wes_daemon.application.use_cases.resolve_review import ResolveReview
-    from wes_daemon.application.use_cases.submit_queued_runs import SubmitQueuedRuns
-    from wes_daemon.container import Container
+    from wes_daemon.bootstrap.container import Container
+    from wes_daemon.bootstrap.settings import ConfigurationError, Settings, read_settings
     from wes_daemon.domain.errors import IllegalTransition, InvalidRequest, UnknownProvider, WesDaemonError
     from wes_daemon.domain.runs import (
         Attachment,
@@ -67,7 +69,6 @@ if TYPE_CHECKING:
         WorkflowRequest,
     )
     from wes_daemon.domain.states import RunState
-    from wes_daemon.settings import ConfigurationError, Settings, read_settings
 
 _HOMES = {
     "adapters.memory.environment": ("CountingIds", "ManualClock"),
@@ -78,10 +79,10 @@ _HOMES = {
     "adapters.memory.telemetry": ("MemoryTelemetry",),
     "adapters.memory.unit_of_work": ("MemoryUnitsOfWork",),
     "adapters.memory.wakeup": ("SkippingWakeUp",),
-    "application.daemon": ("Beat", "Daemon"),
+    "application.runtime.daemon": ("PeriodicTask", "Daemon"),
     "application.ports.errors": (
         "AnswerLost",
-        "HeldBack",
+        "NotSent",
         "Misconfigured",
         "NotInReview",
         "NotNow",
@@ -94,11 +95,12 @@ _HOMES = {
         "Unavailable",
         "Unprovable",
     ),
-    "application.ports.persistence": ("RunFilter", "RunQueries", "RunRecord", "UnitOfWork"),
+    "application.ports.queries": ("RunFilter", "RunQueries", "RunRecord"),
+    "application.ports.unit_of_work": ("UnitOfWork",),
     "application.ports.providers": (
         "Accepted",
-        "MarkedPage",
-        "MarkedRun",
+        "OwnedPage",
+        "OwnedRun",
         "Prepared",
         "ProviderDirectory",
         "ProviderLimits",
@@ -108,20 +110,20 @@ _HOMES = {
         "Submission",
         "WorkflowProvider",
     ),
-    "application.use_cases.cancel_runs": ("CancelRuns",),
-    "application.use_cases.create_run": ("CreateRun",),
-    "application.use_cases.get_run": ("GetRun",),
-    "application.use_cases.list_runs": ("ListRuns",),
-    "application.use_cases.refresh_statuses": ("RefreshStatuses",),
-    "application.use_cases.request_cancel": ("RequestCancel",),
+    "application.following.cancel_runs": ("CancelRuns",),
+    "application.requests.create_run": ("CreateRun",),
+    "application.requests.get_run": ("GetRun",),
+    "application.requests.list_runs": ("ListRuns",),
+    "application.following.refresh_statuses": ("RefreshStatuses",),
+    "application.requests.request_cancel": ("RequestCancel",),
     "application.use_cases.resolve_review": ("ResolveReview",),
-    "application.submissions": ("SubmissionPolicy",),
-    "application.use_cases.submit_queued_runs": ("SubmitQueuedRuns",),
-    "container": ("Container",),
+    "application.submitting.outcomes": ("SubmissionPolicy",),
+    "application.submitting.submit_queued_runs": ("SubmitQueuedRuns",),
+    "bootstrap.container": ("Container",),
     "domain.errors": ("IllegalTransition", "InvalidRequest", "UnknownProvider", "WesDaemonError"),
     "domain.runs": ("Attachment", "ProviderRunId", "ProviderType", "Run", "RunId", "TaskLog", "WorkflowRequest"),
     "domain.states": ("RunState",),
-    "settings": ("ConfigurationError", "Settings", "read_settings"),
+    "bootstrap.settings": ("ConfigurationError", "Settings", "read_settings"),
 }
 
 _HOME = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
@@ -130,7 +132,6 @@ __all__ = [
     "Accepted",
     "AnswerLost",
     "Attachment",
-    "Beat",
     "CancelRuns",
     "ConfigurationError",
     "Container",
@@ -138,14 +139,11 @@ __all__ = [
     "CreateRun",
     "Daemon",
     "GetRun",
-    "HeldBack",
     "IllegalTransition",
     "InlineExecutor",
     "InvalidRequest",
     "ListRuns",
     "ManualClock",
-    "MarkedPage",
-    "MarkedRun",
     "MemoryProvider",
     "MemoryProviderDirectory",
     "MemoryRunQueries",
@@ -155,7 +153,11 @@ __all__ = [
     "Misconfigured",
     "NotInReview",
     "NotNow",
+    "NotSent",
     "OutcomeUnknown",
+    "OwnedPage",
+    "OwnedRun",
+    "PeriodicTask",
     "Prepared",
     "PreparingMemoryProvider",
     "ProviderDirectory",

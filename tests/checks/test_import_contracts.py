@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[2]
 # For each contract: a module, and the import that it must not have.
 BREACHES = {
     "layers": ("domain/states.py", "import wes_daemon.application.ports.environment"),
-    "use-cases": (
-        "application/use_cases/cancel_runs.py",
-        "import wes_daemon.application.use_cases.create_run",
+    "application-rooms": (
+        "application/following/cancel_runs.py",
+        "import wes_daemon.application.requests.create_run",
     ),
-    "ports": ("application/ports/telemetry.py", "import wes_daemon.application.tracking"),
+    "ports": ("application/ports/telemetry.py", "import wes_daemon.application.following.status_recorder"),
     "providers": (
         "adapters/providers/local/provider.py",
         "import wes_daemon.adapters.providers.decorators.stack",
@@ -26,7 +26,7 @@ BREACHES = {
     "adapters": ("adapters/memory/store.py", "import wes_daemon.adapters.providers.directory"),
     "frameworks": ("domain/runs.py", "import pydantic"),
     "sqlalchemy": ("adapters/telemetry.py", "import sqlalchemy"),
-    "injector": ("settings.py", "import dependency_injector"),
+    "injector": ("bootstrap/settings.py", "import dependency_injector"),
     "acyclic": ("domain/errors.py", "import wes_daemon.domain.runs"),
 }
 

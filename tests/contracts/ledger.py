@@ -7,12 +7,13 @@ import pytest
 
 from tests.contracts.persistence_harness import ME, OTHER, SECOND, PersistenceHarness, Race
 from wes_daemon.application.ports.errors import ClaimLost
+from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.ledger import Entry, Ledger, Mendings
-from wes_daemon.application.ports.persistence import DaemonId, SubmissionState
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
-A_PERSON = DaemonId("a-person")
+A_PERSON = SessionId("a-person")
 FOUND = ProviderRunId("found-1")
 LOCAL = ProviderType.LOCAL
 
@@ -236,7 +237,7 @@ class LedgerContract:
         def take(number: int) -> None:
             try:
                 with books.mendings() as work:
-                    claim = work.take(RunId("run-1"), DaemonId(f"person-{number}"), LOCAL)
+                    claim = work.take(RunId("run-1"), SessionId(f"person-{number}"), LOCAL)
                     id = ProviderRunId(f"found-{number}")
                     work.submissions.accepted(claim, LOCAL, id, check_after=0 * SECOND)
                     race.together()

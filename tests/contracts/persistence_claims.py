@@ -17,7 +17,8 @@ from tests.contracts.persistence_harness import (
     ids_of,
 )
 from wes_daemon.application.ports.errors import LeaseLost
-from wes_daemon.application.ports.persistence import DaemonId, SubmissionState
+from wes_daemon.application.ports.leases import SessionId
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -61,7 +62,7 @@ class ClaimRules:
         store.enrol()
 
         assert ids_of(store.claim(ME, cap=3)) == ["run-1"]
-        assert store.claim(store.live(DaemonId("daemon-third")), cap=3) == []
+        assert store.claim(store.live(SessionId("daemon-third")), cap=3) == []
 
     def test_a_finished_run_makes_room_under_the_cap(self, store: PersistenceHarness) -> None:
         poll = store.polled("run-1")
@@ -264,7 +265,7 @@ class ClaimRules:
         race, guard, claimed = Race(4, store.moment), Lock(), list[str]()
 
         def claim(number: int) -> None:
-            owner = store.live(DaemonId(f"daemon-{number}"), lasting=10 * MINUTE)
+            owner = store.live(SessionId(f"daemon-{number}"), lasting=10 * MINUTE)
             with store.units() as unit:
                 mine = unit.submissions.claim(owner, limit=4, cap=10, excluding=(), destination=destination)
                 race.together()
@@ -285,7 +286,7 @@ class ClaimRules:
         race, guard, taken = Race(4, store.moment), Lock(), list[str]()
 
         def take_over(number: int) -> None:
-            owner = store.live(DaemonId(f"daemon-{number}"))
+            owner = store.live(SessionId(f"daemon-{number}"))
             with store.units() as unit:
                 mine = unit.submissions.claim(owner, limit=10, cap=10, excluding=(), destination=destination)
                 race.together()

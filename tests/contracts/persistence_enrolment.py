@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.contracts.persistence_harness import MINUTE, PersistenceHarness, Race, ServiceRow, destination, ids_of, share
-from wes_daemon.application.ports.persistence import SubmissionState
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.domain.states import RunState
 

@@ -11,23 +11,18 @@ from threading import Barrier, BrokenBarrierError
 
 from tests.builders import NOON
 from wes_daemon.application.ports.invariants import Invariants
-from wes_daemon.application.ports.persistence import (
-    ClaimedRun,
-    DaemonId,
-    DaemonInfo,
-    DuePoll,
-    Pace,
-    RunQueries,
-    TimelineEntry,
-    UnitsOfWork,
-    as_soon_as_it_is_free,
-)
+from wes_daemon.application.ports.leases import DaemonInfo, SessionId
+from wes_daemon.application.ports.polls import DuePoll, Pace, as_soon_as_it_is_free
+from wes_daemon.application.ports.queries import RunQueries
+from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.application.ports.submissions import ClaimedRun
+from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
 
-ME = DaemonId("daemon-me")
-OTHER = DaemonId("daemon-other")
+ME = SessionId("daemon-me")
+OTHER = SessionId("daemon-other")
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -109,7 +104,7 @@ class PersistenceHarness(ABC):
         """The run's tags as the service would read them."""
         return json.loads(self.row(run_id).tags or "null")
 
-    def live(self, daemon: DaemonId, lasting: timedelta = MINUTE) -> DaemonId:
+    def live(self, daemon: SessionId, lasting: timedelta = MINUTE) -> SessionId:
         """A daemon whose lease lasts so long."""
         info = DaemonInfo(id=daemon, host="node-1", pid=7, version="1.0", started_at=NOON)
         with self.units() as unit:
@@ -117,17 +112,17 @@ class PersistenceHarness(ABC):
             unit.commit()
         return daemon
 
-    def keep_alive(self, daemon: DaemonId) -> None:
+    def keep_alive(self, daemon: SessionId) -> None:
         """Give the daemon a lease where it has none that lasts."""
         if daemon not in {alive.id for alive in self.queries.daemons()}:
             self.forget(daemon)
             self.strike_out(daemon)
             self.live(daemon)
 
-    def strike_out(self, daemon: DaemonId) -> None:
+    def strike_out(self, daemon: SessionId) -> None:
         """Remove what a store keeps of a dead daemon, so that a test may let it live again under the same name."""
 
-    def forget(self, daemon: DaemonId) -> None:
+    def forget(self, daemon: SessionId) -> None:
         """The daemon dies, and its lease is over."""
         with self.units() as unit:
             unit.leases.close(daemon)
@@ -142,7 +137,7 @@ class PersistenceHarness(ABC):
 
     def claim(
         self,
-        owner: DaemonId = ME,
+        owner: SessionId = ME,
         *,
         limit: int = 100,
         cap: int = 100,
@@ -163,7 +158,7 @@ class PersistenceHarness(ABC):
             unit.commit()
         return list(claimed)
 
-    def claimed(self, run_id: str = "run-1", owner: DaemonId = ME) -> ClaimedRun:
+    def claimed(self, run_id: str = "run-1", owner: SessionId = ME) -> ClaimedRun:
         """A run that a live daemon has claimed a moment ago."""
         self.keep_alive(owner)
         self.queue(run_id)

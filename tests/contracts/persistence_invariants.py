@@ -7,7 +7,9 @@ import pytest
 from tests.builders import NOON
 from tests.contracts.persistence_harness import HOUR, ME, MINUTE, SECOND, PersistenceHarness, ServiceRow
 from wes_daemon.application.ports.invariants import RULES, Expected, Finding
-from wes_daemon.application.ports.persistence import DaemonId, DaemonInfo, SubmissionState, TimelineEntry
+from wes_daemon.application.ports.leases import DaemonInfo, SessionId
+from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -55,9 +57,9 @@ def ended(
     note(store, run_id, RunState.RUNNING, state)
 
 
-def watch(store: PersistenceHarness, *, since: datetime) -> None:
+def outage_log(store: PersistenceHarness, *, since: datetime) -> None:
     """A daemon is alive that began at this moment."""
-    info = DaemonInfo(id=DaemonId("daemon-watching"), host="node-2", pid=8, version="1.0", started_at=since)
+    info = DaemonInfo(id=SessionId("daemon-watching"), host="node-2", pid=8, version="1.0", started_at=since)
     with store.units() as unit:
         unit.leases.open(info, lasting=MINUTE)
         unit.commit()
@@ -175,7 +177,7 @@ class InvariantRules:
     def test_what_may_have_been_sent_does_not_wait_while_a_daemon_lives(self, store: PersistenceHarness) -> None:
         store.claimed("run-1")
         store.let_pass(2 * HOUR)
-        watch(store, since=LONG_AGO)
+        outage_log(store, since=LONG_AGO)
 
         assert breakers(store, "doubt-is-settled") == ["run-1"]
         assert said(store, "doubt-is-settled").startswith("INTENT, waiting since ")
@@ -184,7 +186,7 @@ class InvariantRules:
         store.claimed("run-1")
         store.accepted("run-2")
         store.let_pass(2 * HOUR)
-        watch(store, since=IN_A_HUNDRED_YEARS)
+        outage_log(store, since=IN_A_HUNDRED_YEARS)
 
         assert breakers(store, "doubt-is-settled") == []
         assert breakers(store, "checked-in-time") == []
@@ -195,7 +197,7 @@ class InvariantRules:
         store.let_pass(2 * HOUR)
         store.claim(ME)
         store.let_pass(2 * MINUTE)
-        watch(store, since=LONG_AGO)
+        outage_log(store, since=LONG_AGO)
 
         assert breakers(store, "doubt-is-settled") == []
 
@@ -203,7 +205,7 @@ class InvariantRules:
         store.live(ME, 5 * HOUR)
         store.claimed("run-1")
         store.let_pass(2 * HOUR)
-        watch(store, since=LONG_AGO)
+        outage_log(store, since=LONG_AGO)
 
         assert breakers(store, "doubt-is-settled") == []
         assert breakers(store, "owners-live") == []
@@ -214,7 +216,7 @@ class InvariantRules:
             unit.submissions.unresolved(claim, wait=3 * HOUR, reason="test")
             unit.commit()
         store.let_pass(2 * HOUR)
-        watch(store, since=LONG_AGO)
+        outage_log(store, since=LONG_AGO)
 
         assert breakers(store, "doubt-is-settled") == []
 
@@ -286,7 +288,7 @@ class InvariantRules:
     ) -> None:
         store.accepted("run-1")
         store.let_pass(later)
-        watch(store, since=LONG_AGO)
+        outage_log(store, since=LONG_AGO)
 
         assert breakers(store, "checked-in-time") == late
 

@@ -7,14 +7,14 @@ import pytest
 from tests.builders import NOON, a_run
 from tests.contracts.persistence_harness import ME, MINUTE, OTHER, SECOND, PersistenceHarness, an_entry
 from wes_daemon.application.ports.errors import LeaseLost, RunNotFound
-from wes_daemon.application.ports.persistence import DaemonId, DaemonInfo
+from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.domain.runs import RunId
 
 
 class LeaseRules:
     """`Lease`."""
 
-    def renew(self, store: PersistenceHarness, daemon: DaemonId, lasting: timedelta = MINUTE) -> None:
+    def renew(self, store: PersistenceHarness, daemon: SessionId, lasting: timedelta = MINUTE) -> None:
         with store.units() as unit:
             unit.leases.renew(daemon, lasting=lasting)
             unit.commit()
@@ -59,7 +59,7 @@ class LeaseRules:
         store.live(ME)
         with store.units() as unit:
             unit.leases.close(ME)
-            unit.leases.close(DaemonId("nobody"))
+            unit.leases.close(SessionId("nobody"))
             unit.commit()
 
         assert not store.queries.daemons()

@@ -16,7 +16,8 @@ from tests.contracts.persistence_harness import (
     an_entry,
 )
 from wes_daemon.application.ports.errors import ClaimLost, RunNotFound
-from wes_daemon.application.ports.persistence import DuePoll, Move, PollSchedule, SubmissionState
+from wes_daemon.application.ports.polls import DuePoll, Move, PollSchedule
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -59,10 +60,10 @@ def store_due(polls: PollSchedule, *, limit: int) -> Sequence[DuePoll]:
     return polls.take_due(limit=limit, ahead=0 * SECOND, hold=MINUTE, untouched_for=0 * SECOND, excluding=())
 
 
-def hurry(store: PersistenceHarness, *ids: str) -> set[str]:
+def make_due(store: PersistenceHarness, *ids: str) -> set[str]:
     """Say that the local provider may have news of these; those that are followed."""
     with store.units() as unit:
-        told = unit.polls.hurry(ProviderType.LOCAL, [ProviderRunId(id) for id in ids])
+        told = unit.polls.make_due(ProviderType.LOCAL, [ProviderRunId(id) for id in ids])
         unit.commit()
     return set(told)
 
@@ -274,7 +275,7 @@ class PollRules:
         for poll in store.due():
             record(store, "missing", poll)
         with store.units() as unit:
-            unit.polls.forgive(ProviderType.HEALTHOMICS)
+            unit.polls.reset_missing(ProviderType.HEALTHOMICS)
             unit.commit()
 
         store.let_pass(HOUR + SECOND)
@@ -382,7 +383,7 @@ class PollRules:
         for poll in store.due():
             record(store, "checked", poll)
 
-        told = hurry(store, "at-run-2")
+        told = make_due(store, "at-run-2")
 
         assert told == {"at-run-2"}
         assert names(store.due()) == ["run-2"]
@@ -394,8 +395,8 @@ class PollRules:
         record(store, "finished", ended)
         record(store, "details_failed", without_details)
 
-        assert hurry(store, "at-run-1", "at-run-2", "at-run-3", "foreign", "") == set()
-        assert hurry(store) == set()
+        assert make_due(store, "at-run-1", "at-run-2", "at-run-3", "foreign", "") == set()
+        assert make_due(store) == set()
         assert store.due() == []
 
     def test_news_of_what_was_taken_make_it_due_and_only_the_latest_answer_counts(
@@ -403,7 +404,7 @@ class PollRules:
     ) -> None:
         late = store.polled("run-1")
 
-        hurry(store, "at-run-1")
+        make_due(store, "at-run-1")
         [current] = store.due()
 
         with pytest.raises(ClaimLost):
@@ -413,13 +414,13 @@ class PollRules:
     def test_what_is_due_already_keeps_its_place_when_it_is_hurried(self, store: PersistenceHarness) -> None:
         store.accepted("run-2", "run-1")
 
-        assert hurry(store, "at-run-2") == {"at-run-2"}
+        assert make_due(store, "at-run-2") == {"at-run-2"}
 
         assert names(store.due()) == ["run-2", "run-1"]
 
     def test_an_answer_that_was_under_way_counts_where_nobody_else_has_asked(self, store: PersistenceHarness) -> None:
         poll = store.polled("run-1")
-        hurry(store, "at-run-1")
+        make_due(store, "at-run-1")
 
         record(store, "finished", poll)
 

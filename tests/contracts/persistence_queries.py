@@ -5,7 +5,8 @@ import pytest
 from tests.builders import a_run, an_attachment
 from tests.contracts.persistence_harness import PersistenceHarness, ServiceRow, an_entry
 from wes_daemon.application.ports.errors import RunNotFound
-from wes_daemon.application.ports.persistence import RunFilter, SubmissionState
+from wes_daemon.application.ports.queries import RunFilter
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.domain.states import RunState
 

@@ -6,7 +6,8 @@ import pytest
 
 from tests.contracts.persistence_harness import HOUR, ME, MINUTE, OTHER, SECOND, PersistenceHarness, ids_of
 from wes_daemon.application.ports.errors import ClaimLost, NotInReview
-from wes_daemon.application.ports.persistence import SubmissionState, UnitOfWork
+from wes_daemon.application.ports.submissions import SubmissionState
+from wes_daemon.application.ports.unit_of_work import UnitOfWork
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 
 RUN = RunId("run-1")

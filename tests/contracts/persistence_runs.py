@@ -10,8 +10,8 @@ import pytest
 from tests.builders import NOON, a_request, a_run, an_attachment, some_details
 from tests.contracts.persistence_harness import HOUR, MINUTE, PersistenceHarness, Race, ServiceRow, an_entry
 from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
-from wes_daemon.application.ports.persistence import News, TimelineEntry
 from wes_daemon.application.ports.providers import RunDetails
+from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.domain.runs import UNREAD, Attachment, Run, RunId, TaskLog, Unreadable, task_id
 from wes_daemon.domain.states import RunState
 
@@ -32,7 +32,7 @@ def save(store: PersistenceHarness, before: Run, after: Run, entry: TimelineEntr
         unit.commit()
 
 
-def write(store: PersistenceHarness, *verbs: Callable[[Run], News]) -> None:
+def write(store: PersistenceHarness, *verbs: Callable[[Run], RunUpdate]) -> None:
     """Write what each makes of its run in turn, `run-1` first, all in one unit of work."""
     ids = [RunId(f"run-{number}") for number, _ in enumerate(verbs, start=1)]
     with store.units() as unit:
@@ -41,14 +41,14 @@ def write(store: PersistenceHarness, *verbs: Callable[[Run], News]) -> None:
         unit.commit()
 
 
-def described(details: RunDetails, *tasks: TaskLog) -> Callable[[Run], News]:
+def described(details: RunDetails, *tasks: TaskLog) -> Callable[[Run], RunUpdate]:
     """News of outputs and tasks."""
-    return lambda run: News(before=run, after=run, details=details, tasks=tasks)
+    return lambda run: RunUpdate(before=run, after=run, details=details, tasks=tasks)
 
 
-def said(status: str, message: str) -> Callable[[Run], News]:
+def said(status: str, message: str) -> Callable[[Run], RunUpdate]:
     """News of the provider's own words."""
-    return lambda run: News(before=run, after=run, provider_status=status, provider_message=message)
+    return lambda run: RunUpdate(before=run, after=run, provider_status=status, provider_message=message)
 
 
 def a_task(id: str, **changes: object) -> TaskLog:
@@ -245,10 +245,12 @@ class RunRules:
 
         write(
             store,
-            lambda run: News(before=run, after=replace(run, state=RunState.INITIALIZING), entry=an_entry(run, "first")),
-            lambda run: News(before=run, after=replace(run, state=RunState.RUNNING, start_time=elsewhere)),
-            lambda run: News(before=run, after=run.rejected("no 🧬", NOON), entry=an_entry(run, "third")),
-            lambda run: News(before=run, after=run, provider_status="PENDING", provider_message="waits"),
+            lambda run: RunUpdate(
+                before=run, after=replace(run, state=RunState.INITIALIZING), entry=an_entry(run, "first")
+            ),
+            lambda run: RunUpdate(before=run, after=replace(run, state=RunState.RUNNING, start_time=elsewhere)),
+            lambda run: RunUpdate(before=run, after=run.rejected("no 🧬", NOON), entry=an_entry(run, "third")),
+            lambda run: RunUpdate(before=run, after=run, provider_status="PENDING", provider_message="waits"),
         )
 
         first, second, third, fourth = (store.queries.get(RunId(f"run-{number}")) for number in (1, 2, 3, 4))
@@ -274,7 +276,7 @@ class RunRules:
                 rows = unit.runs.get_many(ids if number else ids[::-1]).values()
                 race.together()
                 tagged = [replace(run, tags={**run.tag_values, f"tag-{number}": 1}) for run in rows]
-                unit.runs.write([News(before=old, after=new) for old, new in zip(rows, tagged, strict=True)])
+                unit.runs.write([RunUpdate(before=old, after=new) for old, new in zip(rows, tagged, strict=True)])
                 unit.commit()
 
         race.run(add_tag)
@@ -320,8 +322,8 @@ class StoredValueRules:
 
         write(
             store,
-            lambda run: News(before=run, after=run.rejected("no", NOON)),
-            lambda run: News(before=run, after=run.rejected("nor this", NOON)),
+            lambda run: RunUpdate(before=run, after=run.rejected("no", NOON)),
+            lambda run: RunUpdate(before=run, after=run.rejected("nor this", NOON)),
         )
 
         assert store.tags("run-1") == {"unreadable_tags": [1], "error": "no"}

@@ -1,7 +1,7 @@
 """Whose turn it is: shares are served alike, whatever the length of their queues, and no provider beyond its cap."""
 
 from tests.contracts.persistence_harness import ME, MINUTE, OTHER, SECOND, PersistenceHarness, ServiceRow, ids_of
-from wes_daemon.application.ports.persistence import DaemonId
+from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.domain.runs import ProviderType
 
 
@@ -31,7 +31,7 @@ class SharingRules:
         store.claim(OTHER, cap=2)
         self.queue_for(store, "b", "b-1", "b-2", "b-3")
 
-        taken = [ids_of(store.claim(DaemonId(f"daemon-{number}"), limit=1)) for number in range(3)]
+        taken = [ids_of(store.claim(SessionId(f"daemon-{number}"), limit=1)) for number in range(3)]
 
         assert taken == [["b-1"], ["b-2"], ["a-3"]]
 

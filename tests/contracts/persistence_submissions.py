@@ -18,7 +18,7 @@ from tests.contracts.persistence_harness import (
     ids_of,
 )
 from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost
-from wes_daemon.application.ports.persistence import Acceptance, Claim, Preparation, SubmissionQueue, SubmissionState
+from wes_daemon.application.ports.submissions import Acceptance, Claim, Preparation, SubmissionQueue, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
 

@@ -13,7 +13,7 @@ import pytest
 from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
-    MarkedRun,
+    OwnedRun,
     Prepared,
     ProviderTask,
     Recorded,
@@ -22,7 +22,7 @@ from wes_daemon.application.ports.providers import (
     WorkflowProvider,
     nothing_recorded,
 )
-from wes_daemon.domain.runs import ProviderRunId, SubmissionKey
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId
 from wes_daemon.domain.states import RunState
 
 UNFINISHED = {RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED, RunState.CANCELING}
@@ -55,7 +55,7 @@ class ProviderHarness(ABC):
         """Bring the run to this state: its fate, or `CANCELED` after a cancel. Wait for it, or move it there."""
 
     @abstractmethod
-    def starts(self, key: SubmissionKey) -> int:
+    def starts(self, key: IdempotencyKey) -> int:
         """How many runs the service has ever started for this key; may wait until that is certain."""
 
     def refused(self) -> Submission:
@@ -120,13 +120,13 @@ def everything_marked(
     *,
     since: datetime | None = None,
     recorded: Recorded = nothing_recorded,
-) -> Sequence[MarkedRun]:
+) -> Sequence[OwnedRun]:
     """All parts of what bears a mark, one after the other."""
     harness.let_lists_catch_up()
-    found: list[MarkedRun] = []
+    found: list[OwnedRun] = []
     after: str | None = None
     while True:
-        part = provider.marked(since or harness.beginning, after=after, recorded=recorded)
+        part = provider.owned_runs(since or harness.beginning, after=after, recorded=recorded)
         found += part.runs
         if part.following is None:
             return found
@@ -148,7 +148,7 @@ def everything_ended(
         after = part.following
 
 
-def marked_as(found: Sequence[MarkedRun], id: ProviderRunId) -> MarkedRun:
+def marked_as(found: Sequence[OwnedRun], id: ProviderRunId) -> OwnedRun:
     """The one with this id; a part may repeat what the one before has told."""
     [one] = {run.id: run for run in found if run.id == id}.values()
     return one
@@ -471,7 +471,7 @@ class ProviderContract:
         with arranged():
             id = harness.only_prepare(submission)
 
-        discarded = [provider.discard(id), harness.provider().discard(id)]
+        discarded = [provider.delete_draft(id), harness.provider().delete_draft(id)]
 
         assert discarded == [True, False]
         assert provider.statuses([id]) == {}
@@ -482,7 +482,7 @@ class ProviderContract:
     ) -> None:
         submission = harness.submission()
         with arranged():
-            provider.discard(harness.only_prepare(submission))
+            provider.delete_draft(harness.only_prepare(submission))
 
         accept(provider, submission)
 
@@ -492,13 +492,13 @@ class ProviderContract:
         id = accept(provider, harness.submission(RunState.RUNNING))
         harness.reach(id, RunState.RUNNING)
 
-        assert provider.discard(id) is False
+        assert provider.delete_draft(id) is False
 
         assert status(provider, id).state is RunState.RUNNING
 
     @pytest.mark.parametrize("id", ["3f2a0c1e-0000-4000-8000-000000000000", "../.."])
     def test_what_is_not_known_is_not_discarded(self, provider: WorkflowProvider, id: str) -> None:
-        assert provider.discard(ProviderRunId(id)) is False
+        assert provider.delete_draft(ProviderRunId(id)) is False
 
     # details
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pytest
 
-from wes_daemon.application.ports.wakeup import News, WakeUp
+from wes_daemon.application.ports.wakeup import ChangeFeed, WakeUp
 
 BOUND = 30.0
 A_MOMENT = timedelta(milliseconds=1)
@@ -113,7 +113,7 @@ class Newsroom(ABC):
     """A database that others write to, and who has news of it."""
 
     @abstractmethod
-    def news(self) -> News:
+    def change_feed(self) -> ChangeFeed:
         """Somebody who can hear of it."""
 
     @abstractmethod
@@ -128,10 +128,10 @@ class Newsroom(ABC):
 class Ears:
     """A thread that listens, and counts what it was told."""
 
-    def __init__(self, news: News) -> None:
+    def __init__(self, change_feed: ChangeFeed) -> None:
         self._told = threading.Semaphore(0)
-        self._news = news
-        self._thread = threading.Thread(target=news.listen, args=(self._told.release,), daemon=True)
+        self._change_feed = change_feed
+        self._thread = threading.Thread(target=change_feed.listen, args=(self._told.release,), daemon=True)
 
     def open(self) -> None:
         """Begin to listen."""
@@ -147,15 +147,15 @@ class Ears:
 
     def close(self) -> None:
         """Listen no more."""
-        self._news.close()
+        self._change_feed.close()
         self._thread.join(BOUND)
         assert not self._thread.is_alive(), "it still listens"
 
 
 @contextmanager
-def listening(news: News) -> Iterator[Ears]:
+def listening(change_feed: ChangeFeed) -> Iterator[Ears]:
     """Ears that listen within the block."""
-    ears = Ears(news)
+    ears = Ears(change_feed)
     ears.open()
     try:
         yield ears
@@ -172,11 +172,11 @@ class NewsContract:
         raise NotImplementedError
 
     def test_something_may_have_been_missed_before_the_beginning(self, newsroom: Newsroom) -> None:
-        with listening(newsroom.news()) as ears:
+        with listening(newsroom.change_feed()) as ears:
             ears.hear()
 
     def test_runs_that_are_queued_are_told(self, newsroom: Newsroom) -> None:
-        with listening(newsroom.news()) as ears:
+        with listening(newsroom.change_feed()) as ears:
             ears.hear()
             newsroom.queue("run-1")
             ears.hear()
@@ -185,13 +185,13 @@ class NewsContract:
 
     def test_a_run_that_is_cancelled_is_told(self, newsroom: Newsroom) -> None:
         newsroom.queue("run-1")
-        with listening(newsroom.news()) as ears:
+        with listening(newsroom.change_feed()) as ears:
             ears.hear()
             newsroom.cancel("run-1")
             ears.hear()
 
     def test_everybody_who_listens_is_told(self, newsroom: Newsroom) -> None:
-        with listening(newsroom.news()) as one, listening(newsroom.news()) as other:
+        with listening(newsroom.change_feed()) as one, listening(newsroom.change_feed()) as other:
             one.hear()
             other.hear()
             newsroom.queue("run-1")
@@ -199,16 +199,16 @@ class NewsContract:
             other.hear()
 
     def test_many_runs_in_one_commit_are_told_once(self, newsroom: Newsroom) -> None:
-        with listening(newsroom.news()) as ears:
+        with listening(newsroom.change_feed()) as ears:
             ears.hear()
             newsroom.queue(*(f"run-{number}" for number in range(1000)))
             ears.hear()
             assert ears.heard_nothing_more()
 
     def test_who_was_closed_before_does_not_listen(self, newsroom: Newsroom) -> None:
-        news = newsroom.news()
-        news.close()
-        news.close()
+        change_feed = newsroom.change_feed()
+        change_feed.close()
+        change_feed.close()
 
-        with listening(news):
+        with listening(change_feed):
             pass

@@ -16,7 +16,7 @@ from tests.simulators.sevenbridges import faults as sevenbridges_faults
 from tests.simulators.sevenbridges.platform import Platform
 from tests.simulators.sevenbridges.server import Authority
 from tests.simulators.sevenbridges.server import serving as serving_platform
-from wes_daemon.application.fault_points import POINTS
+from wes_daemon.application.runtime.fault_points import POINTS
 from wes_daemon.domain.runs import ProviderType
 
 T = TypeVar("T")

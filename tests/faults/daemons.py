@@ -13,7 +13,14 @@ from tests.faults import process
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
-    ["tests.faults.process", "wes_daemon.container", "alembic.command", "sevenbridges", "boto3", "botocore.session"]
+    [
+        "tests.faults.process",
+        "wes_daemon.bootstrap.container",
+        "alembic.command",
+        "sevenbridges",
+        "boto3",
+        "botocore.session",
+    ]
 )
 
 

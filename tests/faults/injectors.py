@@ -84,7 +84,7 @@ class Points(Injector):
         self.injected[self._kind] = len(fired)
         for slot in site.fleet.alive:
             if slot.faults:
-                self._watch(slot, fired, site.scale.lease)
+                self._outage_log(slot, fired, site.scale.lease)
 
     def calm(self, site: Site) -> None:
         self.injected[self._kind] = len(site.fleet.fired)
@@ -94,7 +94,7 @@ class Points(Injector):
     def _arm(self, slot: Slot) -> str:
         return self._waiting.popleft() if self._waiting and slot.number >= self._unarmed else ""
 
-    def _watch(self, slot: Slot, fired: Sequence[str], lease: float) -> None:
+    def _outage_log(self, slot: Slot, fired: Sequence[str], lease: float) -> None:
         process = slot.process
         if process is None or process.is_stopped:
             return

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from wes_daemon.adapters.system import SystemClock
-from wes_daemon.application import fault_points
+from wes_daemon.application.runtime import fault_points
 from wes_daemon.entrypoints.cli.main import main
 
 FAULTS = "WES_FAULT"

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from wes_daemon.bootstrap.settings import documented_settings
 from wes_daemon.entrypoints.cli.main import cli
-from wes_daemon.settings import documented_settings
 
 BOUND = 60
 CWL = Path(__file__).parents[1] / "cwl"

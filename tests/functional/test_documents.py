@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 import pytest
 
+from wes_daemon.bootstrap.settings import documented_settings
 from wes_daemon.entrypoints.cli.main import cli
-from wes_daemon.settings import documented_settings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

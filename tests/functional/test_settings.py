@@ -5,8 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from wes_daemon.bootstrap.settings import (
+    ConfigurationError,
+    documented_settings,
+    misspelt,
+    names_in_env_file,
+    read_settings,
+)
 from wes_daemon.domain.runs import ProviderType
-from wes_daemon.settings import ConfigurationError, documented_settings, misspelt, names_in_env_file, read_settings
 
 SECRET = "not-a-real-token"
 

@@ -10,8 +10,8 @@ from dependency_injector import providers
 from tests.builders import a_submission
 from wes_daemon import Container, read_settings
 from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.bootstrap.settings import ConfigurationError
 from wes_daemon.domain.runs import ProviderType
-from wes_daemon.settings import ConfigurationError
 
 
 @pytest.fixture

@@ -24,10 +24,10 @@ from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
+from wes_daemon.application.following.follow_events import FollowEvents
 from wes_daemon.application.ports.events import HintsUnavailable, Message, Receipt
-from wes_daemon.application.stopping import StopSignal
-from wes_daemon.application.submissions import SubmissionPolicy
-from wes_daemon.application.use_cases.follow_events import FollowEvents
+from wes_daemon.application.runtime.stop_signal import StopSignal
+from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 

@@ -16,7 +16,7 @@ from tests.live.sevenbridges import SevenBridgesAccount
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.system import sleep
-from wes_daemon.settings import ConfigurationError, Settings, read_settings
+from wes_daemon.bootstrap.settings import ConfigurationError, Settings, read_settings
 
 SEVENBRIDGES_APP = "LIVE_SEVENBRIDGES_APP"
 HEALTHOMICS_WORKFLOW = "LIVE_HEALTHOMICS_WORKFLOW"

@@ -11,7 +11,7 @@ from tests.live.session import LiveSession
 from wes_daemon.adapters.providers.decorators.forwarding import Forwarding
 from wes_daemon.adapters.system import sleep
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission, WorkflowProvider
-from wes_daemon.domain.runs import ProviderRunId, RunId, SubmissionKey
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId
 from wes_daemon.domain.states import RunState
 
 # Longer than this machine's clock and the service's should differ.
@@ -43,7 +43,7 @@ class LiveHarness(ProviderHarness):
             sleep(self._session.between_looks)
         raise AssertionError(f"waited {self._session.patience} for {id} to become {state}: LIVE_PATIENCE_SECONDS")
 
-    def starts(self, key: SubmissionKey) -> int:
+    def starts(self, key: IdempotencyKey) -> int:
         sleep(self._session.settling)
         return sum(run.was_started for run in self._account.runs_of(key))
 

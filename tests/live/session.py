@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import uuid4
 
-from wes_daemon.domain.runs import SubmissionKey
+from wes_daemon.domain.runs import IdempotencyKey
 
 
 class BudgetSpent(Exception):
@@ -63,6 +63,6 @@ class LiveSession:
     settling: timedelta = field(default_factory=lambda: _seconds("LIVE_SETTLING_SECONDS", 30))
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
 
-    def new_key(self) -> SubmissionKey:
+    def new_key(self) -> IdempotencyKey:
         """A key that was never used."""
-        return SubmissionKey(f"{self.mark}{next(self._numbers)}")
+        return IdempotencyKey(f"{self.mark}{next(self._numbers)}")

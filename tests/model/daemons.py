@@ -21,7 +21,7 @@ from tests.model.world import (
     with_task,
     without_attempt,
 )
-from wes_daemon.application.ports.persistence import SubmissionState
+from wes_daemon.application.ports.submissions import SubmissionState
 
 
 def steps_of_daemons(world: World, model: Model) -> Iterator[Successor]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from tests.model.daemons import steps_of_daemons
 from tests.model.surroundings import LOSS, steps_of_surroundings
 from tests.model.world import SETTLED, Model, Successor, World, started
-from wes_daemon.application.ports.persistence import SubmissionState
+from wes_daemon.application.ports.submissions import SubmissionState
 
 
 class Verdict(StrEnum):

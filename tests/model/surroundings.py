@@ -19,7 +19,7 @@ from tests.model.world import (
     with_attempt,
     with_task,
 )
-from wes_daemon.application.ports.persistence import SubmissionState
+from wes_daemon.application.ports.submissions import SubmissionState
 
 LOSS = "the database loses its last commit"
 

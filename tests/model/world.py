@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from wes_daemon.application.ports.persistence import SubmissionState
+from wes_daemon.application.ports.submissions import SubmissionState
 
 OPEN = (SubmissionState.INTENT, SubmissionState.PREPARED)
 SETTLED = (SubmissionState.ACCEPTED, SubmissionState.CLOSED)

@@ -595,18 +595,18 @@ _AGENDA: Sequence[Mutant] = (
     Mutant(
         name="agenda-overlooks-what-is-active-again",
         breaks="A run that its service has made active again is never followed: no pass is begun for it.",
-        file="adapters/persistence/agenda.py",
+        file="adapters/persistence/work_probe.py",
         old="or_(unknown, again))",
         new="unknown)",
-        tests=["tests/integration/persistence/test_agenda.py::TestSqlAgenda"],
+        tests=["tests/integration/persistence/test_work_probe.py::TestSqlAgenda"],
     ),
     Mutant(
         name="agenda-trusts-the-dead",
         breaks="What a daemon had claimed when it died is never taken over.",
-        file="adapters/persistence/agenda.py",
+        file="adapters/persistence/work_probe.py",
         old="select(daemons.c.id).where(daemons.c.lease_until > store_now(), daemons.c.id != owner)",
         new="select(daemons.c.id)",
-        tests=["tests/integration/persistence/test_agenda.py::TestSqlAgenda"],
+        tests=["tests/integration/persistence/test_work_probe.py::TestSqlAgenda"],
     ),
 )
 

@@ -389,7 +389,7 @@ _LOCAL: Sequence[Mutant] = (
         breaks="Every attempt has a directory of its own, and runs.",
         file="adapters/providers/local/provider.py",
         old="return self._directory(directory_name(key))",
-        new='return self._directory(directory_name(SubmissionKey(f"{key}-{self._clock.monotonic()}")))',
+        new='return self._directory(directory_name(IdempotencyKey(f"{key}-{self._clock.monotonic()}")))',
         tests=[f"{_LOCAL_SETUP}::test_a_run_that_is_there_is_accepted_again_without_being_judged_again"],
     ),
 )
@@ -511,7 +511,7 @@ _DECORATIONS: Sequence[Mutant] = (
         name="sent-under-a-lease-that-ends",
         breaks="A request goes out that may arrive when others have taken the run over.",
         file="adapters/providers/decorators/under_lease.py",
-        old='raise HeldBack(f"{operation} was not sent: {error}", retry_after=longest_request) from error',
+        old='raise NotSent(f"{operation} was not sent: {error}", retry_after=longest_request) from error',
         new="pass",
         tests=["tests/unit/adapters/test_under_lease.py"],
     ),

@@ -78,7 +78,7 @@ class TimedListener:
         self._roused.set()
 
 
-class NoNews:
+class SilentChangeFeed:
     """`News` for those who only poll."""
 
     def listen(self, tell: Callable[[], None]) -> None:

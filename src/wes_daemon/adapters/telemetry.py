@@ -3,8 +3,8 @@
 import logging
 from datetime import datetime, timedelta
 
-from wes_daemon.application.events import log_event
 from wes_daemon.application.ports.telemetry import CallOutcome
+from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.domain.runs import ProviderType, Run
 
 _log = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ from datetime import datetime
 from wes_daemon.application.discrepancies import Discrepancy, Patience, differing, judged
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.ledger import FollowedRun, Ledger
-from wes_daemon.application.ports.providers import MarkedRun, WorkflowProvider, run_id_of
-from wes_daemon.application.stopping import StopSignal
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, SubmissionKey
+from wes_daemon.application.ports.providers import OwnedRun, WorkflowProvider, run_id_of
+from wes_daemon.application.runtime.stop_signal import StopSignal
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType
 
 _PAGE = 500
 
@@ -68,23 +68,23 @@ class Comparison:
                 if found := differing(self._type, run, reports.get(run.provider_run_id), now, self._patience):
                     yield found
 
-    def judged_again(self, run: MarkedRun) -> Discrepancy | None:
+    def judged_again(self, run: OwnedRun) -> Discrepancy | None:
         """What is wrong with something by the database as it is now."""
         return next(iter(self._judged([run])), None)
 
-    def _parts(self, since: datetime) -> Iterator[Sequence[MarkedRun]]:
+    def _parts(self, since: datetime) -> Iterator[Sequence[OwnedRun]]:
         # What comes back would lead in a circle.
         seen: set[str] = set()
         after: str | None = None
         while after not in seen and not self._stop.is_raised:
-            part = self._provider.marked(since, after=after, recorded=self._recorded)
+            part = self._provider.owned_runs(since, after=after, recorded=self._recorded)
             yield part.runs
             if part.following is None:
                 return
             seen.update({after} if after else ())
             after = part.following
 
-    def _judged(self, runs: Collection[MarkedRun]) -> Iterator[Discrepancy]:
+    def _judged(self, runs: Collection[OwnedRun]) -> Iterator[Discrepancy]:
         if not runs:
             return
         holders = self._ledger.holders(self._type, {run.id for run in runs})
@@ -95,7 +95,7 @@ class Comparison:
             if found := judged(self._type, run, entries.get(run.run_id), now, self._patience):
                 yield found
 
-    def _recorded(self, keys: Collection[SubmissionKey]) -> Mapping[SubmissionKey, ProviderRunId]:
+    def _recorded(self, keys: Collection[IdempotencyKey]) -> Mapping[IdempotencyKey, ProviderRunId]:
         by_run = {run_id_of(key): key for key in keys}
         entries = self._ledger.entries(by_run.keys())
         return {by_run[run_id]: entry.provider_run_id for run_id, entry in entries.items() if entry.provider_run_id}

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from wes_daemon.application.ports.ledger import Entry, FollowedRun
-from wes_daemon.application.ports.providers import MarkedRun, StatusReport
+from wes_daemon.application.ports.providers import OwnedRun, StatusReport
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -69,7 +69,7 @@ class Discrepancy:
     provider_state: RunState | None = None
     provider_status: str | None = None
     created_at: datetime | None = None
-    marked: MarkedRun | None = None
+    marked: OwnedRun | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class Patience:
 
 
 def judged(
-    provider: ProviderType, run: MarkedRun, entry: Entry | None, now: datetime, patience: Patience
+    provider: ProviderType, run: OwnedRun, entry: Entry | None, now: datetime, patience: Patience
 ) -> Discrepancy | None:
     """What is wrong with something that nothing in the database is recorded to be; None where nothing is."""
     kind, remedy, explanation = _verdict(run, entry, now - run.created_at, patience)
@@ -148,7 +148,7 @@ _Verdict = tuple[Kind | None, Remedy, str]
 _NOTHING: _Verdict = (None, Remedy.NONE, "")
 
 
-def _verdict(run: MarkedRun, entry: Entry | None, age: timedelta, patience: Patience) -> _Verdict:
+def _verdict(run: OwnedRun, entry: Entry | None, age: timedelta, patience: Patience) -> _Verdict:
     if run.is_draft:
         return _draft(run, entry, patience) if age >= patience.drafts_left_after else _NOTHING
     if entry is not None and entry.is_open:
@@ -167,7 +167,7 @@ def _verdict(run: MarkedRun, entry: Entry | None, age: timedelta, patience: Pati
     return Kind.UNKNOWN_RUN, Remedy.NONE, f"not recorded: the run is {entry.state} here, and no daemon follows it"
 
 
-def _draft(run: MarkedRun, entry: Entry | None, patience: Patience) -> _Verdict:
+def _draft(run: OwnedRun, entry: Entry | None, patience: Patience) -> _Verdict:
     if entry is None:
         remedy = Remedy.NONE if patience.strangers is Remedy.NONE else Remedy.REMOVE
         return Kind.STRANGER, remedy, "a draft of no run of this database; perhaps of another one's"
@@ -182,7 +182,7 @@ def _unknown(entry: Entry) -> _Verdict:
     return Kind.UNKNOWN_RUN, Remedy.ADOPT, f"not recorded: the run is {entry.submission or 'not enrolled'} here"
 
 
-def _if_active(run: MarkedRun, remedy: Remedy) -> Remedy:
+def _if_active(run: OwnedRun, remedy: Remedy) -> Remedy:
     return Remedy.NONE if run.state.has_ended else remedy
 
 

@@ -5,15 +5,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from wes_daemon.application import fault_points
 from wes_daemon.application.comparing import Comparison
 from wes_daemon.application.discrepancies import Discrepancy, Remedy
-from wes_daemon.application.events import log_event
 from wes_daemon.application.ports.environment import Clock, IdSource
 from wes_daemon.application.ports.errors import ConcurrentUpdate, ProviderError, RunNotFound
+from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.ledger import Mending, Mendings
-from wes_daemon.application.ports.persistence import DaemonId, TimelineEntry
 from wes_daemon.application.ports.providers import WorkflowProvider
+from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.application.runtime import fault_points
+from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.domain.runs import Run
 
 _log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class Mender:
     def _adopt(self, found: Discrepancy) -> tuple[bool, str]:
         words = f"adopted {found.provider} run {found.provider_run_id}"
         with self._mendings() as work:
-            claim = work.take(found.run_id, DaemonId(self._ids.new_id()), found.provider)
+            claim = work.take(found.run_id, SessionId(self._ids.new_id()), found.provider)
             work.submissions.accepted(claim, found.provider, found.provider_run_id, check_after=timedelta(0))
             self._change(work, found, lambda run: run.accepted(found.provider, found.provider_run_id), words)
             work.commit()
@@ -92,7 +93,7 @@ class Mender:
         fault_points.reached("janitor.before_removal")
         if not _still_holds(found, comparison):
             return False, _CHANGED
-        if not provider.discard(found.provider_run_id):
+        if not provider.delete_draft(found.provider_run_id):
             return False, "it was gone already, or is a draft no more"
         return True, self._noted(found, f"removed {found.provider} draft {found.provider_run_id}")
 

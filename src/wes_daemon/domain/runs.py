@@ -18,7 +18,7 @@ RunId = NewType("RunId", str)
 ProviderRunId = NewType("ProviderRunId", str)
 """What the provider calls the run."""
 
-SubmissionKey = NewType("SubmissionKey", str)
+IdempotencyKey = NewType("IdempotencyKey", str)
 """What makes a submission idempotent: the same key never starts a second provider run."""
 
 TaskId = NewType("TaskId", str)
@@ -166,9 +166,9 @@ class Run:
     end_time: datetime | None = None
 
     @property
-    def submission_key(self) -> SubmissionKey:
+    def idempotency_key(self) -> IdempotencyKey:
         """A function of the run's id alone, so that it survives even the loss of everything else."""
-        return SubmissionKey(f"wes-{self.id}")
+        return IdempotencyKey(f"wes-{self.id}")
 
     @property
     def error(self) -> str | None:

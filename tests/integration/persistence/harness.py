@@ -13,7 +13,7 @@ from wes_daemon.adapters.persistence.queries import SqlRunQueries
 from wes_daemon.adapters.persistence.tables import own
 from wes_daemon.adapters.persistence.types import UtcTime
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
-from wes_daemon.application.ports.persistence import DaemonId
+from wes_daemon.application.ports.leases import SessionId
 
 _INSERT = text(
     "INSERT INTO workflow_runs (run_id, state, tags, workflow_params, workflow_url, workflow_type,"
@@ -61,7 +61,7 @@ class SqlHarness(PersistenceHarness):
             connection.execute(delete(held).where(held.c.run_id == run_id))
             connection.commit()
 
-    def strike_out(self, daemon: DaemonId) -> None:
+    def strike_out(self, daemon: SessionId) -> None:
         with writing(self.engine) as connection:
             connection.execute(text("DELETE FROM daemons WHERE id = :id"), {"id": daemon})
             connection.commit()

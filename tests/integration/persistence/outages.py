@@ -13,8 +13,8 @@ from tests.builders import a_report, a_request, some_details
 from wes_daemon import Container, read_settings
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
 from wes_daemon.application.ports.errors import StorageUnavailable
-from wes_daemon.application.ports.persistence import RunFilter
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
+from wes_daemon.application.ports.queries import RunFilter
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 

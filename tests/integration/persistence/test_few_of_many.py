@@ -10,7 +10,7 @@ from tests.integration.persistence.crowd import Group, fill
 from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.plans import Watch
 from wes_daemon.adapters.persistence.engine import writing
-from wes_daemon.application.ports.persistence import DaemonId
+from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.domain.runs import ProviderType, RunId
 
 PAGE = 50
@@ -27,7 +27,7 @@ FOLLOWED = Group(name="followed", number=2, state="RUNNING", submission="ACCEPTE
 
 def _claim(store: SqlHarness) -> float:
     # Those that were claimed before are still queued, as long as nobody has accepted them.
-    store.claim(DaemonId("another-daemon"), limit=PAGE, cap=CROWD)
+    store.claim(SessionId("another-daemon"), limit=PAGE, cap=CROWD)
     with Watch(store.engine).listening() as watch:
         claimed = store.claim(limit=PAGE, cap=CROWD)
     assert [each.claim.resumed for each in claimed] == [False] * PAGE

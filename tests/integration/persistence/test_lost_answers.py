@@ -14,9 +14,11 @@ from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.memory.environment import CountingIds
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, Rejected, StorageUnavailable
-from wes_daemon.application.ports.persistence import RunFilter, SubmissionState, UnitOfWork
-from wes_daemon.application.use_cases.create_run import CreateRun
-from wes_daemon.application.use_cases.request_cancel import RequestCancel
+from wes_daemon.application.ports.queries import RunFilter
+from wes_daemon.application.ports.submissions import SubmissionState
+from wes_daemon.application.ports.unit_of_work import UnitOfWork
+from wes_daemon.application.requests.create_run import CreateRun
+from wes_daemon.application.requests.request_cancel import RequestCancel
 from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -134,7 +136,7 @@ class Rules:
     def test_a_run_is_followed_to_its_end_once(self, office: Office, number: int) -> None:
         daemon = office.submitted()
         for id in RUNS:
-            held = office.provider.id_of(office.store.run(id).submission_key)
+            held = office.provider.id_of(office.store.run(id).idempotency_key)
             office.provider.put(held, a_report(RunState.COMPLETE), some_details())
         office.store.let_pass(HOUR)
         office.units.lose(number)
@@ -149,7 +151,7 @@ class Rules:
     def test_a_run_that_moves_is_written_once(self, office: Office, number: int) -> None:
         daemon = office.submitted()
         for id in RUNS:
-            office.provider.put(office.provider.id_of(office.store.run(id).submission_key), a_report(RunState.RUNNING))
+            office.provider.put(office.provider.id_of(office.store.run(id).idempotency_key), a_report(RunState.RUNNING))
         office.store.let_pass(HOUR)
         office.units.lose(number)
 
@@ -182,15 +184,15 @@ class Rules:
 
     @pytest.mark.parametrize("number", [1, 2])
     def test_a_lease_lasts_and_ends(self, office: Office, number: int) -> None:
-        incarnation = office.world.daemon().incarnation
+        daemon_session = office.world.daemon().daemon_session
         office.units.lose(number)
         for _ in range(3):
             with suppress(StorageUnavailable):
-                incarnation.renew()
+                daemon_session.renew()
 
-        assert incarnation.id in {info.id for info in office.store.queries.daemons()}
-        incarnation.close()
-        assert incarnation.id not in [info.id for info in office.store.queries.daemons()][:-1]
+        assert daemon_session.id in {info.id for info in office.store.queries.daemons()}
+        daemon_session.close()
+        assert daemon_session.id not in [info.id for info in office.store.queries.daemons()][:-1]
 
     def test_a_new_run_is_queued_once_and_its_id_told(self, office: Office, caplog: pytest.LogCaptureFixture) -> None:
         create_run = CreateRun(units=office.units, clock=office.world.clock, ids=CountingIds("run"), by="ada@lab")

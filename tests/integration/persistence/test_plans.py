@@ -22,16 +22,16 @@ from tests.integration.persistence.plans import GROWING, Statement, Watch
 from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.events import MemoryHints
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
-from wes_daemon.adapters.persistence.agenda import SqlAgenda
 from wes_daemon.adapters.persistence.engine import make_engine, writing
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
+from wes_daemon.adapters.persistence.work_probe import SqlWorkProbe
+from wes_daemon.application.following.follow_events import FollowEvents
 from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown, Rejected
-from wes_daemon.application.ports.persistence import DaemonId, DaemonInfo
+from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.providers import ProviderTask, RunDetails
-from wes_daemon.application.stopping import StopSignal
-from wes_daemon.application.submissions import SubmissionPolicy
-from wes_daemon.application.use_cases.follow_events import FollowEvents
+from wes_daemon.application.runtime.stop_signal import StopSignal
+from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -74,7 +74,7 @@ class Site:
             daemon.submit()
 
     def _announce_the_dead(self) -> None:
-        info = DaemonInfo(id=DaemonId("daemon-dead"), host="node-2", pid=8, version="1.0", started_at=NOON)
+        info = DaemonInfo(id=SessionId("daemon-dead"), host="node-2", pid=8, version="1.0", started_at=NOON)
         with self.world.units() as work:
             work.leases.open(info, lasting=timedelta(seconds=-60))
             work.commit()
@@ -147,20 +147,20 @@ def _events(site: Site) -> None:
 
 def _looks(site: Site) -> None:
     """What a beat asks before it begins, while there is nothing to do: all of it has to be looked at then."""
-    agenda, nobody = SqlAgenda(site.engine), frozenset(ProviderType) - {ProviderType.HEALTHOMICS}
+    work_probe, nobody = SqlWorkProbe(site.engine), frozenset(ProviderType) - {ProviderType.HEALTHOMICS}
     asked = [
-        agenda.is_queued(lambda _: None, excluding=nobody | {None}),
-        agenda.is_left_behind(site.daemon.incarnation.id, excluding=nobody | {None}),
-        agenda.is_adoptable(),
-        agenda.is_cancelling(excluding=nobody),
-        agenda.is_overruled(excluding=nobody),
-        agenda.is_due(excluding=nobody),
+        work_probe.is_queued(lambda _: None, excluding=nobody | {None}),
+        work_probe.has_takeovers(site.daemon.daemon_session.id, excluding=nobody | {None}),
+        work_probe.has_runs_to_adopt(),
+        work_probe.has_cancelled_runs(excluding=nobody),
+        work_probe.has_runs_ended_elsewhere(excluding=nobody),
+        work_probe.is_due(excluding=nobody),
     ]
     assert not any(asked)
 
 
 def _heartbeats(site: Site) -> None:
-    site.daemon.incarnation.renew()
+    site.daemon.daemon_session.renew()
 
 
 STEPS: Mapping[str, Callable[[Site], None]] = {

@@ -16,8 +16,8 @@ import pytest
 from tests.contracts.wakeup import listening
 from tests.integration.persistence.outages import PromptProvider, Site
 from tests.integration.persistence.server import UNPRIVILEGED, PostgreSQLServer
+from wes_daemon.adapters.persistence.change_feed import DatabaseChangeFeed
 from wes_daemon.adapters.persistence.engine import make_engine, reading, writing
-from wes_daemon.adapters.persistence.wakeup import DatabaseNews
 
 PROGRAM = shutil.which("pgbouncer", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
 RUNS = 200
@@ -133,7 +133,7 @@ def test_what_others_find_in_a_shared_session_is_what_the_server_gives(
 def test_behind_a_pooler_nobody_listens_in_a_session_that_others_share(
     pooler: Pooler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with listening(DatabaseNews(make_engine(pooler.uri, connections=1))) as ears:
+    with listening(DatabaseChangeFeed(make_engine(pooler.uri, connections=1))) as ears:
         ears.hear()
         assert ears.heard_nothing_more()
         engine = make_engine(pooler.uri, connections=1)

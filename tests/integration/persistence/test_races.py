@@ -17,7 +17,8 @@ from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.ledger import SqlMending
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork, SqlUnitsOfWork
 from wes_daemon.application.ports.errors import StorageUnavailable
-from wes_daemon.application.ports.persistence import ClaimedRun, DaemonId, SubmissionState
+from wes_daemon.application.ports.leases import SessionId
+from wes_daemon.application.ports.submissions import ClaimedRun, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -56,7 +57,7 @@ def test_eight_threads_that_claim_200_runs_never_pass_the_cap_and_hand_none_out_
     race, books = Race(8), Books()
 
     def work(number: int) -> None:
-        owner = store.live(DaemonId(f"daemon-{number}"), lasting=10 * MINUTE)
+        owner = store.live(SessionId(f"daemon-{number}"), lasting=10 * MINUTE)
         while len(books.claimed) < RUNS:
             with store.units() as unit:
                 claimed = unit.submissions.claim(owner, limit=5, cap=CAP, excluding=(), destination=destination)
@@ -86,7 +87,7 @@ def test_processes_that_claim_at_once_never_pass_the_cap_and_hand_none_out_twice
     store.queue(*(f"run-{number:02}" for number in range(40)))
     store.enrol()
     for number in range(3):
-        store.live(DaemonId(f"process-{number}"))
+        store.live(SessionId(f"process-{number}"))
 
     claimed = [id for ids in in_processes(claim, database.uri, 3) for id in ids]
 
@@ -114,7 +115,7 @@ def test_threads_that_open_a_new_file_at_once_do_not_hinder_each_other(store: Sq
 
     def work(number: int) -> None:
         race.together()
-        store.live(DaemonId(f"daemon-{number}"))
+        store.live(SessionId(f"daemon-{number}"))
         store.queries.daemons()
 
     race.run(work)

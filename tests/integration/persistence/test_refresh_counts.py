@@ -14,7 +14,7 @@ from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderD
 from wes_daemon.adapters.persistence.engine import writing
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.adapters.providers.decorators.chunking import Chunking
-from wes_daemon.application.ports.persistence import SubmissionState
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 

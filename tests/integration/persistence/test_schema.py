@@ -19,7 +19,7 @@ from wes_daemon.adapters.persistence.tables import own, service
 from wes_daemon.adapters.persistence.types import PlainText
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
 from wes_daemon.application.ports.errors import StorageMisconfigured
-from wes_daemon.application.ports.persistence import RunFilter
+from wes_daemon.application.ports.queries import RunFilter
 from wes_daemon.domain.runs import ProviderType
 
 IDS = [f"run-{number:05}" for number in range(10_000)]

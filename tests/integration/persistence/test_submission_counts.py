@@ -11,7 +11,7 @@ from tests.integration.persistence.harness import SqlHarness
 from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
 from wes_daemon.adapters.providers.decorators.chunking import Chunking
-from wes_daemon.application.submissions import SubmissionPolicy
+from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 

@@ -9,9 +9,9 @@ from sqlalchemy import Engine, text
 from tests.contracts.wakeup import NewsContract, Newsroom, listening
 from tests.integration.conftest import Database
 from tests.integration.persistence.harness import SqlHarness
-from wes_daemon.adapters.persistence.agenda import SqlAgenda
+from wes_daemon.adapters.persistence.change_feed import CHANNEL, DatabaseChangeFeed
 from wes_daemon.adapters.persistence.engine import make_engine, writing
-from wes_daemon.adapters.persistence.wakeup import CHANNEL, DatabaseNews
+from wes_daemon.adapters.persistence.work_probe import SqlWorkProbe
 from wes_daemon.domain.states import RunState
 
 _LISTENERS = text("SELECT pid FROM pg_stat_activity WHERE query = :query AND datname = current_database()")
@@ -25,8 +25,8 @@ class SqlNewsroom(Newsroom):
         self._uri = uri
         self._store = SqlHarness(engine)
 
-    def news(self) -> DatabaseNews:
-        return DatabaseNews(make_engine(self._uri, connections=1), look_every=timedelta(milliseconds=10))
+    def change_feed(self) -> DatabaseChangeFeed:
+        return DatabaseChangeFeed(make_engine(self._uri, connections=1), look_every=timedelta(milliseconds=10))
 
     def queue(self, *ids: str) -> None:
         insert = text(
@@ -56,11 +56,11 @@ class TestDatabaseNews(NewsContract):
 
 
 def test_looks_are_no_news_and_passes_that_find_nothing_are_none(newsroom: SqlNewsroom) -> None:
-    agenda, units = SqlAgenda(newsroom.engine), SqlHarness(newsroom.engine).units
-    with listening(newsroom.news()) as ears:
+    work_probe, units = SqlWorkProbe(newsroom.engine), SqlHarness(newsroom.engine).units
+    with listening(newsroom.change_feed()) as ears:
         ears.hear()
-        agenda.is_queued(lambda _: None, excluding=())
-        agenda.is_overruled(excluding=())
+        work_probe.is_queued(lambda _: None, excluding=())
+        work_probe.has_runs_ended_elsewhere(excluding=())
         with units() as unit:
             unit.submissions.enrol(lambda _: None, limit=10)
             unit.submissions.withdrawn(limit=10)
@@ -76,7 +76,7 @@ def test_a_lost_connection_is_said_once_and_made_anew(
     if database.kind == "sqlite":
         pytest.skip("nobody can take a file's connection away")
     caplog.set_level(logging.INFO)
-    with listening(newsroom.news()) as ears:
+    with listening(newsroom.change_feed()) as ears:
         ears.hear()
         end_listeners(newsroom.engine)
         ears.hear()
@@ -92,7 +92,7 @@ def test_a_lost_connection_is_said_once_and_made_anew(
 
 @pytest.mark.parametrize("uri", ["postgresql://u@127.0.0.1:1/runs", "sqlite:////proc/no/such/place.db"])
 def test_a_database_that_is_away_is_said_once_and_holds_nobody_up(uri: str, caplog: pytest.LogCaptureFixture) -> None:
-    with listening(DatabaseNews(make_engine(uri, connections=1))) as ears:
+    with listening(DatabaseChangeFeed(make_engine(uri, connections=1))) as ears:
         assert ears.heard_nothing_more()
 
     assert [message.split()[0] for message in caplog.messages] == ["news.lost"]

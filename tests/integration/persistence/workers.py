@@ -11,7 +11,7 @@ from tests.contracts.persistence_harness import destination
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
-from wes_daemon.application.ports.persistence import DaemonId
+from wes_daemon.application.ports.leases import SessionId
 
 Work = Callable[[str, Barrier, int], object]
 
@@ -56,7 +56,7 @@ def claim(uri: str, barrier: Barrier, number: int) -> list[str]:
     barrier.wait(timeout=60)
     with SqlUnitsOfWork(engine)() as unit:
         claimed = unit.submissions.claim(
-            DaemonId(f"process-{number}"), limit=15, cap=20, excluding=(), destination=destination
+            SessionId(f"process-{number}"), limit=15, cap=20, excluding=(), destination=destination
         )
         with suppress(BrokenBarrierError):
             barrier.wait(timeout=0.3)

@@ -23,7 +23,7 @@ from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import OutcomeUnknown
 from wes_daemon.application.ports.providers import Submission, WorkflowProvider
-from wes_daemon.domain.runs import ProviderRunId, RunId, SubmissionKey, WorkflowRequest
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
 
 CONFIG = HealthOmicsConfig(
@@ -69,7 +69,7 @@ class HealthOmicsHarness(ProviderHarness):
         failure = "RUN_TASK_FAILED" if status == "FAILED" else None
         self.service.reach(run_id, status, failure=failure)
 
-    def starts(self, key: SubmissionKey) -> int:
+    def starts(self, key: IdempotencyKey) -> int:
         return self.service.starts(key)
 
     def refused(self) -> Submission:
@@ -100,7 +100,7 @@ def a_healthomics_submission(key: str = "wes-1", **changes: object) -> Submissio
         "workflow_params": {"reads": "s3://reads/1.fastq.gz"},
     }
     return Submission(
-        key=SubmissionKey(key),
+        key=IdempotencyKey(key),
         run_id=RunId(key.removeprefix("wes-")),
         request=WorkflowRequest(**(values | changes)),  # type: ignore[arg-type]
     )

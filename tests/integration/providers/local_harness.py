@@ -19,7 +19,7 @@ from wes_daemon.adapters.providers.local.run_directory import RunDirectory
 from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.errors import OutcomeUnknown
 from wes_daemon.application.ports.providers import Submission
-from wes_daemon.domain.runs import Attachment, ProviderRunId, RunId, SubmissionKey, WorkflowRequest
+from wes_daemon.domain.runs import Attachment, IdempotencyKey, ProviderRunId, RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
 
 CWL = Path(__file__).parents[2] / "cwl"
@@ -62,7 +62,7 @@ class LocalHarness(ProviderHarness):
         """A submission of one of the documents in `tests/cwl`, or of the workflow at `url`."""
         key = key or f"wes-{next(self._numbers)}"
         return Submission(
-            key=SubmissionKey(key),
+            key=IdempotencyKey(key),
             run_id=RunId(key.removeprefix("wes-")),
             request=WorkflowRequest(
                 workflow_url=url or (CWL / document).as_uri(),
@@ -81,7 +81,7 @@ class LocalHarness(ProviderHarness):
         report = provider.statuses([id])[id]
         assert report.state is state, report
 
-    def starts(self, key: SubmissionKey) -> int:
+    def starts(self, key: IdempotencyKey) -> int:
         run = self.run(key)
         if run.has_started:
             wait_until(lambda: run.result is not None, f"{key} to end")
@@ -106,9 +106,9 @@ class LocalHarness(ProviderHarness):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
             return processes.submit(local_processes.submit, self.workdir, submission).result(PATIENCE.total_seconds())
 
-    def run(self, key: SubmissionKey | ProviderRunId) -> RunDirectory:
+    def run(self, key: IdempotencyKey | ProviderRunId) -> RunDirectory:
         """The directory of a run."""
-        return RunDirectory(self.workdir / directory_name(SubmissionKey(key)))
+        return RunDirectory(self.workdir / directory_name(IdempotencyKey(key)))
 
     def close(self) -> None:
         """End everything that still runs, and see that nothing is left."""
@@ -121,7 +121,7 @@ class LocalHarness(ProviderHarness):
     def _settle(self, run: RunDirectory) -> None:
         wait_until(lambda: not (run.has_runner or find_processes(run)), f"the processes of {run.path.name} to end")
 
-    def _lines(self, key: SubmissionKey) -> int:
+    def _lines(self, key: IdempotencyKey) -> int:
         return self.ledger.read_text().splitlines().count(key) if self.ledger.exists() else 0
 
 

@@ -19,7 +19,7 @@ from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProv
 from wes_daemon.application.ports.call_gate import CallGate
 from wes_daemon.application.ports.errors import OutcomeUnknown
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
-from wes_daemon.domain.runs import ProviderRunId, RunId, SubmissionKey, WorkflowRequest
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
 
 TOKEN = "not-a-token"
@@ -87,7 +87,7 @@ class SevenBridgesHarness(ProviderHarness):
         """A submission that would work, but for what is given."""
         key = key or f"wes-run-{next(self._numbers)}"
         return Submission(
-            key=SubmissionKey(key),
+            key=IdempotencyKey(key),
             run_id=RunId(key.removeprefix("wes-")),
             request=WorkflowRequest(
                 workflow_url=url,
@@ -110,7 +110,7 @@ class SevenBridgesHarness(ProviderHarness):
             self.platform.move(id, "ABORTED")
         self.clock.advance(timedelta(seconds=5))
 
-    def starts(self, key: SubmissionKey) -> int:
+    def starts(self, key: IdempotencyKey) -> int:
         return sum(start.name == key for start in self.platform.started)
 
     def refused(self) -> Submission:
@@ -130,7 +130,7 @@ class SevenBridgesHarness(ProviderHarness):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
             return processes.submit(submit_once, self.config, submission).result(60)
 
-    def tasks(self, key: SubmissionKey | str) -> list[dict[str, object]]:
+    def tasks(self, key: IdempotencyKey | str) -> list[dict[str, object]]:
         """What the platform has under this marker, drafts and all."""
         return [task for task in self.platform.tasks.values() if task["name"] == key]
 
@@ -181,8 +181,8 @@ class Caller:
     """
 
     def __init__(self) -> None:
-        self.recorded: dict[SubmissionKey, ProviderRunId] = {}
-        self.accepted: dict[SubmissionKey, ProviderRunId] = {}
+        self.recorded: dict[IdempotencyKey, ProviderRunId] = {}
+        self.accepted: dict[IdempotencyKey, ProviderRunId] = {}
 
     def attempt(self, provider: SevenBridgesProvider, submission: Submission) -> None:
         """Bring one run as far as it comes; raises what the provider raises."""

@@ -20,7 +20,7 @@ from wes_daemon.adapters.providers.decorators.rates import Rate
 from wes_daemon.adapters.providers.decorators.stack import decorated
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
-from wes_daemon.application.submissions import SubmissionPolicy
+from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -64,7 +64,7 @@ def live(world: World, clock: ManualClock, *, passes: int) -> None:
             return
         if chance.random() < 0.1:
             daemon = world.daemon()
-        daemon.incarnation.renew()
+        daemon.daemon_session.renew()
         daemon.submit()
         daemon.cancel()
         daemon.refresh()

@@ -17,7 +17,7 @@ from tests.integration.providers.healthomics_harness import (
 from tests.simulators.healthomics import faults
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from wes_daemon.application.ports.errors import NotNow
-from wes_daemon.domain.runs import ProviderRunId, SubmissionKey
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId
 
 
 @pytest.fixture
@@ -50,12 +50,12 @@ def test_a_run_that_is_only_called_like_one_of_ours_is_not_ours(harness: HealthO
 
 def test_a_run_that_is_on_record_is_not_asked_for_by_itself(harness: HealthOmicsHarness) -> None:
     recorded = {
-        SubmissionKey(f"wes-{n}"): bare_provider().submit(a_healthomics_submission(f"wes-{n}")).id for n in range(3)
+        IdempotencyKey(f"wes-{n}"): bare_provider().submit(a_healthomics_submission(f"wes-{n}")).id for n in range(3)
     }
-    del recorded[SubmissionKey("wes-2")]
+    del recorded[IdempotencyKey("wes-2")]
     before = len(harness.simulator.calls)
 
-    def on_record(keys: Collection[SubmissionKey]) -> Mapping[SubmissionKey, ProviderRunId]:
+    def on_record(keys: Collection[IdempotencyKey]) -> Mapping[IdempotencyKey, ProviderRunId]:
         return {key: recorded[key] for key in keys if key in recorded}
 
     found = everything_marked(harness, bare_provider(), recorded=on_record)
@@ -69,7 +69,7 @@ def test_a_second_run_under_a_recorded_key_is_told_beside_the_recorded_one(harne
     request = dict(harness.service.run(run_id(first)).request)
     harness.service.operate("StartRun", request | {"requestId": "another"})
 
-    found = everything_marked(harness, bare_provider(), recorded=lambda _: {SubmissionKey("wes-1"): first})
+    found = everything_marked(harness, bare_provider(), recorded=lambda _: {IdempotencyKey("wes-1"): first})
 
     assert {run.key for run in found} == {"wes-1"}
     assert len({run.id for run in found}) == 2
@@ -97,4 +97,4 @@ def test_a_busy_service_is_asked_later(harness: HealthOmicsHarness) -> None:
     harness.simulator.faults.put("ListRuns", faults.throttled())
 
     with pytest.raises(NotNow):
-        bare_provider().marked(harness.beginning)
+        bare_provider().owned_runs(harness.beginning)

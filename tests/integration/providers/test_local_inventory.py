@@ -6,7 +6,7 @@ from pathlib import Path
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.providers.local.durable import as_json, write_new
 from wes_daemon.adapters.providers.local.provider import LocalProvider
-from wes_daemon.application.ports.providers import MarkedPage, MarkedRun
+from wes_daemon.application.ports.providers import OwnedPage, OwnedRun
 from wes_daemon.domain.runs import ProviderRunId
 from wes_daemon.domain.states import RunState
 
@@ -22,18 +22,18 @@ def prepared(workdir: Path, name: str, key: str | None = None) -> Path:
     return run
 
 
-def everything(workdir: Path) -> list[MarkedRun]:
+def everything(workdir: Path) -> list[OwnedRun]:
     """All parts, one after the other."""
-    provider, found, after = LocalProvider(workdir, clock=ManualClock()), list[MarkedRun](), None
+    provider, found, after = LocalProvider(workdir, clock=ManualClock()), list[OwnedRun](), None
     while True:
-        part = provider.marked(LONG_AGO, after=after)
+        part = provider.owned_runs(LONG_AGO, after=after)
         found += part.runs
         if (after := part.following) is None:
             return found
 
 
 def test_where_there_is_no_directory_yet_there_is_nothing(tmp_path: Path) -> None:
-    assert LocalProvider(tmp_path / "runs", clock=ManualClock()).marked(LONG_AGO) == MarkedPage()
+    assert LocalProvider(tmp_path / "runs", clock=ManualClock()).owned_runs(LONG_AGO) == OwnedPage()
 
 
 def test_many_runs_are_told_in_parts_and_each_once(tmp_path: Path) -> None:
@@ -74,6 +74,6 @@ def test_a_run_whose_runner_died_is_told_without_being_touched(tmp_path: Path) -
 def test_what_was_discarded_leaves_nothing_behind(tmp_path: Path) -> None:
     prepared(tmp_path, "wes-1")
 
-    assert LocalProvider(tmp_path, clock=ManualClock()).discard(ProviderRunId("wes-1"))
+    assert LocalProvider(tmp_path, clock=ManualClock()).delete_draft(ProviderRunId("wes-1"))
 
     assert list(tmp_path.iterdir()) == []

@@ -20,7 +20,7 @@ from wes_daemon.adapters.providers.local.launch import RUNNER, launch_runner
 from wes_daemon.adapters.providers.local.process_tree import find_processes
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory
 from wes_daemon.application.ports.providers import Submission
-from wes_daemon.domain.runs import ProviderRunId, SubmissionKey
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId
 from wes_daemon.domain.states import RunState
 
 pytest.importorskip("cwltool")
@@ -255,4 +255,4 @@ def _with_a_background_process(harness: LocalHarness, tmp_path: Path) -> Submiss
     tool.write_text(
         f"cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: [sh, -c, '{script}']\ninputs: {{}}\noutputs: {{}}\n"
     )
-    return harness.of("", url=tool.as_uri(), key=SubmissionKey("wes-leaves"))
+    return harness.of("", url=tool.as_uri(), key=IdempotencyKey("wes-leaves"))

@@ -21,10 +21,10 @@ from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.providers.decorators.breaking import BreakingPolicy
 from wes_daemon.adapters.providers.decorators.stack import decorated
+from wes_daemon.application.following.status_recorder import RefreshPolicy
 from wes_daemon.application.ports.errors import NotNow, Unavailable
 from wes_daemon.application.ports.providers import WorkflowProvider
-from wes_daemon.application.submissions import SubmissionPolicy
-from wes_daemon.application.tracking import RefreshPolicy
+from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -62,7 +62,7 @@ class Scene:
         """Pass after pass, until all is done or the time is over."""
         end = self.world.clock.now() + lasting
         while self.world.clock.now() < end and self.world.states() != {RunState.COMPLETE}:
-            daemon.incarnation.renew()
+            daemon.daemon_session.renew()
             daemon.submit()
             daemon.cancel()
             self.work()

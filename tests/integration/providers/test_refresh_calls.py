@@ -16,9 +16,9 @@ from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.memory.store import PollRow, SubmissionRow
 from wes_daemon.adapters.memory.watermarks import MemoryWatermarks
 from wes_daemon.adapters.providers.decorators.chunking import Chunking
-from wes_daemon.application.ports.persistence import SubmissionState
+from wes_daemon.application.following.find_ended import FindEnded, SearchPolicy
 from wes_daemon.application.ports.providers import WorkflowProvider
-from wes_daemon.application.use_cases.find_ended import FindEnded, SearchPolicy
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 

@@ -16,7 +16,7 @@ from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.providers.decorators.rate_limiting import RateLimiter
 from wes_daemon.adapters.providers.decorators.rates import ALL, Rate
 from wes_daemon.adapters.providers.decorators.stack import decorated
-from wes_daemon.application.submissions import SubmissionPolicy
+from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -66,7 +66,7 @@ def _live(world: World, harness: SevenBridgesHarness, *, passes: int) -> None:
             return
         if rng.random() < 0.1:
             daemon = world.daemon()
-        daemon.incarnation.renew()
+        daemon.daemon_session.renew()
         daemon.submit()
         _advance_tasks(harness)
         daemon.refresh()

@@ -16,7 +16,7 @@ from wes_daemon.adapters.memory.store import MemoryStore
 from wes_daemon.application.discrepancies import Patience
 from wes_daemon.application.mending import Mender
 from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown
-from wes_daemon.application.stopping import StopSignal
+from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.application.use_cases.remove_leftover_drafts import RemoveLeftoverDrafts
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
@@ -38,7 +38,7 @@ def test_a_page_costs_one_call_and_asks_for_what_is_needed_alone(harness: SevenB
     accept(harness.provider(), harness.submission())
     harness.platform.calls.clear()
 
-    harness.provider().marked(harness.beginning)
+    harness.provider().owned_runs(harness.beginning)
 
     [call] = harness.platform.calls
     assert "inputs" not in call.params["fields"][0]
@@ -82,7 +82,7 @@ def test_a_draft_that_was_started_meanwhile_is_not_discarded_although_it_was_tol
     harness.platform.move(id, "QUEUED")
     harness.operations()
 
-    assert harness.provider().discard(id) is False
+    assert harness.provider().delete_draft(id) is False
 
     assert harness.platform.tasks[id]["status"] == "QUEUED"
     assert harness.operations() == ["delete_task"]
@@ -93,16 +93,16 @@ def test_a_lost_answer_leaves_open_whether_a_draft_was_discarded(harness: SevenB
     harness.platform.faults.add("delete_task", CUT_AFTER)
 
     with pytest.raises(OutcomeUnknown):
-        harness.provider().discard(id)
+        harness.provider().delete_draft(id)
 
-    assert harness.provider().discard(id) is False
+    assert harness.provider().delete_draft(id) is False
 
 
 def test_a_busy_service_is_asked_later(harness: SevenBridgesHarness) -> None:
     harness.platform.faults.add("list_tasks", TOO_MANY)
 
     with pytest.raises(NotNow):
-        harness.provider().marked(harness.beginning)
+        harness.provider().owned_runs(harness.beginning)
 
 
 def test_drafts_left_behind_are_removed_and_the_run_goes_on(harness: SevenBridgesHarness) -> None:
@@ -135,5 +135,5 @@ def _janitor(harness: SevenBridgesHarness, store: MemoryStore) -> RemoveLeftover
 
 
 def test_an_id_that_is_none_is_not_even_asked_for(harness: SevenBridgesHarness) -> None:
-    assert harness.provider().discard(ProviderRunId("../projects")) is False
+    assert harness.provider().delete_draft(ProviderRunId("../projects")) is False
     assert harness.operations() == []

@@ -161,7 +161,7 @@ class TestHeldAlone:
         provider.submit(harness.of())
         harness.operations()
 
-        provider.submit(replace(harness.of(), held_since=harness.clock.monotonic()))
+        provider.submit(replace(harness.of(), claimed_since=harness.clock.monotonic()))
 
         assert harness.operations() == ["list_tasks", "create_task"]
 
@@ -321,6 +321,6 @@ class TestTheTask:
 
 def _held(harness: SevenBridgesHarness, submission: Submission | None = None) -> Submission:
     """As a daemon submits what it has claimed, a moment later."""
-    held = replace(submission or harness.of(), held_since=harness.clock.monotonic())
+    held = replace(submission or harness.of(), claimed_since=harness.clock.monotonic())
     harness.clock.advance(timedelta(milliseconds=1))
     return held

@@ -10,7 +10,7 @@ from wes_daemon.adapters.providers.local.plan import Plan, plan
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory
 from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.application.ports.providers import Submission
-from wes_daemon.domain.runs import Attachment, RunId, SubmissionKey, WorkflowRequest
+from wes_daemon.domain.runs import Attachment, IdempotencyKey, RunId, WorkflowRequest
 
 RUN = RunDirectory(Path("/work/wes-1"))
 
@@ -25,7 +25,7 @@ def submission(
     attachments: tuple[str, ...] = ("main.cwl",),
 ) -> Submission:
     return Submission(
-        key=SubmissionKey("wes-1"),
+        key=IdempotencyKey("wes-1"),
         run_id=RunId("1"),
         request=WorkflowRequest(
             workflow_url=url,

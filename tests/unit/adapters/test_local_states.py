@@ -13,7 +13,7 @@ from wes_daemon.adapters.providers.local.naming import directory_name, is_direct
 from wes_daemon.adapters.providers.local.result import NO_CWLTOOL, TERMINATED, Ending, Result
 from wes_daemon.adapters.providers.local.states import Marks, report
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, Rejected
-from wes_daemon.domain.runs import SubmissionKey
+from wes_daemon.domain.runs import IdempotencyKey
 from wes_daemon.domain.states import RunState
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -104,20 +104,20 @@ def test_of_several_failed_steps_the_first_is_told() -> None:
 
 @pytest.mark.parametrize("key", ["../x", "a/b", "", ".", "..", ".hidden", "wes-A", "wes-é", "a\0b", "a" * 200, "~"])
 def test_a_key_that_is_no_file_name_gets_one(key: str) -> None:
-    name = directory_name(SubmissionKey(key))
+    name = directory_name(IdempotencyKey(key))
 
     assert is_directory_name(name)
     assert "/" not in name
     assert not name.startswith(".")
-    assert name == directory_name(SubmissionKey(key))
+    assert name == directory_name(IdempotencyKey(key))
 
 
 def test_keys_and_directories_are_one_to_one() -> None:
     keys = ["wes-1", "wes-a", "wes-A", "wes/a", "wes a", "wes-a~", "../a", "a"]
-    keys += [directory_name(SubmissionKey(key)) for key in keys]
+    keys += [directory_name(IdempotencyKey(key)) for key in keys]
 
-    assert len({directory_name(SubmissionKey(key)) for key in set(keys)}) == len(set(keys))
-    assert directory_name(SubmissionKey("wes-7f3a.b_c")) == "wes-7f3a.b_c"
+    assert len({directory_name(IdempotencyKey(key)) for key in set(keys)}) == len(set(keys))
+    assert directory_name(IdempotencyKey("wes-7f3a.b_c")) == "wes-7f3a.b_c"
 
 
 def test_the_words_for_a_failure_show_no_secret_of_an_address() -> None:

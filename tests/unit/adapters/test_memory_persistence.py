@@ -12,14 +12,15 @@ from tests.busy_day import EXPECTED, BusyDay
 from tests.contracts.persistence import PersistenceContract
 from tests.contracts.persistence_harness import PersistenceHarness, ServiceRow
 from tests.contracts.persistence_invariants import breakers
-from wes_daemon.adapters.memory.agenda import MemoryAgenda
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.invariants import MemoryInvariants
 from wes_daemon.adapters.memory.queries import MemoryRunQueries
 from wes_daemon.adapters.memory.store import MemoryStore
 from wes_daemon.adapters.memory.unit_of_work import MemoryUnitsOfWork
 from wes_daemon.adapters.memory.watermarks import MemoryWatermarks
-from wes_daemon.application.ports.persistence import RunFilter, RunQueries, UnitsOfWork
+from wes_daemon.adapters.memory.work_probe import MemoryWorkProbe
+from wes_daemon.application.ports.queries import RunFilter, RunQueries
+from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.application.use_cases.verify import Verdict
 from wes_daemon.domain.runs import ProviderRunId, Run, RunId, Unreadable
 from wes_daemon.domain.states import RunState
@@ -45,9 +46,9 @@ class MemoryHarness(PersistenceHarness):
         return MemoryRunQueries(self._store)
 
     @property
-    def agenda(self) -> MemoryAgenda:
+    def work_probe(self) -> MemoryWorkProbe:
         """What there is to do in it."""
-        return MemoryAgenda(self._store)
+        return MemoryWorkProbe(self._store)
 
     @property
     def watermarks(self) -> MemoryWatermarks:

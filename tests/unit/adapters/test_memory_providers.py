@@ -22,7 +22,7 @@ from wes_daemon.application.ports.providers import (
     Submission,
     WorkflowProvider,
 )
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, SubmissionKey
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 
 DETAILS = RunDetails(outputs={"answer": 42}, tasks=[ProviderTask(id="t1", name="step")])
@@ -51,7 +51,7 @@ class MemoryHarness(ProviderHarness):
         message = "exit 1" if state is RunState.EXECUTOR_ERROR else ""
         self._service.put(id, a_report(state, started_at=started, ended_at=ended, message=message), DETAILS)
 
-    def starts(self, key: SubmissionKey) -> int:
+    def starts(self, key: IdempotencyKey) -> int:
         return self._service.started.count(key)
 
     def lose_answer(self, submission: Submission) -> None:
@@ -156,7 +156,7 @@ def test_what_does_not_bear_our_mark_is_not_told() -> None:
     provider = MemoryProvider()
     accept(provider, a_submission("nightly-7"))
 
-    assert provider.marked(ManualClock().now()).runs == []
+    assert provider.owned_runs(ManualClock().now()).runs == []
 
 
 def test_a_run_stays_where_it_was_put() -> None:

@@ -143,8 +143,8 @@ def test_nobody_waits_longer_than_its_patience_even_if_others_always_come_first(
         ("cancel", Purpose.CANCEL),
         ("statuses", Purpose.FOLLOWING),
         ("details", Purpose.FOLLOWING),
-        ("marked", Purpose.INVENTORY),
-        ("discard", Purpose.INVENTORY),
+        ("owned_runs", Purpose.INVENTORY),
+        ("delete_draft", Purpose.INVENTORY),
     ],
 )
 def test_each_call_across_the_port_says_for_what_it_is(method: str, expected: Purpose) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.call_gates import AskingGate
 from wes_daemon.adapters.providers.decorators.under_lease import LeaseCheckedGate
 from wes_daemon.application.ports.call_gate import OpenCallGate
-from wes_daemon.application.ports.errors import HeldBack, LeaseLost
+from wes_daemon.application.ports.errors import LeaseLost, NotSent
 
 LONGEST = timedelta(seconds=30)
 
@@ -27,5 +27,5 @@ def test_a_request_that_the_lease_might_not_outlast_is_not_sent() -> None:
 
     gate = LeaseCheckedGate(OpenCallGate(), require_trust=require_trust, longest_request=LONGEST)
 
-    with pytest.raises(HeldBack, match="StartRun was not sent: it ends soon"):
+    with pytest.raises(NotSent, match="StartRun was not sent: it ends soon"):
         gate.acquire("StartRun")

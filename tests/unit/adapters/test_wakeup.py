@@ -7,8 +7,8 @@ import pytest
 
 from tests.contracts.wakeup import LONG, NewsContract, Newsroom, WakeUpContract, in_time, listening
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.memory.wakeup import MemoryNews, SkippingWakeUp
-from wes_daemon.adapters.system import NoNews, TimedWakeUp
+from wes_daemon.adapters.memory.wakeup import MemoryChangeFeed, SkippingWakeUp
+from wes_daemon.adapters.system import SilentChangeFeed, TimedWakeUp
 from wes_daemon.application.ports.wakeup import WakeUp
 
 
@@ -46,10 +46,10 @@ class MemoryNewsroom(Newsroom):
     """Whatever happens is told by the test itself."""
 
     def __init__(self) -> None:
-        self._everybody: list[MemoryNews] = []
+        self._everybody: list[MemoryChangeFeed] = []
 
-    def news(self) -> MemoryNews:
-        self._everybody.append(MemoryNews())
+    def change_feed(self) -> MemoryChangeFeed:
+        self._everybody.append(MemoryChangeFeed())
         return self._everybody[-1]
 
     def queue(self, *ids: str) -> None:
@@ -67,5 +67,5 @@ class TestMemoryNews(NewsContract):
 
 
 def test_who_only_polls_is_told_nothing() -> None:
-    with listening(NoNews()) as ears:
+    with listening(SilentChangeFeed()) as ears:
         assert ears.heard_nothing_more()

@@ -15,16 +15,16 @@ from wes_daemon.adapters.memory.store import MemoryStore
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
 from wes_daemon.adapters.memory.unit_of_work import MemoryUnitsOfWork
 from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
-from wes_daemon.application.database_watch import DatabaseWatch
-from wes_daemon.application.incarnation import HostProcess, Incarnation
-from wes_daemon.application.ports.persistence import UnitOfWork
-from wes_daemon.application.recording import Recorder
-from wes_daemon.application.stopping import StopSignal
-from wes_daemon.application.submissions import SubmissionPolicy
-from wes_daemon.application.tracking import RefreshPolicy, Tracker
-from wes_daemon.application.use_cases.cancel_runs import CancelRuns
-from wes_daemon.application.use_cases.refresh_statuses import RefreshStatuses
-from wes_daemon.application.use_cases.submit_queued_runs import SubmitQueuedRuns
+from wes_daemon.application.following.cancel_runs import CancelRuns
+from wes_daemon.application.following.refresh_statuses import RefreshStatuses
+from wes_daemon.application.following.status_recorder import RefreshPolicy, StatusRecorder
+from wes_daemon.application.ports.unit_of_work import UnitOfWork
+from wes_daemon.application.runtime.daemon_session import DaemonSession, HostProcess
+from wes_daemon.application.runtime.outage_log import OutageLog
+from wes_daemon.application.runtime.recording import Recorder
+from wes_daemon.application.runtime.stop_signal import StopSignal
+from wes_daemon.application.submitting.outcomes import SubmissionPolicy
+from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
 from wes_daemon.domain.runs import ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
 
@@ -47,7 +47,7 @@ class World:
         self.plain_units = MemoryUnitsOfWork(self.store)
         self.units: Callable[[], UnitOfWork] = self.plain_units
         self.queries = MemoryRunQueries(self.store)
-        self.watch = DatabaseWatch(self.clock)
+        self.outage_log = OutageLog(self.clock)
         self.directory = MemoryProviderDirectory({ProviderType.SEVENBRIDGES: self.provider})
 
     def daemon(self, serving: Collection[ProviderType] = frozenset(ProviderType)) -> "DaemonUnderTest":
@@ -82,15 +82,17 @@ class DaemonUnderTest:
         def units() -> UnitOfWork:
             return world.units()
 
-        self.incarnation = Incarnation(units=units, ids=world.ids, clock=world.clock, process=process, lasting=LEASE)
+        self.daemon_session = DaemonSession(
+            units=units, ids=world.ids, clock=world.clock, process=process, lasting=LEASE
+        )
         self.recorder = recorder = Recorder(
             units=units,
             clock=world.clock,
             telemetry=world.telemetry,
-            incarnation=self.incarnation,
+            daemon_session=self.daemon_session,
             wakeup=self.wakeup,
             stop=self.stop,
-            watch=world.watch,
+            outage_log=world.outage_log,
         )
 
         def submitting(*, pool: Executor, policy: SubmissionPolicy) -> SubmitQueuedRuns:
@@ -98,7 +100,7 @@ class DaemonUnderTest:
                 units=units,
                 recorder=recorder,
                 providers=world.directory,
-                incarnation=self.incarnation,
+                daemon_session=self.daemon_session,
                 clock=world.clock,
                 pool=pool,
                 stop=self.stop,
@@ -115,14 +117,14 @@ class DaemonUnderTest:
             clock=world.clock,
             pool=InlineExecutor(),
             stop=self.stop,
-            remind_every=timedelta(minutes=5),
+            reminder_interval=timedelta(minutes=5),
             hold=LEASE,
             serving=serving,
         )
         self.refresh = RefreshStatuses(
             units=units,
             providers=world.directory,
-            tracker=Tracker(recorder=recorder, clock=world.clock, policy=world.refresh_policy),
+            tracker=StatusRecorder(recorder=recorder, clock=world.clock, policy=world.refresh_policy),
             clock=world.clock,
             pool=InlineExecutor(),
             stop=self.stop,

@@ -11,8 +11,8 @@ from wes_daemon.adapters.memory.ledger import MemoryLedger, MemoryMendings
 from wes_daemon.adapters.memory.providers import PreparingMemoryProvider
 from wes_daemon.application.discrepancies import Discrepancy, Kind, Patience, Remedy
 from wes_daemon.application.mending import Mended, Mender
-from wes_daemon.application.ports.persistence import Claim
-from wes_daemon.application.stopping import StopSignal
+from wes_daemon.application.ports.submissions import Claim
+from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.application.use_cases.reconcile import Reconcile, ReconcileReport
 from wes_daemon.application.use_cases.remove_leftover_drafts import RemovalReport, RemoveLeftoverDrafts
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
@@ -50,7 +50,7 @@ class Site:
         """A run that the provider holds and the daemon has recorded."""
         self.queue(run_id)
         self.daemon.submit()
-        return self.provider.id_of(a_run(run_id).submission_key)
+        return self.provider.id_of(a_run(run_id).idempotency_key)
 
     def started_unseen(self, run_id: str = "run-1") -> ProviderRunId:
         """Something that runs at the provider under the mark of a run, and that nobody has recorded."""
@@ -62,7 +62,7 @@ class Site:
 
     def claimed(self) -> Claim:
         """The run that waits, claimed by the daemon."""
-        owner = self.daemon.incarnation.id
+        owner = self.daemon.daemon_session.id
         with self.world.units() as work:
             work.submissions.enrol(lambda _: SEVENBRIDGES, limit=1)
             [claimed] = work.submissions.claim(owner, limit=1, cap=1, excluding=(), destination=lambda _: SEVENBRIDGES)

@@ -6,8 +6,8 @@ import pytest
 
 from tests.builders import a_report, a_run
 from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
-from wes_daemon.application import fault_points
 from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotNow, OutcomeUnknown
+from wes_daemon.application.runtime import fault_points
 from wes_daemon.domain.runs import ProviderRunId, RunId
 from wes_daemon.domain.states import RunState
 
@@ -196,7 +196,7 @@ def test_a_daemon_that_dies_over_a_cancel_leaves_it_to_the_next_one_soon(
 def _held(world: World, daemon: DaemonUnderTest) -> ProviderRunId:
     world.queue(a_run())
     daemon.submit()
-    return world.provider.id_of(a_run().submission_key)
+    return world.provider.id_of(a_run().idempotency_key)
 
 
 class _Death(BaseException):

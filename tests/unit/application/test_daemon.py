@@ -9,14 +9,14 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.application.conftest import LEASE, World
-from wes_daemon.adapters.memory.wakeup import MemoryNews, SkippingWakeUp
-from wes_daemon.adapters.system import NoNews, TimedWakeUp
-from wes_daemon.application.daemon import Beat, Daemon
-from wes_daemon.application.incarnation import HostProcess, Incarnation
+from wes_daemon.adapters.memory.wakeup import MemoryChangeFeed, SkippingWakeUp
+from wes_daemon.adapters.system import SilentChangeFeed, TimedWakeUp
 from wes_daemon.application.ports.errors import Contended, StorageUnavailable
-from wes_daemon.application.ports.persistence import UnitOfWork
-from wes_daemon.application.ports.wakeup import News, WakeUp
-from wes_daemon.application.stopping import StopSignal
+from wes_daemon.application.ports.unit_of_work import UnitOfWork
+from wes_daemon.application.ports.wakeup import ChangeFeed, WakeUp
+from wes_daemon.application.runtime.daemon import Daemon, PeriodicTask
+from wes_daemon.application.runtime.daemon_session import DaemonSession, HostProcess
+from wes_daemon.application.runtime.stop_signal import StopSignal
 
 BOUND = 10.0
 SHORT = timedelta(milliseconds=50)
@@ -94,28 +94,28 @@ def test_a_pass_that_was_in_the_way_of_others_is_made_again_after_a_moment_and_i
 
 
 def test_the_lease_is_given_back_at_the_end(world: World) -> None:
-    incarnation = _incarnation(world)
-    incarnation.renew()
+    daemon_session = _daemon_session(world)
+    daemon_session.renew()
 
-    _run(world, Passes(None), incarnation=incarnation)
+    _run(world, Passes(None), daemon_session=daemon_session)
 
     assert world.queries.daemons() == []
 
 
 def test_a_database_that_is_away_at_the_end_does_not_keep_the_daemon(world: World) -> None:
-    incarnation = _incarnation(world)
-    incarnation.renew()
+    daemon_session = _daemon_session(world)
+    daemon_session.renew()
     world.units = _always_away
 
-    assert _run(world, Passes(None), incarnation=incarnation)
+    assert _run(world, Passes(None), daemon_session=daemon_session)
 
 
 def test_a_database_that_never_answers_does_not_keep_the_daemon(world: World, silent: "SilentDatabase") -> None:
-    incarnation = _incarnation(world)
-    incarnation.renew()
+    daemon_session = _daemon_session(world)
+    daemon_session.renew()
     world.units = silent.units
 
-    ended = _run(world, Passes(None), incarnation=incarnation, longest_stop=SHORT)
+    ended = _run(world, Passes(None), daemon_session=daemon_session, longest_stop=SHORT)
 
     assert not ended
     assert silent.asked.is_set()
@@ -123,8 +123,8 @@ def test_a_database_that_never_answers_does_not_keep_the_daemon(world: World, si
 
 def test_a_provider_that_never_answers_does_not_keep_the_lease(world: World) -> None:
     begun, go_on = threading.Event(), threading.Event()
-    incarnation = _incarnation(world)
-    incarnation.renew()
+    daemon_session = _daemon_session(world)
+    daemon_session.renew()
 
     def hang() -> None:
         begun.set()
@@ -132,13 +132,13 @@ def test_a_provider_that_never_answers_does_not_keep_the_lease(world: World) -> 
 
     stop = StopSignal()
     daemon = Daemon(
-        beats=[Beat(name="submit", work=hang, every=timedelta(hours=1))],
-        incarnation=incarnation,
+        loops=[PeriodicTask(name="submit", work=hang, every=timedelta(hours=1))],
+        daemon_session=daemon_session,
         wakeup=SkippingWakeUp(world.clock, on_wait=lambda _: stop.set() if begun.wait(BOUND) else None),
-        news=NoNews(),
+        change_feed=SilentChangeFeed(),
         clock=world.clock,
         stop=stop,
-        watch=world.watch,
+        outage_log=world.outage_log,
         longest_stop=timedelta(seconds=1),
     )
 
@@ -159,13 +159,13 @@ def test_what_is_under_way_is_waited_for(world: World) -> None:
 
     stop, wakeup = StopSignal(), TimedWakeUp()
     daemon = Daemon(
-        beats=[Beat(name="submit", work=long_call, every=timedelta(hours=1))],
-        incarnation=_incarnation(world),
+        loops=[PeriodicTask(name="submit", work=long_call, every=timedelta(hours=1))],
+        daemon_session=_daemon_session(world),
         wakeup=wakeup,
-        news=NoNews(),
+        change_feed=SilentChangeFeed(),
         clock=world.clock,
         stop=stop,
-        watch=world.watch,
+        outage_log=world.outage_log,
     )
     thread = threading.Thread(target=daemon.run)
     thread.start()
@@ -191,7 +191,7 @@ class TestHints:
         assert hinted.made == ["work", "hint"]
 
     def test_news_of_the_database_are_hints(self, hinted: "HintedDaemon") -> None:
-        hinted.news.happen()
+        hinted.change_feed.happen()
 
         hinted.until_made("hint")
 
@@ -248,8 +248,8 @@ class HintedDaemon:
     """A daemon in a thread, and what it has done."""
 
     def __init__(self, world: World) -> None:
-        self.wakeup, self.news, self.made = TimedWakeUp(), MemoryNews(), list[str]()
-        self._daemon = _daemon(world, self.wakeup, self._work, on_hint=self._on_hint, news=self.news)
+        self.wakeup, self.change_feed, self.made = TimedWakeUp(), MemoryChangeFeed(), list[str]()
+        self._daemon = _daemon(world, self.wakeup, self._work, on_hint=self._on_hint, change_feed=self.change_feed)
         self._made = {"work": threading.Semaphore(0), "hint": threading.Semaphore(0)}
         self._errors: list[Exception] = []
         self._may_go_on = threading.Event()
@@ -315,42 +315,42 @@ def hinted(world: World) -> Iterator[HintedDaemon]:
 
 class TestIncarnation:
     def test_it_is_announced_with_host_and_process(self, world: World) -> None:
-        incarnation = _incarnation(world)
+        daemon_session = _daemon_session(world)
 
-        id = incarnation.id
+        id = daemon_session.id
 
         [info] = world.queries.daemons()
         assert (info.id, info.host, info.pid, info.lease_left) == (id, "host", 7, LEASE)
 
     def test_renewing_keeps_the_identity(self, world: World) -> None:
-        incarnation = _incarnation(world)
-        id = incarnation.id
+        daemon_session = _daemon_session(world)
+        id = daemon_session.id
         world.clock.advance(LEASE / 2)
 
-        incarnation.renew()
+        daemon_session.renew()
 
-        assert incarnation.id == id
+        assert daemon_session.id == id
         assert world.queries.daemons()[0].lease_left == LEASE
 
     def test_a_lost_lease_means_a_new_identity(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
-        incarnation = _incarnation(world)
-        id = incarnation.id
+        daemon_session = _daemon_session(world)
+        id = daemon_session.id
         world.clock.advance(LEASE)
 
-        incarnation.renew()
+        daemon_session.renew()
 
-        assert incarnation.id != id
+        assert daemon_session.id != id
         assert any("lease.lost" in record.getMessage() for record in caplog.records)
 
     def test_who_it_is_can_be_asked_while_the_lease_is_renewed(self, world: World, silent: "SilentDatabase") -> None:
-        incarnation = _incarnation(world)
-        id = incarnation.id
+        daemon_session = _daemon_session(world)
+        id = daemon_session.id
         world.units = silent.units
-        threading.Thread(target=incarnation.renew, daemon=True).start()
+        threading.Thread(target=daemon_session.renew, daemon=True).start()
         silent.asked.wait(BOUND)
         told: list[str] = []
 
-        asking = threading.Thread(target=lambda: told.append(incarnation.id), daemon=True)
+        asking = threading.Thread(target=lambda: told.append(daemon_session.id), daemon=True)
         asking.start()
         asking.join(BOUND / 2)
 
@@ -359,15 +359,15 @@ class TestIncarnation:
     def test_it_can_be_closed_while_the_lease_is_renewed_and_stays_closed(
         self, world: World, silent: "SilentDatabase"
     ) -> None:
-        incarnation = _incarnation(world)
-        incarnation.renew()
+        daemon_session = _daemon_session(world)
+        daemon_session.renew()
         world.units = silent.units
-        renewing = threading.Thread(target=incarnation.renew, daemon=True)
+        renewing = threading.Thread(target=daemon_session.renew, daemon=True)
         renewing.start()
         silent.asked.wait(BOUND)
         world.units = world.plain_units
 
-        closing = threading.Thread(target=incarnation.close, daemon=True)
+        closing = threading.Thread(target=daemon_session.close, daemon=True)
         closing.start()
         closing.join(BOUND / 2)
 
@@ -377,10 +377,10 @@ class TestIncarnation:
         assert world.queries.daemons() == []
 
     def test_many_who_ask_at_once_are_told_one_identity(self, world: World) -> None:
-        incarnation = _incarnation(world)
+        daemon_session = _daemon_session(world)
 
         with ThreadPoolExecutor(8) as pool:
-            told = set(pool.map(lambda _: incarnation.id, range(64)))
+            told = set(pool.map(lambda _: daemon_session.id, range(64)))
 
         assert told == {info.id for info in world.queries.daemons()}
         assert len(told) == 1
@@ -388,7 +388,7 @@ class TestIncarnation:
     def test_closing_without_having_begun_does_nothing(self, world: World) -> None:
         world.units = _always_away
 
-        _incarnation(world).close()
+        _daemon_session(world).close()
 
 
 class SilentDatabase:
@@ -418,8 +418,8 @@ def _always_away() -> UnitOfWork:
     raise StorageUnavailable("the database is away")
 
 
-def _incarnation(world: World) -> Incarnation:
-    return Incarnation(
+def _daemon_session(world: World) -> DaemonSession:
+    return DaemonSession(
         units=lambda: world.units(),
         ids=world.ids,
         clock=world.clock,
@@ -435,16 +435,16 @@ def _daemon(
     *,
     on_hint: Callable[[], None],
     rest: timedelta = timedelta(0),
-    news: News | None = None,
+    change_feed: ChangeFeed | None = None,
 ) -> Daemon:
     return Daemon(
-        beats=[Beat(name="submit", work=work, every=timedelta(hours=1), on_hint=on_hint, rest=rest)],
-        incarnation=_incarnation(world),
+        loops=[PeriodicTask(name="submit", work=work, every=timedelta(hours=1), on_hint=on_hint, rest=rest)],
+        daemon_session=_daemon_session(world),
         wakeup=wakeup,
-        news=news or NoNews(),
+        change_feed=change_feed or SilentChangeFeed(),
         clock=world.clock,
         stop=StopSignal(),
-        watch=world.watch,
+        outage_log=world.outage_log,
     )
 
 
@@ -452,17 +452,17 @@ def _run(
     world: World,
     passes: Passes,
     wakeup: SkippingWakeUp | None = None,
-    incarnation: Incarnation | None = None,
+    daemon_session: DaemonSession | None = None,
     longest_stop: timedelta = timedelta(seconds=BOUND),
 ) -> bool:
     daemon = Daemon(
-        beats=[Beat(name="submit", work=passes, every=timedelta(seconds=60))],
-        incarnation=incarnation or _incarnation(world),
+        loops=[PeriodicTask(name="submit", work=passes, every=timedelta(seconds=60))],
+        daemon_session=daemon_session or _daemon_session(world),
         wakeup=wakeup or SkippingWakeUp(world.clock),
-        news=NoNews(),
+        change_feed=SilentChangeFeed(),
         clock=world.clock,
         stop=StopSignal(),
-        watch=world.watch,
+        outage_log=world.outage_log,
         longest_stop=longest_stop,
     )
     passes.when_done = daemon.stop

@@ -9,10 +9,10 @@ import pytest
 
 from tests.builders import a_run
 from tests.unit.application.conftest import DaemonUnderTest, World
-from wes_daemon.application import fault_points
 from wes_daemon.application.ports.errors import ClaimLost
-from wes_daemon.application.ports.persistence import Claim, SubmissionState
-from wes_daemon.application.submissions import SubmissionPolicy, Submissions
+from wes_daemon.application.ports.submissions import Claim, SubmissionState
+from wes_daemon.application.runtime import fault_points
+from wes_daemon.application.submitting.outcomes import SubmissionPolicy, Submissions
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 
 PATIENCE = 10
@@ -58,7 +58,7 @@ class Office:
         with self.world.units() as work:
             work.submissions.unresolved(claim, wait=timedelta(0), reason="test")
             work.commit()
-        other = self.world.daemon().incarnation.id
+        other = self.world.daemon().daemon_session.id
         with self.world.units() as work:
             taken = work.submissions.claim(
                 other, limit=1, cap=10, excluding=(), destination=lambda _: ProviderType.SEVENBRIDGES
@@ -75,7 +75,7 @@ class Office:
 
     def _claims(self) -> Sequence[Claim]:
         self.world.queue(*(a_run(id) for id in IDS))
-        owner = self.daemon.incarnation.id
+        owner = self.daemon.daemon_session.id
         with self.world.units() as work:
             work.submissions.enrol(lambda _: ProviderType.SEVENBRIDGES, limit=10)
             found = work.submissions.claim(

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.application.events import log_event
-from wes_daemon.application.occasional import Occasional
+from wes_daemon.application.runtime.event_log import log_event
+from wes_daemon.application.runtime.log_throttle import LogThrottle
 
 log = logging.getLogger("wes_daemon.test")
 
@@ -36,18 +36,18 @@ def test_what_nobody_listens_to_is_not_rendered(caplog: pytest.LogCaptureFixture
 
 def test_a_topic_is_said_again_only_after_a_while() -> None:
     clock = ManualClock()
-    occasional = Occasional(clock, every=timedelta(minutes=1))
+    occasional = LogThrottle(clock, every=timedelta(minutes=1))
 
     said = []
     for _ in range(5):
-        said.append(occasional.is_time("topic"))
+        said.append(occasional.allows("topic"))
         clock.advance(timedelta(seconds=30))
 
     assert said == [True, False, True, False, True]
 
 
 def test_topics_do_not_silence_each_other() -> None:
-    occasional = Occasional(ManualClock(), every=timedelta(minutes=1))
+    occasional = LogThrottle(ManualClock(), every=timedelta(minutes=1))
 
-    assert occasional.is_time("one")
-    assert occasional.is_time("two")
+    assert occasional.allows("one")
+    assert occasional.allows("two")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from wes_daemon.application import fault_points
+from wes_daemon.application.runtime import fault_points
 
 
 @pytest.fixture(autouse=True)

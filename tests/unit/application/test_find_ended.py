@@ -10,10 +10,10 @@ from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.memory.providers import MemoryProvider
 from wes_daemon.adapters.memory.watermarks import MemoryWatermarks
 from wes_daemon.adapters.providers.decorators.chunking import Chunking
+from wes_daemon.application.following.find_ended import FindEnded, SearchPolicy
 from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotNow, Rejected
 from wes_daemon.application.ports.providers import EndedPage, ProviderLimits
-from wes_daemon.application.submissions import SubmissionPolicy
-from wes_daemon.application.use_cases.find_ended import FindEnded, SearchPolicy
+from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -66,7 +66,7 @@ class Office:
         self.world.clock.advance(AN_HOUR)
         daemon.refresh()
         self.world.clock.advance(timedelta(seconds=2))
-        return [self.provider.id_of(a_run(id).submission_key) for id in ids]
+        return [self.provider.id_of(a_run(id).idempotency_key) for id in ids]
 
     def end(self, *ids: ProviderRunId) -> None:
         """They end at the provider."""

@@ -12,11 +12,11 @@ from tests.builders import a_report, a_run
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.events.interruptible import InterruptibleSource
 from wes_daemon.adapters.memory.events import MemoryHints
+from wes_daemon.application.following.follow_events import EventsReport, FollowEvents
 from wes_daemon.application.ports.errors import StorageUnavailable
 from wes_daemon.application.ports.events import HintsUnavailable, Message
-from wes_daemon.application.ports.persistence import UnitOfWork
-from wes_daemon.application.stopping import StopSignal
-from wes_daemon.application.use_cases.follow_events import EventsReport, FollowEvents
+from wes_daemon.application.ports.unit_of_work import UnitOfWork
+from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 

@@ -6,15 +6,17 @@ from datetime import timedelta
 import pytest
 
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.application.pacing import Paced, WhereNeeded
 from wes_daemon.application.ports.errors import StorageUnavailable
+from wes_daemon.application.runtime.pacing import IfWorkFound, UrgentOrFullPass
 
 MINUTE = timedelta(minutes=1)
 
 
 def test_the_whole_is_done_first_and_then_once_in_its_time() -> None:
     clock, done = ManualClock(), list[str]()
-    paced = Paced(whole=lambda: done.append("whole"), urgent=lambda: done.append("urgent"), every=MINUTE, clock=clock)
+    paced = UrgentOrFullPass(
+        whole=lambda: done.append("whole"), urgent=lambda: done.append("urgent"), every=MINUTE, clock=clock
+    )
 
     for _ in range(5):
         paced()
@@ -31,7 +33,7 @@ def test_what_has_failed_is_not_done() -> None:
         if len(done) == 1:
             raise StorageUnavailable("away")
 
-    paced = Paced(whole=whole, urgent=lambda: done.append("urgent"), every=MINUTE, clock=clock)
+    paced = UrgentOrFullPass(whole=whole, urgent=lambda: done.append("urgent"), every=MINUTE, clock=clock)
 
     with pytest.raises(StorageUnavailable):
         paced()
@@ -43,7 +45,7 @@ def test_what_has_failed_is_not_done() -> None:
 
 def test_where_some_was_left_the_whole_is_done_each_time_for_as_long_as_it_is_paced_by() -> None:
     clock, done = ManualClock(), list[str]()
-    paced = Paced(
+    paced = UrgentOrFullPass(
         whole=lambda: done.append("whole") or len(done),  # type: ignore[func-returns-value]  # the name is noted
         urgent=lambda: done.append("urgent"),
         every=MINUTE,
@@ -60,7 +62,7 @@ def test_where_some_was_left_the_whole_is_done_each_time_for_as_long_as_it_is_pa
 
 def test_what_was_left_by_work_besides_counts_as_well() -> None:
     clock, done = ManualClock(), list[str]()
-    paced = Paced(
+    paced = UrgentOrFullPass(
         whole=lambda: done.append("whole"),
         urgent=lambda: done.append("urgent"),
         every=MINUTE,
@@ -81,8 +83,8 @@ def test_work_is_begun_where_one_of_the_looks_sees_some_and_no_further_look_is_t
     def look(name: str, *, sees: bool) -> Callable[[], bool]:
         return lambda: done.append(name) or sees  # type: ignore[func-returns-value]  # the name is noted
 
-    needed = WhereNeeded(lambda: done.append("work"), look("a", sees=False), look("b", sees=True), look("c", sees=True))
-    idle = WhereNeeded(lambda: done.append("work"), look("d", sees=False))
+    needed = IfWorkFound(lambda: done.append("work"), look("a", sees=False), look("b", sees=True), look("c", sees=True))
+    idle = IfWorkFound(lambda: done.append("work"), look("d", sees=False))
     needed()
     idle()
 

@@ -10,8 +10,8 @@ from tests.unit.application.reconciling import DAY, HOUR, SEVENBRIDGES, Site
 from wes_daemon.adapters.memory.providers import MemoryProvider
 from wes_daemon.application.discrepancies import Kind, Remedy
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, Rejected
-from wes_daemon.application.ports.persistence import SubmissionState
 from wes_daemon.application.ports.providers import as_key, run_id_of
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -22,7 +22,7 @@ def site() -> Site:
 
 
 def test_a_runs_key_is_known_for_one_and_leads_back_to_the_run() -> None:
-    key = a_run("7f3a").submission_key
+    key = a_run("7f3a").idempotency_key
 
     assert as_key(key) == key
     assert run_id_of(key) == "7f3a"
@@ -227,7 +227,7 @@ def test_a_draft_of_no_run_here_is_a_stranger(site: Site) -> None:
 @pytest.mark.parametrize("trouble", [NotNow("busy"), Misconfigured("token expired"), Rejected("not set up")])
 def test_a_provider_that_holds_runs_and_cannot_be_asked_is_told(site: Site, trouble: Exception) -> None:
     site.accepted()
-    site.provider.fail_next(trouble, operation="marked")
+    site.provider.fail_next(trouble, operation="owned_runs")
 
     report = site.compare()
 
@@ -245,14 +245,14 @@ def test_a_provider_that_nobody_has_set_up_or_used_is_no_trouble(site: Site) -> 
 
 
 def test_trouble_that_passes_is_told_also_where_nobody_has_used_the_provider(site: Site) -> None:
-    site.provider.fail_next(NotNow("busy"), operation="marked")
+    site.provider.fail_next(NotNow("busy"), operation="owned_runs")
 
     assert site.compare().not_asked == {SEVENBRIDGES: "busy"}
 
 
 def test_one_provider_in_trouble_hides_nothing_of_the_others(site: Site) -> None:
     site.accepted()
-    site.provider.fail_next(NotNow("busy"), operation="marked")
+    site.provider.fail_next(NotNow("busy"), operation="owned_runs")
     local = MemoryProvider(clock=site.world.clock)
     site.world.directory.providers[ProviderType.LOCAL] = local
     local.start_again(site.provider.submission(ProviderRunId("draft-1")))

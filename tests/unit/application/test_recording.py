@@ -10,10 +10,10 @@ from tests.builders import a_run
 from tests.lost_answers import LosingAnswers
 from tests.unit.application.conftest import LEASE, World
 from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
-from wes_daemon.application.incarnation import HostProcess, Incarnation
 from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, Contended, StorageUnavailable
-from wes_daemon.application.recording import Recorder, Recording
-from wes_daemon.application.stopping import StopSignal
+from wes_daemon.application.runtime.daemon_session import DaemonSession, HostProcess
+from wes_daemon.application.runtime.recording import Recorder, Recording
+from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.domain.runs import Run
 from wes_daemon.domain.states import RunState
 
@@ -29,7 +29,7 @@ class Desk:
         self.units = LosingAnswers(world.plain_units)
         self.stop = StopSignal()
         self.wakeup = SkippingWakeUp(world.clock)
-        incarnation = Incarnation(
+        daemon_session = DaemonSession(
             units=world.plain_units,
             ids=world.ids,
             clock=world.clock,
@@ -40,10 +40,10 @@ class Desk:
             units=self.units,
             clock=world.clock,
             telemetry=world.telemetry,
-            incarnation=incarnation,
+            daemon_session=daemon_session,
             wakeup=self.wakeup,
             stop=self.stop,
-            watch=world.watch,
+            outage_log=world.outage_log,
         )
 
     def write(self, *errors: Exception | None) -> Callable[[Recording], None]:

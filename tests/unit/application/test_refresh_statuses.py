@@ -12,11 +12,12 @@ from tests.builders import a_report, a_run, some_details
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.memory.providers import MemoryProvider
 from wes_daemon.adapters.providers.decorators.rate_limiting import BudgetSpent
-from wes_daemon.application.ports.errors import CircuitOpen, HeldBack, Misconfigured, NotNow, OutcomeUnknown, Rejected
-from wes_daemon.application.ports.persistence import DuePoll, RunRecord
+from wes_daemon.application.following.status_recorder import Finding, RefreshPolicy
+from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotNow, NotSent, OutcomeUnknown, Rejected
+from wes_daemon.application.ports.polls import DuePoll
 from wes_daemon.application.ports.providers import ProviderLimits, ProviderTask, RunDetails, StatusReport
-from wes_daemon.application.submissions import SubmissionPolicy
-from wes_daemon.application.tracking import Finding, RefreshPolicy
+from wes_daemon.application.ports.queries import RunRecord
+from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, task_id
 from wes_daemon.domain.states import RunState
 
@@ -370,7 +371,7 @@ class TestProviderTrouble:
         world.directory.providers[ProviderType.LOCAL] = local
         world.queue(a_run("run-1"), a_run("run-2", tags={"provider_type": "local"}))
         daemon.submit()
-        local.put(local.id_of(a_run("run-2").submission_key), a_report(RunState.RUNNING))
+        local.put(local.id_of(a_run("run-2").idempotency_key), a_report(RunState.RUNNING))
         world.provider.fail_next(ZeroDivisionError("a bug"), operation="statuses")
         world.clock.advance(A_WHILE)
 
@@ -379,7 +380,7 @@ class TestProviderTrouble:
         assert world.run("run-2").state is RunState.RUNNING
 
     @pytest.mark.parametrize(
-        "error", [BudgetSpent("used up"), HeldBack("not now"), NotNow("busy", retry_after=timedelta(seconds=70))]
+        "error", [BudgetSpent("used up"), NotSent("not now"), NotNow("busy", retry_after=timedelta(seconds=70))]
     )
     def test_a_spent_budget_ends_the_pass_and_the_longest_due_go_first_next_time(
         self, world: World, error: Exception
@@ -670,7 +671,7 @@ class _Forgetful(MemoryProvider):
 def _held(world: World, daemon: DaemonUnderTest) -> ProviderRunId:
     world.queue(a_run())
     daemon.submit()
-    return world.provider.id_of(a_run().submission_key)
+    return world.provider.id_of(a_run().idempotency_key)
 
 
 def _record(world: World, run_id: str = "run-1") -> RunRecord:

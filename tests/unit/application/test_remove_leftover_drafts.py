@@ -10,8 +10,8 @@ from tests.builders import a_run, a_submission
 from tests.contracts.provider import accept
 from tests.unit.application.reconciling import DAY, SEVENBRIDGES, Site
 from wes_daemon.adapters.memory.providers import MemoryProvider
-from wes_daemon.application import fault_points
 from wes_daemon.application.ports.errors import Misconfigured, NotNow
+from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.use_cases.remove_leftover_drafts import RemovalReport
 from wes_daemon.domain.runs import RunId
 from wes_daemon.domain.states import RunState
@@ -158,7 +158,7 @@ def test_a_daemon_that_is_to_stop_begins_no_removal(site: Site) -> None:
     site.stop.set()
 
     assert site.remove_drafts() == RemovalReport()
-    assert "marked" not in site.provider.calls
+    assert "owned_runs" not in site.provider.calls
 
 
 @pytest.mark.parametrize("trouble", [NotNow("busy"), Misconfigured("token expired"), ValueError("a bug")])
@@ -166,7 +166,7 @@ def test_a_provider_that_cannot_be_asked_is_left_to_the_next_pass(site: Site, tr
     site.accepted()
     site.drafted()
     site.pass_time(2 * DAY)
-    site.provider.fail_next(trouble, operation="marked")
+    site.provider.fail_next(trouble, operation="owned_runs")
 
     assert [site.remove_drafts().removed, site.remove_drafts().removed] == [0, 1]
 

@@ -8,11 +8,11 @@ from tests.builders import a_request, a_run, an_attachment
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.memory.environment import CountingIds
 from wes_daemon.application.ports.errors import RunNotFound
-from wes_daemon.application.ports.persistence import RunFilter
-from wes_daemon.application.use_cases.create_run import CreateRun
-from wes_daemon.application.use_cases.get_run import GetRun
-from wes_daemon.application.use_cases.list_runs import ListRuns
-from wes_daemon.application.use_cases.request_cancel import RequestCancel
+from wes_daemon.application.ports.queries import RunFilter
+from wes_daemon.application.requests.create_run import CreateRun
+from wes_daemon.application.requests.get_run import GetRun
+from wes_daemon.application.requests.list_runs import ListRuns
+from wes_daemon.application.requests.request_cancel import RequestCancel
 from wes_daemon.domain.errors import IllegalTransition, InvalidRequest, UnknownProvider
 from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.domain.states import RunState

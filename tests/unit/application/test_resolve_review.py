@@ -7,9 +7,9 @@ import pytest
 from tests.builders import a_report, a_run
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.application.ports.errors import NotInReview, NotNow, Unprovable
-from wes_daemon.application.ports.persistence import SubmissionState
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.application.use_cases.resolve_review import ResolveReview
-from wes_daemon.domain.runs import ProviderRunId, RunId, SubmissionKey
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId
 from wes_daemon.domain.states import RunState
 
 RUN = RunId("run-1")
@@ -28,7 +28,7 @@ def there(world: World, daemon: DaemonUnderTest) -> ProviderRunId:
     world.queue(a_run())
     world.provider.lose_next_answer(error=Unprovable("nobody can tell"))
     daemon.submit()
-    return world.provider.id_of(SubmissionKey("wes-run-1"))
+    return world.provider.id_of(IdempotencyKey("wes-run-1"))
 
 
 @pytest.fixture

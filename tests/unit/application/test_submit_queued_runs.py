@@ -16,7 +16,6 @@ from wes_daemon.adapters.memory.execution import InlineExecutor
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
 from wes_daemon.adapters.memory.submissions import MemorySubmissionQueue
 from wes_daemon.adapters.memory.unit_of_work import MemoryUnitOfWork
-from wes_daemon.application import fault_points
 from wes_daemon.application.ports.errors import (
     CircuitOpen,
     LeaseLost,
@@ -27,10 +26,13 @@ from wes_daemon.application.ports.errors import (
     StorageUnavailable,
     Unprovable,
 )
-from wes_daemon.application.ports.persistence import ClaimedRun, SubmissionState, TimelineEntry, UnitOfWork
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
-from wes_daemon.application.submissions import Outcome, SubmissionPolicy
-from wes_daemon.domain.runs import ProviderType, Run, RunId, SubmissionKey, Unreadable
+from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.application.ports.submissions import ClaimedRun, SubmissionState
+from wes_daemon.application.ports.unit_of_work import UnitOfWork
+from wes_daemon.application.runtime import fault_points
+from wes_daemon.application.submitting.outcomes import Outcome, SubmissionPolicy
+from wes_daemon.domain.runs import IdempotencyKey, ProviderType, Run, RunId, Unreadable
 from wes_daemon.domain.states import RunState
 
 
@@ -54,7 +56,7 @@ def test_a_provider_is_told_since_when_the_run_is_held_alone(world: World) -> No
     world.daemon().submit()
 
     [submission] = world.provider.asked
-    assert submission.held_since == world.clock.monotonic()
+    assert submission.claimed_since == world.clock.monotonic()
 
 
 def test_nothing_queued_means_no_call(world: World, daemon: DaemonUnderTest) -> None:
@@ -86,7 +88,7 @@ def test_the_provider_gets_request_tags_and_attachments(world: World, daemon: Da
 
     daemon.submit()
 
-    submission = world.provider.submission(world.provider.id_of(run.submission_key))
+    submission = world.provider.submission(world.provider.id_of(run.idempotency_key))
     assert (submission.request, submission.tags) == (run.request, {"project": "p"})
     assert [attachment.name for attachment in submission.attachments] == ["echo.cwl"]
 
@@ -126,7 +128,7 @@ def test_a_run_that_has_ended_makes_room_under_the_cap(world: World) -> None:
     daemon = world.daemon()
     daemon.submit()
     daemon.submit()
-    world.provider.cancel(world.provider.id_of(a_run("run-1").submission_key))
+    world.provider.cancel(world.provider.id_of(a_run("run-1").idempotency_key))
     world.clock.advance(timedelta(hours=1))
     daemon.refresh()
 
@@ -338,14 +340,14 @@ class TestLostAnswers:
     def test_a_daemon_that_finds_its_lease_gone_claims_under_a_new_identity(
         self, world: World, daemon: DaemonUnderTest
     ) -> None:
-        before = daemon.incarnation.id
+        before = daemon.daemon_session.id
         world.clock.advance(LEASE)
         world.queue(a_run())
 
         report = daemon.submit()
 
         assert report.accepted == 1
-        assert daemon.incarnation.id != before
+        assert daemon.daemon_session.id != before
 
     def test_a_bug_in_an_adapter_leaves_the_run_in_doubt_and_the_others_alone(
         self, world: World, daemon: DaemonUnderTest
@@ -405,7 +407,7 @@ class TestGivingUp:
         daemon = world.daemon()
         daemon.submit()
         world.clock.advance(timedelta(days=3))
-        world.provider.put(world.provider.id_of(SubmissionKey("wes-run-1")), a_report(RunState.COMPLETE))
+        world.provider.put(world.provider.id_of(IdempotencyKey("wes-run-1")), a_report(RunState.COMPLETE))
         daemon.refresh()
         world.provider.fail_next(NotNow("busy"))
 
@@ -878,7 +880,7 @@ class _Slow(MemoryUnitOfWork):
 
 
 def _claim_and_die(world: World) -> None:
-    owner = world.daemon().incarnation.id
+    owner = world.daemon().daemon_session.id
     with world.units() as work:
         work.submissions.enrol(lambda _: ProviderType.SEVENBRIDGES, limit=10)
         work.submissions.claim(owner, limit=10, cap=10, excluding=(), destination=lambda _: ProviderType.SEVENBRIDGES)
@@ -1044,4 +1046,4 @@ class TestCallsUnderWay:
         policy = SubmissionPolicy(batch=2, cap=100, share_tag="project")
         daemon.submitting(pool=InlineExecutor(), policy=policy)()
 
-        assert world.provider.started.index(SubmissionKey("wes-b-00")) <= 3
+        assert world.provider.started.index(IdempotencyKey("wes-b-00")) <= 3

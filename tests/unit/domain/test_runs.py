@@ -219,8 +219,8 @@ class TestLost:
 
 
 def test_the_key_of_a_submission_is_a_function_of_the_run_id_alone() -> None:
-    assert a_run(id="7f3").submission_key == a_run(id="7f3", state=RunState.RUNNING, tags={"a": 1}).submission_key
-    assert a_run(id="7f3").submission_key != a_run(id="7f4").submission_key
+    assert a_run(id="7f3").idempotency_key == a_run(id="7f3", state=RunState.RUNNING, tags={"a": 1}).idempotency_key
+    assert a_run(id="7f3").idempotency_key != a_run(id="7f4").idempotency_key
 
 
 def test_the_id_of_a_task_log_never_changes() -> None:

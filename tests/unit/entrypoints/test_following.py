@@ -13,8 +13,8 @@ from wes_daemon.adapters.memory.queries import MemoryRunQueries
 from wes_daemon.adapters.memory.store import MemoryStore
 from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
 from wes_daemon.application.ports.errors import StorageUnavailable
-from wes_daemon.application.ports.persistence import RunRecord
-from wes_daemon.application.use_cases.get_run import GetRun
+from wes_daemon.application.ports.queries import RunRecord
+from wes_daemon.application.requests.get_run import GetRun
 from wes_daemon.domain.runs import RunId
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.following import follow

@@ -8,7 +8,9 @@ import pytest
 from rich.console import Console
 
 from tests.builders import NOON, a_request, a_run, some_details
-from wes_daemon.application.ports.persistence import RunRecord, SubmissionState, TimelineEntry
+from wes_daemon.application.ports.queries import RunRecord
+from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderType, TaskId, TaskLog, Unreadable
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli import rendering

@@ -4,7 +4,7 @@ import json
 from datetime import timedelta, timezone
 
 from tests.builders import NOON, a_request, a_run, some_details
-from wes_daemon.application.ports.persistence import RunRecord
+from wes_daemon.application.ports.queries import RunRecord
 from wes_daemon.domain.runs import TaskId, TaskLog, Unreadable
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.documents import as_text, instant, run_log, run_summary, task_log

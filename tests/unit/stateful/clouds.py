@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from wes_daemon.adapters.memory.providers import MemoryProvider, PreparingMemoryProvider
-from wes_daemon.application import fault_points
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import OutcomeUnknown, Rejected
 from wes_daemon.application.ports.providers import Accepted, Prepared, RunDetails, StatusReport, Submission
-from wes_daemon.domain.runs import ProviderRunId, RunId, SubmissionKey
+from wes_daemon.application.runtime import fault_points
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId
 from wes_daemon.domain.states import RunState
 
 SILENCE = "wire.silent"
@@ -24,7 +24,7 @@ class Started:
     """A run at a provider, as the one who pays for it knows it."""
 
     id: ProviderRunId
-    key: SubmissionKey
+    key: IdempotencyKey
     run_id: RunId
 
 
@@ -148,5 +148,5 @@ class DraftCloud(TokenCloud, PreparingMemoryProvider):
     def _run(self, id: ProviderRunId) -> ProviderRunId:
         return self._start_draft(id) if id in self.drafts else id
 
-    def _runs_of(self, key: SubmissionKey) -> Iterator[ProviderRunId]:
+    def _runs_of(self, key: IdempotencyKey) -> Iterator[ProviderRunId]:
         return (id for id, held in self._held.items() if held.submission.key == key)

@@ -10,7 +10,7 @@ from wes_daemon.adapters.memory.invariants import MemoryInvariants
 from wes_daemon.adapters.memory.store import MemoryStore, PollRow, SubmissionRow, Tables
 from wes_daemon.application.ports import invariants as verified
 from wes_daemon.application.ports.invariants import Expected, Finding, Gravity
-from wes_daemon.application.ports.persistence import SubmissionState
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderType, Run, RunId
 from wes_daemon.domain.states import FOLLOWS, RunState
 

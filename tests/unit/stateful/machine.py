@@ -12,15 +12,14 @@ from tests.unit.stateful.calls import Strike
 from tests.unit.stateful.clouds import SILENCE, Started, TokenCloud
 from tests.unit.stateful.database import CommitFate
 from tests.unit.stateful.judge import PlannedBug
-from tests.unit.stateful.processes import Beat
+from tests.unit.stateful.processes import PeriodicTask
 from tests.unit.stateful.scene import DRAFTS, MEDDLING, TOKENS, Scene
-from wes_daemon.application import fault_points
 from wes_daemon.application.ports.errors import (
     AnswerLost,
     CircuitOpen,
-    HeldBack,
     Misconfigured,
     NotNow,
+    NotSent,
     OutcomeUnknown,
     Rejected,
     Throttled,
@@ -28,6 +27,7 @@ from wes_daemon.application.ports.errors import (
     Unprovable,
 )
 from wes_daemon.application.ports.providers import StatusReport
+from wes_daemon.application.runtime import fault_points
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import ENDED, RunState
 
@@ -45,7 +45,7 @@ _NOTHING_HAPPENED: Sequence[_Making] = (
     lambda: NotNow("not now"),
     lambda: Throttled("too many calls", retry_after=timedelta(seconds=30)),
     lambda: Unavailable("down"),
-    lambda: HeldBack("the lease is short", retry_after=timedelta(seconds=35)),
+    lambda: NotSent("the lease is short", retry_after=timedelta(seconds=35)),
     lambda: CircuitOpen("failed too often", retry_after=timedelta(seconds=90)),
     lambda: Misconfigured("the token expired"),
 )
@@ -66,15 +66,19 @@ def _points_of(*kinds: str) -> Sequence[str]:
     return [point for point in (*fault_points.POINTS, SILENCE) if point.partition(".")[0] in kinds]
 
 
-def _struck(beat: Beat, kind: str) -> list[tuple[Beat, str]]:
+def _struck(beat: PeriodicTask, kind: str) -> list[tuple[PeriodicTask, str]]:
     return [(beat, point) for point in _points_of(kind)]
 
 
 _processes = st.integers(0, 2)
-_beats = st.sampled_from([Beat.CANCEL, Beat.REFRESH, Beat.HEARTBEAT])
+_loops = st.sampled_from([PeriodicTask.CANCEL, PeriodicTask.REFRESH, PeriodicTask.HEARTBEAT])
 _submitting = _points_of("claim", "submit", "wire", "prepared", "start", "accepted", "lease")
 _calling = _points_of("submit", "wire", "prepared", "start")
-_striking = _struck(Beat.REFRESH, "refresh") + _struck(Beat.CANCEL, "cancel") + _struck(Beat.HEARTBEAT, "lease")
+_striking = (
+    _struck(PeriodicTask.REFRESH, "refresh")
+    + _struck(PeriodicTask.CANCEL, "cancel")
+    + _struck(PeriodicTask.HEARTBEAT, "lease")
+)
 _strikes = st.builds(Strike, point=st.sampled_from(_submitting), kills=st.booleans(), time=st.integers(1, 2))
 _providers = st.sampled_from([DRAFTS, TOKENS])
 _which = st.integers(0, MOST_RUNS - 1)
@@ -104,45 +108,45 @@ class AnyInterleaving(RuleBasedStateMachine):
 
     @rule(number=_processes)
     def submit(self, number: int) -> None:
-        self.scene.beat(number, lambda process: process.beat(Beat.SUBMIT))
+        self.scene.beat(number, lambda process: process.beat(PeriodicTask.SUBMIT))
 
     @rule(number=_processes, strike=_strikes)
     def submit_and_be_struck(self, number: int, strike: Strike) -> None:
-        self.scene.beat(number, lambda process: process.beat(Beat.SUBMIT, strike))
+        self.scene.beat(number, lambda process: process.beat(PeriodicTask.SUBMIT, strike))
 
     @rule(number=_processes, provider=_providers, make=st.sampled_from([*_NOTHING_HAPPENED, *_IN_DOUBT]))
     def fail_to_submit(self, number: int, provider: ProviderType, make: _Making) -> None:
         """Before the provider has done anything."""
         self.scene.pass_time(_UNTIL_THE_NEXT_TRY)
         self.scene.clouds[provider].fail_next(make())
-        self.scene.beat(number, lambda process: process.beat(Beat.SUBMIT))
+        self.scene.beat(number, lambda process: process.beat(PeriodicTask.SUBMIT))
 
     @rule(number=_processes, provider=_providers, make=st.sampled_from(_IN_DOUBT))
     def submit_in_vain(self, number: int, provider: ProviderType, make: _Making) -> None:
         """The provider does what it was asked for, and does not say so."""
         self.scene.pass_time(_UNTIL_THE_NEXT_TRY)
         self.scene.clouds[provider].lose_next_answer(error=make())
-        self.scene.beat(number, lambda process: process.beat(Beat.SUBMIT))
+        self.scene.beat(number, lambda process: process.beat(PeriodicTask.SUBMIT))
 
     @rule(number=_processes, at=st.sampled_from(_calling), misses=st.booleans())
     def overtake(self, number: int, at: str, misses: bool) -> None:
         """One stands for longer than its lease lasts, another takes over, and the first one finds out."""
         self.scene.drafts.search_misses = misses
-        self.scene.beat(number, lambda process: process.beat(Beat.SUBMIT, Strike(at, kills=False)))
+        self.scene.beat(number, lambda process: process.beat(PeriodicTask.SUBMIT, Strike(at, kills=False)))
         self.scene.pass_time(_LONGER_THAN_A_LEASE)
-        self.scene.beat((number + 1) % 2, lambda process: process.beat(Beat.SUBMIT))
-        self.scene.beat(number, lambda process: process.beat(Beat.SUBMIT))
+        self.scene.beat((number + 1) % 2, lambda process: process.beat(PeriodicTask.SUBMIT))
+        self.scene.beat(number, lambda process: process.beat(PeriodicTask.SUBMIT))
 
     @rule(number=_processes, strike=st.none() | _strikes)
     def resolve_doubts(self, number: int, strike: Strike | None) -> None:
         self.scene.beat(number, lambda process: process.resolve(strike))
 
-    @rule(number=_processes, beat=_beats)
-    def beat(self, number: int, beat: Beat) -> None:
+    @rule(number=_processes, beat=_loops)
+    def beat(self, number: int, beat: PeriodicTask) -> None:
         self.scene.beat(number, lambda process: process.beat(beat))
 
     @rule(number=_processes, where=st.sampled_from(_striking), kills=st.booleans())
-    def beat_and_be_struck(self, number: int, where: tuple[Beat, str], kills: bool) -> None:
+    def beat_and_be_struck(self, number: int, where: tuple[PeriodicTask, str], kills: bool) -> None:
         beat, point = where
         self.scene.pass_time(_UNTIL_THE_NEXT_LOOK)
         self.scene.beat(number, lambda process: process.beat(beat, Strike(point, kills)))
@@ -152,7 +156,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         operation, make = trouble
         self.scene.pass_time(_UNTIL_THE_NEXT_LOOK)
         self.scene.clouds[provider].fail_next(make(), operation=operation)
-        beat = Beat.CANCEL if operation == "cancel" else Beat.REFRESH
+        beat = PeriodicTask.CANCEL if operation == "cancel" else PeriodicTask.REFRESH
         self.scene.beat(number, lambda process: process.beat(beat))
 
     @rule(number=_processes, is_asked=st.booleans())
@@ -180,7 +184,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     def request_cancel(self, which: int, number: int | None) -> None:
         self.scene.request_cancel(_one_of(self.scene.runs, which))
         if number is not None:
-            self.scene.beat(number, lambda process: process.beat(Beat.CANCEL))
+            self.scene.beat(number, lambda process: process.beat(PeriodicTask.CANCEL))
 
     @precondition(lambda self: self.scene.runs)
     @rule(which=_which, how=st.sampled_from(sorted(MEDDLING)))

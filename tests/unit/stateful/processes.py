@@ -12,7 +12,7 @@ _PASSING = (StorageUnavailable, LeaseLost)
 """What may end a pass without being a bug: the next one goes on."""
 
 
-class Beat(Enum):
+class PeriodicTask(Enum):
     """What a daemon does in a thread of its own."""
 
     SUBMIT = auto()
@@ -30,14 +30,16 @@ class Process:
         self.has_ended = False
         self._daemon = daemon
         self._works = _works_of(daemon)
-        self._standing: dict[Beat, Pass] = {}
+        self._standing: dict[PeriodicTask, Pass] = {}
 
     @property
     def is_submitting(self) -> bool:
         """Whether it may be just about to send something."""
-        return Beat.SUBMIT in self._standing
+        return PeriodicTask.SUBMIT in self._standing
 
-    def beat(self, beat: Beat, strike: Strike | None = None, *, work: Callable[[], object] | None = None) -> None:
+    def beat(
+        self, beat: PeriodicTask, strike: Strike | None = None, *, work: Callable[[], object] | None = None
+    ) -> None:
         """Let the pass that stands go on, or begin one; and end the process if it is killed, or stopped and done."""
         current = self._standing.pop(beat, None) or Pass(work or self._works[beat])
         current.go_on(strike)
@@ -51,7 +53,7 @@ class Process:
 
     def resolve(self, strike: Strike | None = None) -> None:
         """A look at what is in doubt only, in the place of a whole pass."""
-        self.beat(Beat.SUBMIT, strike, work=self._daemon.submit.resolve)
+        self.beat(PeriodicTask.SUBMIT, strike, work=self._daemon.submit.resolve)
 
     def kill(self) -> None:
         """End it as SIGKILL does; its lease goes on until it runs out."""
@@ -75,15 +77,15 @@ class Process:
             return
         self.has_ended = True
         try:
-            self._daemon.incarnation.close()
+            self._daemon.daemon_session.close()
         except StorageUnavailable:
             return
 
 
-def _works_of(daemon: DaemonUnderTest) -> Mapping[Beat, Callable[[], object]]:
+def _works_of(daemon: DaemonUnderTest) -> Mapping[PeriodicTask, Callable[[], object]]:
     return {
-        Beat.SUBMIT: daemon.submit,
-        Beat.CANCEL: daemon.cancel,
-        Beat.REFRESH: daemon.refresh,
-        Beat.HEARTBEAT: daemon.incarnation.renew,
+        PeriodicTask.SUBMIT: daemon.submit,
+        PeriodicTask.CANCEL: daemon.cancel,
+        PeriodicTask.REFRESH: daemon.refresh,
+        PeriodicTask.HEARTBEAT: daemon.daemon_session.renew,
     }

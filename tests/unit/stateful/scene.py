@@ -11,13 +11,13 @@ from tests.unit.application.conftest import World
 from tests.unit.stateful.clouds import REFUSED, DraftCloud, Started, TokenCloud
 from tests.unit.stateful.database import WatchedUnits
 from tests.unit.stateful.judge import Judge, PlannedBug
-from tests.unit.stateful.processes import Beat, Process
+from tests.unit.stateful.processes import PeriodicTask, Process
 from wes_daemon.adapters.memory.environment import ManualClock
+from wes_daemon.application.following.status_recorder import RefreshPolicy
 from wes_daemon.application.ports.errors import NotInReview, ProviderError, RunNotFound
-from wes_daemon.application.ports.persistence import SubmissionState
-from wes_daemon.application.submissions import SubmissionPolicy
-from wes_daemon.application.tracking import RefreshPolicy
-from wes_daemon.application.use_cases.request_cancel import RequestCancel
+from wes_daemon.application.ports.submissions import SubmissionState
+from wes_daemon.application.requests.request_cancel import RequestCancel
+from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.application.use_cases.resolve_review import ResolveReview
 from wes_daemon.domain.errors import IllegalTransition
 from wes_daemon.domain.runs import PROVIDER_TYPE_TAG, ProviderType, Run, RunId, WorkflowRequest
@@ -27,7 +27,7 @@ DRAFTS, TOKENS = ProviderType.SEVENBRIDGES, ProviderType.HEALTHOMICS
 CAP, CAP_OF_TOKENS = 5, 3
 
 _ALL_LOGS = logging.getLogger("wes_daemon")
-_GUARD = logging.getLogger("wes_daemon.application.guard")
+_GUARD = logging.getLogger("wes_daemon.application.runtime.guard")
 _EVERYBODY = frozenset(ProviderType)
 _SERVING: Sequence[Collection[ProviderType]] = (_EVERYBODY, _EVERYBODY, {TOKENS})
 _ROUNDS_OF_WORK, _ROUNDS_OF_ENDING = 8, 24
@@ -195,7 +195,7 @@ class Scene:
         self.pass_time(_A_ROUND)
         for run_id in self.in_review:
             self.resolve(run_id)
-        for beat in (Beat.HEARTBEAT, Beat.SUBMIT, Beat.CANCEL, Beat.REFRESH):
+        for beat in (PeriodicTask.HEARTBEAT, PeriodicTask.SUBMIT, PeriodicTask.CANCEL, PeriodicTask.REFRESH):
             daemon.beat(beat)
 
     def _end_provider_runs(self) -> None:

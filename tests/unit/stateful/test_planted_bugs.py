@@ -13,11 +13,13 @@ from wes_daemon.adapters.memory import submissions as queue
 from wes_daemon.adapters.memory.polls import MemoryPollSchedule
 from wes_daemon.adapters.memory.store import SubmissionRow
 from wes_daemon.adapters.memory.submissions import MemorySubmissionQueue
-from wes_daemon.application.ports.persistence import Acceptance, Claim, ClaimedRun, DaemonId, DuePoll, SubmissionState
+from wes_daemon.application.ports.leases import SessionId
+from wes_daemon.application.ports.polls import DuePoll
 from wes_daemon.application.ports.providers import Submission
-from wes_daemon.application.submissions import Submissions
-from wes_daemon.application.use_cases.submit_queued_runs import SubmitQueuedRuns
-from wes_daemon.domain.runs import Observation, ProviderRunId, Run, SubmissionKey
+from wes_daemon.application.ports.submissions import Acceptance, Claim, ClaimedRun, SubmissionState
+from wes_daemon.application.submitting.outcomes import Submissions
+from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
+from wes_daemon.domain.runs import IdempotencyKey, Observation, ProviderRunId, Run
 
 _EXAMPLES = 2_000
 _OPEN = (SubmissionState.INTENT, SubmissionState.PREPARED)
@@ -54,7 +56,7 @@ def test_it_finds_a_key_that_is_another_one_at_each_try(monkeypatch: pytest.Monk
 
     def forgetful(self: SubmitQueuedRuns, claimed: ClaimedRun) -> Submission:
         made = submission(self, claimed)
-        return replace(made, key=SubmissionKey(f"{made.key}-{next(tries)}")) if made.resumed else made
+        return replace(made, key=IdempotencyKey(f"{made.key}-{next(tries)}")) if made.resumed else made
 
     monkeypatch.setattr(SubmitQueuedRuns, "_submission", forgetful)
 
@@ -100,7 +102,7 @@ def test_it_finds_a_cap_that_counts_only_what_was_accepted(monkeypatch: pytest.M
 
 
 def test_it_finds_that_nobody_takes_over_from_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    def only_own(self: MemorySubmissionQueue, row: SubmissionRow, owner: DaemonId) -> bool:
+    def only_own(self: MemorySubmissionQueue, row: SubmissionRow, owner: SessionId) -> bool:
         del self
         return row.state in _OPEN and row.owner == owner
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from queue import SimpleQueue
 
 from wes_daemon.application.ports.events import HintSource, Message, Receipt
-from wes_daemon.application.stopping import StopSignal
+from wes_daemon.application.runtime.stop_signal import StopSignal
 
 _Outcome = Callable[[], Sequence[Message]]
 

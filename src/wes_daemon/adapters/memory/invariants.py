@@ -9,7 +9,8 @@ from wes_daemon.adapters.memory.leases import living_daemons
 from wes_daemon.adapters.memory.store import MemoryStore, PollRow, SubmissionRow, Tables
 from wes_daemon.application.ports import invariants as rules
 from wes_daemon.application.ports.invariants import Breach, Expected, Finding, Rule
-from wes_daemon.application.ports.persistence import SubmissionState, TimelineEntry
+from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderRunId, ProviderType, Run, RunId
 from wes_daemon.domain.states import ENDED, RunState

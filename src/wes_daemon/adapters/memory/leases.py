@@ -7,7 +7,7 @@ from datetime import timedelta
 from wes_daemon.adapters.memory.store import DaemonRow, Tables
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import LeaseLost
-from wes_daemon.application.ports.persistence import DaemonId, DaemonInfo
+from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 
 
 def living_daemons(tables: Tables, clock: Clock) -> Sequence[DaemonInfo]:
@@ -30,14 +30,14 @@ class MemoryLease:
         """As the port says."""
         self._tables.daemons[daemon.id] = DaemonRow(daemon, self._clock.now() + lasting)
 
-    def renew(self, daemon: DaemonId, *, lasting: timedelta) -> None:
+    def renew(self, daemon: SessionId, *, lasting: timedelta) -> None:
         """As the port says."""
         row = self._tables.daemons.get(daemon)
         if row is None or row.lease_until <= self._clock.now():
             raise LeaseLost(f"the lease of daemon {daemon} ran out")
         self._tables.daemons[daemon] = replace(row, lease_until=self._clock.now() + lasting)
 
-    def close(self, daemon: DaemonId) -> None:
+    def close(self, daemon: SessionId) -> None:
         """As the port says."""
         self._tables.daemons.pop(daemon, None)
 

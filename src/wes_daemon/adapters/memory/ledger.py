@@ -7,8 +7,9 @@ from wes_daemon.adapters.memory.store import MemoryStore, SubmissionRow, Tables
 from wes_daemon.adapters.memory.unit_of_work import MemoryUnitOfWork
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import ClaimLost
+from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.ledger import UNSETTLED, Entry, FollowedRun
-from wes_daemon.application.ports.persistence import Claim, DaemonId, SubmissionState
+from wes_daemon.application.ports.submissions import Claim, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -60,7 +61,7 @@ class MemoryLedger:
 class MemoryMending(MemoryUnitOfWork):
     """A `Mending`: a unit of work with two more writes."""
 
-    def take(self, run_id: RunId, owner: DaemonId, provider: ProviderType) -> Claim:
+    def take(self, run_id: RunId, owner: SessionId, provider: ProviderType) -> Claim:
         """As the port says."""
         tables, clock = self._copy, self._store.clock
         entry = _entry(tables, clock, run_id)

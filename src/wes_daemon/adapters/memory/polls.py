@@ -7,14 +7,8 @@ from datetime import datetime, timedelta
 from wes_daemon.adapters.memory.store import PollRow, Tables
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import ClaimLost
-from wes_daemon.application.ports.persistence import (
-    DuePoll,
-    HeldRun,
-    Move,
-    Pace,
-    SubmissionState,
-    as_soon_as_it_is_free,
-)
+from wes_daemon.application.ports.polls import DuePoll, Move, Pace, RunToCancel, as_soon_as_it_is_free
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -62,7 +56,7 @@ class MemoryPollSchedule:
                 back = replace(row, held_until=now + wait, next_check_at=now - poll.overdue)
                 self._tables.polls[poll.run_id] = back
 
-    def forgive(self, provider: ProviderType) -> None:
+    def reset_missing(self, provider: ProviderType) -> None:
         """As the port says."""
         for run_id, row in self._tables.polls.items():
             if row.provider is provider:
@@ -102,7 +96,7 @@ class MemoryPollSchedule:
             self.finished(poll)
         return {poll.run_id for poll in latest}
 
-    def hurry(self, provider: ProviderType, ids: Collection[ProviderRunId]) -> Collection[ProviderRunId]:
+    def make_due(self, provider: ProviderType, ids: Collection[ProviderRunId]) -> Collection[ProviderRunId]:
         """As the port says."""
         now = self._clock.now()
         followed = {
@@ -115,7 +109,7 @@ class MemoryPollSchedule:
             self._tables.polls[run_id] = replace(row, next_check_at=due_at, held_until=None)
         return {row.provider_run_id for row in followed.values()}
 
-    def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
+    def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[RunToCancel]:
         """As the port says."""
         now = self._clock.now()
         due = [
@@ -127,7 +121,7 @@ class MemoryPollSchedule:
         ]
         return [self._send_cancel(run_id, now + hold) for run_id in due[:limit]]
 
-    def cancel_again(self, run: HeldRun, *, wait: timedelta) -> None:
+    def cancel_again(self, run: RunToCancel, *, wait: timedelta) -> None:
         """As the port says."""
         if row := self._tables.polls.get(run.run_id):
             self._tables.polls[run.run_id] = replace(row, cancel_again_at=self._clock.now() + wait)
@@ -181,8 +175,8 @@ class MemoryPollSchedule:
             return False
         return run.state is RunState.CANCELING or run.state.has_ended
 
-    def _send_cancel(self, run_id: RunId, again_at: datetime) -> HeldRun:
+    def _send_cancel(self, run_id: RunId, again_at: datetime) -> RunToCancel:
         now = self._clock.now()
         row = replace(self._tables.polls[run_id], cancel_again_at=again_at, next_check_at=now, held_until=None)
         self._tables.polls[run_id] = row
-        return HeldRun(run_id=run_id, provider=row.provider, provider_run_id=row.provider_run_id)
+        return RunToCancel(run_id=run_id, provider=row.provider, provider_run_id=row.provider_run_id)

@@ -13,8 +13,8 @@ from wes_daemon.application.ports.errors import OutcomeUnknown, ProviderError, R
 from wes_daemon.application.ports.providers import (
     Accepted,
     EndedPage,
-    MarkedPage,
-    MarkedRun,
+    OwnedPage,
+    OwnedRun,
     Prepared,
     ProviderLimits,
     Recorded,
@@ -25,7 +25,7 @@ from wes_daemon.application.ports.providers import (
     as_key,
     nothing_recorded,
 )
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, SubmissionKey
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 
 _WAITING = StatusReport(state=RunState.INITIALIZING, provider_status="waiting")
@@ -66,7 +66,7 @@ class MemoryProvider:
         Args:
             clock: tells when runs were created and ended; without one, all are of the same moment.
         """
-        self.started: list[SubmissionKey] = []
+        self.started: list[IdempotencyKey] = []
         self.cancelled: list[ProviderRunId] = []
         self.calls: list[str] = []
         self._limits = ProviderLimits(
@@ -74,7 +74,7 @@ class MemoryProvider:
         )
         self._clock = clock or ManualClock()
         self._held: dict[ProviderRunId, _Held] = {}
-        self._ids: dict[SubmissionKey, ProviderRunId] = {}
+        self._ids: dict[IdempotencyKey, ProviderRunId] = {}
         self._faults: dict[str, deque[_Fault]] = defaultdict(deque)
         self._lock = threading.Lock()
 
@@ -104,14 +104,16 @@ class MemoryProvider:
                 held.report = replace(held.report, state=RunState.CANCELED, provider_status="cancelled")
                 held.ended_at = self._clock.now()
 
-    def marked(self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded) -> MarkedPage:
+    def owned_runs(
+        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+    ) -> OwnedPage:
         """As the port says; in parts of `limits.status_batch`."""
         del recorded
-        with self._call("marked"):
+        with self._call("owned_runs"):
             found = [run for run in self._marked() if run.created_at >= since]
         begin, size = int(after or 0), self._limits.status_batch
         end = begin + size
-        return MarkedPage(runs=found[begin:end], following=str(end) if end < len(found) else None)
+        return OwnedPage(runs=found[begin:end], following=str(end) if end < len(found) else None)
 
     def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
         """As the port says; in parts of `limits.status_batch`."""
@@ -122,10 +124,10 @@ class MemoryProvider:
         end = begin + size
         return EndedPage(ids=ids[begin:end], following=str(end) if end < len(ids) else None)
 
-    def discard(self, id: ProviderRunId) -> bool:
+    def delete_draft(self, id: ProviderRunId) -> bool:
         """As the port says; there is nothing that is only prepared."""
         del id
-        with self._call("discard"):
+        with self._call("delete_draft"):
             return False
 
     def details(self, id: ProviderRunId) -> RunDetails:
@@ -144,7 +146,7 @@ class MemoryProvider:
         lost = error or OutcomeUnknown("the answer was lost")
         self._faults[operation].append(_Fault(lost, after_acting=True))
 
-    def id_of(self, key: SubmissionKey) -> ProviderRunId:
+    def id_of(self, key: IdempotencyKey) -> ProviderRunId:
         """What the run with this key is called here; `KeyError` if it was never submitted."""
         return self._ids[key]
 
@@ -180,9 +182,9 @@ class MemoryProvider:
         self.started.append(submission.key)
         return id
 
-    def _marked(self) -> Sequence[MarkedRun]:
+    def _marked(self) -> Sequence[OwnedRun]:
         return [
-            MarkedRun(
+            OwnedRun(
                 id=id,
                 key=key,
                 created_at=held.created_at,
@@ -239,9 +241,9 @@ class PreparingMemoryProvider(MemoryProvider):
         if draft is None:
             super().cancel(id)
 
-    def discard(self, id: ProviderRunId) -> bool:
+    def delete_draft(self, id: ProviderRunId) -> bool:
         """As the port says."""
-        with self._call("discard"):
+        with self._call("delete_draft"):
             return self.drafts.pop(id, None) is not None
 
     def draft_again(self, submission: Submission) -> ProviderRunId:
@@ -249,9 +251,9 @@ class PreparingMemoryProvider(MemoryProvider):
         with self._lock:
             return self._draft(submission)
 
-    def _marked(self) -> Sequence[MarkedRun]:
+    def _marked(self) -> Sequence[OwnedRun]:
         drafts = [
-            MarkedRun(
+            OwnedRun(
                 id=id,
                 key=key,
                 created_at=self._drafted_at[id],
@@ -264,7 +266,7 @@ class PreparingMemoryProvider(MemoryProvider):
         ]
         return [*super()._marked(), *drafts]
 
-    def _found_draft(self, key: SubmissionKey) -> ProviderRunId | None:
+    def _found_draft(self, key: IdempotencyKey) -> ProviderRunId | None:
         if self.search_misses:
             return None
         return next((id for id, draft in self.drafts.items() if draft.key == key), None)

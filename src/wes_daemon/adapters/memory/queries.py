@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from wes_daemon.adapters.memory.leases import living_daemons
 from wes_daemon.adapters.memory.repository import stored_run
 from wes_daemon.adapters.memory.store import MemoryStore, Tables
-from wes_daemon.application.ports.persistence import DaemonInfo, RunFilter, RunRecord
+from wes_daemon.application.ports.leases import DaemonInfo
 from wes_daemon.application.ports.providers import RunDetails
+from wes_daemon.application.ports.queries import RunFilter, RunRecord
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import PROVIDER_TYPE_TAG, ProviderType, Run, RunId
 

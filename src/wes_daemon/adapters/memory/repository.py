@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from wes_daemon.adapters.memory.store import Tables
 from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
-from wes_daemon.application.ports.persistence import News, SubmissionState, TimelineEntry
+from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import UNREAD, Attachment, Run, RunId
 
 _SAVED = ("state", "tags", "start_time", "end_time")
@@ -49,7 +50,7 @@ class MemoryRunRepository:
         """As the port says."""
         return {id: unread(stored_run(self._tables, id)) for id in run_ids if id in self._tables.runs}
 
-    def write(self, news: Collection[News]) -> None:
+    def write(self, news: Collection[RunUpdate]) -> None:
         """As the port says."""
         for each in news:
             run_id = each.before.id

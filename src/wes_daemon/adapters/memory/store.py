@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.persistence import DaemonId, DaemonInfo, SubmissionState, TimelineEntry
+from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.providers import RunDetails
+from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import Attachment, ProviderRunId, ProviderType, Run, RunId, TaskId, TaskLog
 from wes_daemon.domain.states import RunState
 
@@ -20,7 +22,7 @@ class SubmissionRow:
     state: SubmissionState
     enrolled_at: datetime
     not_before: datetime
-    owner: DaemonId | None = None
+    owner: SessionId | None = None
     claim_seq: int = 0
     attempts: int = 0
     prepared_id: ProviderRunId | None = None
@@ -66,7 +68,7 @@ class Tables:
     attachments: dict[RunId, tuple[Attachment, ...]] = field(default_factory=dict)
     submissions: dict[RunId, SubmissionRow] = field(default_factory=dict)
     polls: dict[RunId, PollRow] = field(default_factory=dict)
-    daemons: dict[DaemonId, DaemonRow] = field(default_factory=dict)
+    daemons: dict[SessionId, DaemonRow] = field(default_factory=dict)
     details: dict[RunId, RunDetails] = field(default_factory=dict)
     tasks: dict[RunId, Mapping[TaskId, TaskLog]] = field(default_factory=dict)
     words: dict[RunId, tuple[str, str]] = field(default_factory=dict)

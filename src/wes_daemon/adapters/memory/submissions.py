@@ -12,14 +12,14 @@ from wes_daemon.adapters.memory.repository import has_been_sent, stored_run, unr
 from wes_daemon.adapters.memory.store import PollRow, SubmissionRow, Tables
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, LeaseLost, NotInReview
-from wes_daemon.application.ports.persistence import (
+from wes_daemon.application.ports.leases import SessionId
+from wes_daemon.application.ports.submissions import (
     Acceptance,
     Claim,
     ClaimedRun,
-    DaemonId,
     Preparation,
     SubmissionState,
-    undivided,
+    no_share,
 )
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderRunId, ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
@@ -40,7 +40,7 @@ class MemorySubmissionQueue:
         destination: Callable[[Run], ProviderType | None],
         *,
         limit: int,
-        share: Callable[[Run], str] = undivided,
+        share: Callable[[Run], str] = no_share,
     ) -> int:
         """As the port says."""
         unknown = self._unknown()
@@ -52,7 +52,7 @@ class MemorySubmissionQueue:
         destination: Callable[[Run], ProviderType | None],
         *,
         limit: int,
-        share: Callable[[Run], str] = undivided,
+        share: Callable[[Run], str] = no_share,
     ) -> int:
         """As the port says."""
         queued = [run for run in self._unknown() if run.state is RunState.QUEUED][:limit]
@@ -62,7 +62,7 @@ class MemorySubmissionQueue:
 
     def claim(
         self,
-        owner: DaemonId,
+        owner: SessionId,
         *,
         limit: int,
         cap: int,
@@ -170,7 +170,7 @@ class MemorySubmissionQueue:
         both = dict.fromkeys(chain(gone[:limit], never_sent))
         return [run_id for run_id in both if _state(runs, run_id) is RunState.CANCELING][:limit]
 
-    def _require_lease(self, owner: DaemonId) -> None:
+    def _require_lease(self, owner: SessionId) -> None:
         daemon = self._tables.daemons.get(owner)
         if daemon is None or daemon.lease_until <= self._clock.now():
             raise LeaseLost(f"daemon {owner} has no lease that lasts")
@@ -242,7 +242,7 @@ class MemorySubmissionQueue:
             followed_since=self._clock.now(),
         )
 
-    def _may_be_taken_over(self, row: SubmissionRow, owner: DaemonId) -> bool:
+    def _may_be_taken_over(self, row: SubmissionRow, owner: SessionId) -> bool:
         now = self._clock.now()
         if row.state not in _OPEN or row.not_before > now:
             return False
@@ -289,7 +289,7 @@ class MemorySubmissionQueue:
         return going
 
     def _claimed(
-        self, run_ids: Iterable[RunId], owner: DaemonId, destination: Callable[[Run], ProviderType | None]
+        self, run_ids: Iterable[RunId], owner: SessionId, destination: Callable[[Run], ProviderType | None]
     ) -> Iterable[ClaimedRun]:
         for run_id in run_ids:
             row = self._tables.submissions[run_id]
@@ -303,7 +303,7 @@ class MemorySubmissionQueue:
         self,
         run_id: RunId,
         row: SubmissionRow,
-        owner: DaemonId,
+        owner: SessionId,
         destination: Callable[[Run], ProviderType | None],
     ) -> ClaimedRun:
         run, resumed = stored_run(self._tables, run_id), row.state in _OPEN

@@ -8,7 +8,7 @@ from wes_daemon.adapters.memory.polls import MemoryPollSchedule
 from wes_daemon.adapters.memory.repository import MemoryRunRepository
 from wes_daemon.adapters.memory.store import MemoryStore, Tables
 from wes_daemon.adapters.memory.submissions import MemorySubmissionQueue
-from wes_daemon.application.ports.persistence import UnitOfWork
+from wes_daemon.application.ports.unit_of_work import UnitOfWork
 
 
 class MemoryUnitOfWork:

@@ -61,7 +61,7 @@ class SkippingListener:
         return False
 
 
-class MemoryNews:
+class MemoryChangeFeed:
     """`News` that a test tells by `happen`."""
 
     def __init__(self) -> None:

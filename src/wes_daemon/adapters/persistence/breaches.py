@@ -23,7 +23,7 @@ from wes_daemon.adapters.persistence.expressions import is_one_of, store_after, 
 from wes_daemon.adapters.persistence.tables import daemons, polls, run_events, submissions, workflow_runs
 from wes_daemon.application.ports import invariants as rules
 from wes_daemon.application.ports.invariants import Expected, Rule
-from wes_daemon.application.ports.persistence import SubmissionState
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.states import ENDED, RunState
 
 _ENDED = sorted(ENDED)

@@ -31,7 +31,8 @@ from wes_daemon.adapters.persistence.mapping import (
 from wes_daemon.adapters.persistence.sharing import OPEN, Room, served, shared_out
 from wes_daemon.adapters.persistence.tables import daemons, run_attachments, submissions, workflow_runs
 from wes_daemon.application.ports.errors import LeaseLost
-from wes_daemon.application.ports.persistence import Claim, ClaimedRun, DaemonId, SubmissionState
+from wes_daemon.application.ports.leases import SessionId
+from wes_daemon.application.ports.submissions import Claim, ClaimedRun, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
 
 _ME = "claiming_daemon"
@@ -40,7 +41,7 @@ _IDS = "run_ids"
 
 def claim(
     connection: Connection,
-    owner: DaemonId,
+    owner: SessionId,
     *,
     limit: int,
     room: Room,
@@ -57,14 +58,14 @@ def claim(
     return _resumed(connection, taken_over) + _begun(connection, owner, chosen, destination, room)
 
 
-def _require_lease(connection: Connection, owner: DaemonId) -> None:
+def _require_lease(connection: Connection, owner: SessionId) -> None:
     if connection.execute(_lease(), {_ME: owner}).first() is None:
         raise LeaseLost(f"daemon {owner} has no lease that lasts")
 
 
 def _taken_over(
     connection: Connection,
-    owner: DaemonId,
+    owner: SessionId,
     excluding: Collection[ProviderType | None],
     under_way: Collection[RunId],
     limit: int,
@@ -89,7 +90,7 @@ def _resumed(connection: Connection, ids: Sequence[str]) -> list[ClaimedRun]:
 
 
 def _begun(
-    connection: Connection, owner: DaemonId, chosen: Sequence[str], destination: Destination, room: Room
+    connection: Connection, owner: SessionId, chosen: Sequence[str], destination: Destination, room: Room
 ) -> list[ClaimedRun]:
     """What goes out for the first time: where, and as what, is recorded before anything is sent."""
     if not chosen:
@@ -118,7 +119,7 @@ def _parted(rows: Sequence[Row[Any]]) -> tuple[Sequence[Row[Any]], Sequence[str]
     return [row for row in rows if not row.is_gone], [row.run_id for row in rows if row.is_gone]
 
 
-def _record_intents(connection: Connection, owner: DaemonId, begun: Sequence[ClaimedRun]) -> None:
+def _record_intents(connection: Connection, owner: SessionId, begun: Sequence[ClaimedRun]) -> None:
     if not begun:
         return
     intents = [
@@ -223,14 +224,14 @@ def _beginning(dialect: str) -> Update:
 def _resumed_run_from(row: Row[Any]) -> ClaimedRun:
     return _claimed(
         row,
-        Claim(run_id=RunId(row.run_id), owner=DaemonId(row.owner), seq=row.claim_seq, resumed=True),
+        Claim(run_id=RunId(row.run_id), owner=SessionId(row.owner), seq=row.claim_seq, resumed=True),
         as_first_sent(run_from(row), row.request),
         destination=provider_from(row.provider),
         in_doubt_for=span(row.in_doubt_for),
     )
 
 
-def _fresh_run_from(row: Row[Any], owner: DaemonId, destination: Destination) -> ClaimedRun:
+def _fresh_run_from(row: Row[Any], owner: SessionId, destination: Destination) -> ClaimedRun:
     """As it will be once its intent is recorded."""
     run = run_from(row)
     claim = Claim(run_id=run.id, owner=owner, seq=row.claim_seq + 1)

@@ -31,7 +31,7 @@ from wes_daemon.adapters.persistence.expressions import (
 )
 from wes_daemon.adapters.persistence.mapping import named_provider, select_new_runs, unread_run_from
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
-from wes_daemon.application.ports.persistence import SubmissionState
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderType, Run
 from wes_daemon.domain.states import RunState
 

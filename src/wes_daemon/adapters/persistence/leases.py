@@ -10,7 +10,7 @@ from wes_daemon.adapters.persistence.expressions import store_after, store_now
 from wes_daemon.adapters.persistence.mapping import daemon_from
 from wes_daemon.adapters.persistence.tables import daemons
 from wes_daemon.application.ports.errors import LeaseLost
-from wes_daemon.application.ports.persistence import DaemonId, DaemonInfo
+from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 
 KEPT = timedelta(days=7)
 """How long a daemon that is gone can still be seen by somebody who looks into the table."""
@@ -35,19 +35,19 @@ class SqlLease:
             )
         )
 
-    def renew(self, daemon: DaemonId, *, lasting: timedelta) -> None:
+    def renew(self, daemon: SessionId, *, lasting: timedelta) -> None:
         renewed = self._connection.execute(_alive(daemon).values(lease_until=store_after(lasting)))
         if renewed.rowcount == 0:
             raise LeaseLost(f"daemon {daemon}: its lease ran out; start again under a new id")
 
-    def close(self, daemon: DaemonId) -> None:
+    def close(self, daemon: SessionId) -> None:
         self._connection.execute(_alive(daemon).values(lease_until=store_now()))
 
     def daemons(self) -> Sequence[DaemonInfo]:
         return [daemon_from(row) for row in self._connection.execute(select_daemons())]
 
 
-def _alive(daemon: DaemonId) -> Any:
+def _alive(daemon: SessionId) -> Any:
     return update(daemons).where(daemons.c.id == daemon, daemons.c.lease_until > store_now())
 
 

@@ -11,8 +11,9 @@ from wes_daemon.adapters.persistence.mapping import provider_from, state_from
 from wes_daemon.adapters.persistence.tables import daemons, polls, submissions, workflow_runs
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork
 from wes_daemon.application.ports.errors import ClaimLost
+from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.ledger import UNSETTLED, Entry, FollowedRun
-from wes_daemon.application.ports.persistence import Claim, DaemonId, SubmissionState
+from wes_daemon.application.ports.submissions import Claim, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import ENDED, RunState
 
@@ -51,7 +52,7 @@ class SqlLedger:
 class SqlMending(SqlUnitOfWork):
     """`Mending`: a unit of work with two more writes."""
 
-    def take(self, run_id: RunId, owner: DaemonId, provider: ProviderType) -> Claim:
+    def take(self, run_id: RunId, owner: SessionId, provider: ProviderType) -> Claim:
         self._enrol(run_id, provider)
         claimed = self._connection.execute(
             update(submissions)

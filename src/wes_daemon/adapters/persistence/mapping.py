@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, Row, Select, Text, cast, null, select
 from wes_daemon.adapters.persistence.expressions import looked_up, of_same_run
 from wes_daemon.adapters.persistence.tables import run_details, submissions, workflow_runs
 from wes_daemon.adapters.persistence.types import read_json
-from wes_daemon.application.ports.persistence import DaemonId, DaemonInfo, TimelineEntry
+from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.providers import RunDetails
+from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.domain.runs import (
     PROVIDER_TYPE_TAG,
     UNREAD,
@@ -227,7 +228,7 @@ def entry_values(run_id: RunId, entry: TimelineEntry) -> dict[str, object]:
 
 def daemon_from(row: Row[Any]) -> DaemonInfo:
     return DaemonInfo(
-        id=DaemonId(row.id),
+        id=SessionId(row.id),
         host=row.host,
         pid=row.pid,
         version=row.version,

@@ -42,14 +42,8 @@ from wes_daemon.adapters.persistence.expressions import (
 from wes_daemon.adapters.persistence.mapping import span, state_from
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.errors import ClaimLost
-from wes_daemon.application.ports.persistence import (
-    DuePoll,
-    HeldRun,
-    Move,
-    Pace,
-    SubmissionState,
-    as_soon_as_it_is_free,
-)
+from wes_daemon.application.ports.polls import DuePoll, Move, Pace, RunToCancel, as_soon_as_it_is_free
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import ENDED, RunState
 
@@ -91,7 +85,7 @@ class SqlPollSchedule:
         back = [{"run_id": poll.run_id, "seq": poll.seq, "wait": as_seconds(-poll.overdue)} for poll in polls]
         self._reschedule(back, held_until=store_after(wait))
 
-    def forgive(self, provider: ProviderType) -> None:
+    def reset_missing(self, provider: ProviderType) -> None:
         missing = (polls.c.provider == provider, polls.c.missing_since.is_not(None))
         self._connection.execute(update(polls).where(*missing).values(missing_since=null()))
 
@@ -128,7 +122,7 @@ class SqlPollSchedule:
         )
         return frozenset(RunId(id) for id in ended)
 
-    def hurry(self, provider: ProviderType, ids: Collection[ProviderRunId]) -> Collection[ProviderRunId]:
+    def make_due(self, provider: ProviderType, ids: Collection[ProviderRunId]) -> Collection[ProviderRunId]:
         # A further index on the schedule would be written at every look.
         held = select(submissions.c.run_id).where(
             submissions.c.provider == provider, among(submissions.c.provider_run_id, ids)
@@ -143,7 +137,7 @@ class SqlPollSchedule:
         )
         return frozenset(ProviderRunId(id) for id in followed.scalars().all())
 
-    def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[HeldRun]:
+    def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[RunToCancel]:
         given = self._connection.execute(
             update(polls)
             .where(picked(polls.c.run_id, _unwanted(excluding).limit(limit)))
@@ -152,7 +146,7 @@ class SqlPollSchedule:
         )
         return [_held_run_from(row) for row in given]
 
-    def cancel_again(self, run: HeldRun, *, wait: timedelta) -> None:
+    def cancel_again(self, run: RunToCancel, *, wait: timedelta) -> None:
         self._connection.execute(
             update(polls).where(polls.c.run_id == run.run_id).values(cancel_again_at=store_after(wait))
         )
@@ -269,8 +263,8 @@ def _due_poll_from(row: Row[Any]) -> DuePoll:
     )
 
 
-def _held_run_from(row: Row[Any]) -> HeldRun:
-    return HeldRun(
+def _held_run_from(row: Row[Any]) -> RunToCancel:
+    return RunToCancel(
         run_id=RunId(row.run_id),
         provider=ProviderType(row.provider),
         provider_run_id=ProviderRunId(row.provider_run_id),

@@ -29,7 +29,9 @@ from wes_daemon.adapters.persistence.tables import (
     workflow_runs,
 )
 from wes_daemon.application.ports.errors import RunNotFound
-from wes_daemon.application.ports.persistence import DaemonInfo, RunFilter, RunRecord, SubmissionState
+from wes_daemon.application.ports.leases import DaemonInfo
+from wes_daemon.application.ports.queries import RunFilter, RunRecord
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import PROVIDER_TYPE_TAG, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 

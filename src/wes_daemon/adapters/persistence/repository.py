@@ -26,8 +26,8 @@ from wes_daemon.adapters.persistence.tables import (
     workflow_runs,
 )
 from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
-from wes_daemon.application.ports.persistence import News, TimelineEntry
 from wes_daemon.application.ports.providers import RunDetails
+from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.domain.runs import Attachment, Run, RunId
 from wes_daemon.domain.states import RunState
 
@@ -66,7 +66,7 @@ class SqlRunRepository:
         rows = self._connection.execute(_unread(), {_IDS: list(run_ids)}).all()
         return {run.id: run for run in map(unread_run_from, rows)}
 
-    def write(self, news: Collection[News]) -> None:
+    def write(self, news: Collection[RunUpdate]) -> None:
         for rows in _alike({"run_id": each.before.id, **_changes(each.before, each.after)} for each in news):
             self._update(rows)
         for rows in _alike(_said(each) for each in news):
@@ -153,7 +153,7 @@ def _alike(rows: Iterable[Mapping[str, object]]) -> Iterable[Sequence[Mapping[st
     return groups.values()
 
 
-def _said(news: News) -> Mapping[str, object]:
+def _said(news: RunUpdate) -> Mapping[str, object]:
     """What is new of the provider's words and of the run's outputs."""
     words = {"provider_status": news.provider_status, "provider_message": news.provider_message}
     details = {} if news.details is None else _details_values(news.details)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, fu
 from wes_daemon.adapters.persistence.expressions import is_one_of, of_same_run, store_now
 from wes_daemon.adapters.persistence.mapping import provider_from
 from wes_daemon.adapters.persistence.tables import submissions, workflow_runs
-from wes_daemon.application.ports.persistence import SubmissionState
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 

@@ -44,14 +44,14 @@ from wes_daemon.adapters.persistence.mapping import provider_from
 from wes_daemon.adapters.persistence.sharing import OPEN, Room
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, ConcurrentUpdate, NotInReview
-from wes_daemon.application.ports.persistence import (
+from wes_daemon.application.ports.leases import SessionId
+from wes_daemon.application.ports.submissions import (
     Acceptance,
     Claim,
     ClaimedRun,
-    DaemonId,
     Preparation,
     SubmissionState,
-    undivided,
+    no_share,
 )
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
@@ -71,7 +71,7 @@ class SqlSubmissionQueue:
         destination: Callable[[Run], ProviderType | None],
         *,
         limit: int,
-        share: Callable[[Run], str] = undivided,
+        share: Callable[[Run], str] = no_share,
     ) -> int:
         queued = self.enrol_queued(destination, limit=limit, share=share)
         adopted = adopt_active(self._connection, destination, limit - queued) if queued < limit else 0
@@ -82,13 +82,13 @@ class SqlSubmissionQueue:
         destination: Callable[[Run], ProviderType | None],
         *,
         limit: int,
-        share: Callable[[Run], str] = undivided,
+        share: Callable[[Run], str] = no_share,
     ) -> int:
         return enrol_queued(self._connection, destination, share, limit)
 
     def claim(
         self,
-        owner: DaemonId,
+        owner: SessionId,
         *,
         limit: int,
         cap: int,

@@ -30,11 +30,11 @@ class Unavailable(NotNow):
     """The service is down or cannot be reached: its own failure, which other calls would meet as well."""
 
 
-class HeldBack(NotNow):
+class NotSent(NotNow):
     """Nothing was sent, for reasons of our own, so that it does not count as an attempt."""
 
 
-class CircuitOpen(HeldBack):
+class CircuitOpen(NotSent):
     """Nothing was tried, for the service has failed again and again; says when it will be tried again."""
 
 

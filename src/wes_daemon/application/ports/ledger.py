@@ -8,7 +8,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from wes_daemon.application.ports.persistence import Claim, DaemonId, SubmissionState, UnitOfWork
+from wes_daemon.application.ports.leases import SessionId
+from wes_daemon.application.ports.submissions import Claim, SubmissionState
+from wes_daemon.application.ports.unit_of_work import UnitOfWork
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -88,7 +90,7 @@ class Ledger(Protocol):
 class Mending(UnitOfWork, Protocol):
     """One transaction in which something is put right."""
 
-    def take(self, run_id: RunId, owner: DaemonId, provider: ProviderType) -> Claim:
+    def take(self, run_id: RunId, owner: SessionId, provider: ProviderType) -> Claim:
         """Claim this run, which no provider has by the record and no living daemon is at work on.
 
         A run that no daemon has seen yet is enrolled for `provider`. Good for the same transaction: what it is

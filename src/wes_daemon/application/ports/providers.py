@@ -13,10 +13,10 @@ from typing import Protocol
 
 from wes_daemon.domain.runs import (
     Attachment,
+    IdempotencyKey,
     ProviderRunId,
     ProviderType,
     RunId,
-    SubmissionKey,
     WorkflowRequest,
 )
 from wes_daemon.domain.states import RunState
@@ -35,7 +35,7 @@ class Submission:
             others have made before, and only that, may be recorded and start. None where nobody can tell.
     """
 
-    key: SubmissionKey
+    key: IdempotencyKey
     run_id: RunId
     request: WorkflowRequest
     tags: Mapping[str, object] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Submission:
     prepared_id: ProviderRunId | None = None
     resumed: bool = False
     in_doubt_for: timedelta = timedelta(0)
-    held_since: timedelta | None = None
+    claimed_since: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,19 +143,19 @@ _MARK = "wes-"
 _LONGEST_KEY = 80
 
 
-def as_key(text: str) -> SubmissionKey | None:
+def as_key(text: str) -> IdempotencyKey | None:
     """The submission key that a name or the like is, as far as its form tells; None where it can be none."""
     is_key = text.startswith(_MARK) and text.isprintable() and " " not in text and len(text) <= _LONGEST_KEY
-    return SubmissionKey(text) if is_key and text != _MARK else None
+    return IdempotencyKey(text) if is_key and text != _MARK else None
 
 
-def run_id_of(key: SubmissionKey) -> RunId:
+def run_id_of(key: IdempotencyKey) -> RunId:
     """The WES run that the key is of, whether or not there is one."""
     return RunId(key.removeprefix(_MARK))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MarkedRun:
+class OwnedRun:
     """What a provider holds under a submission's key.
 
     Attributes:
@@ -165,7 +165,7 @@ class MarkedRun:
     """
 
     id: ProviderRunId
-    key: SubmissionKey
+    key: IdempotencyKey
     created_at: datetime
     state: RunState
     provider_status: str
@@ -178,14 +178,14 @@ class MarkedRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MarkedPage:
+class OwnedPage:
     """A part of what bears our marks.
 
     Attributes:
         following: where the next part begins, in the provider's own words; None after the last.
     """
 
-    runs: Sequence[MarkedRun] = ()
+    runs: Sequence[OwnedRun] = ()
     following: str | None = None
 
 
@@ -201,11 +201,11 @@ class EndedPage:
     following: str | None = None
 
 
-Recorded = Callable[[Collection[SubmissionKey]], Mapping[SubmissionKey, ProviderRunId]]
+Recorded = Callable[[Collection[IdempotencyKey]], Mapping[IdempotencyKey, ProviderRunId]]
 """What the caller has on record for some keys; those without a provider's run are absent."""
 
 
-def nothing_recorded(keys: Collection[SubmissionKey]) -> Mapping[SubmissionKey, ProviderRunId]:
+def nothing_recorded(keys: Collection[IdempotencyKey]) -> Mapping[IdempotencyKey, ProviderRunId]:
     """For callers that keep no record."""
     del keys
     return {}
@@ -257,7 +257,9 @@ class WorkflowProvider(Protocol):
             Misconfigured: nothing can be asked until a person acts.
         """
 
-    def marked(self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded) -> MarkedPage:
+    def owned_runs(
+        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+    ) -> OwnedPage:
         """Tell a part of what bears the key of a submission and was created since then, drafts included.
 
         Going on from `following` until there is none tells each at least once, in no promised order.
@@ -285,7 +287,7 @@ class WorkflowProvider(Protocol):
             Misconfigured: nothing can be asked until a person acts.
         """
 
-    def discard(self, id: ProviderRunId) -> bool:
+    def delete_draft(self, id: ProviderRunId) -> bool:
         """Remove what is only prepared; what was started meanwhile, has ended or is not known stays as it is.
 
         Returns:

@@ -37,7 +37,7 @@ class WakeUp(Protocol):
         """
 
 
-class News(Protocol):
+class ChangeFeed(Protocol):
     """Hears from a database that others have written to it."""
 
     def listen(self, tell: Callable[[], None]) -> None:

@@ -7,12 +7,12 @@ from datetime import timedelta
 
 from wes_daemon.application.comparing import Comparison
 from wes_daemon.application.discrepancies import Discrepancy, Kind, Patience, Remedy, one_adopted_each
-from wes_daemon.application.events import log_event
 from wes_daemon.application.mending import Mended, Mender
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Misconfigured, ProviderError, Rejected
 from wes_daemon.application.ports.ledger import Ledger
 from wes_daemon.application.ports.providers import ProviderDirectory
+from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.domain.runs import ProviderType
 
 _log = logging.getLogger(__name__)

@@ -8,14 +8,14 @@ from itertools import islice
 
 from wes_daemon.application.comparing import Comparison
 from wes_daemon.application.discrepancies import Discrepancy, Kind, Patience
-from wes_daemon.application.events import log_event
-from wes_daemon.application.guard import guarded
 from wes_daemon.application.mending import Mender
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import ProviderError
 from wes_daemon.application.ports.ledger import Ledger
 from wes_daemon.application.ports.providers import ProviderDirectory, WorkflowProvider
-from wes_daemon.application.stopping import StopSignal
+from wes_daemon.application.runtime.event_log import log_event
+from wes_daemon.application.runtime.guard import guarded
+from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.domain.runs import ProviderType
 
 _log = logging.getLogger(__name__)

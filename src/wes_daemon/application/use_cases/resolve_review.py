@@ -4,12 +4,14 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
-from wes_daemon.application.events import log_event
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import NotInReview, RunNotFound
-from wes_daemon.application.ports.persistence import RunQueries, SubmissionQueue, UnitsOfWork
 from wes_daemon.application.ports.providers import ProviderDirectory
-from wes_daemon.application.recording import Recording
+from wes_daemon.application.ports.queries import RunQueries
+from wes_daemon.application.ports.submissions import SubmissionQueue
+from wes_daemon.application.ports.unit_of_work import UnitsOfWork
+from wes_daemon.application.runtime.event_log import log_event
+from wes_daemon.application.runtime.recording import Recording
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
 
 _log = logging.getLogger(__name__)

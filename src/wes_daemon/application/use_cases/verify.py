@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from wes_daemon.application.ports.invariants import Expected, Finding, Gravity, Invariants
-from wes_daemon.application.submissions import SubmissionPolicy
+from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 
 
 @dataclass(frozen=True, slots=True)

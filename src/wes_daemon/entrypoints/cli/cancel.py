@@ -13,7 +13,7 @@ from wes_daemon.entrypoints.cli.exits import ExitCode, say
 from wes_daemon.entrypoints.cli.options import database_option, json_option
 
 if TYPE_CHECKING:
-    from wes_daemon.container import Container
+    from wes_daemon.bootstrap.container import Container
 
 
 @click.command("cancel")

@@ -15,8 +15,8 @@ import click
 from wes_daemon.entrypoints.cli.process import StopOnSignals, collect_garbage_seldom, leave_at_once
 
 if TYPE_CHECKING:
-    from wes_daemon.container import Container
-    from wes_daemon.settings import Settings
+    from wes_daemon.bootstrap.container import Container
+    from wes_daemon.bootstrap.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -46,17 +46,17 @@ def run_daemon(ctx: click.Context) -> int:
 
 def _require_a_database(settings: "Settings") -> None:
     """Say of a name that is not set which one was perhaps meant; without such a name the container says the rest."""
+    from wes_daemon.bootstrap.settings import ConfigurationError
     from wes_daemon.entrypoints.cli.databases import misspelt_database
-    from wes_daemon.settings import ConfigurationError
 
     if settings.database_uri is None and (hint := misspelt_database()):
         raise ConfigurationError(f"DATABASE_URI is not set{hint}")
 
 
 def _say_what_holds(settings: "Settings") -> None:
-    from wes_daemon.application.events import log_event
+    from wes_daemon.application.runtime.event_log import log_event
+    from wes_daemon.bootstrap.settings import ENV_FILE, misspelt, names_in_env_file
     from wes_daemon.entrypoints.cli.databases import shown_database
-    from wes_daemon.settings import ENV_FILE, misspelt, names_in_env_file
 
     for where, names in (("environment", os.environ), (ENV_FILE, names_in_env_file())):
         for name, meant in misspelt(names):
@@ -100,13 +100,13 @@ def _prepare(container: "Container", prepared: "Future[None]") -> None:
 def _await_database(container: "Container") -> None:
     from wes_daemon.application.ports.errors import StorageUnavailable
 
-    schema, watch = container.schema(), container.database_watch()
+    schema, outage_log = container.schema(), container.outage_log()
     prepare = schema.upgrade if container.settings().auto_migrate else schema.check
     while not container.stop().is_raised:
-        begun = watch.begins()
+        begun = outage_log.begins()
         try:
             prepare()
-            return watch.worked(_START)
+            return outage_log.worked(_START)
         except StorageUnavailable as error:
-            watch.failed(_START, error, during=_START, begun=begun)
+            outage_log.failed(_START, error, during=_START, begun=begun)
             container.wakeup().wait(_DATABASE_RETRY)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wes_daemon.entrypoints.cli.exits import Failed
 
 if TYPE_CHECKING:
-    from wes_daemon.settings import Settings
+    from wes_daemon.bootstrap.settings import Settings
 
 _SQLITE = "sqlite:///"
 
@@ -46,7 +46,7 @@ def where_runs_are(settings: "Settings") -> str:
 
 def misspelt_database() -> str:
     """` (DATABASE_URL is: did you mean that?)` where DATABASE_URI is not set and something like it is; else empty."""
-    from wes_daemon.settings import misspelt, names_in_env_file
+    from wes_daemon.bootstrap.settings import misspelt, names_in_env_file
 
     names = [name for name, meant in misspelt({*os.environ, *names_in_env_file()}) if meant == "DATABASE_URI"]
     return f" ({' and '.join(names)} is: did you mean that?)" if names else ""

@@ -16,8 +16,8 @@ from wes_daemon.entrypoints.cli.escaping import many_lines, one_line
 from wes_daemon.entrypoints.cli.exits import ExitCode, Failed, ignore_interrupts
 
 if TYPE_CHECKING:
-    from wes_daemon.application.ports.persistence import RunRecord
-    from wes_daemon.container import Container
+    from wes_daemon.application.ports.queries import RunRecord
+    from wes_daemon.bootstrap.container import Container
     from wes_daemon.entrypoints.cli.demo_directory import DemoDirectory
 
 _EXPECTED: Mapping[str, RunState] = {

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from wes_daemon.application.ports.persistence import RunRecord, TimelineEntry
+from wes_daemon.application.ports.queries import RunRecord
+from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.domain.runs import TaskLog, Unreadable, WorkflowRequest
 
 Document = dict[str, Any]

@@ -79,7 +79,7 @@ def ignore_interrupts() -> None:
 def _code(error: WesDaemonError) -> ExitCode:
     # Not imported above, since it brings pydantic; whoever raised a ConfigurationError has it already.
     from wes_daemon.application.ports.errors import Misconfigured, StorageMisconfigured
-    from wes_daemon.settings import ConfigurationError
+    from wes_daemon.bootstrap.settings import ConfigurationError
 
     if isinstance(error, ConfigurationError | StorageMisconfigured | Misconfigured):
         return ExitCode.MISCONFIGURED

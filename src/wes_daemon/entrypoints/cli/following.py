@@ -11,7 +11,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 from wes_daemon.application.ports.errors import StorageUnavailable
-from wes_daemon.application.ports.persistence import RunRecord
+from wes_daemon.application.ports.queries import RunRecord
 from wes_daemon.domain.runs import RunId
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.escaping import one_line
@@ -19,7 +19,7 @@ from wes_daemon.entrypoints.cli.rendering import PersonsConsole
 from wes_daemon.entrypoints.cli.wording import duration, plain, state
 
 if TYPE_CHECKING:
-    from wes_daemon.container import Container
+    from wes_daemon.bootstrap.container import Container
 
 Names = Mapping[RunId, str]
 """What each run is called here: the runs that are watched, in the order in which they are shown."""

@@ -33,7 +33,8 @@ def list_runs(
     ctx: click.Context, states: Sequence[str], provider: str | None, review: bool, limit: int, as_json: bool
 ) -> None:
     """List runs, newest first."""
-    from wes_daemon.application.ports.persistence import RunFilter, SubmissionState
+    from wes_daemon.application.ports.queries import RunFilter
+    from wes_daemon.application.ports.submissions import SubmissionState
     from wes_daemon.entrypoints.cli import documents, rendering
     from wes_daemon.entrypoints.cli.session import reading_session
 

@@ -102,7 +102,7 @@ def _file_handler(path: Path) -> logging.Handler:
         # Notices when log rotation has moved the file away, and opens a new one.
         return WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        from wes_daemon.settings import ConfigurationError
+        from wes_daemon.bootstrap.settings import ConfigurationError
 
         raise ConfigurationError(
             f"--log-file/DAEMON_LOG_FILE: {path} cannot be written to: {error.strerror}. "

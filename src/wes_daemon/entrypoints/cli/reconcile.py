@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wes_daemon.application.discrepancies import Patience
     from wes_daemon.application.mending import Mended
     from wes_daemon.application.use_cases.reconcile import Reconcile, ReconcileReport
-    from wes_daemon.container import Container
+    from wes_daemon.bootstrap.container import Container
 
 
 class Age(click.ParamType[timedelta]):

@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from wes_daemon.application.ports.persistence import RunRecord
+from wes_daemon.application.ports.queries import RunRecord
 from wes_daemon.domain.addresses import public_url
 from wes_daemon.entrypoints.cli.report import report, tasks_table
 from wes_daemon.entrypoints.cli.wording import moment, plain, provider, run_time, state_of

@@ -7,7 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from wes_daemon.application.ports.persistence import RunRecord, SubmissionState, TimelineEntry
+from wes_daemon.application.ports.queries import RunRecord
+from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.addresses import public_url
 from wes_daemon.domain.runs import ERROR_TAG, PROVIDER_ID_TAG, PROVIDER_TYPE_TAG, TaskLog, Unreadable
 from wes_daemon.entrypoints.cli.documents import as_text, queued_at

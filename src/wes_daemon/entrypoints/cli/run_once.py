@@ -11,10 +11,10 @@ from wes_daemon.entrypoints.cli.options import database_option, json_option
 from wes_daemon.entrypoints.cli.process import StopOnSignals
 
 if TYPE_CHECKING:
-    from wes_daemon.application.use_cases.cancel_runs import CancelReport
-    from wes_daemon.application.use_cases.refresh_statuses import RefreshReport
-    from wes_daemon.application.use_cases.submit_queued_runs import SubmitReport
-    from wes_daemon.container import Container
+    from wes_daemon.application.following.cancel_runs import CancelReport
+    from wes_daemon.application.following.refresh_statuses import RefreshReport
+    from wes_daemon.application.submitting.submit_queued_runs import SubmitReport
+    from wes_daemon.bootstrap.container import Container
 
 
 @click.command("run-once")
@@ -49,10 +49,10 @@ def run_once(ctx: click.Context, as_json: bool) -> int:
 
 
 def _passes(container: "Container") -> "tuple[SubmitReport, CancelReport, RefreshReport]":
-    from wes_daemon.application.keeping_alive import kept_alive
+    from wes_daemon.application.runtime.lease_renewal import renewing_lease
 
     settings = container.settings()
-    with kept_alive(container.incarnation(), every=settings.lease / 4, watch=container.database_watch()):
+    with renewing_lease(container.daemon_session(), every=settings.lease / 4, outage_log=container.outage_log()):
         return (
             container.submit_queued_runs()(),
             container.cancel_runs()(),

@@ -14,8 +14,8 @@ from wes_daemon.entrypoints.cli.exits import HIDE, say
 from wes_daemon.entrypoints.cli.options import Overrides
 
 if TYPE_CHECKING:
-    from wes_daemon.container import Container
-    from wes_daemon.settings import Settings
+    from wes_daemon.bootstrap.container import Container
+    from wes_daemon.bootstrap.settings import Settings
 
 _WORKDIR = 'DAEMON_LOCAL_WORKDIR="$PWD/local-runs" '
 
@@ -49,8 +49,8 @@ def reading_session(ctx: click.Context) -> "Iterator[Container]":
 
 def read(ctx: click.Context, **further: object) -> "Settings":
     """The settings; those in `further` come before what the command line says. From here on, secrets are hidden."""
+    from wes_daemon.bootstrap.settings import read_settings
     from wes_daemon.entrypoints.cli.logs import Hiding
-    from wes_daemon.settings import read_settings
 
     overrides: Overrides = ctx.obj
     settings = read_settings(**{**overrides.given, **further})
@@ -98,8 +98,8 @@ def container_for(settings: "Settings") -> "Iterator[Container]":
         ConfigurationError: there is no database, or what is said to be one cannot be.
     """
     from wes_daemon.application.ports.errors import StorageMisconfigured
-    from wes_daemon.container import Container
-    from wes_daemon.settings import ConfigurationError
+    from wes_daemon.bootstrap.container import Container
+    from wes_daemon.bootstrap.settings import ConfigurationError
 
     container = Container(settings=settings)
     try:
@@ -149,7 +149,7 @@ def daemon_command(settings: "Settings", *, for_provider: ProviderType | None = 
     Args:
         for_provider: it can work for this one then, as far as the line can see to that.
     """
-    from wes_daemon.settings import read_settings
+    from wes_daemon.bootstrap.settings import read_settings
 
     words = ["wes-daemon"]
     uri = settings.database_uri

@@ -14,8 +14,8 @@ from wes_daemon.entrypoints.cli.options import Seconds, database_option, json_op
 from wes_daemon.entrypoints.cli.order import Order, destination, place
 
 if TYPE_CHECKING:
-    from wes_daemon.application.ports.persistence import RunRecord
-    from wes_daemon.container import Container
+    from wes_daemon.application.ports.queries import RunRecord
+    from wes_daemon.bootstrap.container import Container
 
 _EPILOG = """\b
 Examples:

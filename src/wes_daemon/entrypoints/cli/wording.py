@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from rich.text import Text
 
-from wes_daemon.application.ports.persistence import RunRecord, SubmissionState
+from wes_daemon.application.ports.queries import RunRecord
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.escaping import one_line
 

@@ -12,8 +12,8 @@ from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import (
     AnswerLost,
     CircuitOpen,
-    HeldBack,
     Misconfigured,
+    NotSent,
     Rejected,
     Throttled,
     Unavailable,
@@ -72,7 +72,7 @@ class Breaking(Forwarding):
         except (Unavailable, AnswerLost) as error:
             self._failed(era, str(error))
             raise
-        except HeldBack:
+        except NotSent:
             raise
         except (Rejected, Misconfigured, Throttled):
             self._answered(era)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from wes_daemon.application.ports.providers import (
     Accepted,
     EndedPage,
-    MarkedPage,
+    OwnedPage,
     Prepared,
     ProviderLimits,
     Recorded,
@@ -45,17 +45,19 @@ class Forwarding:
         """As the inner provider."""
         self._call("cancel", lambda: self._inner.cancel(id))
 
-    def marked(self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded) -> MarkedPage:
+    def owned_runs(
+        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+    ) -> OwnedPage:
         """As the inner provider."""
-        return self._call("marked", lambda: self._inner.marked(since, after=after, recorded=recorded))
+        return self._call("owned_runs", lambda: self._inner.owned_runs(since, after=after, recorded=recorded))
 
     def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
         """As the inner provider."""
         return self._call("ended", lambda: self._inner.ended(since, after=after))
 
-    def discard(self, id: ProviderRunId) -> bool:
+    def delete_draft(self, id: ProviderRunId) -> bool:
         """As the inner provider."""
-        return self._call("discard", lambda: self._inner.discard(id))
+        return self._call("delete_draft", lambda: self._inner.delete_draft(id))
 
     def details(self, id: ProviderRunId) -> RunDetails:
         """As the inner provider."""

@@ -27,8 +27,8 @@ class Purpose(IntEnum):
 _PURPOSES: Mapping[str, Purpose] = {
     "cancel": Purpose.CANCEL,
     "submit": Purpose.SUBMISSION,
-    "marked": Purpose.INVENTORY,
-    "discard": Purpose.INVENTORY,
+    "owned_runs": Purpose.INVENTORY,
+    "delete_draft": Purpose.INVENTORY,
 }
 
 # Whoever does not say it uses a bare provider, with nobody beside it.

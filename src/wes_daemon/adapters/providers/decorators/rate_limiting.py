@@ -15,7 +15,7 @@ from wes_daemon.adapters.providers.decorators.turns import Bucket, Turns
 from wes_daemon.application.ports.budgets import SharedBudgets
 from wes_daemon.application.ports.call_gate import Allowance
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import HeldBack, Throttled
+from wes_daemon.application.ports.errors import NotSent, Throttled
 
 _NOTHING = timedelta(0)
 _HARDLY_NEWS = timedelta(seconds=1)
@@ -23,7 +23,7 @@ _HARDLY_NEWS = timedelta(seconds=1)
 _NAMED_WINDOW = timedelta(minutes=5)
 
 
-class BudgetSpent(Throttled, HeldBack):
+class BudgetSpent(Throttled, NotSent):
     """It was not the call's turn for too long: nothing was sent, so that it says nothing of the service."""
 
 

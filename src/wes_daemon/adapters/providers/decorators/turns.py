@@ -16,10 +16,10 @@ from wes_daemon.adapters.providers.decorators.blocks import Block, Demand
 from wes_daemon.adapters.providers.decorators.purposes import Purpose, purpose
 from wes_daemon.adapters.providers.decorators.rates import Rate
 from wes_daemon.adapters.providers.decorators.shares import Share, Wish, hold, slow_down, take_share
-from wes_daemon.application.events import log_event
 from wes_daemon.application.ports.budgets import Revision, SharedBudgets
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
+from wes_daemon.application.runtime.event_log import log_event
 
 _log = logging.getLogger(__name__)
 

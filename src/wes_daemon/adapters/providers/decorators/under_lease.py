@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS, Allowance, CallGate
-from wes_daemon.application.ports.errors import HeldBack, LeaseLost
+from wes_daemon.application.ports.errors import LeaseLost, NotSent
 
 
 class LeaseCheckedGate:
@@ -21,12 +21,12 @@ class LeaseCheckedGate:
         self._longest_request = longest_request
 
     def acquire(self, operation: str) -> None:
-        """Acquire from the inner gate, then check the lease; raises `HeldBack` where the lease may end too early."""
+        """Acquire from the inner gate, then check the lease; raises `NotSent` where the lease may end too early."""
         self._inner.acquire(operation)
         try:
             self._require_trust(self._longest_request)
         except LeaseLost as error:
-            raise HeldBack(f"{operation} was not sent: {error}", retry_after=self._longest_request) from error
+            raise NotSent(f"{operation} was not sent: {error}", retry_after=self._longest_request) from error
 
     def observe(self, allowance: Allowance) -> None:
         """Pass the report on."""

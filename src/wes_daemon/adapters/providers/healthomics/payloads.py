@@ -10,7 +10,7 @@ from wes_daemon.adapters.providers.healthomics.workflow_urls import WorkflowName
 from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.addresses import public_url
-from wes_daemon.domain.runs import SubmissionKey
+from wes_daemon.domain.runs import IdempotencyKey
 
 RUN_ID_TAG = "WESRunId"
 KEY_TAG = "WESSubmissionKey"
@@ -48,7 +48,7 @@ def start_run_request(submission: Submission, config: HealthOmicsConfig) -> Mapp
     }
 
 
-def run_name(key: SubmissionKey) -> str:
+def run_name(key: IdempotencyKey) -> str:
     """What the run of this key is named: the name is all that runs can be searched for by."""
     if not 0 < len(key) <= _KEY_LIMIT or not key.isprintable():
         raise Rejected(f"submission key {key!r}: AWS HealthOmics takes 1 to {_KEY_LIMIT} printable characters")

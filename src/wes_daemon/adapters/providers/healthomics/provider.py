@@ -14,14 +14,13 @@ from wes_daemon.adapters.providers.healthomics.inventory import Inventory
 from wes_daemon.adapters.providers.healthomics.listing import BATCH, FEWEST_CALLS, ActiveRuns
 from wes_daemon.adapters.providers.healthomics.states import ACTIVE, DELETED, report, unreadable
 from wes_daemon.adapters.providers.healthomics.submission import RunStarter
-from wes_daemon.application.events import log_event
 from wes_daemon.application.ports.call_gate import CallGate, OpenCallGate
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import NotNow, Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
     EndedPage,
-    MarkedPage,
+    OwnedPage,
     ProviderLimits,
     Recorded,
     RunDetails,
@@ -29,6 +28,7 @@ from wes_daemon.application.ports.providers import (
     Submission,
     nothing_recorded,
 )
+from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.domain.runs import ProviderRunId
 
 _log = logging.getLogger(__name__)
@@ -95,7 +95,9 @@ class HealthOmicsProvider:
         if refusal and self._may_be_cancelled(run):
             raise NotNow(f"HealthOmics does not cancel run {run.id}: {refusal}")
 
-    def marked(self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded) -> MarkedPage:
+    def owned_runs(
+        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+    ) -> OwnedPage:
         """As the port says; one call for 100 of the account's runs, and one for each of ours that is not on record."""
         return self._inventory.part(since, after, recorded)
 
@@ -104,7 +106,7 @@ class HealthOmicsProvider:
         del since, after
         return EndedPage()
 
-    def discard(self, id: ProviderRunId) -> bool:
+    def delete_draft(self, id: ProviderRunId) -> bool:
         """As the port says; nothing is ever only prepared here."""
         del id
         return False

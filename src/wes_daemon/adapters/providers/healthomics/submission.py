@@ -16,7 +16,6 @@ from wes_daemon.adapters.providers.healthomics.payloads import (
     start_run_request,
 )
 from wes_daemon.adapters.providers.healthomics.refusals import judge_denial, judge_validation, speaks_of_repetition
-from wes_daemon.application.events import log_event
 from wes_daemon.application.ports.errors import (
     Misconfigured,
     OutcomeUnknown,
@@ -26,7 +25,8 @@ from wes_daemon.application.ports.errors import (
     in_doubt,
 )
 from wes_daemon.application.ports.providers import Submission
-from wes_daemon.domain.runs import ProviderRunId, SubmissionKey
+from wes_daemon.application.runtime.event_log import log_event
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId
 
 _log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class RunStarter:
             raise OutcomeUnknown(evidence)
         return RunIdentity.of(run).provider_run_id
 
-    def _find(self, key: SubmissionKey) -> ProviderRunId | None:
+    def _find(self, key: IdempotencyKey) -> ProviderRunId | None:
         """The first run that was ever started for this key, as far as the service still lists it."""
         name = run_name(key)
         listed = [item for item in self._client.runs_named(name) if item.get("name") == name]
@@ -122,7 +122,7 @@ class RunStarter:
                 return found
         return None
 
-    def _confirmed(self, id: str, key: SubmissionKey) -> ProviderRunId | None:
+    def _confirmed(self, id: str, key: IdempotencyKey) -> ProviderRunId | None:
         """The run's full name when it is of this key; somebody else's may only be called like it."""
         with _doubting(f"run {id} is listed under the name of this submission"):
             run = self._client.get_run(id)

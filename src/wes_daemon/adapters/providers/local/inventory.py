@@ -11,13 +11,13 @@ from wes_daemon.adapters.providers.local.naming import is_directory_name
 from wes_daemon.adapters.providers.local.observation import observe
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory
 from wes_daemon.adapters.providers.local.states import report, unreadable
-from wes_daemon.application.ports.providers import MarkedPage, MarkedRun, StatusReport, as_key
+from wes_daemon.application.ports.providers import OwnedPage, OwnedRun, StatusReport, as_key
 from wes_daemon.domain.runs import ProviderRunId
 
 _PART = 500
 
 
-def marked_runs(workdir: Path, since: datetime, after: str | None) -> MarkedPage:
+def marked_runs(workdir: Path, since: datetime, after: str | None) -> OwnedPage:
     """As `WorkflowProvider.marked`: in the order of names, of which `after` is the last one told; changes nothing.
 
     Raises:
@@ -27,10 +27,10 @@ def marked_runs(workdir: Path, since: datetime, after: str | None) -> MarkedPage
         behind = (entry.name for entry in entries if is_directory_name(entry.name) and entry.name > (after or ""))
         names = nsmallest(_PART + 1, behind)
     runs = [run for name in names[:_PART] if (run := _marked(RunDirectory(workdir / name), since))]
-    return MarkedPage(runs=runs, following=names[_PART - 1] if len(names) > _PART else None)
+    return OwnedPage(runs=runs, following=names[_PART - 1] if len(names) > _PART else None)
 
 
-def _marked(run: RunDirectory, since: datetime) -> MarkedRun | None:
+def _marked(run: RunDirectory, since: datetime) -> OwnedRun | None:
     # A directory that somebody removes meanwhile, or that cannot be read, must not hide the others.
     with suppress(OSError):
         created_at = datetime.fromtimestamp(run.request.stat().st_mtime, UTC)
@@ -38,7 +38,7 @@ def _marked(run: RunDirectory, since: datetime) -> MarkedRun | None:
         if key is None or created_at < since:
             return None
         told, is_draft = _told(run)
-        return MarkedRun(
+        return OwnedRun(
             id=ProviderRunId(run.path.name),
             key=key,
             created_at=created_at,

@@ -3,13 +3,13 @@
 import re
 from hashlib import sha256
 
-from wes_daemon.domain.runs import SubmissionKey
+from wes_daemon.domain.runs import IdempotencyKey
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 _OURS = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}(~[0-9a-f]{32})?")
 
 
-def directory_name(key: SubmissionKey) -> str:
+def directory_name(key: IdempotencyKey) -> str:
     """The same name for the same key, another name for another key, also where case does not tell files apart."""
     if _PLAIN.fullmatch(key):
         return key

@@ -26,7 +26,7 @@ from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, R
 from wes_daemon.application.ports.providers import (
     Accepted,
     EndedPage,
-    MarkedPage,
+    OwnedPage,
     ProviderLimits,
     Recorded,
     RunDetails,
@@ -34,7 +34,7 @@ from wes_daemon.application.ports.providers import (
     Submission,
     nothing_recorded,
 )
-from wes_daemon.domain.runs import ProviderRunId, SubmissionKey
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId
 
 logger = logging.getLogger(__name__)
 
@@ -99,18 +99,20 @@ class LocalProvider:
             if not run.ring() and observe(run).is_orphaned:
                 self._bury(run)
 
-    def marked(self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded) -> MarkedPage:
+    def owned_runs(
+        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+    ) -> OwnedPage:
         """As the port says; where there is no work directory, no run was ever prepared."""
         del recorded
         with self._translated():
-            return marked_runs(self._workdir.resolve(), since, after) if self._workdir.is_dir() else MarkedPage()
+            return marked_runs(self._workdir.resolve(), since, after) if self._workdir.is_dir() else OwnedPage()
 
     def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
         """As the port says: there is no list but the directories themselves."""
         del since, after
         return EndedPage()
 
-    def discard(self, id: ProviderRunId) -> bool:
+    def delete_draft(self, id: ProviderRunId) -> bool:
         """As the port says; what no runner has taken is gone as if it had never been prepared."""
         with self._translated():
             run = self._find(id)
@@ -124,7 +126,7 @@ class LocalProvider:
                 raise Rejected(f"the local provider knows no run {id!r} in {self._workdir}")
             return details(run)
 
-    def _run(self, key: SubmissionKey) -> RunDirectory:
+    def _run(self, key: IdempotencyKey) -> RunDirectory:
         return self._directory(directory_name(key))
 
     def _directory(self, name: str) -> RunDirectory:

@@ -20,7 +20,7 @@ from wes_daemon.adapters.providers.sevenbridges.removing import remove_surplus
 from wes_daemon.adapters.providers.sevenbridges.tasks import Task, is_task_id, read_draft, read_task
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown
-from wes_daemon.domain.runs import SubmissionKey
+from wes_daemon.domain.runs import IdempotencyKey
 
 
 class Drafts:
@@ -39,7 +39,7 @@ class Drafts:
         self._prepare_inputs = prepare_inputs
         self._clock = clock
         self._marked: dict[str, MarkedTasks] = {}
-        self._doubts: dict[SubmissionKey, datetime] = {}
+        self._doubts: dict[IdempotencyKey, datetime] = {}
         self._lock = threading.Lock()
 
     def task_for(self, plan: Plan) -> Task:
@@ -89,7 +89,7 @@ class Drafts:
             evidence = f"the draft {draft.id} is made, but whether it is the only one is not known"
             raise doubt(evidence, error) from error
 
-    def _wait_for_listing(self, key: SubmissionKey) -> None:
+    def _wait_for_listing(self, key: IdempotencyKey) -> None:
         """After a lost answer the draft may exist and not be listed yet."""
         doubted_at = self._doubts.get(key)
         if doubted_at and self._clock.now() - doubted_at < self._config.listing_lag:

@@ -7,15 +7,15 @@ from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
 from wes_daemon.adapters.providers.sevenbridges.reading import as_moment, as_text
 from wes_daemon.adapters.providers.sevenbridges.states import report
 from wes_daemon.adapters.providers.sevenbridges.tasks import DRAFT, is_task_id
-from wes_daemon.application.ports.providers import EndedPage, MarkedPage, MarkedRun, as_key
-from wes_daemon.domain.runs import ProviderRunId, SubmissionKey
+from wes_daemon.application.ports.providers import EndedPage, OwnedPage, OwnedRun, as_key
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId
 
 _FIELDS = "id,name,description,status,created_time,parent,batch,start_time,end_time,execution_status"
 # Items of a page that the next one repeats: drafts may be deleted between the two.
 _OVERLAP = 10
 
 
-def marked_tasks(client: SevenBridgesClient, project: str, since: datetime, after: str | None) -> MarkedPage:
+def marked_tasks(client: SevenBridgesClient, project: str, since: datetime, after: str | None) -> OwnedPage:
     """As `WorkflowProvider.marked`: one call, oldest tasks first; `after` is the number of tasks to pass over.
 
     Raises:
@@ -25,7 +25,7 @@ def marked_tasks(client: SevenBridgesClient, project: str, since: datetime, afte
     asked = {"created_from": _written(since), "order_by": "created_time", "fields": _FIELDS}
     tasks, there_are_more = _page(client, project, asked, offset)
     following = str(offset + max(len(tasks) - _OVERLAP, 1)) if tasks and there_are_more else None
-    return MarkedPage(runs=[run for task in tasks if (run := _marked(task, since))], following=following)
+    return OwnedPage(runs=[run for task in tasks if (run := _marked(task, since))], following=following)
 
 
 def ended_tasks(client: SevenBridgesClient, project: str, since: datetime, after: str | None) -> EndedPage:
@@ -52,12 +52,12 @@ def _written(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _marked(task: Mapping[str, object], since: datetime) -> MarkedRun | None:
+def _marked(task: Mapping[str, object], since: datetime) -> OwnedRun | None:
     id, key = as_text(task.get("id")), _key(task)
     if key is None or not is_task_id(id):
         return None
     told = report(task)
-    return MarkedRun(
+    return OwnedRun(
         id=ProviderRunId(id),
         key=key,
         created_at=as_moment(task.get("created_time")) or since,
@@ -67,7 +67,7 @@ def _marked(task: Mapping[str, object], since: datetime) -> MarkedRun | None:
     )
 
 
-def _key(task: Mapping[str, object]) -> SubmissionKey | None:
+def _key(task: Mapping[str, object]) -> IdempotencyKey | None:
     """The task's mark; a task that was started may have been renamed, and children of a batch repeat its description.
 
     A draft of another name was made, and maybe changed, by a person.

@@ -14,7 +14,7 @@ from wes_daemon.adapters.providers.sevenbridges.engine_parameters import (
 )
 from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.application.ports.providers import Submission
-from wes_daemon.domain.runs import RunId, SubmissionKey
+from wes_daemon.domain.runs import IdempotencyKey, RunId
 
 _EXECUTION_SETTINGS = ("instance_type", "max_parallel_instances", "use_memoization", "use_elastic_disk")
 _ENVELOPE = frozenset({"project", "inputs", "use_interruptible_instances"})
@@ -30,7 +30,7 @@ class Plan:
             may, or an earlier attempt has perhaps made one.
     """
 
-    key: SubmissionKey
+    key: IdempotencyKey
     run_id: RunId
     project: str
     is_own_project: bool
@@ -60,7 +60,7 @@ def read_plan(submission: Submission, config: SevenBridgesConfig) -> Plan:
         inputs=inputs,
         engine=engine,
         attachments=frozenset(attachment.name for attachment in submission.attachments),
-        alone_since=None if submission.resumed or submission.prepared_id else submission.held_since,
+        alone_since=None if submission.resumed or submission.prepared_id else submission.claimed_since,
     )
 
 
@@ -86,7 +86,7 @@ def task_body(plan: Plan, inputs: Mapping[str, object]) -> Mapping[str, object]:
     }
 
 
-def description(key: SubmissionKey, run_id: RunId) -> str:
+def description(key: IdempotencyKey, run_id: RunId) -> str:
     """A task's description: the marker in the first line."""
     return f"{key}\nStarted by wes-daemon for the WES run {run_id}; wes-daemon finds its task by these lines."
 

@@ -28,7 +28,7 @@ from wes_daemon.application.ports.errors import Misconfigured, Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
     EndedPage,
-    MarkedPage,
+    OwnedPage,
     Prepared,
     ProviderLimits,
     Recorded,
@@ -94,7 +94,9 @@ class SevenBridgesProvider:
         with translated(rejects=False):
             abort(self._client, id)
 
-    def marked(self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded) -> MarkedPage:
+    def owned_runs(
+        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+    ) -> OwnedPage:
         """As the port says, for the project of the settings; one call for 100 of its tasks, whoever made them."""
         del recorded
         with translated(rejects=False):
@@ -105,7 +107,7 @@ class SevenBridgesProvider:
         with translated(rejects=False):
             return ended_tasks(self._client, self._config.project, since, after)
 
-    def discard(self, id: ProviderRunId) -> bool:
+    def delete_draft(self, id: ProviderRunId) -> bool:
         """As the port says; one call."""
         with translated(rejects=False):
             return discard_draft(self._client, id)

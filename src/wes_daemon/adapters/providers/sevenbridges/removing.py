@@ -5,8 +5,8 @@ import logging
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
 from wes_daemon.adapters.providers.sevenbridges.errors import NO_DRAFT, Failure
 from wes_daemon.adapters.providers.sevenbridges.tasks import is_no_such_task, is_task_id
-from wes_daemon.application.events import log_event
 from wes_daemon.application.ports.errors import NotNow
+from wes_daemon.application.runtime.event_log import log_event
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ down_revision = "0003"
 
 _MOMENT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 
-# The words of `wes_daemon.adapters.persistence.wakeup`; a migration stays as it was written.
+# The words of `wes_daemon.adapters.persistence.change_feed`; a migration stays as it was written.
 _ANNOUNCE = """
 CREATE FUNCTION wes_daemon_announce() RETURNS trigger LANGUAGE plpgsql AS $announce$
 BEGIN

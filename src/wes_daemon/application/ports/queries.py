@@ -1,0 +1,73 @@
+"""Reads for people and services; no locks, no part in a unit of work."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from wes_daemon.application.ports.leases import DaemonInfo
+from wes_daemon.application.ports.providers import RunDetails
+from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.application.ports.submissions import SubmissionState
+from wes_daemon.domain.runs import ProviderType, Run, RunId, TaskLog
+from wes_daemon.domain.states import RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs to list. Empty collections do not restrict.
+
+    Attributes:
+        provider: runs that this provider holds or that are meant for it.
+        submissions: runs whose submission has come so far.
+        limit: at most this many, newest first.
+    """
+
+    states: Collection[RunState] = ()
+    provider: ProviderType | None = None
+    submissions: Collection[SubmissionState] = ()
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run with everything that is known of it, for readers.
+
+    Attributes:
+        queued_at: when the daemon first saw it; None before that.
+        destination: where it is or will be sent; None while that cannot be told.
+        provider_status, provider_message: the provider's own latest words.
+        submission: None before the run is enrolled.
+        attempts: submissions that were put off.
+        last_reason: why the latest of them was.
+    """
+
+    run: Run
+    queued_at: datetime | None = None
+    destination: ProviderType | None = None
+    provider_status: str | None = None
+    provider_message: str = ""
+    submission: SubmissionState | None = None
+    attempts: int = 0
+    last_reason: str | None = None
+    attachments: Sequence[str] = ()
+    details: RunDetails = field(default_factory=RunDetails)
+    tasks: Sequence[TaskLog] = ()
+    timeline: Sequence[TimelineEntry] = ()
+
+
+class RunQueries(Protocol):
+    """Reads for people and services; no locks, no part in a unit of work."""
+
+    def list(self, filter: RunFilter) -> Sequence[RunRecord]:
+        """The runs, newest first, without details, tasks, attachments and timeline."""
+
+    def get(self, run_id: RunId) -> RunRecord:
+        """One run with everything.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+
+    def daemons(self) -> Sequence[DaemonInfo]:
+        """The daemons whose lease lasts, oldest first."""

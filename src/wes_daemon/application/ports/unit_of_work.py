@@ -1,0 +1,45 @@
+"""Units of work: one database transaction with the repositories that take part in it.
+
+`QUEUED` rows of the runs' table are enrolled as submissions; claims, intents and polls live in the daemon's own
+narrow tables; the wide row is written only when a value that its readers see has changed.
+
+The store counts all durations on its own clock, so that daemons whose clocks differ agree.
+Every method may raise `StorageUnavailable`.
+"""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+from wes_daemon.application.ports.leases import Lease
+from wes_daemon.application.ports.polls import PollSchedule
+from wes_daemon.application.ports.runs import RunRepository
+from wes_daemon.application.ports.submissions import SubmissionQueue
+
+
+class UnitOfWork(Protocol):
+    """One transaction. Leaving the block without `commit` undoes everything.
+
+    Not to be shared between threads, and never one inside another: the inner one might wait for the outer one.
+    """
+
+    @property
+    def runs(self) -> RunRepository: ...
+    @property
+    def submissions(self) -> SubmissionQueue: ...
+    @property
+    def polls(self) -> PollSchedule: ...
+    @property
+    def leases(self) -> Lease: ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def commit(self) -> None:
+        """Make everything durable, and end this unit of work: nothing more can be done with it."""
+
+
+UnitsOfWork = Callable[[], UnitOfWork]
+"""Gives a new unit of work, not yet entered."""

@@ -1,0 +1,39 @@
+"""Somebody wants a run cancelled; the daemon does the rest."""
+
+import logging
+
+from wes_daemon.application.ports.environment import Clock
+from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.application.ports.unit_of_work import UnitsOfWork
+from wes_daemon.application.runtime.event_log import log_event
+from wes_daemon.domain.runs import Run, RunId
+
+_log = logging.getLogger(__name__)
+
+
+class RequestCancel:
+    """Sets a run to `CANCELING`."""
+
+    def __init__(self, *, units: UnitsOfWork, clock: Clock, by: str) -> None:
+        self._units = units
+        self._clock = clock
+        self._by = by
+
+    def __call__(self, run_id: RunId) -> Run:
+        """Ask for the run to be cancelled and return it as it is now; asking twice changes nothing.
+
+        Raises:
+            RunNotFound: there is none.
+            IllegalTransition: it has ended.
+        """
+        with self._units() as work:
+            before = work.runs.get(run_id)
+            after = before.cancel_requested()
+            if after != before:
+                entry = TimelineEntry(
+                    at=self._clock.now(), before=before.state, after=after.state, by=self._by, why="cancel requested"
+                )
+                work.runs.save(before, after, entry)
+                work.commit()
+        log_event(_log, logging.INFO, "run.cancel_requested", run_id=run_id)
+        return after
