@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from wes_daemon.adapters.persistence.expressions import GIVEN, given, insert_into
+from wes_daemon.adapters.persistence.expressions import JSON_ROWS, insert_into, rows_from_json
 from wes_daemon.adapters.persistence.tables import own
 from wes_daemon.adapters.persistence.types import (
     Json,
@@ -53,38 +53,38 @@ _Writer = Callable[[Any], object]
 _SUSPICIOUS = re.compile(r"\\u(0000|d[89a-f])")
 
 
-def sent(dialect: str, table: Table, names: Iterable[str]) -> FromClause:
+def rows_of_table(dialect: str, table: Table, names: Iterable[str]) -> FromClause:
     """Rows as a table in a statement, with columns of `table`; of one of a service's, of whichever types it made them.
 
-    They come as JSON in the parameter `GIVEN`; see `as_sent`.
+    They come as JSON in the parameter `JSON_ROWS`; see `table_rows`.
     """
     if dialect != "postgresql":
-        return given(dialect, **dict.fromkeys(names, Text()))
+        return rows_from_json(dialect, **dict.fromkeys(names, Text()))
     if table.metadata is own:
         # To name the few types costs the server half of what it takes to look up those of all columns.
-        return given(dialect, **{name: _DECLARED[type(table.c[name].type)] for name in names})
+        return rows_from_json(dialect, **{name: _DECLARED[type(table.c[name].type)] for name in names})
     like: ColumnElement[Any] = literal_column(f"NULL::{table.name}")
     columns: list[ColumnClause[Any]] = [column(name) for name in names]
-    text = cast(bindparam(GIVEN, type_=Text), JSON)
-    return func.json_populate_recordset(like, text).table_valued(*columns, name="given")
+    text = cast(bindparam(JSON_ROWS, type_=Text), JSON)
+    return func.json_populate_recordset(like, text).table_valued(*columns, name="json_rows")
 
 
-def as_sent(dialect: str, table: Table, rows: Sequence[Row]) -> Mapping[str, str]:
+def table_rows(dialect: str, table: Table, rows: Sequence[Row]) -> Mapping[str, str]:
     """The parameters for a statement with `sent`.
 
     Args:
         rows: at least one; all name the same columns, in the same order.
     """
     if dialect == "postgresql":
-        return {GIVEN: _text(table, rows, _IN_POSTGRESQL, _CLEAN_IN_POSTGRESQL)}
-    return {GIVEN: _text(table, rows, _IN_SQLITE, _CLEAN_IN_SQLITE)}
+        return {JSON_ROWS: _text(table, rows, _IN_POSTGRESQL, _CLEAN_IN_POSTGRESQL)}
+    return {JSON_ROWS: _text(table, rows, _IN_SQLITE, _CLEAN_IN_SQLITE)}
 
 
 def insertion(
     dialect: str, table: Table, names: Iterable[str], **alike: ColumnElement[Any]
 ) -> postgresql.Insert | sqlite.Insert:
     """An insertion of rows that are `sent`, in their order, each with what is `alike` in all of them."""
-    source = sent(dialect, table, names)
+    source = rows_of_table(dialect, table, names)
     # SQLite takes ON CONFLICT after a SELECT for a join unless there is a condition before it.
     values = select(*source.c, *alike.values()).where(true())
     return insert_into(dialect, table).from_select([*source.c.keys(), *alike], values)
@@ -94,14 +94,14 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> Non
     """Insert the rows in their order."""
     if rows:
         dialect = connection.dialect.name
-        connection.execute(_inserting(dialect, table, tuple(rows[0])), as_sent(dialect, table, rows))
+        connection.execute(_inserting(dialect, table, tuple(rows[0])), table_rows(dialect, table, rows))
 
 
 def put(connection: Connection, table: Table, rows: Sequence[Row], *, key: str) -> None:
     """Insert the rows, or update those columns that they name where the key is known; the last of a key counts."""
     if latest := list({row[key]: row for row in rows}.values()):
         dialect = connection.dialect.name
-        connection.execute(_putting(dialect, table, tuple(latest[0]), key), as_sent(dialect, table, latest))
+        connection.execute(_putting(dialect, table, tuple(latest[0]), key), table_rows(dialect, table, latest))
 
 
 # To build a statement takes longer than to send it.

@@ -9,14 +9,14 @@ from sqlalchemy import Connection, Integer, Row, Select, Update, bindparam, exis
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from wes_daemon.adapters.persistence import locks
-from wes_daemon.adapters.persistence.bulk import as_sent, sent
+from wes_daemon.adapters.persistence.bulk import rows_of_table, table_rows
 from wes_daemon.adapters.persistence.enrolment import Destination
 from wes_daemon.adapters.persistence.expressions import (
-    among,
+    by_key,
+    in_list,
+    in_list_parameter,
+    in_locked_rows,
     is_one_of,
-    listed,
-    looked_up,
-    picked,
     seconds_since,
     store_now,
 )
@@ -126,7 +126,7 @@ def _record_intents(connection: Connection, owner: SessionId, begun: Sequence[Cl
         {"run_id": each.run.id, "provider": each.destination, "request": request_values(each.run)} for each in begun
     ]
     dialect = connection.dialect.name
-    connection.execute(_beginning(dialect), {_ME: owner, **as_sent(dialect, submissions, intents)})
+    connection.execute(_beginning(dialect), {_ME: owner, **table_rows(dialect, submissions, intents)})
 
 
 def _send_elsewhere(connection: Connection, runs: Sequence[ClaimedRun]) -> None:
@@ -136,16 +136,16 @@ def _send_elsewhere(connection: Connection, runs: Sequence[ClaimedRun]) -> None:
             connection.dialect.name,
             [{"run_id": each.run.id, "provider": each.destination} for each in runs],
         )
-        given = sent(dialect, submissions, wanted[0])
+        given = rows_of_table(dialect, submissions, wanted[0])
         moved = (
-            update(submissions).where(looked_up(submissions.c.run_id, given.c.run_id)).values(provider=given.c.provider)
+            update(submissions).where(by_key(submissions.c.run_id, given.c.run_id)).values(provider=given.c.provider)
         )
-        connection.execute(moved, as_sent(dialect, submissions, wanted))
+        connection.execute(moved, table_rows(dialect, submissions, wanted))
 
 
 def _set_aside(connection: Connection, ids: Sequence[str], **values: object) -> None:
     if ids:
-        connection.execute(update(submissions).where(among(submissions.c.run_id, ids)).values(owner=None, **values))
+        connection.execute(update(submissions).where(in_list(submissions.c.run_id, ids)).values(owner=None, **values))
 
 
 # To build a statement takes longer than to send it.
@@ -161,7 +161,7 @@ def _taking_over(excluding: Collection[ProviderType | None]) -> ReturningUpdate[
     rows = _orphaned(excluding).limit(bindparam("most", type_=Integer))
     return (
         update(submissions)
-        .where(picked(submissions.c.run_id, rows))
+        .where(in_locked_rows(submissions.c.run_id, rows))
         .values(returns_to=submissions.c.state, owner=bindparam(_ME), claim_seq=submissions.c.claim_seq + 1)
         .returning(submissions.c.run_id)
     )
@@ -176,7 +176,7 @@ def _orphaned(excluding: Collection[ProviderType | None]) -> Select[Any]:
     return (
         select(submissions.c.run_id)
         .where(is_one_of(submissions.c.state, *OPEN), due, nobody, served(excluding))
-        .where(~listed(submissions.c.run_id, _IDS))
+        .where(~in_list_parameter(submissions.c.run_id, _IDS))
         .order_by(submissions.c.seq)
     )
 
@@ -197,7 +197,7 @@ def _submitted() -> Select[Any]:
             submissions.c.request,
             exists().where(run_attachments.c.run_id == workflow_runs.c.run_id).label("has_attachments"),
         )
-        .where(listed(submissions.c.run_id, _IDS))
+        .where(in_list_parameter(submissions.c.run_id, _IDS))
         .order_by(submissions.c.seq)
         .with_for_update(of=submissions, skip_locked=True)
     )
@@ -205,10 +205,10 @@ def _submitted() -> Select[Any]:
 
 @cache
 def _beginning(dialect: str) -> Update:
-    given = sent(dialect, submissions, ("run_id", "provider", "request"))
+    given = rows_of_table(dialect, submissions, ("run_id", "provider", "request"))
     return (
         update(submissions)
-        .where(looked_up(submissions.c.run_id, given.c.run_id))
+        .where(by_key(submissions.c.run_id, given.c.run_id))
         .values(
             state=SubmissionState.INTENT,
             returns_to=SubmissionState.READY,

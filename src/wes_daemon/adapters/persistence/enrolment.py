@@ -21,9 +21,9 @@ from sqlalchemy import (
     update,
 )
 
-from wes_daemon.adapters.persistence.bulk import as_sent, insertion
+from wes_daemon.adapters.persistence.bulk import insertion, table_rows
 from wes_daemon.adapters.persistence.expressions import (
-    among,
+    in_list,
     is_one_of,
     of_same_run,
     store_now,
@@ -85,7 +85,7 @@ def _ids(connection: Connection, wanted: Select[Any], limit: int) -> Sequence[st
 
 
 def _reopen(connection: Connection, ids: Sequence[str]) -> int:
-    never_held = (among(submissions.c.run_id, ids), submissions.c.provider_run_id.is_(None))
+    never_held = (in_list(submissions.c.run_id, ids), submissions.c.provider_run_id.is_(None))
     ready = {"state": SubmissionState.READY, "returns_to": SubmissionState.READY, "not_before": store_now()}
     nothing = {"owner": None, "prepared_id": None, "request": None, "failing_since": None}
     changed = update(submissions).where(*never_held).values(**ready, **nothing, attempts=0)
@@ -95,7 +95,7 @@ def _reopen(connection: Connection, ids: Sequence[str]) -> int:
 def _follow_again(connection: Connection, ids: Sequence[str]) -> int:
     if not ids:
         return 0
-    closed = (among(submissions.c.run_id, ids), is_one_of(submissions.c.state, SubmissionState.CLOSED))
+    closed = (in_list(submissions.c.run_id, ids), is_one_of(submissions.c.state, SubmissionState.CLOSED))
     taken = connection.execute(
         update(submissions)
         .where(*closed)
@@ -152,7 +152,7 @@ def _enrol_cancelled_copies(connection: Connection, copies: Sequence[Mapping[str
     """A cancelled row whose tags are those of a run that is known already: nobody has it, so it may simply end."""
     ids = [values["run_id"] for values in copies]
     cancelled = select(workflow_runs.c.run_id).where(
-        among(workflow_runs.c.run_id, ids), is_one_of(workflow_runs.c.state, *_CANCELLED)
+        in_list(workflow_runs.c.run_id, ids), is_one_of(workflow_runs.c.state, *_CANCELLED)
     )
     found = connection.execute(cancelled).scalars().all() if ids else []
     ready = SubmissionState.READY
@@ -174,7 +174,7 @@ def _insert(connection: Connection, found: Sequence[Mapping[str, object]]) -> fr
 
 def _entering(connection: Connection, found: Sequence[Mapping[str, object]]) -> tuple[Any, Mapping[str, str]]:
     dialect = connection.dialect.name
-    return _entry(dialect, tuple(found[0])), as_sent(dialect, submissions, found)
+    return _entry(dialect, tuple(found[0])), table_rows(dialect, submissions, found)
 
 
 # To build a statement takes longer than to send it.

@@ -115,74 +115,74 @@ def of_same_run(column: Column[Any], run_id: Column[str]) -> ColumnElement[Any]:
     return select(column).where(column.table.c.run_id == run_id).correlate(run_id.table).scalar_subquery()
 
 
-class _Among(FunctionElement[bool]):
+class _InList(FunctionElement[bool]):
     inherit_cache = True
 
 
-@compiles(_Among, "postgresql")
-def _(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_InList, "postgresql")
+def _(element: _InList, compiler: SQLCompiler, **options: Any) -> str:
     column, keys = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} = ANY ({keys})"
 
 
-@compiles(_Among, "sqlite")
-def _(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_InList, "sqlite")
+def _(element: _InList, compiler: SQLCompiler, **options: Any) -> str:
     column, keys = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} IN (SELECT value FROM json_each({keys}))"
 
 
-def among(column: ColumnElement[str], keys: Collection[str]) -> ColumnElement[bool]:
+def in_list(column: ColumnElement[str], keys: Collection[str]) -> ColumnElement[bool]:
     """Whether the column holds one of the keys, of which there may be any number, none included."""
-    return _Among(column, bindparam(None, list(keys), Keys, unique=True))
+    return _InList(column, bindparam(None, list(keys), Keys, unique=True))
 
 
-def listed(column: ColumnElement[str], parameter: str) -> ColumnElement[bool]:
-    """As `among`, for the keys that a parameter of this name holds, so that the statement can be built once."""
-    return _Among(column, bindparam(parameter, type_=Keys))
+def in_list_parameter(column: ColumnElement[str], parameter: str) -> ColumnElement[bool]:
+    """As `in_list`, for the keys that a parameter of this name holds, so that the statement can be built once."""
+    return _InList(column, bindparam(parameter, type_=Keys))
 
 
-class _Single(FunctionElement[str]):
+class _KeyValue(FunctionElement[str]):
     type = Text()
     inherit_cache = True
 
 
-@compiles(_Single, "postgresql")
-def _(element: _Single, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_KeyValue, "postgresql")
+def _(element: _KeyValue, compiler: SQLCompiler, **options: Any) -> str:
     # Of a plain equality a planner can also make a hash, or an order, of the whole table.
     return f"ANY (ARRAY[{compiler.process(element.clauses, **options)}])"
 
 
-@compiles(_Single, "sqlite")
-def _(element: _Single, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_KeyValue, "sqlite")
+def _(element: _KeyValue, compiler: SQLCompiler, **options: Any) -> str:
     return compiler.process(element.clauses, **options)
 
 
-def looked_up(key: Column[str], value: ColumnElement[str]) -> ColumnElement[bool]:
+def by_key(key: Column[str], value: ColumnElement[str]) -> ColumnElement[bool]:
     """Whether the key is this value of another table, each of which is looked up: there is no other way to join them.
 
     A planner may take a schedule that was empty a minute ago for small, and would go through all of it.
     """
-    return key == _Single(value)
+    return key == _KeyValue(value)
 
 
-class _Picked(FunctionElement[bool]):
+class _InLockedRows(FunctionElement[bool]):
     inherit_cache = True
 
 
-@compiles(_Picked, "postgresql")
-def _(element: _Picked, compiler: SQLCompiler, **options: Any) -> str:
-    # A join with what was picked may lose the index and scan the whole table.
+@compiles(_InLockedRows, "postgresql")
+def _(element: _InLockedRows, compiler: SQLCompiler, **options: Any) -> str:
+    # A join with the locked rows may lose the index and scan the whole table.
     column, pick = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} = ANY (ARRAY{pick})"
 
 
-@compiles(_Picked, "sqlite")
-def _(element: _Picked, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_InLockedRows, "sqlite")
+def _(element: _InLockedRows, compiler: SQLCompiler, **options: Any) -> str:
     column, pick = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} IN {pick}"
 
 
-def picked(key: Column[str], rows: Select[Any]) -> ColumnElement[bool]:
+def in_locked_rows(key: Column[str], rows: Select[Any]) -> ColumnElement[bool]:
     """Whether the key is among `rows`, which are locked; rows that others have locked are passed over.
 
     Args:
@@ -191,53 +191,53 @@ def picked(key: Column[str], rows: Select[Any]) -> ColumnElement[bool]:
     locked = rows.with_for_update(of=key.table, skip_locked=True)
     # A LIMIT that is evaluated again and again lets too many through.
     pick: CTE = locked.cte("pick").prefix_with("MATERIALIZED")
-    return _Picked(key, select(pick.c[key.name]).scalar_subquery())
+    return _InLockedRows(key, select(pick.c[key.name]).scalar_subquery())
 
 
-class _PairAmong(FunctionElement[bool]):
+class _PairInList(FunctionElement[bool]):
     inherit_cache = True
 
 
-@compiles(_PairAmong, "postgresql")
-def _(element: _PairAmong, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_PairInList, "postgresql")
+def _(element: _PairInList, compiler: SQLCompiler, **options: Any) -> str:
     key, seq, pairs = (compiler.process(clause, **options) for clause in element.clauses)
     source = f"json_array_elements(CAST({pairs} AS json)) AS pair"
     return f"({key}, {seq}) IN (SELECT pair ->> 0, (pair ->> 1)::integer FROM {source})"
 
 
-@compiles(_PairAmong, "sqlite")
-def _(element: _PairAmong, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_PairInList, "sqlite")
+def _(element: _PairInList, compiler: SQLCompiler, **options: Any) -> str:
     key, seq, pairs = (compiler.process(clause, **options) for clause in element.clauses)
     fields = "json_extract(value, '$[0]'), json_extract(value, '$[1]')"
     return f"({key}, {seq}) IN (SELECT {fields} FROM json_each({pairs}))"
 
 
-def pair_among(
+def pair_in_list(
     key: ColumnElement[str], seq: ColumnElement[int], pairs: Sequence[tuple[str, int]]
 ) -> ColumnElement[bool]:
     """Whether the two columns together hold one of the pairs, of which there may be any number."""
-    return _PairAmong(key, seq, literal(json.dumps(pairs)))
+    return _PairInList(key, seq, literal(json.dumps(pairs)))
 
 
-GIVEN = "given_rows"
+JSON_ROWS = "json_rows"
 """The parameter of a statement that works on many rows: a list of objects as JSON."""
 
 
-def given(dialect: str, **columns: TypeEngine[Any]) -> FromClause:
-    """Any number of rows as a table in a statement, which come as JSON in the parameter `GIVEN`."""
-    sent: ColumnElement[Any] = bindparam(GIVEN, type_=Text)
+def rows_from_json(dialect: str, **columns: TypeEngine[Any]) -> FromClause:
+    """Any number of rows as a table in a statement, which come as JSON in the parameter `JSON_ROWS`."""
+    sent: ColumnElement[Any] = bindparam(JSON_ROWS, type_=Text)
     if dialect == "postgresql":
         declared = (column(name, type) for name, type in columns.items())
-        table = func.json_to_recordset(cast(sent, JSON)).table_valued(*declared, name="given")
+        table = func.json_to_recordset(cast(sent, JSON)).table_valued(*declared, name="json_rows")
         return table.render_derived(with_types=True)
     each = func.json_each(sent).table_valued(column("value", Text), name="each")
     members = [func.json_extract(each.c.value, f"$.{name}", type_=type).label(name) for name, type in columns.items()]
-    return select(*members).subquery("given")
+    return select(*members).subquery("json_rows")
 
 
-def as_given(rows: Sequence[Mapping[str, object]]) -> Mapping[str, str]:
-    """The parameters for a statement with `given`; values that JSON has, by the names of its columns."""
-    return {GIVEN: json.dumps(rows)}
+def json_rows(rows: Sequence[Mapping[str, object]]) -> Mapping[str, str]:
+    """The parameters for a statement with `rows_from_json`; values that JSON has, by the names of its columns."""
+    return {JSON_ROWS: json.dumps(rows)}
 
 
 def stored_order(dialect: str) -> ColumnElement[Any]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, Select, func, select
 from wes_daemon.adapters.persistence.breaches import BREACHES
 from wes_daemon.adapters.persistence.engine import reading
 from wes_daemon.adapters.persistence.enrolment import names_a_provider_run
-from wes_daemon.adapters.persistence.expressions import among, is_one_of
+from wes_daemon.adapters.persistence.expressions import in_list, is_one_of
 from wes_daemon.adapters.persistence.mapping import named_provider
 from wes_daemon.adapters.persistence.tables import submissions, workflow_runs
 from wes_daemon.application.ports.invariants import ACTIVE, ONE_RUN_EACH, RULES, Breach, Expected, Finding, Rule
@@ -83,5 +83,5 @@ def _owners(connection: Connection, provider_run_ids: Sequence[str]) -> dict[tup
     held = (submissions.c.provider, submissions.c.provider_run_id, submissions.c.run_id)
     if not provider_run_ids:
         return {}
-    rows = connection.execute(select(*held).where(among(submissions.c.provider_run_id, provider_run_ids)))
+    rows = connection.execute(select(*held).where(in_list(submissions.c.provider_run_id, provider_run_ids)))
     return {(row.provider, row.provider_run_id): row.run_id for row in rows}

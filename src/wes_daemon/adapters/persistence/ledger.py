@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Row, Select, and_, exists, func, select, update
 
 from wes_daemon.adapters.persistence.engine import reading
-from wes_daemon.adapters.persistence.expressions import among, insert_into, is_one_of, store_now
+from wes_daemon.adapters.persistence.expressions import in_list, insert_into, is_one_of, store_now
 from wes_daemon.adapters.persistence.mapping import provider_from, state_from
 from wes_daemon.adapters.persistence.tables import daemons, polls, submissions, workflow_runs
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork
@@ -26,14 +26,14 @@ class SqlLedger:
 
     def entries(self, run_ids: Collection[RunId]) -> Mapping[RunId, Entry]:
         with reading(self._engine) as connection:
-            enrolled = connection.execute(_enrolled().where(among(submissions.c.run_id, run_ids))).all()
-            unseen = connection.execute(_unseen().where(among(workflow_runs.c.run_id, run_ids))).all()
+            enrolled = connection.execute(_enrolled().where(in_list(submissions.c.run_id, run_ids))).all()
+            unseen = connection.execute(_unseen().where(in_list(workflow_runs.c.run_id, run_ids))).all()
         found = [*(_entry_from(row) for row in enrolled), *(_unseen_from(row) for row in unseen)]
         return {entry.run_id: entry for entry in found}
 
     def holders(self, provider: ProviderType, ids: Collection[ProviderRunId]) -> Mapping[ProviderRunId, RunId]:
         held = select(submissions.c.provider_run_id, submissions.c.run_id).where(
-            submissions.c.provider == provider, among(submissions.c.provider_run_id, ids)
+            submissions.c.provider == provider, in_list(submissions.c.provider_run_id, ids)
         )
         with reading(self._engine) as connection:
             return {ProviderRunId(id): RunId(run_id) for id, run_id in connection.execute(held)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, Text, cast, null, select
 
-from wes_daemon.adapters.persistence.expressions import looked_up, of_same_run
+from wes_daemon.adapters.persistence.expressions import by_key, of_same_run
 from wes_daemon.adapters.persistence.tables import run_details, submissions, workflow_runs
 from wes_daemon.adapters.persistence.types import read_json
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
@@ -45,8 +45,8 @@ def select_runs() -> Select[Any]:
 
 def select_submitted_runs() -> Select[Any]:
     """As `select_runs`, for submissions; of a run that has no row any more `is_gone` is true, and all else empty."""
-    row = looked_up(workflow_runs.c.run_id, submissions.c.run_id)
-    described = looked_up(run_details.c.run_id, workflow_runs.c.run_id)
+    row = by_key(workflow_runs.c.run_id, submissions.c.run_id)
+    described = by_key(run_details.c.run_id, workflow_runs.c.run_id)
     found = submissions.outerjoin(workflow_runs, row).outerjoin(run_details, described)
     is_gone = workflow_runs.c.run_id.is_(None).label("is_gone")
     return _select(submissions.c.run_id).add_columns(is_gone).select_from(found)
@@ -64,7 +64,7 @@ def _select(run_id: ColumnElement[str]) -> Select[Any]:
 
 def select_unread_runs() -> Select[Any]:
     """Rows for `unread_run_from`: what may change in a run, and nothing of what may be large."""
-    found = workflow_runs.outerjoin(submissions, looked_up(submissions.c.run_id, workflow_runs.c.run_id))
+    found = workflow_runs.outerjoin(submissions, by_key(submissions.c.run_id, workflow_runs.c.run_id))
     return _unread(submissions.c.provider, submissions.c.provider_run_id).select_from(found)
 
 

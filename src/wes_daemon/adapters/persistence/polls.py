@@ -25,15 +25,15 @@ from sqlalchemy import (
 )
 
 from wes_daemon.adapters.persistence.expressions import (
-    among,
-    as_given,
     as_seconds,
-    given,
+    by_key,
+    in_list,
+    in_locked_rows,
     is_one_of,
-    looked_up,
+    json_rows,
     of_same_run,
-    pair_among,
-    picked,
+    pair_in_list,
+    rows_from_json,
     seconds_since,
     store_after,
     store_in,
@@ -99,7 +99,7 @@ class SqlPollSchedule:
             | {"state": one.state, "status": one.provider_status}
             for one in moved
         ]
-        taken = self._connection.execute(_moving(self._connection.dialect.name), as_given(rows))
+        taken = self._connection.execute(_moving(self._connection.dialect.name), json_rows(rows))
         return frozenset(RunId(id) for id in taken.scalars().all())
 
     def details_failed(self, poll: DuePoll, state: RunState, *, again_after: timedelta) -> None:
@@ -118,14 +118,14 @@ class SqlPollSchedule:
     def finished_all(self, polls: Collection[DuePoll]) -> Collection[RunId]:
         ended = self._connection.execute(_deleted(polls)).scalars().all()
         self._connection.execute(
-            update(submissions).where(among(submissions.c.run_id, ended)).values(state=SubmissionState.CLOSED)
+            update(submissions).where(in_list(submissions.c.run_id, ended)).values(state=SubmissionState.CLOSED)
         )
         return frozenset(RunId(id) for id in ended)
 
     def make_due(self, provider: ProviderType, ids: Collection[ProviderRunId]) -> Collection[ProviderRunId]:
         # A further index on the schedule would be written at every look.
         held = select(submissions.c.run_id).where(
-            submissions.c.provider == provider, among(submissions.c.provider_run_id, ids)
+            submissions.c.provider == provider, in_list(submissions.c.provider_run_id, ids)
         )
         # What is due already keeps its place.
         earlier = case((polls.c.next_check_at < store_now(), polls.c.next_check_at), else_=store_now())
@@ -140,7 +140,7 @@ class SqlPollSchedule:
     def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[RunToCancel]:
         given = self._connection.execute(
             update(polls)
-            .where(picked(polls.c.run_id, _unwanted(excluding).limit(limit)))
+            .where(in_locked_rows(polls.c.run_id, _unwanted(excluding).limit(limit)))
             .values(cancel_again_at=store_after(hold), next_check_at=store_now(), held_until=null())
             .returning(polls.c.run_id, polls.c.provider, polls.c.provider_run_id)
         )
@@ -154,7 +154,7 @@ class SqlPollSchedule:
     def _reschedule(self, waits: Sequence[Mapping[str, object]], **values: object) -> None:
         """Let each be due after its `wait` in seconds, where nobody has taken it after `seq`."""
         each = _each(self._connection.dialect.name)
-        self._connection.execute(each.values(**values), as_given(waits))
+        self._connection.execute(each.values(**values), json_rows(waits))
 
     def _close_submission(self, poll: DuePoll) -> None:
         self._connection.execute(
@@ -171,18 +171,18 @@ class SqlPollSchedule:
 
 @cache
 def _each(dialect: str) -> Update:
-    sent = given(dialect, run_id=Text(), seq=Integer(), wait=Float())
-    latest = (looked_up(polls.c.run_id, sent.c.run_id), polls.c.poll_seq == sent.c.seq)
+    sent = rows_from_json(dialect, run_id=Text(), seq=Integer(), wait=Float())
+    latest = (by_key(polls.c.run_id, sent.c.run_id), polls.c.poll_seq == sent.c.seq)
     return update(polls).where(*latest).values(next_check_at=store_in(sent.c.wait))
 
 
 @cache
 def _moving(dialect: str) -> Any:
-    sent = given(dialect, run_id=Text(), seq=Integer(), wait=Float(), state=Text(), status=Text())
+    sent = rows_from_json(dialect, run_id=Text(), seq=Integer(), wait=Float(), state=Text(), status=Text())
     moved = {"known_state": sent.c.state, "known_status": sent.c.status, "next_check_at": store_in(sent.c.wait)}
     return (
         update(polls)
-        .where(looked_up(polls.c.run_id, sent.c.run_id), polls.c.poll_seq == sent.c.seq)
+        .where(by_key(polls.c.run_id, sent.c.run_id), polls.c.poll_seq == sent.c.seq)
         .values(**moved, missing_since=null(), held_until=null())
         .returning(polls.c.run_id)
     )
@@ -234,8 +234,8 @@ def _served(excluding: Collection[ProviderType]) -> ColumnElement[bool]:
 def _deleted(due: Collection[DuePoll]) -> Any:
     pairs = [(poll.run_id, poll.seq) for poll in due]
     # They are looked up by key; of the pairs alone a planner may make a join with the whole schedule.
-    keyed = among(polls.c.run_id, [poll.run_id for poll in due])
-    return delete(polls).where(keyed, pair_among(polls.c.run_id, polls.c.poll_seq, pairs)).returning(polls.c.run_id)
+    keyed = in_list(polls.c.run_id, [poll.run_id for poll in due])
+    return delete(polls).where(keyed, pair_in_list(polls.c.run_id, polls.c.poll_seq, pairs)).returning(polls.c.run_id)
 
 
 def _rescheduled(poll: DuePoll, wait: timedelta) -> Update:

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Update, insert, select, update
 
-from wes_daemon.adapters.persistence.bulk import as_sent, insert_all, put, sent
-from wes_daemon.adapters.persistence.expressions import listed, looked_up
+from wes_daemon.adapters.persistence.bulk import insert_all, put, rows_of_table, table_rows
+from wes_daemon.adapters.persistence.expressions import by_key, in_list_parameter
 from wes_daemon.adapters.persistence.mapping import (
     entry_values,
     run_from,
@@ -79,7 +79,7 @@ class SqlRunRepository:
     def _update(self, changed: Sequence[Mapping[str, object]]) -> None:
         dialect = self._connection.dialect.name
         changing = _changing(dialect, tuple(changed[0]))
-        done = self._connection.execute(changing, as_sent(dialect, workflow_runs, changed))
+        done = self._connection.execute(changing, table_rows(dialect, workflow_runs, changed))
         if done.rowcount != len(changed):
             raise ConcurrentUpdate(f"{len(changed) - done.rowcount} of {len(changed)} rows have gone")
 
@@ -116,7 +116,7 @@ class SqlRunRepository:
 
 @cache
 def _unread() -> Select[Any]:
-    wanted = select_unread_runs().where(listed(workflow_runs.c.run_id, _IDS))
+    wanted = select_unread_runs().where(in_list_parameter(workflow_runs.c.run_id, _IDS))
     # In one order, so that two who lock the same rows wait for each other and not for ever. Whoever waits sees a row
     # as it is then; what the daemon knows of it is older, but nobody else writes that for as long as a run is held.
     return wanted.order_by(workflow_runs.c.run_id).with_for_update(of=workflow_runs)
@@ -124,10 +124,10 @@ def _unread() -> Select[Any]:
 
 @cache
 def _changing(dialect: str, names: tuple[str, ...]) -> Update:
-    given = sent(dialect, workflow_runs, names)
+    given = rows_of_table(dialect, workflow_runs, names)
     return (
         update(workflow_runs)
-        .where(looked_up(workflow_runs.c.run_id, given.c.run_id))
+        .where(by_key(workflow_runs.c.run_id, given.c.run_id))
         .values({name: given.c[name] for name in names if name != "run_id"})
     )
 

@@ -29,13 +29,13 @@ from sqlalchemy import (
 from wes_daemon.adapters.persistence import claiming
 from wes_daemon.adapters.persistence.enrolment import adopt_active, enrol_queued, names_a_provider_run, take_up_again
 from wes_daemon.adapters.persistence.expressions import (
-    as_given,
     as_seconds,
-    given,
+    by_key,
+    in_locked_rows,
     is_one_of,
-    looked_up,
+    json_rows,
     of_same_run,
-    picked,
+    rows_from_json,
     store_after,
     store_in,
     store_now,
@@ -116,7 +116,7 @@ class SqlSubmissionQueue:
             {"run_id": one.claim.run_id, "owner": one.claim.owner, "seq": one.claim.seq, "prepared_id": one.id}
             for one in prepared
         ]
-        return self._ids(_preparing(self._connection.dialect.name), as_given(rows))
+        return self._ids(_preparing(self._connection.dialect.name), json_rows(rows))
 
     def accepted(self, claim: Claim, provider: ProviderType, id: ProviderRunId, *, check_after: timedelta) -> None:
         self._advance(claim, **_ACCEPTED, provider=provider, provider_run_id=id)
@@ -128,7 +128,7 @@ class SqlSubmissionQueue:
             | {"provider": one.provider, "provider_run_id": one.id}
             for one in accepted
         ]
-        dialect, parameters = self._connection.dialect.name, as_given(rows)
+        dialect, parameters = self._connection.dialect.name, json_rows(rows)
         recorded = self._ids(_accepting(dialect), parameters)
         before = self._ids(_accepted_before(dialect), parameters) if len(recorded) < len(rows) else frozenset()
         if before and not recorded:
@@ -171,7 +171,7 @@ class SqlSubmissionQueue:
     def withdrawn(self, *, limit: int) -> Sequence[RunId]:
         self._connection.execute(
             update(submissions)
-            .where(picked(submissions.c.run_id, _not_wanted_any_more().limit(limit)))
+            .where(in_locked_rows(submissions.c.run_id, _not_wanted_any_more().limit(limit)))
             .values(state=SubmissionState.CLOSED, last_reason="the run is no longer queued")
         )
         return [RunId(id) for id in self._connection.execute(_cancelled_at_once().limit(limit)).scalars()]
@@ -200,7 +200,7 @@ class SqlSubmissionQueue:
     def _follow(self, runs: Sequence[Mapping[str, object]], check_after: timedelta) -> None:
         """Put these on the poll schedule: `run_id`, `provider` and `provider_run_id` of each."""
         wait = {"wait": as_seconds(check_after)}
-        self._connection.execute(_following(self._connection.dialect.name), {**as_given(runs), **wait})
+        self._connection.execute(_following(self._connection.dialect.name), {**json_rows(runs), **wait})
 
     def _put_off(self, claim: Claim, wait: timedelta, reason: str, **values: object) -> None:
         self._advance(
@@ -236,7 +236,7 @@ class SqlSubmissionQueue:
 
 
 def _acceptances(dialect: str) -> FromClause:
-    return given(dialect, run_id=Text(), owner=Text(), seq=Integer(), provider=Text(), provider_run_id=Text())
+    return rows_from_json(dialect, run_id=Text(), owner=Text(), seq=Integer(), provider=Text(), provider_run_id=Text())
 
 
 @cache
@@ -244,7 +244,7 @@ def _accepting(dialect: str) -> Executable:
     sent = _acceptances(dialect)
     return (
         update(submissions)
-        .where(looked_up(submissions.c.run_id, sent.c.run_id), *_still_held_as(sent))
+        .where(by_key(submissions.c.run_id, sent.c.run_id), *_still_held_as(sent))
         .values(**_ACCEPTED, provider=sent.c.provider, provider_run_id=sent.c.provider_run_id)
         .returning(submissions.c.run_id)
     )
@@ -252,11 +252,11 @@ def _accepting(dialect: str) -> Executable:
 
 @cache
 def _preparing(dialect: str) -> Executable:
-    sent = given(dialect, run_id=Text(), owner=Text(), seq=Integer(), prepared_id=Text())
+    sent = rows_from_json(dialect, run_id=Text(), owner=Text(), seq=Integer(), prepared_id=Text())
     prepared = {"state": SubmissionState.PREPARED, "returns_to": SubmissionState.PREPARED}
     return (
         update(submissions)
-        .where(looked_up(submissions.c.run_id, sent.c.run_id), *_still_held_as(sent))
+        .where(by_key(submissions.c.run_id, sent.c.run_id), *_still_held_as(sent))
         .values(**prepared, prepared_id=sent.c.prepared_id)
         .returning(submissions.c.run_id)
     )
@@ -287,7 +287,7 @@ def _accepted_before(dialect: str) -> Executable:
 
 @cache
 def _following(dialect: str) -> Executable:
-    sent = given(dialect, run_id=Text(), provider=Text(), provider_run_id=Text())
+    sent = rows_from_json(dialect, run_id=Text(), provider=Text(), provider_run_id=Text())
     alike = {
         "next_check_at": store_in(bindparam("wait", type_=Float)),
         "followed_since": store_now(),
