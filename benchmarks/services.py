@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 
 from wes_daemon.adapters.memory.providers import MemoryProvider
 from wes_daemon.application.ports.errors import NotNow
-from wes_daemon.application.ports.providers import Accepted, Prepared, RunDetails, StatusReport, Submission
-from wes_daemon.domain.runs import ProviderRunId
+from wes_daemon.application.ports.providers import Accepted, Prepared, RunDetails, Submission
+from wes_daemon.domain.runs import ProviderRunId, StatusReport
 from wes_daemon.domain.states import RunState
 
 _COMPLETE = StatusReport(state=RunState.COMPLETE, provider_status="done")

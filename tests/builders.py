@@ -3,19 +3,20 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from wes_daemon.application.ports.providers import RunDetails, StatusReport, Submission
+from wes_daemon.application.ports.providers import RunDetails, Submission
 from wes_daemon.domain.runs import (
     Attachment,
     IdempotencyKey,
-    Observation,
     ProviderRunId,
     ProviderType,
     Run,
     RunId,
+    StatusReport,
     WorkflowRequest,
 )
 from wes_daemon.domain.states import RunState
 
+ALL_PROVIDERS = frozenset(ProviderType)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -62,11 +63,6 @@ def a_submission(key: str = "wes-run-1", *, prepared_id: ProviderRunId | None = 
         request=a_request(**changes),
         prepared_id=prepared_id,
     )
-
-
-def an_observation(state: RunState, *, at: datetime = NOON, **changes: object) -> Observation:
-    """What a provider said at noon."""
-    return Observation(state=state, at=at, **changes)  # type: ignore[arg-type]
 
 
 def a_report(state: RunState, status: str | None = None, **changes: object) -> StatusReport:

@@ -13,7 +13,7 @@ from tests.builders import NOON, a_report, some_details
 from tests.contracts.persistence_harness import MINUTE, OTHER, PersistenceHarness, ServiceRow
 from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.application.following.status_recorder import RefreshPolicy
+from wes_daemon.application.following.refresh_policy import RefreshPolicy
 from wes_daemon.application.ports.errors import NotNow, Rejected
 from wes_daemon.application.ports.invariants import Expected
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId

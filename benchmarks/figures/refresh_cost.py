@@ -15,7 +15,7 @@ from benchmarks.plots import lines
 from benchmarks.rows import add_active, count
 from benchmarks.site import Site
 from benchmarks.wiring import alive, container_on
-from wes_daemon.application.following.status_recorder import Finding
+from wes_daemon.application.following.status_recorder import PollOutcome
 from wes_daemon.domain.runs import ProviderType
 
 _CHANGED = 0.01
@@ -25,7 +25,7 @@ _CONSTANT = 10
 _MEMORY_RATIO = 1.3
 # Of a look: so many seconds, and then so many runs in each further one.
 _LONGEST, _SLOWEST = 30.0, 250
-_NEWS = (Finding.MOVED, Finding.ENDED)
+_NEWS = (PollOutcome.MOVED, PollOutcome.ENDED)
 
 _WRITTEN = "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_user_tables"
 _LOGGED = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"
@@ -179,9 +179,9 @@ def look_at_all(uri: str, type: ProviderType) -> Look:
     looked_at = changed = 0
     with alive(container):
         began, cpu = time.perf_counter(), time.process_time()
-        while (report := refresh()).looked_at:
-            looked_at += report.looked_at
-            changed += sum(number for finding, number in report.findings.items() if finding in _NEWS)
+        while (report := refresh()).polled:
+            looked_at += report.polled
+            changed += sum(number for finding, number in report.outcomes.items() if finding in _NEWS)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     if left := count(uri, _DUE):
         raise NotMeasured(f"{left} runs are due still after {seconds:.0f} s")

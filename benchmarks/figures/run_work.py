@@ -160,6 +160,6 @@ def bring_to_end(gate: Barrier, uri: str, workers: int) -> Work:
         gate.wait(_READY_WITHIN)
         began, cpu = time.perf_counter(), time.process_time()
         accepted = submit().accepted
-        while refresh(ahead=_FAR_AHEAD).looked_at:
+        while refresh(ahead=_FAR_AHEAD).polled:
             pass
         return Work(began, time.perf_counter(), time.process_time() - cpu, accepted)

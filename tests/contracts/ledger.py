@@ -121,7 +121,7 @@ class LedgerContract:
     def test_a_run_that_has_ended_is_still_held(self, books: Books) -> None:
         poll = books.store.polled()
         with books.store.units() as work:
-            work.polls.finished(poll)
+            work.polls.finish([poll])
             work.commit()
 
         assert books.ledger.holders(LOCAL, [ProviderRunId("at-run-1")]) == {"at-run-1": "run-1"}
@@ -148,7 +148,7 @@ class LedgerContract:
     def test_a_run_that_only_waits_for_its_details_is_followed_no_more(self, books: Books) -> None:
         poll = books.store.polled()
         with books.store.units() as work:
-            work.polls.details_failed(poll, RunState.COMPLETE, again_after=SECOND)
+            work.polls.record_missing_details(poll, RunState.COMPLETE, delay=SECOND)
             work.commit()
 
         assert books.followed() == []
@@ -255,7 +255,7 @@ class LedgerContract:
     def test_a_hastened_run_is_due_at_once(self, books: Books) -> None:
         poll = books.store.polled()
         with books.store.units() as work:
-            work.polls.checked([poll], again_after=lambda _: 3600 * SECOND)
+            work.polls.record_unchanged([poll], next_poll=lambda _: 3600 * SECOND)
             work.commit()
         before = books.store.due()
 

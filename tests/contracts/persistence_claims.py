@@ -71,7 +71,7 @@ class ClaimRules:
         assert store.claim(cap=1) == []
 
         with store.units() as unit:
-            unit.polls.finished(poll)
+            unit.polls.finish([poll])
             unit.commit()
 
         assert ids_of(store.claim(cap=1)) == ["run-2"]

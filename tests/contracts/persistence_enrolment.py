@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.builders import ALL_PROVIDERS
 from tests.contracts.persistence_harness import MINUTE, PersistenceHarness, Race, ServiceRow, destination, ids_of, share
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderType, RunId
@@ -122,7 +123,7 @@ class EnrolmentRules:
         assert store.enrol() == 1
 
         with store.units() as unit:
-            [held] = unit.polls.to_cancel(limit=10, hold=MINUTE, excluding=())
+            [held] = unit.polls.to_cancel(limit=10, lease=MINUTE, serving=ALL_PROVIDERS)
         assert (held.provider, held.provider_run_id) == (ProviderType.SEVENBRIDGES, "task-7")
 
     def test_a_cancelled_copy_of_a_run_that_is_followed_simply_ends(self, store: PersistenceHarness) -> None:
@@ -157,7 +158,7 @@ class EnrolmentRules:
     ) -> None:
         poll = store.polled("run-1")
         with store.units() as unit:
-            unit.polls.finished(poll)
+            unit.polls.finish([poll])
             unit.commit()
         store.move("run-1", state)
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Barrier, BrokenBarrierError
 
-from tests.builders import NOON
+from tests.builders import ALL_PROVIDERS, NOON
 from wes_daemon.application.ports.invariants import Invariants
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
-from wes_daemon.application.ports.polls import DuePoll, Pace, as_soon_as_it_is_free
+from wes_daemon.application.ports.polls import DuePoll, PollDelay, no_delay
 from wes_daemon.application.ports.queries import RunQueries
-from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.application.ports.submissions import ClaimedRun
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.domain.errors import InvalidRequest
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId, RunSummary
 from wes_daemon.domain.states import RunState
 
 ME = SessionId("daemon-me")
@@ -175,7 +175,8 @@ class PersistenceHarness(ABC):
             with self.units() as unit:
                 unit.submissions.accepted(claimed.claim, provider, ProviderRunId(f"at-{id}"), check_after=0 * SECOND)
                 before = unit.runs.get(id)
-                unit.runs.save(before, before.accepted(provider, ProviderRunId(f"at-{id}")), an_entry(before))
+                after = before.accepted(provider, ProviderRunId(f"at-{id}"))
+                unit.runs.write([RunUpdate(before=before, after=after, entry=an_entry(before))])
                 unit.commit()
             self.let_pass(SECOND)
 
@@ -184,18 +185,18 @@ class PersistenceHarness(ABC):
         *,
         limit: int = 100,
         ahead: timedelta = 0 * SECOND,
-        hold: timedelta = MINUTE,
-        again_after: Pace = as_soon_as_it_is_free,
+        lease: timedelta = MINUTE,
+        next_poll: PollDelay = no_delay,
     ) -> Sequence[DuePoll]:
         """Take what is due."""
         with self.units() as unit:
-            due = unit.polls.take_due(
+            due = unit.polls.lease_due(
                 limit=limit,
                 ahead=ahead,
-                hold=hold,
-                untouched_for=0 * SECOND,
-                excluding=(),
-                again_after=again_after,
+                lease=lease,
+                not_leased_for=0 * SECOND,
+                serving=ALL_PROVIDERS,
+                next_poll=next_poll,
             )
             unit.commit()
         return list(due)
@@ -216,7 +217,7 @@ class PersistenceHarness(ABC):
         self.put(ServiceRow(**{**vars(row), "state": state}))
 
 
-def destination(run: Run) -> ProviderType | None:
+def destination(run: RunSummary) -> ProviderType | None:
     """The provider that the tags name, else the local one; None where they name none that exists."""
     try:
         return run.destination(ProviderType.LOCAL)
@@ -224,12 +225,12 @@ def destination(run: Run) -> ProviderType | None:
         return None
 
 
-def share(run: Run) -> str:
+def share(run: RunSummary) -> str:
     """What the tag `project` says."""
     return str(run.tags.get("project", "")) if isinstance(run.tags, Mapping) else ""
 
 
-def an_entry(run: Run, why: str = "test") -> TimelineEntry:
+def an_entry(run: RunSummary, why: str = "test") -> TimelineEntry:
     """A note in the timeline."""
     return TimelineEntry(at=NOON, before=run.state, after=run.state, by="a test", why=why)
 

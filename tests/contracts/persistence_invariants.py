@@ -8,7 +8,7 @@ from tests.builders import NOON
 from tests.contracts.persistence_harness import HOUR, ME, MINUTE, SECOND, PersistenceHarness, ServiceRow
 from wes_daemon.application.ports.invariants import RULES, Expected, Finding
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
-from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
@@ -40,7 +40,7 @@ def note(store: PersistenceHarness, run_id: str, before: RunState | None, after:
     entry = TimelineEntry(at=NOON, before=before, after=after, by="a test", why="test")
     with store.units() as unit:
         run = unit.runs.get(RunId(run_id))
-        unit.runs.save(run, run, entry)
+        unit.runs.write([RunUpdate(before=run, after=run, entry=entry)])
         unit.commit()
 
 
@@ -151,7 +151,7 @@ class InvariantRules:
     ) -> None:
         poll = store.polled("run-1")
         with store.units() as unit:
-            unit.polls.details_failed(poll, RunState.COMPLETE, again_after=HOUR)
+            unit.polls.record_missing_details(poll, RunState.COMPLETE, delay=HOUR)
             unit.commit()
 
         assert breakers(store, "followed-is-accepted") == []

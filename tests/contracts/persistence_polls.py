@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.builders import ALL_PROVIDERS
 from tests.contracts.persistence_harness import (
     HOUR,
     ME,
@@ -13,28 +14,33 @@ from tests.contracts.persistence_harness import (
     SECOND,
     PersistenceHarness,
     Race,
-    an_entry,
 )
 from wes_daemon.application.ports.errors import ClaimLost, RunNotFound
-from wes_daemon.application.ports.polls import DuePoll, Move, PollSchedule
+from wes_daemon.application.ports.polls import DuePoll, PollResult, PollSchedule
+from wes_daemon.application.ports.runs import RunUpdate
 from wes_daemon.application.ports.submissions import SubmissionState
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, StatusReport
 from wes_daemon.domain.states import RunState
 
 Result = Callable[[PollSchedule, DuePoll], object]
 
+
+def running(poll: DuePoll, state: RunState = RunState.RUNNING, status: str = "Running") -> PollResult:
+    """The provider reports that the run is running."""
+    return PollResult(poll, StatusReport(state=state, provider_status=status))
+
+
 FENCED: dict[str, Result] = {
-    "details_failed": lambda polls, poll: polls.details_failed(poll, RunState.COMPLETE, again_after=MINUTE),
-    "finished": lambda polls, poll: polls.finished(poll),
+    "details_failed": lambda polls, poll: polls.record_missing_details(poll, RunState.COMPLETE, delay=MINUTE),
 }
 QUIET: dict[str, Result] = {
-    "checked": lambda polls, poll: polls.checked([poll], again_after=lambda _: HOUR),
-    "put_off": lambda polls, poll: polls.put_off([poll], wait=HOUR),
-    "missing": lambda polls, poll: polls.missing(poll, again_after=HOUR),
+    "checked": lambda polls, poll: polls.record_unchanged([poll], next_poll=lambda _: HOUR),
+    "put_off": lambda polls, poll: polls.defer([poll], delay=HOUR),
+    "missing": lambda polls, poll: polls.record_missing(poll, delay=HOUR),
 }
 ALL_AT_ONCE: dict[str, Result] = {
-    "moved": lambda polls, poll: polls.moved_all([Move(poll, RunState.RUNNING, "Running", MINUTE)]),
-    "all_finished": lambda polls, poll: polls.finished_all([poll]),
+    "moved": lambda polls, poll: polls.record_changed([running(poll)], delay=lambda _: MINUTE),
+    "finished": lambda polls, poll: polls.finish([poll]),
 }
 RESULTS = FENCED | QUIET | ALL_AT_ONCE
 
@@ -49,15 +55,19 @@ def record(store: PersistenceHarness, result: str, poll: DuePoll) -> None:
 def recorded_all(store: PersistenceHarness, result: str, due: Sequence[DuePoll]) -> set[str]:
     """Write one result of many in a unit of work of its own; those that were written."""
     with store.units() as unit:
-        moved = [Move(poll, RunState.RUNNING, "Running", MINUTE) for poll in due]
-        told = unit.polls.moved_all(moved) if result == "moved" else unit.polls.finished_all(due)
+        moved = [running(poll) for poll in due]
+        recorded = (
+            unit.polls.record_changed(moved, delay=lambda _: MINUTE) if result == "moved" else unit.polls.finish(due)
+        )
         unit.commit()
-    return set(told)
+    return set(recorded)
 
 
 def store_due(polls: PollSchedule, *, limit: int) -> Sequence[DuePoll]:
     """Take what is due within a unit of work."""
-    return polls.take_due(limit=limit, ahead=0 * SECOND, hold=MINUTE, untouched_for=0 * SECOND, excluding=())
+    return polls.lease_due(
+        limit=limit, ahead=0 * SECOND, lease=MINUTE, not_leased_for=0 * SECOND, serving=ALL_PROVIDERS
+    )
 
 
 def make_due(store: PersistenceHarness, *ids: str) -> set[str]:
@@ -88,16 +98,16 @@ class PollRules:
         assert store.due() == []
         store.let_pass(2 * MINUTE)
         [second] = store.due()
-        assert second.seq > first.seq
+        assert second.fencing_token > first.fencing_token
 
     def test_what_was_taken_a_moment_ago_can_be_passed_over(self, store: PersistenceHarness) -> None:
         poll = store.polled("run-1")
         with store.units() as unit:
-            unit.polls.put_off([poll], wait=0 * SECOND)
+            unit.polls.defer([poll], delay=0 * SECOND)
             unit.commit()
 
         with store.units() as unit:
-            due = unit.polls.take_due(limit=1, ahead=HOUR, hold=MINUTE, untouched_for=MINUTE, excluding=())
+            due = unit.polls.lease_due(limit=1, ahead=HOUR, lease=MINUTE, not_leased_for=MINUTE, serving=ALL_PROVIDERS)
 
         assert due == []
         store.let_pass(2 * MINUTE)
@@ -106,19 +116,19 @@ class PollRules:
     def test_what_is_due_soon_can_be_taken_along(self, store: PersistenceHarness) -> None:
         poll = store.polled("run-1")
         with store.units() as unit:
-            unit.polls.checked([poll], again_after=lambda _: MINUTE)
+            unit.polls.record_unchanged([poll], next_poll=lambda _: MINUTE)
             unit.commit()
 
         assert store.due(ahead=30 * SECOND) == []
         assert names(store.due(ahead=90 * SECOND)) == ["run-1"]
 
-    def test_runs_at_an_excluded_provider_are_passed_over(self, store: PersistenceHarness) -> None:
+    def test_runs_at_a_provider_that_is_not_served_are_passed_over(self, store: PersistenceHarness) -> None:
         store.accepted("run-1", provider=ProviderType.SEVENBRIDGES)
         store.accepted("run-2")
 
         with store.units() as unit:
-            due = unit.polls.take_due(
-                limit=1, ahead=0 * SECOND, hold=MINUTE, untouched_for=0 * SECOND, excluding=[ProviderType.SEVENBRIDGES]
+            due = unit.polls.lease_due(
+                limit=1, ahead=0 * SECOND, lease=MINUTE, not_leased_for=0 * SECOND, serving=[ProviderType.LOCAL]
             )
 
         assert names(due) == ["run-2"]
@@ -159,7 +169,7 @@ class PollRules:
     @pytest.mark.parametrize("result", ALL_AT_ONCE)
     def test_of_many_answers_the_late_ones_are_left_out(self, store: PersistenceHarness, result: str) -> None:
         store.accepted("run-1", "run-2", "run-3")
-        taken = store.due(hold=SECOND)
+        taken = store.due(lease=SECOND)
         store.let_pass(2 * SECOND)
         [current] = store.due(limit=1)
 
@@ -172,7 +182,7 @@ class PollRules:
     def test_ended_runs_are_off_the_schedule_and_their_submissions_closed(self, store: PersistenceHarness) -> None:
         store.accepted("run-1", "run-2")
 
-        recorded_all(store, "all_finished", store.due())
+        recorded_all(store, "finished", store.due())
 
         store.let_pass(HOUR)
         assert store.due() == []
@@ -182,7 +192,7 @@ class PollRules:
         store.accepted("run-1", "run-2")
         paces = {"run-1": 3 * MINUTE, "run-2": SECOND}
 
-        store.due(again_after=lambda poll: paces[poll.run_id])
+        store.due(next_poll=lambda poll: paces[poll.run_id])
 
         store.let_pass(MINUTE - 2 * SECOND)
         assert store.due() == []
@@ -193,7 +203,7 @@ class PollRules:
 
     def test_what_is_taken_ahead_of_its_time_is_not_held_for_longer(self, store: PersistenceHarness) -> None:
         store.accepted("run-1")
-        store.due(again_after=lambda _: HOUR)
+        store.due(next_poll=lambda _: HOUR)
 
         assert store.due(ahead=2 * HOUR) == []
         store.let_pass(MINUTE + SECOND)
@@ -207,13 +217,13 @@ class PollRules:
             asked.append(poll)
             return MINUTE
 
-        assert store.due(again_after=pace) == asked
+        assert store.due(next_poll=pace) == asked
 
     def test_each_of_many_is_rescheduled_in_its_own_time(self, store: PersistenceHarness) -> None:
         store.accepted("run-1", "run-2")
         polls = store.due()
         with store.units() as unit:
-            unit.polls.checked(polls, again_after=lambda poll: HOUR if poll.run_id == "run-1" else MINUTE)
+            unit.polls.record_unchanged(polls, next_poll=lambda poll: HOUR if poll.run_id == "run-1" else MINUTE)
             unit.commit()
 
         store.let_pass(MINUTE + SECOND)
@@ -224,7 +234,9 @@ class PollRules:
         store.accepted("run-1", "run-2")
         one, other = store.due()
         with store.units() as unit:
-            unit.polls.moved_all([Move(one, RunState.RUNNING, "R", HOUR), Move(other, RunState.PAUSED, "P", MINUTE)])
+            delays = {"run-1": HOUR, "run-2": MINUTE}
+            results = [running(one, RunState.RUNNING, "R"), running(other, RunState.PAUSED, "P")]
+            unit.polls.record_changed(results, delay=lambda each: delays[each.poll.run_id])
             unit.commit()
 
         store.let_pass(MINUTE + SECOND)
@@ -235,7 +247,7 @@ class PollRules:
     def test_what_was_put_off_goes_first_when_its_time_has_come(self, store: PersistenceHarness) -> None:
         store.accepted("run-2", "run-1", "run-3")
         with store.units() as unit:
-            unit.polls.put_off(store_due(unit.polls, limit=2), wait=MINUTE)
+            unit.polls.defer(store_due(unit.polls, limit=2), delay=MINUTE)
             unit.commit()
 
         assert names(store.due(ahead=HOUR, limit=1)) == ["run-3"]
@@ -264,10 +276,10 @@ class PollRules:
         store.accepted("run-1", "run-2")
         store.move("run-1", RunState.CANCELING)
         with store.units() as unit:
-            unit.polls.to_cancel(limit=10, hold=MINUTE, excluding=())
+            unit.polls.to_cancel(limit=10, lease=MINUTE, serving=ALL_PROVIDERS)
             unit.commit()
 
-        assert {poll.run_id: poll.is_unwanted for poll in store.due()} == {"run-1": True, "run-2": False}
+        assert {poll.run_id: poll.cancel_was_sent for poll in store.due()} == {"run-1": True, "run-2": False}
 
     def test_where_nobody_could_be_asked_absences_begin_anew_and_only_there(self, store: PersistenceHarness) -> None:
         store.accepted("run-1", provider=ProviderType.HEALTHOMICS)
@@ -284,12 +296,12 @@ class PollRules:
 
     def test_many_are_rescheduled_at_once_and_only_those(self, store: PersistenceHarness) -> None:
         store.accepted("run-1", "run-2", "run-3")
-        polls = store.due(hold=SECOND)
+        polls = store.due(lease=SECOND)
 
         with store.units() as unit:
-            unit.polls.checked(polls[:1], again_after=lambda _: HOUR)
-            unit.polls.put_off(polls[1:2], wait=HOUR)
-            unit.polls.checked([], again_after=lambda _: HOUR)
+            unit.polls.record_unchanged(polls[:1], next_poll=lambda _: HOUR)
+            unit.polls.defer(polls[1:2], delay=HOUR)
+            unit.polls.record_unchanged([], next_poll=lambda _: HOUR)
             unit.commit()
 
         store.let_pass(MINUTE)
@@ -373,7 +385,7 @@ class PollRules:
         with store.units() as unit:
             with pytest.raises(RunNotFound):
                 unit.runs.get(poll.run_id)
-            unit.polls.finished(poll)
+            unit.polls.finish([poll])
             unit.commit()
         store.let_pass(HOUR)
         assert store.due() == []
@@ -407,9 +419,8 @@ class PollRules:
         make_due(store, "at-run-1")
         [current] = store.due()
 
-        with pytest.raises(ClaimLost):
-            record(store, "finished", late)
-        record(store, "finished", current)
+        assert recorded_all(store, "finished", [late]) == set()
+        assert recorded_all(store, "finished", [current]) == {"run-1"}
 
     def test_what_is_due_already_keeps_its_place_when_it_is_hurried(self, store: PersistenceHarness) -> None:
         store.accepted("run-2", "run-1")
@@ -432,8 +443,8 @@ class PollRules:
 
         def take(_: int) -> None:
             with store.units() as unit:
-                due = unit.polls.take_due(
-                    limit=2, ahead=0 * SECOND, hold=MINUTE, untouched_for=0 * SECOND, excluding=()
+                due = unit.polls.lease_due(
+                    limit=2, ahead=0 * SECOND, lease=MINUTE, not_leased_for=0 * SECOND, serving=ALL_PROVIDERS
                 )
                 race.together()
                 unit.commit()
@@ -449,7 +460,7 @@ class CancellationRules:
 
     def to_cancel(self, store: PersistenceHarness, *, limit: int = 100) -> list[str]:
         with store.units() as unit:
-            held = unit.polls.to_cancel(limit=limit, hold=MINUTE, excluding=())
+            held = unit.polls.to_cancel(limit=limit, lease=MINUTE, serving=ALL_PROVIDERS)
             unit.commit()
         return sorted(f"{run.run_id} {run.provider} {run.provider_run_id}" for run in held)
 
@@ -476,9 +487,9 @@ class CancellationRules:
     def test_a_run_that_has_ended_at_its_provider_is_not_cancelled(self, store: PersistenceHarness) -> None:
         poll = store.polled("run-1")
         with store.units() as unit:
-            unit.polls.details_failed(poll, RunState.CANCELED, again_after=MINUTE)
+            unit.polls.record_missing_details(poll, RunState.CANCELED, delay=MINUTE)
             before = unit.runs.get(poll.run_id)
-            unit.runs.save(before, replace(before, state=RunState.CANCELED), an_entry(before))
+            unit.runs.write([RunUpdate(before=before, after=replace(before, state=RunState.CANCELED))])
             unit.commit()
 
         assert self.to_cancel(store) == []
@@ -494,20 +505,20 @@ class CancellationRules:
         store.accepted("run-1")
         store.move("run-1", RunState.CANCELING)
         with store.units() as unit:
-            [held] = unit.polls.to_cancel(limit=1, hold=HOUR, excluding=())
-            unit.polls.cancel_again(held, wait=MINUTE)
+            [held] = unit.polls.to_cancel(limit=1, lease=HOUR, serving=ALL_PROVIDERS)
+            unit.polls.cancel_again(held, delay=MINUTE)
             unit.commit()
 
         assert self.to_cancel(store) == []
         store.let_pass(MINUTE + SECOND)
         assert self.to_cancel(store) == ["run-1 local at-run-1"]
 
-    def test_runs_at_an_excluded_provider_are_not_given(self, store: PersistenceHarness) -> None:
+    def test_runs_at_a_provider_that_is_not_served_are_not_given(self, store: PersistenceHarness) -> None:
         store.accepted("run-1")
         store.move("run-1", RunState.CANCELING)
 
         with store.units() as unit:
-            assert unit.polls.to_cancel(limit=10, hold=MINUTE, excluding=[ProviderType.LOCAL]) == []
+            assert unit.polls.to_cancel(limit=10, lease=MINUTE, serving=[ProviderType.SEVENBRIDGES]) == []
 
     def test_a_run_that_no_provider_holds_is_not_given(self, store: PersistenceHarness) -> None:
         store.claimed("run-1", ME)

@@ -18,6 +18,7 @@ from tests.contracts.persistence_harness import (
     ids_of,
 )
 from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost
+from wes_daemon.application.ports.runs import RunUpdate
 from wes_daemon.application.ports.submissions import Acceptance, Claim, Preparation, SubmissionQueue, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
@@ -148,7 +149,13 @@ class SubmissionRules:
             with store.units() as unit:
                 before = unit.runs.get(claim.run_id)
                 OUTCOMES["accepted"](unit.submissions, claim)
-                unit.runs.save(before, replace(before, state=RunState.INITIALIZING), an_entry(before))
+                unit.runs.write(
+                    [
+                        RunUpdate(
+                            before=before, after=replace(before, state=RunState.INITIALIZING), entry=an_entry(before)
+                        )
+                    ]
+                )
                 reader_may_start.set()
                 race.together()
                 unit.commit()
@@ -389,7 +396,7 @@ class WithdrawalRules:
         store.accepted("run-1")
         [poll] = store.due()
         with store.units() as unit:
-            unit.polls.finished(poll)
+            unit.polls.finish([poll])
             unit.commit()
         store.move("run-1", RunState.CANCELING)
 

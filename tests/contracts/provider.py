@@ -17,12 +17,11 @@ from wes_daemon.application.ports.providers import (
     Prepared,
     ProviderTask,
     Recorded,
-    StatusReport,
     Submission,
     WorkflowProvider,
     nothing_recorded,
 )
-from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, StatusReport
 from wes_daemon.domain.states import RunState
 
 UNFINISHED = {RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED, RunState.CANCELING}

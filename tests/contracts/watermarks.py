@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.contracts.persistence_harness import HOUR, MINUTE, SECOND, PersistenceHarness, Race
-from wes_daemon.application.ports.watermarks import Turn, Watermarks
+from wes_daemon.application.ports.watermarks import ListReading, Watermarks
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -20,7 +20,7 @@ class WatermarksContract:
         """What is under test."""
         raise NotImplementedError
 
-    def begin(self, watermarks: Watermarks, name: str = LIST, *, every: timedelta = MINUTE) -> Turn | None:
+    def begin(self, watermarks: Watermarks, name: str = LIST, *, every: timedelta = MINUTE) -> ListReading | None:
         return watermarks.begin(name, ProviderType.LOCAL, every=every)
 
     def test_a_list_that_nobody_has_read_begins_now(self, store: PersistenceHarness, watermarks: Watermarks) -> None:
@@ -29,8 +29,8 @@ class WatermarksContract:
         turn = self.begin(watermarks)
 
         assert turn is not None
-        assert turn.seen_until == turn.begun_at
-        assert turn.begun_at.utcoffset() is not None
+        assert turn.read_until == turn.began_at
+        assert turn.began_at.utcoffset() is not None
 
     def test_one_turn_is_given_in_a_while(self, store: PersistenceHarness, watermarks: Watermarks) -> None:
         store.accepted("run-1")
@@ -55,7 +55,7 @@ class WatermarksContract:
         ended = store.polled("run-1")
         store.accepted("run-2", provider=ProviderType.HEALTHOMICS)
         with store.units() as unit:
-            unit.polls.details_failed(ended, RunState.COMPLETE, again_after=MINUTE)
+            unit.polls.record_missing_details(ended, RunState.COMPLETE, delay=MINUTE)
             unit.commit()
 
         assert self.begin(watermarks) is None
@@ -70,11 +70,11 @@ class WatermarksContract:
         second = self.begin(watermarks)
         assert second is not None
 
-        watermarks.advance(LIST, second.begun_at)
+        watermarks.advance(LIST, second.began_at)
 
         third = self.begin(watermarks, every=-SECOND)
         assert third is not None
-        assert third.seen_until == second.begun_at
+        assert third.read_until == second.began_at
 
     def test_a_look_that_came_to_nothing_is_made_again(self, store: PersistenceHarness, watermarks: Watermarks) -> None:
         store.accepted("run-1")
@@ -83,20 +83,20 @@ class WatermarksContract:
 
         assert first is not None
         assert second is not None
-        assert second.seen_until == first.seen_until
+        assert second.read_until == first.read_until
 
     def test_what_is_known_stays_known(self, store: PersistenceHarness, watermarks: Watermarks) -> None:
         store.accepted("run-1")
         turn = self.begin(watermarks)
         assert turn is not None
 
-        watermarks.advance(LIST, turn.begun_at + HOUR)
-        watermarks.advance(LIST, turn.begun_at)
-        watermarks.advance("unknown", turn.begun_at)
+        watermarks.advance(LIST, turn.began_at + HOUR)
+        watermarks.advance(LIST, turn.began_at)
+        watermarks.advance("unknown", turn.began_at)
 
         again = self.begin(watermarks, every=-SECOND)
         assert again is not None
-        assert again.seen_until == turn.begun_at + HOUR
+        assert again.read_until == turn.began_at + HOUR
 
     @pytest.mark.parametrize("is_new", [True, False])
     def test_of_those_who_come_at_once_one_has_the_turn(
@@ -106,7 +106,7 @@ class WatermarksContract:
         if not is_new:
             self.begin(watermarks)
             store.let_pass(HOUR)
-        race, turns = Race(4, store.moment), list[Turn | None]()
+        race, turns = Race(4, store.moment), list[ListReading | None]()
 
         def come(_: int) -> None:
             race.together()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.builders import NOON
+from tests.builders import ALL_PROVIDERS, NOON
 from tests.busy_day import BusyDay
 from tests.contracts.persistence_harness import (
     HOUR,
@@ -20,7 +20,7 @@ from tests.contracts.persistence_harness import (
 from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
 from wes_daemon.application.ports.work_probe import WorkProbe
-from wes_daemon.domain.runs import ProviderType, Run
+from wes_daemon.domain.runs import ProviderType, RunSummary
 from wes_daemon.domain.states import RunState
 
 LOCAL, CLOUD = ProviderType.LOCAL, ProviderType.SEVENBRIDGES
@@ -81,7 +81,7 @@ class WorkProbeContract:
 
     def test_runs_that_are_followed_and_not_due_are_nothing_to_do(self, book: Book) -> None:
         book.store.accepted("run-1", "run-2")
-        book.store.due(hold=HOUR)
+        book.store.due(lease=HOUR)
 
         assert book.says() == set()
 
@@ -217,14 +217,14 @@ class WorkProbeContract:
 
         assert (one, book.says(owner=OTHER)) == ({"queued", "cancelling"}, {"cancelling"})
 
-    def test_a_run_that_a_provider_works_on_and_is_cancelled_is_seen_until_that_was_told(self, book: Book) -> None:
+    def test_a_run_that_a_provider_works_on_and_is_cancelled_is_read_until_that_was_told(self, book: Book) -> None:
         book.store.polled("run-1")
         book.store.move("run-1", RunState.CANCELING)
 
         before = book.says()
         elsewhere = book.says(excluding=[LOCAL])
         with book.store.units() as work:
-            work.polls.to_cancel(limit=1, hold=HOUR, excluding=())
+            work.polls.to_cancel(limit=1, lease=HOUR, serving=ALL_PROVIDERS)
             work.commit()
 
         assert (before, elsewhere) == ({"cancelling"}, set())
@@ -257,7 +257,7 @@ class WorkProbeContract:
     def test_a_run_that_only_waits_for_its_details_is_not_cancelled(self, book: Book) -> None:
         poll = book.store.polled("run-1")
         with book.store.units() as work:
-            work.polls.details_failed(poll, RunState.COMPLETE, again_after=HOUR)
+            work.polls.record_missing_details(poll, RunState.COMPLETE, delay=HOUR)
             work.commit()
         book.store.move("run-1", RunState.CANCELING)
 
@@ -267,11 +267,11 @@ class WorkProbeContract:
 def _finish(store: PersistenceHarness, run_id: str) -> None:
     poll = store.polled(run_id)
     with store.units() as work:
-        work.polls.finished(poll)
+        work.polls.finish([poll])
         work.commit()
 
 
-def _local(run: Run) -> ProviderType:
+def _local(run: RunSummary) -> ProviderType:
     del run
     return LOCAL
 
@@ -281,8 +281,10 @@ def _claimed(work: UnitOfWork, *, cap: int) -> object:
 
 
 def _cancelled(work: UnitOfWork) -> object:
-    return work.submissions.withdrawn(limit=1) or work.polls.to_cancel(limit=1, hold=MINUTE, excluding=())
+    return work.submissions.withdrawn(limit=1) or work.polls.to_cancel(limit=1, lease=MINUTE, serving=ALL_PROVIDERS)
 
 
 def _due(work: UnitOfWork) -> object:
-    return work.polls.take_due(limit=1, ahead=0 * SECOND, hold=MINUTE, untouched_for=0 * SECOND, excluding=())
+    return work.polls.lease_due(
+        limit=1, ahead=0 * SECOND, lease=MINUTE, not_leased_for=0 * SECOND, serving=ALL_PROVIDERS
+    )

@@ -114,7 +114,7 @@ class Site:
             source=source,
             provider=ProviderType.HEALTHOMICS,
             units=self.world.plain_units,
-            refresh_soon=lambda: None,
+            refresh=lambda: None,
             clock=self.clock,
             stop=StopSignal(),
         )
@@ -174,7 +174,7 @@ def test_events_bring_runs_to_their_end_and_leave_nothing_behind(site: Site, que
     report = site.follow()
     site.daemon.refresh()
 
-    assert (report.hints, report.foreign, report.unreadable) == (3, 1, 1)
+    assert (report.hints, report.other, report.unreadable) == (3, 1, 1)
     assert site.world.run().state is RunState.COMPLETE
     assert queue.left == 0
 
@@ -197,7 +197,7 @@ def test_a_daemon_that_dies_before_it_has_deleted_is_told_again(
     with pytest.raises(KeyboardInterrupt):
         site.follow()
 
-    looked_at = site.daemon.refresh().looked_at
+    looked_at = site.daemon.refresh().polled
 
     assert (looked_at, queue.left) == (1, 1)
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from wes_daemon.application.ports.telemetry import CallOutcome
 from wes_daemon.application.runtime.event_log import log_event
-from wes_daemon.domain.runs import ProviderType, Run
+from wes_daemon.domain.runs import ProviderType, RunSummary
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class LoggingTelemetry:
         """At INFO."""
         log_event(_log, logging.INFO, "provider.circuit_closed", provider=provider)
 
-    def state_changed(self, before: Run, after: Run, why: str) -> None:
+    def state_changed(self, before: RunSummary, after: RunSummary, why: str) -> None:
         """At INFO, without the reason."""
         del why
         if before.state is not after.state:

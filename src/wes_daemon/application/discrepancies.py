@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from wes_daemon.application.ports.ledger import Entry, FollowedRun
-from wes_daemon.application.ports.providers import OwnedRun, StatusReport
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
+from wes_daemon.application.ports.providers import OwnedRun
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, StatusReport
 from wes_daemon.domain.states import RunState
 
 

@@ -12,7 +12,7 @@ from wes_daemon.application.ports.errors import ConcurrentUpdate, ProviderError,
 from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.ledger import Mending, Mendings
 from wes_daemon.application.ports.providers import WorkflowProvider
-from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.domain.runs import Run
@@ -121,7 +121,7 @@ class Mender:
             why=words,
             provider_status=found.provider_status,
         )
-        work.runs.save(before, after, entry)
+        work.runs.write([RunUpdate(before=before, after=after, entry=entry)])
 
     def _log(self, found: Discrepancy, done: bool, words: str) -> None:
         log_event(

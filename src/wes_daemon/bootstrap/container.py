@@ -41,8 +41,9 @@ from wes_daemon.application.discrepancies import Patience
 from wes_daemon.application.following.cancel_runs import CancelRuns
 from wes_daemon.application.following.find_ended import FindEnded, SearchPolicy
 from wes_daemon.application.following.follow_events import FollowEvents
+from wes_daemon.application.following.refresh_policy import RefreshPolicy
 from wes_daemon.application.following.refresh_statuses import RefreshStatuses
-from wes_daemon.application.following.status_recorder import RefreshPolicy, StatusRecorder
+from wes_daemon.application.following.status_recorder import StatusRecorder
 from wes_daemon.application.mending import Mender
 from wes_daemon.application.ports.budgets import SharedBudgets
 from wes_daemon.application.ports.environment import Clock
@@ -243,7 +244,7 @@ def _refresh_policy(settings: Settings) -> RefreshPolicy:
     return RefreshPolicy(
         interval=settings.status_check_interval,
         floor=settings.status_check_floor,
-        hold=settings.lease,
+        lease=settings.lease,
         lost_after=settings.vanished_after,
     )
 
@@ -327,7 +328,7 @@ def _following(
 ) -> Sequence[PeriodicTask]:
     """Runs are asked for in their turn, and at once when a list tells that they have ended."""
     often = min(settings.poll_interval, settings.status_check_floor)
-    find = find_ended(serving=frozenset({type}), refresh_soon=refresh)
+    find = find_ended(serving=frozenset({type}), refresh=refresh)
     return (
         PeriodicTask(name=f"refresh-{type}", work=IfWorkFound(refresh, probe.is_due), every=often),
         PeriodicTask(name=f"find-ended-{type}", work=find, every=settings.status_check_floor),
@@ -356,7 +357,7 @@ def _hearing(
         source=InterruptibleSource(queue, stop),
         provider=ProviderType.HEALTHOMICS,
         units=units,
-        refresh_soon=refresh(serving=frozenset({ProviderType.HEALTHOMICS})),
+        refresh=refresh(serving=frozenset({ProviderType.HEALTHOMICS})),
         clock=clock,
         stop=stop,
     )
@@ -440,14 +441,14 @@ class Container(containers.DeclarativeContainer):
         pool=providers.Factory(ThreadPoolExecutor, _FOLLOWING_THREADS, thread_name_prefix="cancel"),
         stop=stop,
         reminder_interval=providers.Callable(_reminder, settings),
-        hold=settings.provided.lease,
+        lease=settings.provided.lease,
     )
     refresh_policy = providers.Callable(_refresh_policy, settings)
     refresh_statuses = providers.Factory(
         RefreshStatuses,
         units=units,
         providers=directory,
-        tracker=providers.Singleton(StatusRecorder, recorder=recorder, clock=clock, policy=refresh_policy),
+        status_recorder=providers.Singleton(StatusRecorder, recorder=recorder, clock=clock, policy=refresh_policy),
         clock=clock,
         pool=providers.Factory(ThreadPoolExecutor, _FOLLOWING_THREADS, thread_name_prefix="refresh"),
         stop=stop,
@@ -457,7 +458,7 @@ class Container(containers.DeclarativeContainer):
     find_ended = providers.Factory(
         FindEnded,
         watermarks=providers.Singleton(SqlWatermarks, engine),
-        refresh_soon=refresh_statuses,
+        refresh=refresh_statuses,
         units=units,
         providers=directory,
         clock=clock,

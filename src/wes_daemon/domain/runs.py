@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import NewType
+from typing import NewType, Self
 from uuid import UUID, uuid5
 
 from wes_daemon.domain.addresses import public_url
@@ -105,10 +105,6 @@ class WorkflowRequest:
         _ = self.params, self.engine_parameters
 
 
-UNREAD = WorkflowRequest(workflow_url="", workflow_type="", workflow_type_version="")
-"""Stands for the request of a run that was read without it, since a request may be large."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskLog:
     """One step of a run (schema `TaskLog` of WES 1.1.0); times are aware, `stdout` and `stderr` are addresses."""
@@ -130,34 +126,37 @@ def task_id(run_id: RunId, provider_task_id: str) -> TaskId:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """What a provider said of a run at one moment, in our words.
+class StatusReport:
+    """What a provider answered about one run.
 
     Attributes:
-        state: `UNKNOWN` means "no news".
-        at: when it was asked.
-        message: the provider's own words, for people; empty when it had none.
+        state: the run's state in the terms of WES; `UNKNOWN` if the answer cannot be read, `INITIALIZING` while the run
+            waits at the provider.
+        provider_status: the provider's own status, verbatim.
+        started_at, ended_at: aware.
+        message: the provider's explanation, for a person; empty if it gave none.
     """
 
     state: RunState
-    at: datetime
+    provider_status: str
     started_at: datetime | None = None
     ended_at: datetime | None = None
     message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """A WES run. Its verbs return the run that follows and change nothing in place.
+class RunSummary:
+    """A WES run without its request, which may be large (schema `RunSummary` of WES 1.1.0).
+
+    Its methods return the changed run; nothing is changed in place.
 
     Attributes:
-        tags: the caller's tags and ours; text that is no JSON object is kept as `Unreadable` or as it was.
-        provider, provider_run_id: who holds the run, once a provider has accepted it.
+        tags: the caller's tags and the daemon's; a value that is not a JSON object is kept as it was found.
+        provider, provider_run_id: which provider accepted the run, and under which id; None before that.
         start_time, end_time: aware.
     """
 
     id: RunId
-    request: WorkflowRequest
     state: RunState = RunState.QUEUED
     tags: object = field(default_factory=dict)
     provider: ProviderType | None = None
@@ -197,7 +196,7 @@ class Run:
             known = ", ".join(ProviderType)
             raise UnknownProvider(f"tags.{PROVIDER_TYPE_TAG} names {named!r}; known providers are {known}") from None
 
-    def accepted(self, provider: ProviderType, provider_run_id: ProviderRunId) -> "Run":
+    def accepted(self, provider: ProviderType, provider_run_id: ProviderRunId) -> Self:
         """The run once a provider holds it; one that was cancelled meanwhile keeps its state."""
         return replace(
             self,
@@ -207,7 +206,7 @@ class Run:
             tags=self._tags_with({PROVIDER_TYPE_TAG: provider.value, PROVIDER_ID_TAG: provider_run_id}),
         )
 
-    def rejected(self, reason: str, at: datetime) -> "Run":
+    def rejected(self, reason: str, at: datetime) -> Self:
         """The run when it can never be submitted; one that somebody was cancelling ends cancelled."""
         if self.provider_run_id is not None:
             raise IllegalTransition(f"run {self.id} is held by {self.provider} and cannot be rejected any more")
@@ -218,13 +217,13 @@ class Run:
             self, state=ended, end_time=_end_time(at, self.start_time), tags=self._tags_with({ERROR_TAG: reason})
         )
 
-    def cancelled_before_submission(self, at: datetime) -> "Run":
+    def cancelled_before_submission(self, at: datetime) -> Self:
         """The run when it is cancelled and no provider ever had it."""
         if self.state.has_ended:
             return self
         return self._ended(RunState.CANCELED, at, "", self.start_time)
 
-    def cancel_requested(self) -> "Run":
+    def cancel_requested(self) -> Self:
         """The run once somebody wants it cancelled; asking twice changes nothing."""
         if self.state is RunState.CANCELING:
             return self
@@ -232,28 +231,28 @@ class Run:
             raise IllegalTransition(f"run {self.id} has ended as {self.state} and cannot be cancelled any more")
         return replace(self, state=RunState.CANCELING)
 
-    def observed(self, seen: Observation) -> "Run":
-        """The run after a provider's report: forwards, or as it was."""
+    def updated(self, report: StatusReport, at: datetime) -> Self:
+        """The run after a provider's report that was requested at `at`; it only moves forward."""
         if self.state.has_ended:
             return self
         # A service may write QUEUED over a run that is held; what the provider says is still true.
         since = RunState.INITIALIZING if self.state is RunState.QUEUED and self.provider_run_id else self.state
-        state = seen.state if since.may_become(seen.state) else since
-        started = seen.started_at or self.start_time
+        state = report.state if since.may_become(report.state) else since
+        started = report.started_at or self.start_time
         if started is None and state in (RunState.RUNNING, RunState.PAUSED, RunState.COMPLETE):
-            started = seen.at
+            started = at
         if not state.has_ended:
             return replace(self, state=state, start_time=started)
-        return self._ended(state, seen.ended_at or seen.at, seen.message, started)
+        return self._ended(state, report.ended_at or at, report.message, started)
 
-    def lost(self, reason: str, at: datetime) -> "Run":
+    def lost(self, reason: str, at: datetime) -> Self:
         """The run when its provider no longer knows it; one that somebody was cancelling ends cancelled."""
         if self.state.has_ended:
             return self
         ended = RunState.CANCELED if self.state is RunState.CANCELING else RunState.SYSTEM_ERROR
         return self._ended(ended, at, reason, self.start_time)
 
-    def _ended(self, state: RunState, at: datetime, message: str, started: datetime | None) -> "Run":
+    def _ended(self, state: RunState, at: datetime, message: str, started: datetime | None) -> Self:
         failed = state in (RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR, RunState.PREEMPTED)
         tags = self._tags_with({ERROR_TAG: message}) if failed and message else self.tags
         return replace(self, state=state, start_time=started, end_time=_end_time(at, started), tags=tags)
@@ -263,6 +262,13 @@ class Run:
             return {**self.tags, **added}
         found = self.tags.text if isinstance(self.tags, Unreadable) else self.tags
         return {**({} if found is None else {UNREADABLE_TAGS_TAG: found}), **added}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(RunSummary):
+    """A WES run with its request."""
+
+    request: WorkflowRequest
 
 
 def _end_time(at: datetime, started: datetime | None) -> datetime:

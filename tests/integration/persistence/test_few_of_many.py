@@ -36,7 +36,9 @@ def _claim(store: SqlHarness) -> float:
 
 def _take_due(store: SqlHarness) -> float:
     with Watch(store.engine).listening() as watch, store.units() as unit:
-        due = unit.polls.take_due(limit=PAGE, ahead=NO_TIME, hold=NO_TIME, untouched_for=NO_TIME, excluding=OTHERS)
+        due = unit.polls.lease_due(
+            limit=PAGE, ahead=NO_TIME, lease=NO_TIME, not_leased_for=NO_TIME, serving={ProviderType.LOCAL}
+        )
         unit.commit()
     assert len(due) == PAGE
     return _most_rows(watch) / PAGE
@@ -45,7 +47,7 @@ def _take_due(store: SqlHarness) -> float:
 def _finish(store: SqlHarness) -> float:
     due = store.due(limit=PAGE)
     with Watch(store.engine).listening() as watch, store.units() as unit:
-        assert len(unit.polls.finished_all(due)) == PAGE
+        assert len(unit.polls.finish(due)) == PAGE
         unit.commit()
     return _most_rows(watch) / PAGE
 
@@ -54,7 +56,7 @@ def _read_for_change(store: SqlHarness) -> float:
     # So many that it looks as good to read all.
     ids = [RunId(f"due-{number}") for number in range(1, CROWD // 4 + 1)]
     with Watch(store.engine).listening() as watch, store.units() as unit:
-        assert len(unit.runs.get_many(ids)) == len(ids)
+        assert len(unit.runs.get_summaries(ids)) == len(ids)
     return _most_rows(watch) / len(ids)
 
 

@@ -137,11 +137,11 @@ def _events(site: Site) -> None:
         source=hints,
         provider=ProviderType.LOCAL,
         units=site.world.units,
-        refresh_soon=lambda: None,
+        refresh=lambda: None,
         clock=site.world.clock,
         stop=StopSignal(),
     )
-    assert follow().hurried > 0
+    assert follow().made_due > 0
     site.daemon.refresh()
 
 

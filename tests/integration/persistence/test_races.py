@@ -7,6 +7,7 @@ from threading import Lock
 import pytest
 from sqlalchemy import event, text
 
+from tests.builders import ALL_PROVIDERS
 from tests.contracts.persistence_harness import ME, MINUTE, OTHER, Race, destination, ids_of
 from tests.integration.conftest import Database, as_text
 from tests.integration.persistence.conftest import disposed
@@ -129,7 +130,7 @@ def test_daemons_that_look_at_once_do_not_wait_for_each_other(store: SqlHarness)
 
     hasty = make_engine(as_text(store.engine.url), connections=2, answer_within=IMPATIENCE)
     with disposed(hasty), SqlUnitsOfWork(hasty)() as one, SqlUnitsOfWork(hasty)() as other:
-        taken = [take_due(one, limit=1), take_due(other, limit=1)]
+        taken = [lease_due(one, limit=1), lease_due(other, limit=1)]
 
     assert taken == [["run-1"], ["run-2"]]
 
@@ -141,7 +142,7 @@ def test_a_limit_holds_whatever_plan_the_server_makes(store: SqlHarness) -> None
     awkward = store.engine.url.update_query_dict({"options": NESTED_LOOPS})
 
     with disposed(make_engine(as_text(awkward), connections=1)) as engine, SqlUnitsOfWork(engine)() as unit:
-        taken = take_due(unit, limit=3)
+        taken = lease_due(unit, limit=3)
 
     assert taken == ["run-0", "run-1", "run-2"]
 
@@ -189,10 +190,10 @@ def test_a_run_that_was_adopted_after_it_was_chosen_stays_adopted_though_its_row
     assert (ids_of(claimed), state) == (["run-2"], SubmissionState.ACCEPTED)
 
 
-def take_due(unit: SqlUnitOfWork, *, limit: int) -> list[str]:
+def lease_due(unit: SqlUnitOfWork, *, limit: int) -> list[str]:
     """Which runs are due to be asked for, at most so many."""
     now = timedelta(0)
-    due = unit.polls.take_due(limit=limit, ahead=now, hold=MINUTE, untouched_for=now, excluding=())
+    due = unit.polls.lease_due(limit=limit, ahead=now, lease=MINUTE, not_leased_for=now, serving=ALL_PROVIDERS)
     return [poll.run_id for poll in due]
 
 

@@ -80,7 +80,7 @@ def test_a_pass_that_finds_nothing_new_writes_each_look_once(engine: Engine, run
     with costs_of(engine) as costs:
         report = followed.daemon.refresh()
 
-    assert report.looked_at == runs
+    assert report.polled == runs
     assert followed.provider.calls == ["statuses"] * (runs // BATCH)
     assert costs.rows == {"polls": runs}
     # Of each page, one that takes and one that writes the taking; one more that finds nothing left; begins and ends.
@@ -97,7 +97,7 @@ def test_a_pass_writes_what_has_changed_and_nothing_else(engine: Engine, runs: i
     with costs_of(engine) as costs:
         report = followed.daemon.refresh()
 
-    assert report.looked_at == runs
+    assert report.polled == runs
     assert followed.provider.calls == ["statuses"] * (runs // BATCH)
     # SQLite does not count the rows of a statement that returns them.
     assert costs.rows["polls"] == runs + (changed if engine.dialect.name == "postgresql" else 0)

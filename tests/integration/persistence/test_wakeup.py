@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, text
 
+from tests.builders import ALL_PROVIDERS
 from tests.contracts.wakeup import NewsContract, Newsroom, listening
 from tests.integration.conftest import Database
 from tests.integration.persistence.harness import SqlHarness
@@ -64,7 +65,7 @@ def test_looks_are_no_news_and_passes_that_find_nothing_are_none(newsroom: SqlNe
         with units() as unit:
             unit.submissions.enrol(lambda _: None, limit=10)
             unit.submissions.withdrawn(limit=10)
-            unit.polls.to_cancel(limit=10, hold=timedelta(minutes=1), excluding=())
+            unit.polls.to_cancel(limit=10, lease=timedelta(minutes=1), serving=ALL_PROVIDERS)
             unit.commit()
 
         assert ears.heard_nothing_more()

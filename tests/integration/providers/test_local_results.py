@@ -9,8 +9,8 @@ import pytest
 
 from tests.contracts.provider import status
 from tests.integration.providers.local_harness import CWL, LocalHarness
-from wes_daemon.application.ports.providers import RunDetails, StatusReport, Submission
-from wes_daemon.domain.runs import Attachment
+from wes_daemon.application.ports.providers import RunDetails, Submission
+from wes_daemon.domain.runs import Attachment, StatusReport
 from wes_daemon.domain.states import RunState
 
 pytest.importorskip("cwltool")

@@ -21,7 +21,7 @@ from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.providers.decorators.breaking import BreakingPolicy
 from wes_daemon.adapters.providers.decorators.stack import decorated
-from wes_daemon.application.following.status_recorder import RefreshPolicy
+from wes_daemon.application.following.refresh_policy import RefreshPolicy
 from wes_daemon.application.ports.errors import NotNow, Unavailable
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.application.submitting.outcomes import SubmissionPolicy

@@ -63,7 +63,7 @@ class TestSevenBridges:
         _, daemon = following(harness.provider(), ProviderType.SEVENBRIDGES, ids, harness.clock)
         harness.operations()
 
-        assert daemon.refresh().looked_at == RUNS
+        assert daemon.refresh().polled == RUNS
 
         assert len(harness.operations()) == RUNS / 100
 
@@ -75,7 +75,7 @@ class TestSevenBridges:
             watermarks=MemoryWatermarks(world.store),
             units=world.units,
             providers=world.directory,
-            refresh_soon=daemon.refresh,
+            refresh=daemon.refresh,
             clock=world.clock,
             stop=daemon.stop,
             policy=SearchPolicy(),
@@ -111,7 +111,7 @@ class TestHealthOmics:
         _, daemon = following(provider, ProviderType.HEALTHOMICS, ids, clock)
         before = simulator.operations
 
-        assert daemon.refresh().looked_at == RUNS
+        assert daemon.refresh().polled == RUNS
 
         assert dict(simulator.operations - before) == {"ListRuns": RUNS / 100}
 

@@ -7,8 +7,7 @@ from tests.integration.providers.sevenbridges_fixtures import authority, harness
 from tests.integration.providers.sevenbridges_harness import BATCHING_APP, SevenBridgesHarness
 from tests.simulators.sevenbridges import faults
 from wes_daemon.application.ports.errors import NotNow, Rejected
-from wes_daemon.application.ports.providers import StatusReport
-from wes_daemon.domain.runs import ProviderRunId
+from wes_daemon.domain.runs import ProviderRunId, StatusReport
 
 __all__ = ["authority", "harness", "trusted"]
 

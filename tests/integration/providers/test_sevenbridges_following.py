@@ -11,8 +11,7 @@ from tests.simulators.sevenbridges import faults
 from tests.simulators.sevenbridges.faults import Fault
 from wes_daemon.adapters.providers.decorators.chunking import Chunking
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown
-from wes_daemon.application.ports.providers import StatusReport
-from wes_daemon.domain.runs import ProviderRunId
+from wes_daemon.domain.runs import ProviderRunId, StatusReport
 from wes_daemon.domain.states import RunState
 
 __all__ = ["authority", "harness", "trusted"]

@@ -14,15 +14,8 @@ from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderD
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
 from wes_daemon.adapters.providers.decorators.stack import decorated
 from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, Rejected
-from wes_daemon.application.ports.providers import (
-    Prepared,
-    ProviderTask,
-    RunDetails,
-    StatusReport,
-    Submission,
-    WorkflowProvider,
-)
-from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType
+from wes_daemon.application.ports.providers import Prepared, ProviderTask, RunDetails, Submission, WorkflowProvider
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType, StatusReport
 from wes_daemon.domain.states import RunState
 
 DETAILS = RunDetails(outputs={"answer": 42}, tasks=[ProviderTask(id="t1", name="step")])

@@ -16,8 +16,9 @@ from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
 from wes_daemon.adapters.memory.unit_of_work import MemoryUnitsOfWork
 from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
 from wes_daemon.application.following.cancel_runs import CancelRuns
+from wes_daemon.application.following.refresh_policy import RefreshPolicy
 from wes_daemon.application.following.refresh_statuses import RefreshStatuses
-from wes_daemon.application.following.status_recorder import RefreshPolicy, StatusRecorder
+from wes_daemon.application.following.status_recorder import StatusRecorder
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
 from wes_daemon.application.runtime.daemon_session import DaemonSession, HostProcess
 from wes_daemon.application.runtime.outage_log import OutageLog
@@ -118,13 +119,13 @@ class DaemonUnderTest:
             pool=InlineExecutor(),
             stop=self.stop,
             reminder_interval=timedelta(minutes=5),
-            hold=LEASE,
+            lease=LEASE,
             serving=serving,
         )
         self.refresh = RefreshStatuses(
             units=units,
             providers=world.directory,
-            tracker=StatusRecorder(recorder=recorder, clock=world.clock, policy=world.refresh_policy),
+            status_recorder=StatusRecorder(recorder=recorder, clock=world.clock, policy=world.refresh_policy),
             clock=world.clock,
             pool=InlineExecutor(),
             stop=self.stop,

@@ -111,7 +111,7 @@ def test_a_cancel_that_could_not_be_passed_on_is_tried_again(
     world.clock.advance(timedelta(seconds=30))
     daemon.cancel()
 
-    assert first.put_off == 1
+    assert first.deferred == 1
     assert world.provider.cancelled == [id]
 
 
@@ -129,9 +129,9 @@ def test_a_cancel_that_meets_an_open_circuit_waits_until_the_service_may_be_trie
     world.clock.advance(timedelta(seconds=1))
     daemon.cancel()
 
-    assert (first.put_off, too_early.put_off, told_by_then) == (1, 0, [])
+    assert (first.deferred, too_early.deferred, told_by_then) == (1, 0, [])
     assert world.provider.cancelled == [id]
-    assert not any("cancel.put_off" in message for message in caplog.messages)
+    assert not any("cancel.deferred" in message for message in caplog.messages)
 
 
 def test_a_run_in_doubt_is_resolved_first_and_then_cancelled(world: World, daemon: DaemonUnderTest) -> None:

@@ -53,7 +53,7 @@ class Office:
             watermarks=self.watermarks,
             units=self.world.units,
             providers=self.world.directory,
-            refresh_soon=lambda: self.hurries.append(daemon.refresh().looked_at),
+            refresh=lambda: self.hurries.append(daemon.refresh().polled),
             clock=self.world.clock,
             stop=daemon.stop,
             policy=SearchPolicy(every=EVERY),

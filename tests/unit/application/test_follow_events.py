@@ -36,7 +36,7 @@ class Ear:
             source=self.hints,
             provider=ProviderType.SEVENBRIDGES,
             units=lambda: world.units(),
-            refresh_soon=self._wake,
+            refresh=self._wake,
             clock=world.clock,
             stop=self.stop,
         )
@@ -58,7 +58,7 @@ def test_a_run_that_is_spoken_of_is_asked_for_at_once(world: World, daemon: Daem
     report = ear.follow()
     daemon.refresh()
 
-    assert report == EventsReport(hurried=1, hints=1)
+    assert report == EventsReport(made_due=1, hints=1)
     assert world.run().state is RunState.RUNNING
     assert (ear.hints.left, ear.woken) == (0, 1)
 
@@ -87,7 +87,7 @@ def test_duplicates_and_disorder_do_no_harm(world: World, daemon: DaemonUnderTes
     daemon.refresh()
 
     assert world.run().state is RunState.COMPLETE
-    assert late == EventsReport(hurried=0, hints=1)
+    assert late == EventsReport(made_due=0, hints=1)
     assert ear.hints.left == 0
 
 
@@ -97,7 +97,7 @@ def test_messages_about_anything_else_are_counted_and_deleted(ear: Ear, caplog: 
 
     report = ear.follow()
 
-    assert report == EventsReport(hints=1, foreign=1)
+    assert report == EventsReport(hints=1, other=1)
     assert (ear.hints.left, ear.woken) == (0, 0)
     assert caplog.messages == []
 
@@ -124,7 +124,7 @@ def test_a_crash_before_the_deletion_is_harmless(world: World, daemon: DaemonUnd
 
     report = ear.follow()
 
-    assert report == EventsReport(hurried=1, hints=1)
+    assert report == EventsReport(made_due=1, hints=1)
     assert ear.hints.left == 0
 
 
@@ -139,7 +139,7 @@ def test_nothing_is_deleted_while_the_database_is_away(world: World, daemon: Dae
 
     report = ear.follow()
 
-    assert report.hurried == 1
+    assert report.made_due == 1
 
 
 def test_a_queue_that_is_away_is_said_once_and_so_is_its_return(ear: Ear, caplog: pytest.LogCaptureFixture) -> None:
@@ -243,7 +243,7 @@ def _followed(world: World, daemon: DaemonUnderTest) -> str:
     daemon.submit()
     daemon.refresh(ahead=timedelta(hours=1))
     world.clock.advance(2 * SECOND)
-    assert daemon.refresh().looked_at == 0
+    assert daemon.refresh().polled == 0
     return str(world.run().provider_run_id)
 
 

@@ -14,7 +14,7 @@ from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, Cont
 from wes_daemon.application.runtime.daemon_session import DaemonSession, HostProcess
 from wes_daemon.application.runtime.recording import Recorder, Recording
 from wes_daemon.application.runtime.stop_signal import StopSignal
-from wes_daemon.domain.runs import Run
+from wes_daemon.domain.runs import RunSummary
 from wes_daemon.domain.states import RunState
 
 AWAY = StorageUnavailable("connection refused")
@@ -59,7 +59,7 @@ class Desk:
         return write
 
 
-def _started(run: Run) -> Run:
+def _started(run: RunSummary) -> RunSummary:
     return replace(run, state=RunState.INITIALIZING)
 
 

@@ -12,13 +12,14 @@ from tests.builders import a_report, a_run, some_details
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.memory.providers import MemoryProvider
 from wes_daemon.adapters.providers.decorators.rate_limiting import BudgetSpent
-from wes_daemon.application.following.status_recorder import Finding, RefreshPolicy
+from wes_daemon.application.following.refresh_policy import RefreshPolicy
+from wes_daemon.application.following.status_recorder import PollOutcome
 from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotNow, NotSent, OutcomeUnknown, Rejected
 from wes_daemon.application.ports.polls import DuePoll
-from wes_daemon.application.ports.providers import ProviderLimits, ProviderTask, RunDetails, StatusReport
+from wes_daemon.application.ports.providers import ProviderLimits, ProviderTask, RunDetails
 from wes_daemon.application.ports.queries import RunRecord
 from wes_daemon.application.submitting.outcomes import SubmissionPolicy
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, task_id
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, StatusReport, task_id
 from wes_daemon.domain.states import RunState
 
 A_WHILE = timedelta(hours=1)
@@ -29,7 +30,7 @@ def test_a_run_that_is_not_due_is_not_asked_for(world: World, daemon: DaemonUnde
 
     report = daemon.refresh()
 
-    assert report.looked_at == 0
+    assert report.polled == 0
     assert "statuses" not in world.provider.calls
 
 
@@ -40,7 +41,7 @@ def test_a_run_is_running_when_its_provider_says_so(world: World, daemon: Daemon
 
     report = daemon.refresh()
 
-    assert report.findings == {Finding.MOVED: 1}
+    assert report.outcomes == {PollOutcome.MOVED: 1}
     assert world.run().state is RunState.RUNNING
     assert world.run().start_time == world.clock.now()
 
@@ -105,7 +106,7 @@ def test_a_row_is_only_written_when_something_changed(world: World, daemon: Daem
         world.clock.advance(A_WHILE)
         report = daemon.refresh()
 
-    assert report.findings == {Finding.UNCHANGED: 1}
+    assert report.outcomes == {PollOutcome.UNCHANGED: 1}
     assert [entry.after for entry in world.store.timeline(RunId("run-1"))] == [
         RunState.INITIALIZING,
         RunState.RUNNING,
@@ -119,7 +120,7 @@ def test_many_runs_are_asked_for_in_one_call(world: World, daemon: DaemonUnderTe
 
     report = daemon.refresh()
 
-    assert report.looked_at == 10
+    assert report.polled == 10
     assert world.provider.calls.count("statuses") == 1
 
 
@@ -130,7 +131,7 @@ def test_a_look_ahead_takes_every_run_once(world: World, daemon: DaemonUnderTest
 
     report = daemon.refresh(ahead=world.refresh_policy.interval)
 
-    assert report.looked_at == 3
+    assert report.polled == 3
     assert world.provider.calls.count("statuses") == 1
 
 
@@ -163,40 +164,40 @@ class TestPace:
         ],
     )
     def test_a_run_is_asked_for_after_a_tenth_of_its_age(self, age: timedelta | None, wait: timedelta) -> None:
-        assert self.POLICY.wait(self.poll(age)) == pytest.approx(wait, rel=0.101)
+        assert self.POLICY.next_poll(self.poll(age)) == pytest.approx(wait, rel=0.101)
 
     @pytest.mark.parametrize(
         "poll",
         [
             {"state": RunState.CANCELING},
-            {"state": RunState.RUNNING, "is_unwanted": True},
+            {"state": RunState.RUNNING, "cancel_was_sent": True},
         ],
     )
     def test_a_run_that_is_being_cancelled_is_asked_for_sooner(self, poll: dict[str, Any]) -> None:
         old, young = self.poll(timedelta(days=1), **poll), self.poll(timedelta(0), **poll)
 
-        assert self.POLICY.wait(old) == pytest.approx(self.INTERVAL / 4, rel=0.101)
-        assert self.POLICY.wait(young) == pytest.approx(self.FLOOR, rel=0.101)
+        assert self.POLICY.next_poll(old) == pytest.approx(self.INTERVAL / 4, rel=0.101)
+        assert self.POLICY.next_poll(young) == pytest.approx(self.FLOOR, rel=0.101)
 
     def test_what_a_look_has_shown_counts(self) -> None:
         poll = self.poll(timedelta(days=1))
 
-        assert self.POLICY.wait(poll, RunState.CANCELING) < self.POLICY.wait(poll) / 2
+        assert self.POLICY.next_poll(poll, RunState.CANCELING) < self.POLICY.next_poll(poll) / 2
 
     def test_a_floor_above_the_interval_is_the_interval(self) -> None:
         policy = RefreshPolicy(interval=self.FLOOR, floor=self.INTERVAL)
 
-        assert policy.wait(self.poll(timedelta(0))) == pytest.approx(self.FLOOR, rel=0.101)
+        assert policy.next_poll(self.poll(timedelta(0))) == pytest.approx(self.FLOOR, rel=0.101)
 
     def test_what_began_together_is_not_asked_for_together(self) -> None:
-        polls = [replace(self.poll(None), seq=number) for number in range(1_000)]
+        polls = [replace(self.poll(None), fencing_token=number) for number in range(1_000)]
 
-        waits = sorted(self.POLICY.wait(poll) / self.INTERVAL for poll in polls)
+        waits = sorted(self.POLICY.next_poll(poll) / self.INTERVAL for poll in polls)
 
         assert 0.9 <= waits[0] < 0.91
         assert 0.99 < waits[500] < 1.01
         assert 1.09 < waits[-1] <= 1.1
-        assert waits == sorted(self.POLICY.wait(poll) / self.INTERVAL for poll in polls)
+        assert waits == sorted(self.POLICY.next_poll(poll) / self.INTERVAL for poll in polls)
 
     def test_an_old_run_is_asked_for_once_in_an_interval_and_a_young_one_more_often(self, world: World) -> None:
         world.submission_policy = SubmissionPolicy(check_after=self.FLOOR)
@@ -205,7 +206,7 @@ class TestPace:
         looks = []
         for _ in range(4 * 60 * 4):
             world.clock.advance(timedelta(seconds=15))
-            looks.append(daemon.refresh().looked_at)
+            looks.append(daemon.refresh().polled)
 
         first_ten_minutes, last_hour = sum(looks[:40]), sum(looks[-240:])
 
@@ -221,7 +222,7 @@ class TestPace:
 
         report = daemon.refresh()
 
-        assert report.looked_at == 10
+        assert report.polled == 10
         assert world.provider.calls.count("statuses") == 2
 
     def test_a_call_that_costs_by_the_run_asks_for_what_is_due_only(
@@ -237,7 +238,7 @@ class TestPace:
         daemon.refresh()
         world.clock.advance(world.refresh_policy.interval)
 
-        assert 0 < daemon.refresh().looked_at < 10
+        assert 0 < daemon.refresh().polled < 10
 
     def test_a_sweep_serves_all_whose_turn_comes_soon(self, world: World) -> None:
         class Sweeping(MemoryProvider):
@@ -252,7 +253,7 @@ class TestPace:
         daemon.refresh()
         world.clock.advance(world.refresh_policy.interval)
 
-        assert daemon.refresh().looked_at == 10
+        assert daemon.refresh().polled == 10
 
 
 class TestUnknown:
@@ -266,7 +267,7 @@ class TestUnknown:
             world.clock.advance(A_WHILE)
             report = daemon.refresh()
 
-        assert report.findings == {Finding.UNKNOWN: 1}
+        assert report.outcomes == {PollOutcome.UNKNOWN: 1}
         assert world.run().state is RunState.INITIALIZING
         assert sum("HIBERNATING" in record.getMessage() for record in caplog.records) == 1
 
@@ -290,7 +291,7 @@ class TestUnknown:
 
         report = daemon.refresh()
 
-        assert report.findings == {Finding.MISSING: 1}
+        assert report.outcomes == {PollOutcome.MISSING: 1}
         assert world.run().state is RunState.INITIALIZING
 
     def test_one_that_stays_unknown_is_given_up_with_a_reason(self, world: World, daemon: DaemonUnderTest) -> None:
@@ -337,10 +338,10 @@ class TestProviderTrouble:
 
         report = daemon.refresh()
 
-        assert report.findings == {Finding.PUT_OFF: 1}
+        assert report.outcomes == {PollOutcome.DEFERRED: 1}
         assert world.run().state is RunState.INITIALIZING
         world.clock.advance(A_WHILE)
-        assert daemon.refresh().findings == {Finding.MOVED: 1}
+        assert daemon.refresh().outcomes == {PollOutcome.MOVED: 1}
 
     def test_a_provider_that_is_no_longer_set_up_keeps_its_runs_as_they_are(
         self, world: World, daemon: DaemonUnderTest
@@ -351,7 +352,7 @@ class TestProviderTrouble:
 
         report = daemon.refresh()
 
-        assert (report.findings, report.blocked) == ({Finding.PUT_OFF: 1}, {ProviderType.SEVENBRIDGES})
+        assert (report.outcomes, report.blocked) == ({PollOutcome.DEFERRED: 1}, {ProviderType.SEVENBRIDGES})
 
     def test_no_call_is_made_before_the_time_that_the_service_named(
         self, world: World, daemon: DaemonUnderTest
@@ -400,9 +401,9 @@ class TestProviderTrouble:
         world.clock.advance(timedelta(seconds=11))
         later = daemon.refresh()
 
-        assert first.findings == {Finding.PUT_OFF: 4}
+        assert first.outcomes == {PollOutcome.DEFERRED: 4}
         assert after == before
-        assert (too_early.looked_at, later.looked_at) == (0, 10)
+        assert (too_early.polled, later.polled) == (0, 10)
 
     def test_one_page_that_cannot_be_asked_for_does_not_hold_up_the_others(self, world: World) -> None:
         world.refresh_policy = RefreshPolicy(page=4)
@@ -412,7 +413,7 @@ class TestProviderTrouble:
         world.clock.advance(A_WHILE)
         world.provider.fail_next(ZeroDivisionError("a bug"), operation="statuses")
 
-        assert daemon.refresh().findings == {Finding.PUT_OFF: 4, Finding.MOVED: 6}
+        assert daemon.refresh().outcomes == {PollOutcome.DEFERRED: 4, PollOutcome.MOVED: 6}
 
 
 class TestOpenCircuit:
@@ -433,8 +434,8 @@ class TestOpenCircuit:
         world.clock.advance(timedelta(seconds=1))
         later = daemon.refresh()
 
-        assert report.findings == {Finding.PUT_OFF: 10}
-        assert (too_early.looked_at, later.looked_at) == (0, 10)
+        assert report.outcomes == {PollOutcome.DEFERRED: 10}
+        assert (too_early.polled, later.polled) == (0, 10)
         assert world.states() == {RunState.INITIALIZING}
 
     def test_the_provider_is_not_blocked_and_nothing_is_said_for_that_was_said_when_it_opened(
@@ -465,7 +466,7 @@ class TestOpenCircuit:
         world.clock.advance(timedelta(minutes=1))
         report = daemon.refresh()
 
-        assert report.findings == {Finding.MISSING: 1}
+        assert report.outcomes == {PollOutcome.MISSING: 1}
         assert world.run().state is RunState.INITIALIZING
         assert id in forgetful.asked
 
@@ -483,7 +484,7 @@ class TestOpenCircuit:
             world.clock.advance(timedelta(minutes=1))
             daemon.refresh()
 
-        assert (first.findings, ended) == ({Finding.DETAILS_PENDING: 1}, RunState.COMPLETE)
+        assert (first.outcomes, ended) == ({PollOutcome.DETAILS_PENDING: 1}, RunState.COMPLETE)
         assert _record(world).details.outputs == {"answer": 42}
 
 
@@ -496,7 +497,7 @@ class TestDetails:
 
         report = daemon.refresh()
 
-        assert report.findings == {Finding.DETAILS_PENDING: 1}
+        assert report.outcomes == {PollOutcome.DETAILS_PENDING: 1}
         assert world.run().state is RunState.COMPLETE
         world.clock.advance(A_WHILE)
         daemon.refresh()
@@ -511,7 +512,7 @@ class TestDetails:
             world.clock.advance(A_WHILE)
             daemon.refresh()
 
-        assert world.provider.calls.count("details") == world.refresh_policy.details_tries
+        assert world.provider.calls.count("details") == world.refresh_policy.details_attempts
         assert _record(world).details.system_logs == ("outputs and tasks could not be fetched: busy",)
 
     def test_where_a_person_has_to_mend_the_provider_they_are_waited_for_longer(
@@ -534,7 +535,7 @@ class TestDetails:
 
         report = daemon.refresh()
 
-        assert report.findings == {Finding.ENDED: 1}
+        assert report.outcomes == {PollOutcome.ENDED: 1}
         assert _record(world).details.system_logs == ("outputs and tasks could not be fetched: gone",)
 
     def test_a_bug_in_one_runs_details_does_not_stop_the_others(self, world: World, daemon: DaemonUnderTest) -> None:
@@ -547,7 +548,7 @@ class TestDetails:
 
         report = daemon.refresh()
 
-        assert report.findings == {Finding.DETAILS_PENDING: 1, Finding.ENDED: 1}
+        assert report.outcomes == {PollOutcome.DETAILS_PENDING: 1, PollOutcome.ENDED: 1}
         assert world.states() == {RunState.COMPLETE}
 
     def test_the_id_of_a_task_log_is_the_same_at_every_look(self, world: World, daemon: DaemonUnderTest) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import NOON, a_request, a_run, an_observation
+from tests.builders import NOON, a_report, a_request, a_run
 from wes_daemon.domain.errors import IllegalTransition, InvalidRequest, UnknownProvider
 from wes_daemon.domain.runs import (
     Attachment,
@@ -122,54 +122,54 @@ class TestObserved:
     def test_a_running_run_starts_when_the_provider_says(self) -> None:
         started = NOON - timedelta(minutes=3)
 
-        run = a_run(state=RunState.INITIALIZING).observed(an_observation(RunState.RUNNING, started_at=started))
+        run = a_run(state=RunState.INITIALIZING).updated(a_report(RunState.RUNNING, started_at=started), NOON)
 
         assert (run.state, run.start_time) == (RunState.RUNNING, started)
 
     def test_a_provider_without_times_lends_us_the_moment_of_the_look(self) -> None:
-        run = a_run(state=RunState.INITIALIZING).observed(an_observation(RunState.RUNNING))
+        run = a_run(state=RunState.INITIALIZING).updated(a_report(RunState.RUNNING), NOON)
 
         assert run.start_time == NOON
 
     def test_a_run_that_the_provider_queues_again_stays_running(self) -> None:
         running = a_run(state=RunState.RUNNING, start_time=NOON)
 
-        assert running.observed(an_observation(RunState.INITIALIZING)) == running
+        assert running.updated(a_report(RunState.INITIALIZING), NOON) == running
 
     def test_no_news_changes_nothing(self) -> None:
         running = a_run(state=RunState.RUNNING, start_time=NOON)
 
-        assert running.observed(an_observation(RunState.UNKNOWN)) == running
+        assert running.updated(a_report(RunState.UNKNOWN), NOON) == running
 
     def test_an_end_never_comes_before_the_start(self) -> None:
         running = a_run(state=RunState.RUNNING, start_time=NOON)
 
-        run = running.observed(an_observation(RunState.COMPLETE, ended_at=NOON - timedelta(seconds=5)))
+        run = running.updated(a_report(RunState.COMPLETE, ended_at=NOON - timedelta(seconds=5)), NOON)
 
         assert run.end_time == NOON
 
     def test_a_failure_leaves_the_providers_words_as_the_error(self) -> None:
-        run = a_run(state=RunState.RUNNING).observed(an_observation(RunState.EXECUTOR_ERROR, message="exit 1"))
+        run = a_run(state=RunState.RUNNING).updated(a_report(RunState.EXECUTOR_ERROR, message="exit 1"), NOON)
 
         assert (run.state, run.error) == (RunState.EXECUTOR_ERROR, "exit 1")
 
     def test_a_success_leaves_no_error(self) -> None:
-        run = a_run(state=RunState.RUNNING).observed(an_observation(RunState.COMPLETE, message="all is well"))
+        run = a_run(state=RunState.RUNNING).updated(a_report(RunState.COMPLETE, message="all is well"), NOON)
 
         assert run.error is None
 
     def test_a_run_that_failed_before_it_started_has_no_start(self) -> None:
-        run = a_run(state=RunState.INITIALIZING).observed(an_observation(RunState.SYSTEM_ERROR))
+        run = a_run(state=RunState.INITIALIZING).updated(a_report(RunState.SYSTEM_ERROR), NOON)
 
         assert (run.start_time, run.end_time) == (None, NOON)
 
     @pytest.mark.parametrize("state", [RunState.COMPLETE, RunState.EXECUTOR_ERROR, RunState.CANCELED])
     def test_a_cancelling_run_ends_as_the_provider_says(self, state: RunState) -> None:
-        assert a_run(state=RunState.CANCELING).observed(an_observation(state)).state is state
+        assert a_run(state=RunState.CANCELING).updated(a_report(state), NOON).state is state
 
     @pytest.mark.parametrize(("state", "seen"), list(product(sorted(RunState), sorted(RunState))))
     def test_every_report_moves_forwards_or_not_at_all(self, state: RunState, seen: RunState) -> None:
-        after = a_run(state=state).observed(an_observation(seen))
+        after = a_run(state=state).updated(a_report(seen), NOON)
 
         assert after.state is state or state.may_become(after.state)
 
@@ -178,7 +178,7 @@ class TestObserved:
         run = a_run().accepted(ProviderType.LOCAL, HELD)
         for minute, word in enumerate(words):
             before = run
-            run = run.observed(an_observation(word, at=NOON + timedelta(minutes=minute)))
+            run = run.updated(a_report(word), NOON + timedelta(minutes=minute))
             assert not before.state.has_ended or run == before
 
         assert run.state.has_ended == (run.end_time is not None)

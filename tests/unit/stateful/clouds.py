@@ -7,9 +7,9 @@ from datetime import datetime
 from wes_daemon.adapters.memory.providers import MemoryProvider, PreparingMemoryProvider
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import OutcomeUnknown, Rejected
-from wes_daemon.application.ports.providers import Accepted, Prepared, RunDetails, StatusReport, Submission
+from wes_daemon.application.ports.providers import Accepted, Prepared, RunDetails, Submission
 from wes_daemon.application.runtime import fault_points
-from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId, StatusReport
 from wes_daemon.domain.states import RunState
 
 SILENCE = "wire.silent"

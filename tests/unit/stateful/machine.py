@@ -26,9 +26,8 @@ from wes_daemon.application.ports.errors import (
     Unavailable,
     Unprovable,
 )
-from wes_daemon.application.ports.providers import StatusReport
 from wes_daemon.application.runtime import fault_points
-from wes_daemon.domain.runs import ProviderType
+from wes_daemon.domain.runs import ProviderType, StatusReport
 from wes_daemon.domain.states import ENDED, RunState
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from tests.unit.stateful.database import WatchedUnits
 from tests.unit.stateful.judge import Judge, PlannedBug
 from tests.unit.stateful.processes import PeriodicTask, Process
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.application.following.status_recorder import RefreshPolicy
+from wes_daemon.application.following.refresh_policy import RefreshPolicy
 from wes_daemon.application.ports.errors import NotInReview, ProviderError, RunNotFound
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.application.requests.request_cancel import RequestCancel
@@ -49,7 +49,7 @@ class Scene:
             submission_policy=SubmissionPolicy(
                 cap=CAP, provider_caps={TOKENS: CAP_OF_TOKENS}, batch=2, timeout=timedelta(hours=2), attempts=4
             ),
-            refresh_policy=RefreshPolicy(page=3, details_tries=2),
+            refresh_policy=RefreshPolicy(page=3, details_attempts=2),
         )
         world.directory.providers.update(self.clouds)
         self.judge = Judge(world.store, self.clouds, {None: CAP, TOKENS: CAP_OF_TOKENS})

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import datetime
 from itertools import count
 
 import pytest
@@ -19,7 +20,7 @@ from wes_daemon.application.ports.providers import Submission
 from wes_daemon.application.ports.submissions import Acceptance, Claim, ClaimedRun, SubmissionState
 from wes_daemon.application.submitting.outcomes import Submissions
 from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
-from wes_daemon.domain.runs import IdempotencyKey, Observation, ProviderRunId, Run
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunSummary, StatusReport
 
 _EXAMPLES = 2_000
 _OPEN = (SubmissionState.INTENT, SubmissionState.PREPARED)
@@ -112,10 +113,10 @@ def test_it_finds_that_nobody_takes_over_from_the_dead(monkeypatch: pytest.Monke
 
 
 def test_it_finds_that_a_late_word_changes_a_run_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gullible(self: Run, seen: Observation) -> Run:
-        return replace(self, state=seen.state, end_time=seen.at if seen.state.has_ended else None)
+    def gullible(self: RunSummary, report: StatusReport, at: datetime) -> RunSummary:
+        return replace(self, state=report.state, end_time=at if report.state.has_ended else None)
 
-    monkeypatch.setattr(Run, "observed", gullible)
+    monkeypatch.setattr(RunSummary, "updated", gullible)
 
     _find(broken="changed after its end|went from")
 
@@ -127,6 +128,6 @@ def test_it_finds_a_run_that_is_no_longer_followed_once_it_could_not_be_asked_fo
         for poll in polls:
             self._tables.polls.pop(poll.run_id, None)
 
-    monkeypatch.setattr(MemoryPollSchedule, "put_off", dropped)
+    monkeypatch.setattr(MemoryPollSchedule, "defer", dropped)
 
     _find(broken="not asked for")

@@ -1,13 +1,13 @@
 """The poll schedule in memory."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from wes_daemon.adapters.memory.store import PollRow, Tables
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import ClaimLost
-from wes_daemon.application.ports.polls import DuePoll, Move, Pace, RunToCancel, as_soon_as_it_is_free
+from wes_daemon.application.ports.polls import DuePoll, PollDelay, PollResult, RunToCancel, no_delay
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
@@ -20,84 +20,75 @@ class MemoryPollSchedule:
         self._tables = tables
         self._clock = clock
 
-    def take_due(
+    def lease_due(
         self,
         *,
         limit: int,
         ahead: timedelta,
-        hold: timedelta,
-        untouched_for: timedelta,
-        excluding: Collection[ProviderType],
-        again_after: Pace = as_soon_as_it_is_free,
+        lease: timedelta,
+        not_leased_for: timedelta,
+        serving: Collection[ProviderType],
+        next_poll: PollDelay = no_delay,
     ) -> Sequence[DuePoll]:
-        """As the port says."""
         now = self._clock.now()
         due = [
             (row.next_check_at, run_id)
             for run_id, row in self._tables.polls.items()
             if row.next_check_at <= now + ahead
             and (row.held_until is None or row.held_until <= now)
-            and (row.taken_at is None or row.taken_at <= now - untouched_for)
-            and row.provider not in excluding
+            and (row.taken_at is None or row.taken_at <= now - not_leased_for)
+            and row.provider in serving
         ]
-        return [self._take(run_id, hold, again_after) for _, run_id in sorted(due)[:limit]]
+        return [self._lease(run_id, lease, next_poll) for _, run_id in sorted(due)[:limit]]
 
-    def checked(self, polls: Collection[DuePoll], *, again_after: Pace) -> None:
-        """As the port says."""
+    def record_unchanged(self, polls: Collection[DuePoll], *, next_poll: PollDelay) -> None:
         for poll in polls:
             if row := self._current(poll):
-                self._reschedule(poll.run_id, replace(row, missing_since=None), again_after(poll))
+                self._reschedule(poll.run_id, replace(row, missing_since=None), next_poll(poll))
 
-    def put_off(self, polls: Collection[DuePoll], *, wait: timedelta) -> None:
-        """As the port says."""
+    def defer(self, polls: Collection[DuePoll], *, delay: timedelta) -> None:
         now = self._clock.now()
         for poll in polls:
             if row := self._current(poll):
-                back = replace(row, held_until=now + wait, next_check_at=now - poll.overdue)
-                self._tables.polls[poll.run_id] = back
+                deferred = replace(row, held_until=now + delay, next_check_at=now - poll.overdue)
+                self._tables.polls[poll.run_id] = deferred
 
     def reset_missing(self, provider: ProviderType) -> None:
-        """As the port says."""
         for run_id, row in self._tables.polls.items():
             if row.provider is provider:
                 self._tables.polls[run_id] = replace(row, missing_since=None)
 
-    def missing(self, poll: DuePoll, *, again_after: timedelta) -> None:
-        """As the port says."""
+    def record_missing(self, poll: DuePoll, *, delay: timedelta) -> None:
         if row := self._current(poll):
             since = row.missing_since or self._clock.now()
-            self._reschedule(poll.run_id, replace(row, missing_since=since), again_after)
+            self._reschedule(poll.run_id, replace(row, missing_since=since), delay)
 
-    def moved_all(self, moved: Collection[Move]) -> Collection[RunId]:
-        """As the port says."""
-        latest = [(one, row) for one in moved if (row := self._current(one.poll))]
-        for one, row in latest:
-            known = replace(row, known_state=one.state, known_status=one.provider_status, missing_since=None)
-            self._reschedule(one.poll.run_id, known, one.again_after)
-        return {one.poll.run_id for one, _ in latest}
+    def record_changed(
+        self, results: Collection[PollResult], *, delay: Callable[[PollResult], timedelta]
+    ) -> set[RunId]:
+        latest = [(each, row) for each in results if (row := self._current(each.poll))]
+        for each, row in latest:
+            report = each.report
+            known = replace(row, known_state=report.state, known_status=report.provider_status, missing_since=None)
+            self._reschedule(each.poll.run_id, known, delay(each))
+        return {each.poll.run_id for each, _ in latest}
 
-    def details_failed(self, poll: DuePoll, state: RunState, *, again_after: timedelta) -> None:
-        """As the port says."""
-        row = self._held(poll)
+    def record_missing_details(self, poll: DuePoll, state: RunState, *, delay: timedelta) -> None:
+        row = self._current(poll)
+        if row is None:
+            raise ClaimLost(f"run {poll.run_id} was leased again after fencing token {poll.fencing_token}")
         row = replace(row, known_state=state, details_failures=row.details_failures + 1)
-        self._reschedule(poll.run_id, row, again_after)
+        self._reschedule(poll.run_id, row, delay)
         self._close(poll.run_id)
 
-    def finished(self, poll: DuePoll) -> None:
-        """As the port says."""
-        self._held(poll)
-        del self._tables.polls[poll.run_id]
-        self._close(poll.run_id)
-
-    def finished_all(self, polls: Collection[DuePoll]) -> Collection[RunId]:
-        """As the port says."""
-        latest = [poll for poll in polls if self._current(poll)]
-        for poll in latest:
-            self.finished(poll)
-        return {poll.run_id for poll in latest}
+    def finish(self, polls: Collection[DuePoll]) -> set[RunId]:
+        latest = {poll.run_id for poll in polls if self._current(poll)}
+        for run_id in latest:
+            del self._tables.polls[run_id]
+            self._close(run_id)
+        return latest
 
     def make_due(self, provider: ProviderType, ids: Collection[ProviderRunId]) -> Collection[ProviderRunId]:
-        """As the port says."""
         now = self._clock.now()
         followed = {
             run_id: row
@@ -109,34 +100,32 @@ class MemoryPollSchedule:
             self._tables.polls[run_id] = replace(row, next_check_at=due_at, held_until=None)
         return {row.provider_run_id for row in followed.values()}
 
-    def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[RunToCancel]:
-        """As the port says."""
+    def to_cancel(self, *, limit: int, lease: timedelta, serving: Collection[ProviderType]) -> Sequence[RunToCancel]:
         now = self._clock.now()
         due = [
             run_id
             for run_id, row in self._tables.polls.items()
-            if self._is_unwanted(run_id, row)
-            and row.provider not in excluding
+            if self._is_to_cancel(run_id, row)
+            and row.provider in serving
             and (row.cancel_again_at is None or row.cancel_again_at <= now)
         ]
-        return [self._send_cancel(run_id, now + hold) for run_id in due[:limit]]
+        return [self._send_cancel(run_id, now + lease) for run_id in due[:limit]]
 
-    def cancel_again(self, run: RunToCancel, *, wait: timedelta) -> None:
-        """As the port says."""
+    def cancel_again(self, run: RunToCancel, *, delay: timedelta) -> None:
         if row := self._tables.polls.get(run.run_id):
-            self._tables.polls[run.run_id] = replace(row, cancel_again_at=self._clock.now() + wait)
+            self._tables.polls[run.run_id] = replace(row, cancel_again_at=self._clock.now() + delay)
 
     def _close(self, run_id: RunId) -> None:
         submission = self._tables.submissions[run_id]
         self._tables.submissions[run_id] = replace(submission, state=SubmissionState.CLOSED)
 
-    def _take(self, run_id: RunId, hold: timedelta, again_after: Pace) -> DuePoll:
+    def _lease(self, run_id: RunId, lease: timedelta, next_poll: PollDelay) -> DuePoll:
         now = self._clock.now()
         row = self._tables.polls[run_id]
         due = self._due_poll(run_id, replace(row, seq=row.seq + 1))
-        next_at = now + max(hold, again_after(due))
+        next_at = now + max(lease, next_poll(due))
         self._tables.polls[run_id] = replace(
-            row, seq=due.seq, taken_at=now, held_until=now + hold, next_check_at=next_at
+            row, seq=due.fencing_token, taken_at=now, held_until=now + lease, next_check_at=next_at
         )
         return due
 
@@ -150,26 +139,20 @@ class MemoryPollSchedule:
             known_status=row.known_status,
             missing_for=now - row.missing_since if row.missing_since else None,
             details_failures=row.details_failures,
-            seq=row.seq,
+            fencing_token=row.seq,
             age=now - row.followed_since if row.followed_since else None,
             overdue=now - row.next_check_at,
-            is_unwanted=row.cancel_again_at is not None,
+            cancel_was_sent=row.cancel_again_at is not None,
         )
 
     def _current(self, poll: DuePoll) -> PollRow | None:
         row = self._tables.polls.get(poll.run_id)
-        return row if row and row.seq == poll.seq else None
-
-    def _held(self, poll: DuePoll) -> PollRow:
-        row = self._current(poll)
-        if row is None:
-            raise ClaimLost(f"run {poll.run_id}: poll {poll.seq} is over")
-        return row
+        return row if row and row.seq == poll.fencing_token else None
 
     def _reschedule(self, run_id: RunId, row: PollRow, wait: timedelta) -> None:
         self._tables.polls[run_id] = replace(row, held_until=None, next_check_at=self._clock.now() + wait)
 
-    def _is_unwanted(self, run_id: RunId, row: PollRow) -> bool:
+    def _is_to_cancel(self, run_id: RunId, row: PollRow) -> bool:
         run = self._tables.runs.get(run_id)
         if run is None or row.known_state.has_ended:
             return False

@@ -19,13 +19,12 @@ from wes_daemon.application.ports.providers import (
     ProviderLimits,
     Recorded,
     RunDetails,
-    StatusReport,
     Submission,
     WorkflowProvider,
     as_key,
     nothing_recorded,
 )
-from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType, StatusReport
 from wes_daemon.domain.states import RunState
 
 _WAITING = StatusReport(state=RunState.INITIALIZING, provider_status="waiting")

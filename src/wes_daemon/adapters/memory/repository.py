@@ -1,16 +1,16 @@
 """Runs in memory."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from wes_daemon.adapters.memory.store import Tables
 from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
 from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.application.ports.submissions import SubmissionState
-from wes_daemon.domain.runs import UNREAD, Attachment, Run, RunId
+from wes_daemon.domain.runs import Attachment, Run, RunId, RunSummary
 
 _SAVED = ("state", "tags", "start_time", "end_time")
-"""What may change in a run after it was stored; who holds it is written with its submission."""
+"""The members that may change after a run was stored; its provider is kept with its submission."""
 
 
 def stored_run(tables: Tables, run_id: RunId) -> Run:
@@ -25,9 +25,9 @@ def stored_run(tables: Tables, run_id: RunId) -> Run:
     return replace(run, provider=submission.provider, provider_run_id=submission.provider_run_id)
 
 
-def unread(run: Run) -> Run:
-    """The run as a database gives it that spares itself the request."""
-    return replace(run, request=UNREAD)
+def summary_of(run: Run) -> RunSummary:
+    """The run without its request."""
+    return RunSummary(**{member.name: getattr(run, member.name) for member in fields(RunSummary)})
 
 
 class MemoryRunRepository:
@@ -37,22 +37,18 @@ class MemoryRunRepository:
         self._tables = tables
 
     def add(self, run: Run, *, attachments: Sequence[Attachment], entry: TimelineEntry) -> None:
-        """As the port says."""
         self._tables.runs[run.id] = run
         self._tables.attachments[run.id] = tuple(sorted(attachments, key=lambda attachment: attachment.name))
         self._note(run.id, entry)
 
     def get(self, run_id: RunId) -> Run:
-        """As the port says."""
         return stored_run(self._tables, run_id)
 
-    def get_many(self, run_ids: Collection[RunId]) -> Mapping[RunId, Run]:
-        """As the port says."""
-        return {id: unread(stored_run(self._tables, id)) for id in run_ids if id in self._tables.runs}
+    def get_summaries(self, run_ids: Collection[RunId]) -> Mapping[RunId, RunSummary]:
+        return {id: summary_of(stored_run(self._tables, id)) for id in run_ids if id in self._tables.runs}
 
-    def write(self, news: Collection[RunUpdate]) -> None:
-        """As the port says."""
-        for each in news:
+    def write(self, updates: Collection[RunUpdate]) -> None:
+        for each in updates:
             run_id = each.before.id
             self._change(each.before, each.after)
             if each.entry is not None:
@@ -65,18 +61,12 @@ class MemoryRunRepository:
                 self._tables.tasks[run_id] = {**known, **{task.id: task for task in each.tasks}}
 
     def attachments(self, run_id: RunId) -> Sequence[Attachment]:
-        """As the port says."""
         return self._tables.attachments.get(run_id, ())
 
-    def save(self, before: Run, after: Run, entry: TimelineEntry) -> None:
-        """As the port says."""
-        self._change(before, after)
-        self._note(before.id, entry)
-
-    def _change(self, before: Run, after: Run) -> None:
+    def _change(self, before: RunSummary, after: RunSummary) -> None:
+        if before.id not in self._tables.runs:
+            raise ConcurrentUpdate(f"the row of run {before.id} is gone")
         stored = self.get(before.id)
-        if stored.state is not before.state:
-            raise ConcurrentUpdate(f"run {before.id} is {stored.state}, no longer {before.state}")
         changes = {name: getattr(after, name) for name in _SAVED if getattr(after, name) != getattr(before, name)}
         self._tables.runs[before.id] = replace(stored, **changes)
 

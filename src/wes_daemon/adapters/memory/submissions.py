@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import chain, islice
 from types import MappingProxyType
 
-from wes_daemon.adapters.memory.repository import has_been_sent, stored_run, unread
+from wes_daemon.adapters.memory.repository import has_been_sent, stored_run, summary_of
 from wes_daemon.adapters.memory.store import PollRow, SubmissionRow, Tables
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, LeaseLost, NotInReview
@@ -21,7 +21,7 @@ from wes_daemon.application.ports.submissions import (
     SubmissionState,
     no_share,
 )
-from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderRunId, ProviderType, Run, RunId
+from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderRunId, ProviderType, Run, RunId, RunSummary
 from wes_daemon.domain.states import RunState
 
 _ADOPTABLE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED, RunState.CANCELING)
@@ -37,10 +37,10 @@ class MemorySubmissionQueue:
 
     def enrol(
         self,
-        destination: Callable[[Run], ProviderType | None],
+        destination: Callable[[RunSummary], ProviderType | None],
         *,
         limit: int,
-        share: Callable[[Run], str] = no_share,
+        share: Callable[[RunSummary], str] = no_share,
     ) -> int:
         """As the port says."""
         unknown = self._unknown()
@@ -49,15 +49,17 @@ class MemorySubmissionQueue:
 
     def enrol_queued(
         self,
-        destination: Callable[[Run], ProviderType | None],
+        destination: Callable[[RunSummary], ProviderType | None],
         *,
         limit: int,
-        share: Callable[[Run], str] = no_share,
+        share: Callable[[RunSummary], str] = no_share,
     ) -> int:
         """As the port says."""
         queued = [run for run in self._unknown() if run.state is RunState.QUEUED][:limit]
         for run in queued:
-            self._tables.submissions[run.id] = replace(self._new(destination(unread(run))), share=share(unread(run)))
+            self._tables.submissions[run.id] = replace(
+                self._new(destination(summary_of(run))), share=share(summary_of(run))
+            )
         return len(queued)
 
     def claim(
@@ -67,7 +69,7 @@ class MemorySubmissionQueue:
         limit: int,
         cap: int,
         excluding: Collection[ProviderType | None],
-        destination: Callable[[Run], ProviderType | None],
+        destination: Callable[[RunSummary], ProviderType | None],
         provider_caps: Mapping[ProviderType, int] = MappingProxyType({}),
         under_way: Collection[RunId] = (),
     ) -> Sequence[ClaimedRun]:
@@ -185,9 +187,11 @@ class MemorySubmissionQueue:
     def _unknown(self) -> Sequence[Run]:
         return [run for run in self._tables.runs.values() if run.id not in self._tables.submissions]
 
-    def _taken_up(self, unknown: Sequence[Run], destination: Callable[[Run], ProviderType | None]) -> Iterable[RunId]:
+    def _taken_up(
+        self, unknown: Sequence[Run], destination: Callable[[RunSummary], ProviderType | None]
+    ) -> Iterable[RunId]:
         for run in unknown:
-            if run.state in _ADOPTABLE and self._adopt(run, destination(unread(run))):
+            if run.state in _ADOPTABLE and self._adopt(run, destination(summary_of(run))):
                 yield run.id
         for run_id, row in list(self._tables.submissions.items()):
             if row.state is SubmissionState.CLOSED and self._reopen(run_id, row):
@@ -270,7 +274,7 @@ class MemorySubmissionQueue:
         self,
         fresh: Sequence[RunId],
         caps: Mapping[ProviderType, int],
-        destination: Callable[[Run], ProviderType | None],
+        destination: Callable[[RunSummary], ProviderType | None],
     ) -> Sequence[RunId]:
         """Without those whose tags name another provider by now, which may hold no more; they wait for that one."""
         rows = self._tables.submissions
@@ -289,7 +293,7 @@ class MemorySubmissionQueue:
         return going
 
     def _claimed(
-        self, run_ids: Iterable[RunId], owner: SessionId, destination: Callable[[Run], ProviderType | None]
+        self, run_ids: Iterable[RunId], owner: SessionId, destination: Callable[[RunSummary], ProviderType | None]
     ) -> Iterable[ClaimedRun]:
         for run_id in run_ids:
             row = self._tables.submissions[run_id]
@@ -304,7 +308,7 @@ class MemorySubmissionQueue:
         run_id: RunId,
         row: SubmissionRow,
         owner: SessionId,
-        destination: Callable[[Run], ProviderType | None],
+        destination: Callable[[RunSummary], ProviderType | None],
     ) -> ClaimedRun:
         run, resumed = stored_run(self._tables, run_id), row.state in _OPEN
         row = replace(row, owner=owner, claim_seq=row.claim_seq + 1)

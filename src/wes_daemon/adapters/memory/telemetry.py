@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from wes_daemon.application.ports.telemetry import CallOutcome
-from wes_daemon.domain.runs import ProviderType, Run, RunId
+from wes_daemon.domain.runs import ProviderType, RunId, RunSummary
 from wes_daemon.domain.states import RunState
 
 
@@ -40,7 +40,7 @@ class MemoryTelemetry:
         """Remember that."""
         self.circuits.append((provider, "closed"))
 
-    def state_changed(self, before: Run, after: Run, why: str) -> None:
+    def state_changed(self, before: RunSummary, after: RunSummary, why: str) -> None:
         """Remember where the run went."""
         del why
         self.changes.append((after.id, before.state, after.state))

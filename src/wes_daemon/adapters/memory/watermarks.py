@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from wes_daemon.adapters.memory.store import MemoryStore
-from wes_daemon.application.ports.watermarks import Turn
+from wes_daemon.application.ports.watermarks import ListReading
 from wes_daemon.domain.runs import ProviderType
 
 
@@ -12,23 +12,21 @@ class MemoryWatermarks:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self._turns: dict[str, Turn] = {}
+        self._readings: dict[str, ListReading] = {}
 
-    def begin(self, name: str, provider: ProviderType, *, every: timedelta) -> Turn | None:
-        """As the port says."""
+    def begin(self, name: str, provider: ProviderType, *, every: timedelta) -> ListReading | None:
         with self._store.lock:
             now = self._store.clock.now()
-            before = self._turns.get(name)
-            if not self._is_followed(provider) or (before and before.begun_at > now - every):
+            before = self._readings.get(name)
+            if not self._is_followed(provider) or (before and before.began_at > now - every):
                 return None
-            self._turns[name] = Turn(seen_until=before.seen_until if before else now, begun_at=now)
-            return self._turns[name]
+            self._readings[name] = ListReading(read_until=before.read_until if before else now, began_at=now)
+            return self._readings[name]
 
     def advance(self, name: str, until: datetime) -> None:
-        """As the port says."""
         with self._store.lock:
-            if before := self._turns.get(name):
-                self._turns[name] = Turn(seen_until=max(before.seen_until, until), begun_at=before.begun_at)
+            if before := self._readings.get(name):
+                self._readings[name] = ListReading(read_until=max(before.read_until, until), began_at=before.began_at)
 
     def _is_followed(self, provider: ProviderType) -> bool:
         rows = self._store.tables.polls.values()

@@ -9,7 +9,7 @@ from wes_daemon.adapters.memory.store import DaemonRow, MemoryStore, SubmissionR
 from wes_daemon.adapters.memory.submissions import MemorySubmissionQueue
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.submissions import SubmissionState
-from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderType, Run, RunId
+from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderType, Run, RunId, RunSummary
 from wes_daemon.domain.states import RunState
 
 _NO_TIME = timedelta(0)
@@ -24,7 +24,7 @@ class MemoryWorkProbe:
         self._store = store
 
     def is_queued(
-        self, destination: Callable[[Run], ProviderType | None], *, excluding: Collection[ProviderType | None]
+        self, destination: Callable[[RunSummary], ProviderType | None], *, excluding: Collection[ProviderType | None]
     ) -> bool:
         """As the port says."""
         tables = self._copy()
@@ -66,7 +66,15 @@ class MemoryWorkProbe:
     def is_due(self, *, excluding: Collection[ProviderType]) -> bool:
         """As the port says."""
         polls = MemoryPollSchedule(self._copy(), self._store.clock)
-        return bool(polls.take_due(limit=1, ahead=_NO_TIME, hold=_NO_TIME, untouched_for=_NO_TIME, excluding=excluding))
+        return bool(
+            polls.lease_due(
+                limit=1,
+                ahead=_NO_TIME,
+                lease=_NO_TIME,
+                not_leased_for=_NO_TIME,
+                serving=frozenset(ProviderType) - frozenset(excluding),
+            )
+        )
 
     def _copy(self) -> Tables:
         with self._store.lock:
@@ -88,7 +96,9 @@ class MemoryWorkProbe:
         """The states of the runs that providers still work on and should not."""
         tables = self._copy()
         polls = MemoryPollSchedule(tables, self._store.clock)
-        held = polls.to_cancel(limit=len(tables.polls), hold=_NO_TIME, excluding=excluding)
+        held = polls.to_cancel(
+            limit=len(tables.polls), lease=_NO_TIME, serving=frozenset(ProviderType) - frozenset(excluding)
+        )
         return {stored_run(tables, run.run_id).state for run in held}
 
 

@@ -29,14 +29,14 @@ from wes_daemon.adapters.persistence.expressions import (
     store_now,
     stored_order_of_few,
 )
-from wes_daemon.adapters.persistence.mapping import named_provider, select_new_runs, unread_run_from
+from wes_daemon.adapters.persistence.mapping import named_provider, run_summary_from, select_new_runs
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.submissions import SubmissionState
-from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderType, Run
+from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderType, RunSummary
 from wes_daemon.domain.states import RunState
 
-Destination = Callable[[Run], ProviderType | None]
-Share = Callable[[Run], str]
+Destination = Callable[[RunSummary], ProviderType | None]
+Share = Callable[[RunSummary], str]
 
 _FOLLOWED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
 _CANCELLED = (RunState.CANCELING,)
@@ -47,7 +47,7 @@ _MOST = "most"
 def enrol_queued(connection: Connection, destination: Destination, share: Share, limit: int) -> int:
     """Put `QUEUED` rows into the queue in the order in which they were stored; return how many."""
     rows = connection.execute(_new_runs(connection.dialect.name), {_MOST: limit}).all()
-    runs = [unread_run_from(row) for row in rows]
+    runs = [run_summary_from(row) for row in rows]
     found = [{**_submission(run, destination(run), SubmissionState.READY), "share": share(run)} for run in runs]
     return connection.execute(*_entering(connection, found)).rowcount if found else 0
 
@@ -111,15 +111,15 @@ def names_a_provider_run() -> ColumnElement[bool]:
     return func.coalesce(cast(workflow_runs.c.tags, Text).contains(f'"{PROVIDER_ID_TAG}"'), false())
 
 
-def _pages_of_active(connection: Connection, size: int, states: Sequence[RunState]) -> Iterator[Sequence[Run]]:
-    page = [unread_run_from(row) for row in connection.execute(_left_by_others(*states), {_MOST: size})]
+def _pages_of_active(connection: Connection, size: int, states: Sequence[RunState]) -> Iterator[Sequence[RunSummary]]:
+    page = [run_summary_from(row) for row in connection.execute(_left_by_others(*states), {_MOST: size})]
     while page:
         yield page
         rest = _left_by_others(*states).where(workflow_runs.c.run_id > page[-1].id)
-        page = [unread_run_from(row) for row in connection.execute(rest, {_MOST: size})]
+        page = [run_summary_from(row) for row in connection.execute(rest, {_MOST: size})]
 
 
-def _adoption(run: Run, destination: Destination) -> dict[str, object] | None:
+def _adoption(run: RunSummary, destination: Destination) -> dict[str, object] | None:
     held_as = run.tags.get(PROVIDER_ID_TAG) if isinstance(run.tags, Mapping) else None
     if not isinstance(held_as, str) or not held_as.strip():
         return None
@@ -160,7 +160,7 @@ def _enrol_cancelled_copies(connection: Connection, copies: Sequence[Mapping[str
     _insert(connection, [{"run_id": id, **copies_of_others} for id in found])
 
 
-def _submission(run: Run, provider: ProviderType | None, state: SubmissionState) -> dict[str, object]:
+def _submission(run: RunSummary, provider: ProviderType | None, state: SubmissionState) -> dict[str, object]:
     return {"run_id": run.id, "provider": provider, "state": state, "returns_to": state, "share": ""}
 
 

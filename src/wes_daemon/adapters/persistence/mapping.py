@@ -15,11 +15,11 @@ from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.domain.runs import (
     PROVIDER_TYPE_TAG,
-    UNREAD,
     ProviderRunId,
     ProviderType,
     Run,
     RunId,
+    RunSummary,
     TaskId,
     TaskLog,
     WorkflowRequest,
@@ -62,20 +62,20 @@ def _select(run_id: ColumnElement[str]) -> Select[Any]:
     )
 
 
-def select_unread_runs() -> Select[Any]:
-    """Rows for `unread_run_from`: what may change in a run, and nothing of what may be large."""
+def select_run_summaries() -> Select[Any]:
+    """Rows for `run_summary_from`: what may change in a run, and nothing of what may be large."""
     found = workflow_runs.outerjoin(submissions, by_key(submissions.c.run_id, workflow_runs.c.run_id))
-    return _unread(submissions.c.provider, submissions.c.provider_run_id).select_from(found)
+    return _select_summary(submissions.c.provider, submissions.c.provider_run_id).select_from(found)
 
 
 def select_new_runs() -> Select[Any]:
-    """As `select_unread_runs`, for those of which the queue knows nothing, so that it is not asked who holds them."""
+    """As `select_run_summaries`, for those of which the queue knows nothing, so that it is not asked who holds them."""
     known = of_same_run(submissions.c.run_id, workflow_runs.c.run_id)
     # SQLite lets a text primary key be NULL; such a row cannot be spoken of.
-    return _unread(null(), null()).where(known.is_(None), workflow_runs.c.run_id.is_not(None))
+    return _select_summary(null(), null()).where(known.is_(None), workflow_runs.c.run_id.is_not(None))
 
 
-def _unread(provider: ColumnElement[Any], provider_run_id: ColumnElement[Any]) -> Select[Any]:
+def _select_summary(provider: ColumnElement[Any], provider_run_id: ColumnElement[Any]) -> Select[Any]:
     return select(
         workflow_runs.c.run_id,
         workflow_runs.c.state,
@@ -87,13 +87,11 @@ def _unread(provider: ColumnElement[Any], provider_run_id: ColumnElement[Any]) -
     )
 
 
-def unread_run_from(row: Row[Any]) -> Run:
-    """The run with `UNREAD` for its request."""
+def run_summary_from(row: Row[Any]) -> RunSummary:
     run_id, state, tags, start_time, end_time, provider, provider_run_id = tuple[Any, ...](row)
     read = None if tags is None else read_json(tags)
-    return Run(
+    return RunSummary(
         id=RunId(run_id),
-        request=UNREAD,
         state=state_from(state),
         tags={} if read is None else read,
         provider=None if provider_run_id is None else provider_from(provider),

@@ -1,4 +1,4 @@
-"""The runs as a WES service reads them."""
+"""The runs as a WES service reads them: the tables `workflow_runs` and `task_logs`, and the daemon's beside them."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -6,17 +6,17 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Update, insert, select, update
+from sqlalchemy import Connection, Select, Update, insert, select, update
 
 from wes_daemon.adapters.persistence.bulk import insert_all, put, rows_of_table, table_rows
 from wes_daemon.adapters.persistence.expressions import by_key, in_list_parameter
 from wes_daemon.adapters.persistence.mapping import (
     entry_values,
     run_from,
+    run_summary_from,
+    select_run_summaries,
     select_runs,
-    select_unread_runs,
     task_values,
-    unread_run_from,
 )
 from wes_daemon.adapters.persistence.tables import (
     run_attachments,
@@ -28,12 +28,11 @@ from wes_daemon.adapters.persistence.tables import (
 from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
-from wes_daemon.domain.runs import Attachment, Run, RunId
-from wes_daemon.domain.states import RunState
+from wes_daemon.domain.runs import Attachment, Run, RunId, RunSummary
 
 _IDS = "run_ids"
 _SAVED = ("state", "tags", "start_time", "end_time")
-"""What may change in a run after it was stored; who holds it is written with its submission."""
+"""The columns that may change after a run was stored; its provider is written with its submission."""
 
 _saved = attrgetter(*_SAVED)
 
@@ -57,23 +56,23 @@ class SqlRunRepository:
 
     def get(self, run_id: RunId) -> Run:
         self._lock(run_id)
-        # A second statement: one that waited for the lock would see the row as it is now, and what the daemon
-        # knows of it as it was before.
+        # A second statement: one that waited for the lock would see the row as it is now, and the joined tables of the
+        # daemon as they were before the wait.
         row = self._connection.execute(select_runs().where(workflow_runs.c.run_id == run_id)).one()
         return run_from(row)
 
-    def get_many(self, run_ids: Collection[RunId]) -> Mapping[RunId, Run]:
-        rows = self._connection.execute(_unread(), {_IDS: list(run_ids)}).all()
-        return {run.id: run for run in map(unread_run_from, rows)}
+    def get_summaries(self, run_ids: Collection[RunId]) -> Mapping[RunId, RunSummary]:
+        rows = self._connection.execute(_summaries(), {_IDS: list(run_ids)}).all()
+        return {run.id: run for run in map(run_summary_from, rows)}
 
-    def write(self, news: Collection[RunUpdate]) -> None:
-        for rows in _alike({"run_id": each.before.id, **_changes(each.before, each.after)} for each in news):
+    def write(self, updates: Collection[RunUpdate]) -> None:
+        for rows in _by_columns({"run_id": each.before.id, **_changes(each.before, each.after)} for each in updates):
             self._update(rows)
-        for rows in _alike(_said(each) for each in news):
+        for rows in _by_columns(_details_row(each) for each in updates):
             put(self._connection, run_details, rows, key="run_id")
-        tasks = [task_values(each.before.id, task) for each in news for task in each.tasks]
+        tasks = [task_values(each.before.id, task) for each in updates for task in each.tasks]
         put(self._connection, task_logs, tasks, key="id")
-        entries = [entry_values(each.before.id, each.entry) for each in news if each.entry is not None]
+        entries = [entry_values(each.before.id, each.entry) for each in updates if each.entry is not None]
         insert_all(self._connection, run_events, entries)
 
     def _update(self, changed: Sequence[Mapping[str, object]]) -> None:
@@ -81,26 +80,13 @@ class SqlRunRepository:
         changing = _changing(dialect, tuple(changed[0]))
         done = self._connection.execute(changing, table_rows(dialect, workflow_runs, changed))
         if done.rowcount != len(changed):
-            raise ConcurrentUpdate(f"{len(changed) - done.rowcount} of {len(changed)} rows have gone")
+            raise ConcurrentUpdate(f"{len(changed) - done.rowcount} of {len(changed)} rows are gone")
 
     def attachments(self, run_id: RunId) -> Sequence[Attachment]:
         rows = self._connection.execute(
             select(run_attachments).where(run_attachments.c.run_id == run_id).order_by(run_attachments.c.name)
         )
         return [Attachment(name=row.name, content=row.content) for row in rows]
-
-    def save(self, before: Run, after: Run, entry: TimelineEntry) -> None:
-        changes = _changes(before, after)
-        unmoved = (workflow_runs.c.run_id == before.id, _is_still(before.state))
-        if changes:
-            written = self._connection.execute(update(workflow_runs).where(*unmoved).values(changes)).rowcount
-        else:
-            held = select(workflow_runs.c.run_id).where(*unmoved).with_for_update()
-            written = len(self._connection.execute(held).all())
-        if written == 0:
-            self._lock(before.id)
-            raise ConcurrentUpdate(f"run {before.id}: it is no longer {before.state}")
-        self._note(before.id, entry)
 
     def _lock(self, run_id: RunId) -> None:
         held = select(workflow_runs.c.run_id).where(workflow_runs.c.run_id == run_id).with_for_update()
@@ -111,41 +97,34 @@ class SqlRunRepository:
         self._connection.execute(insert(run_events).values(entry_values(run_id, entry)))
 
 
-# To build a statement takes longer than to send it.
+# Building a statement takes longer than sending it, so each is built once.
 
 
 @cache
-def _unread() -> Select[Any]:
-    wanted = select_unread_runs().where(in_list_parameter(workflow_runs.c.run_id, _IDS))
-    # In one order, so that two who lock the same rows wait for each other and not for ever. Whoever waits sees a row
-    # as it is then; what the daemon knows of it is older, but nobody else writes that for as long as a run is held.
+def _summaries() -> Select[Any]:
+    wanted = select_run_summaries().where(in_list_parameter(workflow_runs.c.run_id, _IDS))
+    # Ordered, so that two transactions that lock the same rows cannot deadlock. A transaction that waited sees the row
+    # as it is then and the daemon's tables as they were; no other daemon writes those while the caller holds the claim.
     return wanted.order_by(workflow_runs.c.run_id).with_for_update(of=workflow_runs)
 
 
 @cache
 def _changing(dialect: str, names: tuple[str, ...]) -> Update:
-    given = rows_of_table(dialect, workflow_runs, names)
+    rows = rows_of_table(dialect, workflow_runs, names)
     return (
         update(workflow_runs)
-        .where(by_key(workflow_runs.c.run_id, given.c.run_id))
-        .values({name: given.c[name] for name in names if name != "run_id"})
+        .where(by_key(workflow_runs.c.run_id, rows.c.run_id))
+        .values({name: rows.c[name] for name in names if name != "run_id"})
     )
 
 
-def _is_still(state: RunState) -> ColumnElement[bool]:
-    """Whether the row is in this state; one whose word is none of ours is read as `UNKNOWN`."""
-    if state is RunState.UNKNOWN:
-        return workflow_runs.c.state.not_in([word.value for word in RunState if word is not RunState.UNKNOWN])
-    return workflow_runs.c.state == state
-
-
-def _changes(before: Run, after: Run) -> dict[str, object]:
+def _changes(before: RunSummary, after: RunSummary) -> dict[str, object]:
     then, now = _saved(before), _saved(after)
     return {name: value for name, old, value in zip(_SAVED, then, now, strict=True) if value != old}
 
 
-def _alike(rows: Iterable[Mapping[str, object]]) -> Iterable[Sequence[Mapping[str, object]]]:
-    """Those that name the same columns together; those that name nothing but their run are left out."""
+def _by_columns(rows: Iterable[Mapping[str, object]]) -> Iterable[Sequence[Mapping[str, object]]]:
+    """Group rows by the columns that they name; rows that name nothing but their run are left out."""
     groups: dict[tuple[str, ...], list[Mapping[str, object]]] = defaultdict(list)
     for row in rows:
         if len(row) > 1:
@@ -153,11 +132,10 @@ def _alike(rows: Iterable[Mapping[str, object]]) -> Iterable[Sequence[Mapping[st
     return groups.values()
 
 
-def _said(news: RunUpdate) -> Mapping[str, object]:
-    """What is new of the provider's words and of the run's outputs."""
-    words = {"provider_status": news.provider_status, "provider_message": news.provider_message}
-    details = {} if news.details is None else _details_values(news.details)
-    return {"run_id": news.before.id, **({} if news.provider_status is None else words), **details}
+def _details_row(update: RunUpdate) -> Mapping[str, object]:
+    status = {"provider_status": update.provider_status, "provider_message": update.provider_message}
+    details = {} if update.details is None else _details_values(update.details)
+    return {"run_id": update.before.id, **({} if update.provider_status is None else status), **details}
 
 
 def _row_of(run: Run) -> dict[str, object]:

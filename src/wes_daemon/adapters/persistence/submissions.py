@@ -53,7 +53,7 @@ from wes_daemon.application.ports.submissions import (
     SubmissionState,
     no_share,
 )
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, RunSummary
 from wes_daemon.domain.states import RunState
 
 # What was sent is kept only for as long as it may have to be sent again.
@@ -68,10 +68,10 @@ class SqlSubmissionQueue:
 
     def enrol(
         self,
-        destination: Callable[[Run], ProviderType | None],
+        destination: Callable[[RunSummary], ProviderType | None],
         *,
         limit: int,
-        share: Callable[[Run], str] = no_share,
+        share: Callable[[RunSummary], str] = no_share,
     ) -> int:
         queued = self.enrol_queued(destination, limit=limit, share=share)
         adopted = adopt_active(self._connection, destination, limit - queued) if queued < limit else 0
@@ -79,10 +79,10 @@ class SqlSubmissionQueue:
 
     def enrol_queued(
         self,
-        destination: Callable[[Run], ProviderType | None],
+        destination: Callable[[RunSummary], ProviderType | None],
         *,
         limit: int,
-        share: Callable[[Run], str] = no_share,
+        share: Callable[[RunSummary], str] = no_share,
     ) -> int:
         return enrol_queued(self._connection, destination, share, limit)
 
@@ -93,7 +93,7 @@ class SqlSubmissionQueue:
         limit: int,
         cap: int,
         excluding: Collection[ProviderType | None],
-        destination: Callable[[Run], ProviderType | None],
+        destination: Callable[[RunSummary], ProviderType | None],
         provider_caps: Mapping[ProviderType, int] = MappingProxyType({}),
         under_way: Collection[RunId] = (),
     ) -> Sequence[ClaimedRun]:

@@ -1,4 +1,4 @@
-"""The watermarks in the table `provider_looks`, by the database's clock."""
+"""How far the lists of ended runs were read: the table `provider_looks`, on the database's clock."""
 
 from datetime import datetime, timedelta
 
@@ -7,7 +7,7 @@ from sqlalchemy import Engine, exists, literal, select, update
 from wes_daemon.adapters.persistence.engine import writing
 from wes_daemon.adapters.persistence.expressions import insert_into, store_after, store_now
 from wes_daemon.adapters.persistence.tables import polls, provider_looks
-from wes_daemon.application.ports.watermarks import Turn
+from wes_daemon.application.ports.watermarks import ListReading
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import ENDED
 
@@ -15,17 +15,17 @@ _ROW = ("name", "seen_until", "begun_at")
 
 
 class SqlWatermarks:
-    """`Watermarks` of all who work on one database."""
+    """`Watermarks` shared by all daemons on one database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def begin(self, name: str, provider: ProviderType, *, every: timedelta) -> Turn | None:
+    def begin(self, name: str, provider: ProviderType, *, every: timedelta) -> ListReading | None:
         followed = exists().where(polls.c.provider == provider, polls.c.known_state.not_in(sorted(ENDED)))
         first = select(literal(name), store_now(), store_now()).where(followed)
         with writing(self._engine) as connection:
-            # One statement: of those who come at the same moment, one finds that its turn has come.
-            turn = connection.execute(
+            # One statement: of several daemons that begin at the same time, one succeeds.
+            row = connection.execute(
                 insert_into(connection.dialect.name, provider_looks)
                 .from_select(_ROW, first)
                 .on_conflict_do_update(
@@ -36,7 +36,7 @@ class SqlWatermarks:
                 .returning(provider_looks.c.seen_until, provider_looks.c.begun_at)
             ).first()
             connection.commit()
-        return Turn(seen_until=turn.seen_until, begun_at=turn.begun_at) if turn else None
+        return ListReading(read_until=row.seen_until, began_at=row.begun_at) if row else None
 
     def advance(self, name: str, until: datetime) -> None:
         older = (provider_looks.c.name == name, provider_looks.c.seen_until < until)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Engine, Exists, Select, and_, exists, or_,
 from wes_daemon.adapters.persistence.engine import reading
 from wes_daemon.adapters.persistence.enrolment import Destination, names_a_provider_run
 from wes_daemon.adapters.persistence.expressions import is_one_of, of_same_run, store_now
-from wes_daemon.adapters.persistence.mapping import select_new_runs, unread_run_from
+from wes_daemon.adapters.persistence.mapping import run_summary_from, select_new_runs
 from wes_daemon.adapters.persistence.sharing import OPEN, served
 from wes_daemon.adapters.persistence.tables import daemons, polls, submissions, workflow_runs
 from wes_daemon.application.ports.leases import SessionId
@@ -30,7 +30,7 @@ class SqlWorkProbe:
 
     def is_queued(self, destination: Destination, *, excluding: Collection[ProviderType | None]) -> bool:
         with reading(self._engine) as connection:
-            unknown = [unread_run_from(row) for row in connection.execute(_unknown())]
+            unknown = [run_summary_from(row) for row in connection.execute(_unknown())]
             if len(unknown) == _READ_AT_MOST or any(destination(run) not in excluding for run in unknown):
                 return True
             return bool(connection.execute(_queued(frozenset(excluding))).scalar())

@@ -1,4 +1,4 @@
-"""Cancels passed on: to the provider that holds the run, or straight to the end where none does."""
+"""Passes cancellations on to the provider that has the run, or ends the run directly if no provider has it."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -22,31 +22,30 @@ from wes_daemon.domain.runs import ProviderType
 _log = logging.getLogger(__name__)
 
 _BATCH = 100
-# Every minute of a run that nobody wants costs money.
-_AGAIN = timedelta(seconds=30)
+# Every further minute of a cancelled run costs money.
+_RETRY_DELAY = timedelta(seconds=30)
 _CANCELLED_BEFORE = "cancelled before any provider had it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelReport:
-    """What one pass did.
+    """The outcome of one pass.
 
     Attributes:
         ended: runs that no provider had and that are cancelled now.
-        passed_on: runs whose provider was told.
-        put_off: runs whose provider could not be told this time.
+        passed_on: runs whose provider accepted the cancellation.
+        deferred: runs whose provider could not be asked this time.
     """
 
     ended: int = 0
     passed_on: int = 0
-    put_off: int = 0
+    deferred: int = 0
 
 
 class CancelRuns:
-    """One pass over the runs that somebody wants cancelled.
+    """One pass over the runs whose cancellation was requested.
 
-    A run whose submission is under way, or whose outcome is unknown, is resolved first, by submission;
-    the pass after that finds it here.
+    A run whose submission is in progress or in doubt is resolved by submission first; the next pass finds it here.
     """
 
     def __init__(
@@ -59,9 +58,15 @@ class CancelRuns:
         pool: Executor,
         stop: StopSignal,
         reminder_interval: timedelta,
-        hold: timedelta,
+        lease: timedelta,
         serving: Collection[ProviderType] = frozenset(ProviderType),
     ) -> None:
+        """Make no pass yet.
+
+        Args:
+            reminder_interval: how long a provider has to end a run before the cancellation is sent again.
+            lease: how long other daemons skip a run whose cancellation this one sends.
+        """
         self._units = units
         self._recorder = recorder
         self._providers = providers
@@ -69,17 +74,17 @@ class CancelRuns:
         self._pool = pool
         self._stop = stop
         self._reminder_interval = reminder_interval
-        self._hold = hold
-        self._others = frozenset(ProviderType) - frozenset(serving)
-        self._complaints = LogThrottle(clock, every=timedelta(minutes=1))
+        self._lease = lease
+        self._serving = frozenset(serving)
+        self._log_throttle = LogThrottle(clock, every=timedelta(minutes=1))
 
     def __call__(self) -> CancelReport:
         """Make one pass and return when all its calls have ended."""
         ended = self._end_withdrawn()
-        told: list[bool] = []
-        while not self._stop.is_raised and (held := self._take_held()):
-            told.extend(self._pool.map(self._tell_provider, held))
-        return CancelReport(ended=ended, passed_on=sum(told), put_off=len(told) - sum(told))
+        sent: list[bool] = []
+        while not self._stop.is_raised and (runs := self._lease_runs()):
+            sent.extend(self._pool.map(self._send_cancel, runs))
+        return CancelReport(ended=ended, passed_on=sum(sent), deferred=len(sent) - sum(sent))
 
     def _end_withdrawn(self) -> int:
         total = 0
@@ -101,33 +106,33 @@ class CancelRuns:
         self._recorder.record(write)
         return ended
 
-    def _take_held(self) -> Sequence[RunToCancel]:
+    def _lease_runs(self) -> Sequence[RunToCancel]:
         with self._units() as work:
-            held = work.polls.to_cancel(limit=_BATCH, hold=self._hold, excluding=self._others)
+            runs = work.polls.to_cancel(limit=_BATCH, lease=self._lease, serving=self._serving)
             work.commit()
-        return held
+        return runs
 
-    def _tell_provider(self, run: RunToCancel) -> bool:
-        """Whether the provider was told; where a daemon dies over it, the next one tells it soon."""
-        wait = guarded(lambda: self._cancel(run), otherwise=lambda _: _AGAIN, during="cancel", of=run.run_id)
-        again = self._reminder_interval if wait is None else wait
-        self._recorder.record(lambda rec: rec.work.polls.cancel_again(run, wait=again))
-        return wait is None
+    def _send_cancel(self, run: RunToCancel) -> bool:
+        """Return whether the provider accepted the cancellation; if this daemon dies, another one sends it soon."""
+        retry = guarded(lambda: self._cancel(run), otherwise=lambda _: _RETRY_DELAY, during="cancel", of=run.run_id)
+        delay = self._reminder_interval if retry is None else retry
+        self._recorder.record(lambda recording: recording.work.polls.cancel_again(run, delay=delay))
+        return retry is None
 
     def _cancel(self, run: RunToCancel) -> timedelta | None:
-        """How long until the provider is to be told that could not be told now; None where it was."""
+        """Return after which delay the call must be repeated; None if the provider accepted it."""
         fault_points.reached("cancel.before_call")
         try:
             self._providers.provider(run.provider).cancel(run.provider_run_id)
         except CircuitOpen as error:
-            # That nothing is sent was said when the circuit opened.
-            return error.retry_after or _AGAIN
+            # The open circuit was logged when it opened.
+            return error.retry_after or _RETRY_DELAY
         except ProviderError as error:
-            if self._complaints.allows(run.provider):
+            if self._log_throttle.allows(run.provider):
                 log_event(
-                    _log, logging.WARNING, "cancel.put_off", run_id=run.run_id, provider=run.provider, reason=error
+                    _log, logging.WARNING, "cancel.deferred", run_id=run.run_id, provider=run.provider, reason=error
                 )
-            return _AGAIN
+            return _RETRY_DELAY
         fault_points.reached("cancel.after_answer")
         log_event(_log, logging.INFO, "cancel.passed_on", run_id=run.run_id, provider=run.provider)
         return None

@@ -1,7 +1,7 @@
-"""Finding what has ended the cheap way: one list in place of a question about each run.
+"""Finds ended runs in the provider's list of ended runs, instead of requesting the status of each run.
 
-Only hints come of it. A run that a list tells of is asked for at once, by its id, and only the answer to that is
-stored; one that no list tells of is asked for in its turn.
+A list gives hints only. A run that a list names is polled at once, and only the answer to that poll is stored; a run
+that no list names is polled when its next poll is due.
 """
 
 import logging
@@ -14,7 +14,7 @@ from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import NotNow, NotSent, ProviderError
 from wes_daemon.application.ports.providers import EndedPage, ProviderDirectory, WorkflowProvider
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
-from wes_daemon.application.ports.watermarks import Turn, Watermarks
+from wes_daemon.application.ports.watermarks import ListReading, Watermarks
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.log_throttle import LogThrottle
@@ -26,13 +26,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchPolicy:
-    """How lists of what has ended are read.
+    """How lists of ended runs are read.
 
     Attributes:
-        every: how long after one daemon has begun to read a list another one may.
-        margin: how far behind the watermark is read, for lists lag behind.
-        wide_margin: the same for now and then, for clocks differ, and lists may lag far behind.
-        widely_every: how often that is.
+        every: how long after one daemon began to read a list another one may.
+        margin: how far before the watermark reading begins, because lists lag behind.
+        wide_margin: the same for an occasional wider reading, because clocks differ and lists may lag far behind.
+        widely_every: the time between two wider readings.
     """
 
     every: timedelta = timedelta(seconds=15)
@@ -42,7 +42,7 @@ class SearchPolicy:
 
 
 class FindEnded:
-    """One look at what has ended since the last one, by whichever daemon; usually one call to the service."""
+    """One pass over the runs that ended since the last pass of any daemon; usually one call to the provider."""
 
     def __init__(
         self,
@@ -50,62 +50,62 @@ class FindEnded:
         watermarks: Watermarks,
         units: UnitsOfWork,
         providers: ProviderDirectory,
-        refresh_soon: Callable[[], object],
+        refresh: Callable[[], object],
         clock: Clock,
         stop: StopSignal,
         policy: SearchPolicy,
         serving: Collection[ProviderType] = frozenset(ProviderType),
     ) -> None:
-        """Do nothing yet.
+        """Make no pass yet.
 
         Args:
-            refresh_soon: called when runs were made due, from the thread that makes the pass.
+            refresh: called after runs were made due, in the thread that makes the pass.
         """
         self._watermarks = watermarks
         self._units = units
         self._providers = providers
         self._serving = serving
-        self._refresh_soon = refresh_soon
+        self._refresh = refresh
         self._stop = stop
         self._policy = policy
-        self._widely = LogThrottle(clock, every=policy.widely_every)
-        self._complaints = LogThrottle(clock, every=timedelta(minutes=1))
-        self._told: dict[str, Collection[ProviderRunId]] = {}
+        self._wide_readings = LogThrottle(clock, every=policy.widely_every)
+        self._log_throttle = LogThrottle(clock, every=timedelta(minutes=1))
+        self._listed: dict[str, Collection[ProviderRunId]] = {}
 
     def __call__(self) -> int:
-        """Make the runs due that a list tells of for the first time; how many they are."""
-        hurried = sum(self._find_at(type) for type in sorted(self._serving))
-        if hurried:
-            self._refresh_soon()
-        return hurried
+        """Make the runs due that a list names for the first time, and return how many there are."""
+        made_due = sum(self._find_at(type) for type in sorted(self._serving))
+        if made_due:
+            self._refresh()
+        return made_due
 
     def _find_at(self, type: ProviderType) -> int:
         try:
             provider = self._providers.provider(type)
         except ProviderError:
-            # Whoever asks for the runs says what is wrong.
+            # Polling reports the same error.
             return 0
         name = provider.limits.ended_list
-        turn = self._watermarks.begin(name, type, every=self._policy.every) if name else None
-        return self._look(type, provider, name, turn) if name and turn else 0
+        reading = self._watermarks.begin(name, type, every=self._policy.every) if name else None
+        return self._read(type, provider, name, reading) if name and reading else 0
 
-    def _look(self, type: ProviderType, provider: WorkflowProvider, name: str, turn: Turn) -> int:
-        is_wide = self._widely.allows(name)
-        since = turn.seen_until - (self._policy.wide_margin if is_wide else self._policy.margin)
-        # What the last look was told of is due already, or was asked for since.
-        known = () if is_wide else self._told.get(name, ())
-        told: set[ProviderRunId] = set()
-        hurried = 0
+    def _read(self, type: ProviderType, provider: WorkflowProvider, name: str, reading: ListReading) -> int:
+        is_wide = self._wide_readings.allows(name)
+        since = reading.read_until - (self._policy.wide_margin if is_wide else self._policy.margin)
+        # Runs that the last reading listed are due already, or were polled since.
+        known = () if is_wide else self._listed.get(name, ())
+        listed: set[ProviderRunId] = set()
+        made_due = 0
         try:
             for ids in self._pages(lambda after: provider.ended(since, after=after)):
-                told.update(ids)
-                hurried += self._hurry(type, set(ids).difference(known))
+                listed.update(ids)
+                made_due += self._make_due(type, set(ids).difference(known))
         except ProviderError as error:
-            self._complain(type, error)
+            self._log_failure(type, error)
         else:
-            self._told[name] = told
-            self._watermarks.advance(name, turn.begun_at)
-        return hurried
+            self._listed[name] = listed
+            self._watermarks.advance(name, reading.began_at)
+        return made_due
 
     def _pages(self, read: Callable[[str | None], EndedPage]) -> Iterator[Collection[ProviderRunId]]:
         after: str | None = None
@@ -118,22 +118,22 @@ class FindEnded:
 
     def _page(self, read: Callable[[str | None], EndedPage], after: str | None) -> EndedPage:
         if self._stop.is_raised:
-            raise NotSent("the daemon is told to stop")
-        return guarded(lambda: read(after), otherwise=_as_passing, during="find-ended", of="a list")
+            raise NotSent("the daemon is stopping")
+        return guarded(lambda: read(after), otherwise=_as_not_now, during="find-ended", of="a list")
 
-    def _hurry(self, type: ProviderType, ids: Collection[ProviderRunId]) -> int:
+    def _make_due(self, type: ProviderType, ids: Collection[ProviderRunId]) -> int:
         if not ids:
             return 0
         with self._units() as work:
-            hurried = work.polls.make_due(type, ids)
+            made_due = work.polls.make_due(type, ids)
             work.commit()
-        return len(hurried)
+        return len(made_due)
 
-    def _complain(self, type: ProviderType, error: ProviderError) -> None:
-        """The next look begins where this one did; what ended is found all the same, only later."""
-        if not isinstance(error, NotSent) and self._complaints.allows(type):
+    def _log_failure(self, type: ProviderType, error: ProviderError) -> None:
+        """The next reading begins where this one did; ended runs are found all the same, only later."""
+        if not isinstance(error, NotSent) and self._log_throttle.allows(type):
             log_event(_log, logging.WARNING, "refresh.no_list", provider=type, reason=error)
 
 
-def _as_passing(error: Exception) -> NoReturn:
-    raise NotNow(f"a bug stopped the question: {error}") from error
+def _as_not_now(error: Exception) -> NoReturn:
+    raise NotNow(f"a bug stopped the request: {error}") from error

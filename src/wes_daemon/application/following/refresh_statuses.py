@@ -1,4 +1,4 @@
-"""Finished runs out: ask the providers what became of their runs and write down what has changed."""
+"""Polls the providers for the status of accepted runs and records what has changed."""
 
 import logging
 from collections import Counter, defaultdict
@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import NoReturn
 
-from wes_daemon.application.following.status_recorder import Finding, PollResult, RefreshPolicy, StatusRecorder
+from wes_daemon.application.following.refresh_policy import RefreshPolicy
+from wes_daemon.application.following.status_recorder import PollOutcome, StatusRecorder
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import (
     CircuitOpen,
@@ -20,60 +21,66 @@ from wes_daemon.application.ports.errors import (
     Rejected,
     Throttled,
 )
-from wes_daemon.application.ports.polls import DuePoll
-from wes_daemon.application.ports.providers import ProviderDirectory, StatusReport, WorkflowProvider
+from wes_daemon.application.ports.polls import DuePoll, PollResult
+from wes_daemon.application.ports.providers import ProviderDirectory, WorkflowProvider
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.log_throttle import LogThrottle
 from wes_daemon.application.runtime.stop_signal import StopSignal
-from wes_daemon.domain.runs import ProviderRunId, ProviderType
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, StatusReport
 from wes_daemon.domain.states import RunState
 
 _log = logging.getLogger(__name__)
 
-_A_MOMENT = timedelta(seconds=1)
+_CLOCK_MARGIN = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshReport:
-    """What one pass found.
+    """The outcome of one pass.
 
     Attributes:
-        blocked: providers that could not be asked at all; a person has to act.
+        outcomes: how many polls had each outcome.
+        blocked: providers that could not be polled until a person acts.
     """
 
-    findings: Mapping[Finding, int] = field(default_factory=dict)
+    outcomes: Mapping[PollOutcome, int] = field(default_factory=dict)
     blocked: Collection[ProviderType] = frozenset()
 
     @property
-    def looked_at(self) -> int:
+    def polled(self) -> int:
         """Runs that were due."""
-        return sum(self.findings.values())
+        return sum(self.outcomes.values())
 
 
 @dataclass(slots=True, kw_only=True)
 class _Pass:
-    """How far one pass has come, whom it asks no more, and for all of whose runs it asks at once."""
+    """The state of one pass.
+
+    Attributes:
+        serving: providers that are still polled in this pass.
+        sweeping: providers whose status request covers all active runs at no further cost.
+    """
 
     ahead: timedelta
     started: datetime
-    excluded: frozenset[ProviderType]
+    serving: frozenset[ProviderType]
     sweeping: set[ProviderType] = field(default_factory=set)
     blocked: set[ProviderType] = field(default_factory=set)
-    findings: Counter[Finding] = field(default_factory=Counter)
+    outcomes: Counter[PollOutcome] = field(default_factory=Counter)
 
 
 class RefreshStatuses:
-    """One pass over the runs that are due, in pages: many are asked for in one call, only what changed is written."""
+    """One pass over the runs that are due, page by page; one request covers many runs, and only changes are written."""
 
     def __init__(
         self,
         *,
         units: UnitsOfWork,
         providers: ProviderDirectory,
-        tracker: StatusRecorder,
+        status_recorder: StatusRecorder,
         clock: Clock,
         pool: Executor,
         stop: StopSignal,
@@ -82,153 +89,151 @@ class RefreshStatuses:
     ) -> None:
         self._units = units
         self._providers = providers
-        self._tracker = tracker
+        self._status_recorder = status_recorder
         self._clock = clock
         self._pool = pool
         self._stop = stop
         self._policy = policy
-        self._others = frozenset(ProviderType) - frozenset(serving)
-        self._resting: dict[ProviderType, timedelta] = {}
-        self._complaints = LogThrottle(clock, every=timedelta(minutes=1))
-        self._new_words = LogThrottle(clock, every=timedelta.max)
+        self._serving = frozenset(serving)
+        self._paused_until: dict[ProviderType, timedelta] = {}
+        self._log_throttle = LogThrottle(clock, every=timedelta(minutes=1))
+        self._unknown_statuses = LogThrottle(clock, every=timedelta.max)
 
     def __call__(self, *, ahead: timedelta = timedelta(0)) -> RefreshReport:
-        """Look once at every run that is due within `ahead`; of many, a page is in memory at a time."""
-        one_pass = _Pass(ahead=ahead, started=self._clock.now(), excluded=self._others | self._still_resting())
+        """Poll every run that is due within `ahead` once; one page of runs is in memory at a time."""
+        one_pass = _Pass(ahead=ahead, started=self._clock.now(), serving=self._serving - self._paused())
         while not self._stop.is_raised:
-            due = self._take_due(one_pass)
+            due = self._lease_due(one_pass)
             if not due:
                 break
             for type, polls in _by_provider(due).items():
-                one_pass.findings.update(self._look_at(type, polls, one_pass))
-        return RefreshReport(findings=dict(one_pass.findings), blocked=frozenset(one_pass.blocked))
+                one_pass.outcomes.update(self._poll(type, polls, one_pass))
+        return RefreshReport(outcomes=dict(one_pass.outcomes), blocked=frozenset(one_pass.blocked))
 
-    def _take_due(self, one_pass: _Pass) -> Sequence[DuePoll]:
-        due = self._taken(one_pass, limit=self._policy.page, ahead=one_pass.ahead, excluding=one_pass.excluded)
-        along = chain.from_iterable(
-            self._taken(
-                one_pass, limit=room, ahead=self._policy.interval / 2, excluding=frozenset(ProviderType) - {type}
-            )
-            for type, room in self._rooms(one_pass, due).items()
+    def _lease_due(self, one_pass: _Pass) -> Sequence[DuePoll]:
+        due = self._leased(one_pass, limit=self._policy.page, ahead=one_pass.ahead, serving=one_pass.serving)
+        early = chain.from_iterable(
+            self._leased(one_pass, limit=room, ahead=self._policy.interval / 2, serving={type})
+            for type, room in self._free_places(one_pass, due).items()
         )
-        if taken := [*due, *along]:
+        if leased := [*due, *early]:
             fault_points.reached("refresh.after_taking")
-        return taken
+        return leased
 
-    def _taken(
-        self, one_pass: _Pass, *, limit: int, ahead: timedelta, excluding: Collection[ProviderType]
+    def _leased(
+        self, one_pass: _Pass, *, limit: int, ahead: timedelta, serving: Collection[ProviderType]
     ) -> Sequence[DuePoll]:
         elapsed = self._clock.now() - one_pass.started
         with self._units() as work:
-            due = work.polls.take_due(
+            due = work.polls.lease_due(
                 limit=limit,
                 ahead=ahead,
-                hold=self._policy.hold,
-                # The store's clock is asked a little later than ours: what was taken first must still count as taken.
-                untouched_for=elapsed + min(_A_MOMENT, self._policy.interval / 2),
-                excluding=excluding,
-                again_after=self._policy.wait,
+                lease=self._policy.lease,
+                # The store reads its clock a little later than this process: the first page must still count as leased.
+                not_leased_for=elapsed + min(_CLOCK_MARGIN, self._policy.interval / 2),
+                serving=serving,
+                next_poll=self._policy.next_poll,
             )
             work.commit()
         return due
 
-    def _rooms(self, one_pass: _Pass, due: Sequence[DuePoll]) -> Mapping[ProviderType, int]:
-        """How many runs whose turn comes soon can be asked for beside those that are due, at no further call."""
+    def _free_places(self, one_pass: _Pass, due: Sequence[DuePoll]) -> Mapping[ProviderType, int]:
+        """Return how many runs that are due soon can be polled with those that are due, without a further request."""
         counts = Counter(poll.provider for poll in due)
-        rooms = {type: self._room(one_pass, type, counts[type]) for type in {*counts, *one_pass.sweeping}}
-        return {type: room for type, room in rooms.items() if room > 0 and type not in one_pass.excluded}
+        places = {type: self._places(one_pass, type, counts[type]) for type in {*counts, *one_pass.sweeping}}
+        return {type: free for type, free in places.items() if free > 0 and type in one_pass.serving}
 
-    def _room(self, one_pass: _Pass, type: ProviderType, count: int) -> int:
+    def _places(self, one_pass: _Pass, type: ProviderType, count: int) -> int:
         try:
             limits = self._providers.provider(type).limits
         except ProviderError:
             return 0
         if limits.sweeps_from is not None and count >= limits.sweeps_from:
             one_pass.sweeping.add(type)
-        room_in_page = self._policy.page - count
+        free_in_page = self._policy.page - count
         if type in one_pass.sweeping:
-            return room_in_page
-        return min(-count % limits.status_batch, room_in_page) if limits.fills_batches else 0
+            return free_in_page
+        return min(-count % limits.status_batch, free_in_page) if limits.fills_batches else 0
 
-    def _look_at(self, type: ProviderType, polls: Sequence[DuePoll], one_pass: _Pass) -> Counter[Finding]:
+    def _poll(self, type: ProviderType, polls: Sequence[DuePoll], one_pass: _Pass) -> Counter[PollOutcome]:
         try:
             provider = self._providers.provider(type)
-            reports = guarded(lambda: _ask(provider, polls), otherwise=_as_passing, during="refresh", of=type)
+            reports = guarded(lambda: _statuses(provider, polls), otherwise=_as_not_now, during="refresh", of=type)
         except CircuitOpen as error:
-            return self._let_rest(type, polls, error, one_pass)
+            return self._defer_for_circuit(type, polls, error, one_pass)
         except ProviderError as error:
-            return self._put_off(type, polls, error, one_pass)
+            return self._defer(type, polls, error, one_pass)
         fault_points.reached("refresh.after_answer")
-        self._note_new_words(type, reports.values())
-        quiet = [poll for poll in polls if _is_quiet(poll, reports)]
-        self._write_checked([poll for poll in quiet if self._is_to_be_written(poll, one_pass)])
-        loud = [poll for poll in polls if not _is_quiet(poll, reports)]
-        looks = list(self._pool.map(lambda poll: self._look(provider, poll, reports), loud))
-        findings = [found for found in looks if isinstance(found, Finding)]
-        recorded = self._tracker.record([found for found in looks if isinstance(found, PollResult)])
-        return Counter(_kind_of_quiet(poll, reports) for poll in quiet) + Counter([*findings, *recorded])
+        self._log_unknown_statuses(type, reports.values())
+        unchanged = [poll for poll in polls if _is_unchanged(poll, reports)]
+        self._record_unchanged([poll for poll in unchanged if self._must_be_written(poll, one_pass)])
+        changed = [poll for poll in polls if not _is_unchanged(poll, reports)]
+        examined = list(self._pool.map(lambda poll: self._examine(provider, poll, reports), changed))
+        outcomes = [each for each in examined if isinstance(each, PollOutcome)]
+        recorded = self._status_recorder.record([each for each in examined if isinstance(each, PollResult)])
+        return Counter(_unchanged_outcome(poll, reports) for poll in unchanged) + Counter([*outcomes, *recorded])
 
-    def _look(
+    def _examine(
         self, provider: WorkflowProvider, poll: DuePoll, reports: Mapping[ProviderRunId, StatusReport]
-    ) -> Finding | PollResult:
+    ) -> PollOutcome | PollResult:
         if poll.known_state.has_ended:
-            return self._tracker.finish(provider, poll)
-        return self._tracker.look(provider, poll, reports.get(poll.provider_run_id))
+            return self._status_recorder.examine_ended(provider, poll)
+        return self._status_recorder.examine(provider, poll, reports.get(poll.provider_run_id))
 
-    def _is_to_be_written(self, poll: DuePoll, one_pass: _Pass) -> bool:
-        """Whether it is to be told of a quiet run: its next look was set when it was taken, as far as that goes."""
-        is_held_too_long = self._policy.wait(poll) < self._policy.hold or one_pass.ahead > timedelta(0)
-        return is_held_too_long or poll.missing_for is not None
+    def _must_be_written(self, poll: DuePoll, one_pass: _Pass) -> bool:
+        """Whether an unchanged run must be written: its lease may outlast the next poll that was set with it."""
+        lease_is_longer = self._policy.next_poll(poll) < self._policy.lease or one_pass.ahead > timedelta(0)
+        return lease_is_longer or poll.missing_for is not None
 
-    def _write_checked(self, polls: Sequence[DuePoll]) -> None:
+    def _record_unchanged(self, polls: Sequence[DuePoll]) -> None:
         if polls:
             with self._units() as work:
-                work.polls.checked(polls, again_after=self._policy.wait)
+                work.polls.record_unchanged(polls, next_poll=self._policy.next_poll)
                 work.commit()
 
-    def _let_rest(
+    def _defer_for_circuit(
         self, type: ProviderType, polls: Sequence[DuePoll], error: CircuitOpen, one_pass: _Pass
-    ) -> Counter[Finding]:
-        """Nobody was asked, which was said when the circuit opened; what was missing is counted anew from then on."""
-        wait = error.retry_after or self._policy.soon
-        self._rest(type, wait, one_pass)
+    ) -> Counter[PollOutcome]:
+        """Defer runs whose provider was not asked; the open circuit is logged where it opens."""
+        delay = error.retry_after or self._policy.retry_delay
+        self._pause(type, delay, one_pass)
         with self._units() as work:
-            work.polls.put_off(polls, wait=wait)
+            work.polls.defer(polls, delay=delay)
             work.polls.reset_missing(type)
             work.commit()
-        return Counter([Finding.PUT_OFF] * len(polls))
+        return Counter([PollOutcome.DEFERRED] * len(polls))
 
-    def _rest(self, type: ProviderType, wait: timedelta, one_pass: _Pass) -> None:
-        """Every further page would meet the same: the longest due go first when the time has come."""
-        one_pass.excluded |= {type}
-        self._resting[type] = self._clock.monotonic() + wait
+    def _pause(self, type: ProviderType, delay: timedelta, one_pass: _Pass) -> None:
+        """Poll this provider again after `delay`: every further page would fail in the same way."""
+        one_pass.serving -= {type}
+        self._paused_until[type] = self._clock.monotonic() + delay
 
-    def _still_resting(self) -> frozenset[ProviderType]:
+    def _paused(self) -> frozenset[ProviderType]:
         now = self._clock.monotonic()
-        return frozenset(type for type, until in self._resting.items() if now < until)
+        return frozenset(type for type, until in self._paused_until.items() if now < until)
 
-    def _put_off(
+    def _defer(
         self, type: ProviderType, polls: Sequence[DuePoll], error: ProviderError, one_pass: _Pass
-    ) -> Counter[Finding]:
-        """No news is not bad news: the runs stay as they are and are asked for later."""
+    ) -> Counter[PollOutcome]:
+        """Leave the runs as they are and poll them later: a failed request says nothing about them."""
         if isinstance(error, (Misconfigured, Rejected)):
             one_pass.blocked.add(type)
-            one_pass.excluded |= {type}
-        if self._complaints.allows(type):
+            one_pass.serving -= {type}
+        if self._log_throttle.allows(type):
             log_event(_log, logging.ERROR, "refresh.cannot_ask", provider=type, runs=len(polls), reason=error)
-        asked = error.retry_after if isinstance(error, NotNow) else None
-        wait = max(self._policy.soon, asked or timedelta(0))
-        if asked is not None or isinstance(error, (NotSent, Throttled)):
-            self._rest(type, wait, one_pass)
+        requested = error.retry_after if isinstance(error, NotNow) else None
+        delay = max(self._policy.retry_delay, requested or timedelta(0))
+        if requested is not None or isinstance(error, (NotSent, Throttled)):
+            self._pause(type, delay, one_pass)
         with self._units() as work:
-            work.polls.put_off(polls, wait=wait)
+            work.polls.defer(polls, delay=delay)
             work.commit()
-        return Counter([Finding.PUT_OFF] * len(polls))
+        return Counter([PollOutcome.DEFERRED] * len(polls))
 
-    def _note_new_words(self, type: ProviderType, reports: Collection[StatusReport]) -> None:
-        for word in {report.provider_status for report in reports if report.state is RunState.UNKNOWN}:
-            if self._new_words.allows(f"{type} {word}"):
-                log_event(_log, logging.WARNING, "refresh.unknown_status", provider=type, status=word)
+    def _log_unknown_statuses(self, type: ProviderType, reports: Collection[StatusReport]) -> None:
+        for status in {report.provider_status for report in reports if report.state is RunState.UNKNOWN}:
+            if self._unknown_statuses.allows(f"{type} {status}"):
+                log_event(_log, logging.WARNING, "refresh.unknown_status", provider=type, status=status)
 
 
 def _by_provider(polls: Sequence[DuePoll]) -> Mapping[ProviderType, Sequence[DuePoll]]:
@@ -238,22 +243,22 @@ def _by_provider(polls: Sequence[DuePoll]) -> Mapping[ProviderType, Sequence[Due
     return groups
 
 
-def _ask(provider: WorkflowProvider, polls: Sequence[DuePoll]) -> Mapping[ProviderRunId, StatusReport]:
-    """What the provider says of the runs that have not ended yet."""
+def _statuses(provider: WorkflowProvider, polls: Sequence[DuePoll]) -> Mapping[ProviderRunId, StatusReport]:
+    """Request the status of the runs that are not known to have ended."""
     ids = [poll.provider_run_id for poll in polls if not poll.known_state.has_ended]
     return provider.statuses(ids) if ids else {}
 
 
-def _as_passing(error: Exception) -> NoReturn:
-    raise NotNow(f"a bug stopped the question: {error}") from error
+def _as_not_now(error: Exception) -> NoReturn:
+    raise NotNow(f"a bug stopped the request: {error}") from error
 
 
-def _kind_of_quiet(poll: DuePoll, reports: Mapping[ProviderRunId, StatusReport]) -> Finding:
-    unread = reports[poll.provider_run_id].state is RunState.UNKNOWN
-    return Finding.UNKNOWN if unread else Finding.UNCHANGED
+def _unchanged_outcome(poll: DuePoll, reports: Mapping[ProviderRunId, StatusReport]) -> PollOutcome:
+    is_unreadable = reports[poll.provider_run_id].state is RunState.UNKNOWN
+    return PollOutcome.UNKNOWN if is_unreadable else PollOutcome.UNCHANGED
 
 
-def _is_quiet(poll: DuePoll, reports: Mapping[ProviderRunId, StatusReport]) -> bool:
+def _is_unchanged(poll: DuePoll, reports: Mapping[ProviderRunId, StatusReport]) -> bool:
     report = reports.get(poll.provider_run_id)
     if report is None:
         return False

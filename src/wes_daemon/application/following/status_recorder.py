@@ -1,83 +1,37 @@
-"""What one look at one run has shown, written down."""
+"""Records what a provider reported about polled runs: their rows, timelines, outputs and tasks, and the next poll."""
 
 import logging
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
-from hashlib import blake2b
 from typing import NoReturn
 
+from wes_daemon.application.following.refresh_policy import RefreshPolicy
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import (
     CircuitOpen,
+    ClaimLost,
     ConcurrentUpdate,
-    Misconfigured,
     NotNow,
     ProviderError,
     Rejected,
 )
-from wes_daemon.application.ports.polls import DuePoll, Move
-from wes_daemon.application.ports.providers import ProviderTask, RunDetails, StatusReport, WorkflowProvider
+from wes_daemon.application.ports.polls import DuePoll, PollResult
+from wes_daemon.application.ports.providers import ProviderTask, RunDetails, WorkflowProvider
+from wes_daemon.application.ports.runs import RunUpdate
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
 from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.guard import guarded
-from wes_daemon.application.runtime.recording import Change, Recorder, Recording
-from wes_daemon.domain.runs import Observation, RunId, TaskLog, task_id
-from wes_daemon.domain.states import RunState
+from wes_daemon.application.runtime.recording import Recorder, Recording
+from wes_daemon.domain.runs import RunId, RunSummary, StatusReport, TaskLog, task_id
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshPolicy:
-    """How runs are followed.
-
-    Attributes:
-        interval: how long after one look at a run the next one comes at the latest, but for what spreads them out.
-        floor: how long after one look at a run the next one comes at the earliest.
-        page: runs that are taken at a time.
-        lost_after: how long a provider must not know a run before it is given up.
-        hold: how long a page is kept from other daemons, longer than one round of calls takes; what a daemon had taken
-            when it died is asked for after this time, or when its next look is due, whichever is later.
-        details_tries: how often outputs and tasks of an ended run are asked for before their absence is noted;
-            five times as often where a person has to mend the provider first.
-    """
-
-    interval: timedelta = timedelta(seconds=300)
-    floor: timedelta = timedelta(seconds=15)
-    page: int = 500
-    lost_after: timedelta = timedelta(hours=1)
-    hold: timedelta = timedelta(seconds=90)
-    details_tries: int = 5
-
-    @property
-    def soon(self) -> timedelta:
-        """How long until what did not work is tried again."""
-        return min(self.interval, timedelta(minutes=1))
-
-    def wait(self, poll: DuePoll, state: RunState | None = None) -> timedelta:
-        """How long after a look that showed `state`, or nothing new, the next one comes.
-
-        A tenth of the run's age, so that whatever happens to it is seen after a tenth of its time at the latest; a
-        quarter of that while it is being cancelled.
-        """
-        regular = self.interval if poll.age is None else min(poll.age / 10, self.interval)
-        is_ending = poll.is_unwanted or (state or poll.known_state) is RunState.CANCELING
-        return max(regular / 4 if is_ending else regular, min(self.floor, self.interval)) * _spread(poll)
-
-    def wait_for_details(self, failures: int) -> timedelta:
-        """How long until the details of an ended run are asked for again that could not be had `failures` times."""
-        return min(self.soon * (1 << min(failures, 30)), timedelta(hours=1))
-
-    def tries_after(self, error: ProviderError) -> int:
-        """How often details are asked for that cannot be had for this reason."""
-        return self.details_tries * (5 if isinstance(error, Misconfigured) else 1)
-
-
-class Finding(StrEnum):
-    """What one look at one run has shown."""
+class PollOutcome(StrEnum):
+    """What one poll of one run led to."""
 
     UNCHANGED = "unchanged"
     UNKNOWN = "unknown"
@@ -86,200 +40,174 @@ class Finding(StrEnum):
     DETAILS_PENDING = "details_pending"
     MISSING = "missing"
     LOST = "lost"
-    PUT_OFF = "put_off"
-
-
-@dataclass(frozen=True, slots=True)
-class PollResult:
-    """What a provider says of a run, to be written down.
-
-    Attributes:
-        details: of a run that has ended; without them nothing but its state is written.
-    """
-
-    poll: DuePoll
-    report: StatusReport
-    details: RunDetails | None = None
-
-    @property
-    def is_end(self) -> bool:
-        """Whether nothing more is to be learnt of the run."""
-        return self.details is not None
+    DEFERRED = "deferred"
 
 
 class StatusRecorder:
-    """Brings one run's row to what its provider says."""
+    """Brings a run's row to what its provider reports."""
 
     def __init__(self, *, recorder: Recorder, clock: Clock, policy: RefreshPolicy) -> None:
         self._recorder = recorder
         self._clock = clock
         self._policy = policy
 
-    def look(self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport | None) -> Finding | PollResult:
-        """What is to be recorded of one run, or what was done with it already.
+    def examine(
+        self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport | None
+    ) -> PollOutcome | PollResult:
+        """Read the details of an ended run and return what is to be recorded, or the outcome if it was recorded here.
 
         Args:
-            report: None where the provider does not know the run.
+            report: None if the provider does not know the run.
         """
         try:
             return guarded(
-                lambda: self._by_kind(provider, poll, report),
-                otherwise=lambda _: Finding.PUT_OFF,
+                lambda: self._examined(provider, poll, report),
+                otherwise=lambda _: PollOutcome.DEFERRED,
                 during="refresh",
                 of=poll.run_id,
             )
         except ConcurrentUpdate as error:
             log_event(_log, logging.DEBUG, "refresh.overtaken", run_id=poll.run_id, reason=error)
-            return Finding.PUT_OFF
+            return PollOutcome.DEFERRED
         except CircuitOpen as error:
-            wait = error.retry_after or self._policy.soon
-            self._recorder.record(lambda rec: rec.work.polls.put_off([poll], wait=wait))
-            return Finding.PUT_OFF
+            delay = error.retry_after or self._policy.retry_delay
+            self._recorder.record(lambda recording: recording.work.polls.defer([poll], delay=delay))
+            return PollOutcome.DEFERRED
 
-    def record(self, sightings: Sequence[PollResult]) -> Sequence[Finding]:
-        """Write all of it down, in few statements; one that cannot be written keeps no other from being."""
-        if not sightings:
+    def examine_ended(self, provider: WorkflowProvider, poll: DuePoll) -> PollOutcome | PollResult:
+        """Request the details of a run again whose end is recorded already."""
+        known = StatusReport(state=poll.known_state, provider_status=poll.known_status or "")
+        return self.examine(provider, poll, known)
+
+    def record(self, results: Sequence[PollResult]) -> Sequence[PollOutcome]:
+        """Record all results in few statements; a result that cannot be recorded does not affect the others."""
+        if not results:
             return []
         try:
             return guarded(
-                lambda: self._record_together(sightings),
-                otherwise=lambda _: self._record_one_by_one(sightings),
+                lambda: self._record_together(results),
+                otherwise=lambda _: self._record_one_by_one(results),
                 during="refresh",
-                of=f"{len(sightings)} runs",
+                of=f"{len(results)} runs",
             )
         except ConcurrentUpdate:
-            return self._record_one_by_one(sightings)
+            return self._record_one_by_one(results)
 
-    def _record_one_by_one(self, sightings: Sequence[PollResult]) -> Sequence[Finding]:
-        return [self._record_alone(each) for each in sightings]
+    def _record_one_by_one(self, results: Sequence[PollResult]) -> Sequence[PollOutcome]:
+        return [self._record_alone(result) for result in results]
 
-    def _record_alone(self, sighting: PollResult) -> Finding:
-        run_id = sighting.poll.run_id
+    def _record_alone(self, result: PollResult) -> PollOutcome:
+        run_id = result.poll.run_id
         try:
             return guarded(
-                lambda: self._record_together([sighting])[0],
-                otherwise=lambda _: Finding.PUT_OFF,
+                lambda: self._record_together([result])[0],
+                otherwise=lambda _: PollOutcome.DEFERRED,
                 during="refresh",
                 of=run_id,
             )
         except ConcurrentUpdate as error:
             log_event(_log, logging.DEBUG, "refresh.overtaken", run_id=run_id, reason=error)
-            return Finding.PUT_OFF
+            return PollOutcome.DEFERRED
 
-    def finish(self, provider: WorkflowProvider, poll: DuePoll) -> Finding | PollResult:
-        """Ask again for the details of a run that has ended and whose state is written already."""
-        known = StatusReport(state=poll.known_state, provider_status=poll.known_status or "")
-        return self.look(provider, poll, known)
-
-    def _by_kind(self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport | None) -> Finding | PollResult:
+    def _examined(
+        self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport | None
+    ) -> PollOutcome | PollResult:
         if report is None:
             return self._missing(poll)
         if report.state.has_ended:
             return self._ended(provider, poll, report)
         return PollResult(poll, report)
 
-    def _missing(self, poll: DuePoll) -> Finding:
+    def _missing(self, poll: DuePoll) -> PollOutcome:
         if poll.missing_for is not None and poll.missing_for >= self._policy.lost_after:
             return self._lost(poll)
         if poll.missing_for is None:
             log_event(_log, logging.WARNING, "refresh.missing", run_id=poll.run_id, provider_id=poll.provider_run_id)
-        self._recorder.record(lambda rec: rec.work.polls.missing(poll, again_after=self._policy.soon))
-        return Finding.MISSING
+        delay = self._policy.retry_delay
+        self._recorder.record(lambda recording: recording.work.polls.record_missing(poll, delay=delay))
+        return PollOutcome.MISSING
 
-    def _lost(self, poll: DuePoll) -> Finding:
+    def _lost(self, poll: DuePoll) -> PollOutcome:
         now = self._clock.now()
         reason = f"{poll.provider} no longer knows the run that it accepted as {poll.provider_run_id}"
 
         def write(recording: Recording) -> None:
-            recording.work.polls.finished(poll)
+            if not recording.work.polls.finish([poll]):
+                raise ClaimLost(f"run {poll.run_id} was leased again")
             recording.change(poll.run_id, lambda run: run.lost(reason, now), reason)
 
         self._recorder.record(write)
         log_event(_log, logging.ERROR, "refresh.lost", run_id=poll.run_id, reason=reason)
-        return Finding.LOST
+        return PollOutcome.LOST
 
-    def _ended(self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport) -> Finding | PollResult:
-        """The end of a run is written whether or not its details can be had; those may follow later."""
+    def _ended(self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport) -> PollOutcome | PollResult:
+        """Record the end of a run even if its details cannot be read; those may follow later."""
         details = self._details(provider, poll)
-        if details is not None:
-            return PollResult(poll, report, details)
+        result = PollResult(poll, report, details)
+        if result.is_final:
+            return result
 
         def write(recording: Recording) -> None:
-            rest = self._policy.wait_for_details(poll.details_failures)
-            recording.work.polls.details_failed(poll, report.state, again_after=rest)
-            recording.change_all([self._change(PollResult(poll, report))])
+            delay = self._policy.details_delay(poll.details_failures)
+            recording.work.polls.record_missing_details(poll, report.state, delay=delay)
+            recording.write({poll.run_id: self._update(recording, result)})
 
         self._recorder.record(write)
-        self._tell_end(PollResult(poll, report))
-        return Finding.DETAILS_PENDING
+        _log_end(result)
+        return PollOutcome.DETAILS_PENDING
 
-    def _record_together(self, sightings: Sequence[PollResult]) -> Sequence[Finding]:
+    def _record_together(self, results: Sequence[PollResult]) -> Sequence[PollOutcome]:
         recorded: set[RunId] = set()
 
         def write(recording: Recording) -> None:
             recorded.clear()
-            recorded.update(self._reschedule(recording.work, sightings))
-            recording.change_all([self._change(each) for each in sightings if each.poll.run_id in recorded])
+            recorded.update(self._reschedule(recording.work, results))
+            recording.write(
+                {each.poll.run_id: self._update(recording, each) for each in results if each.poll.run_id in recorded}
+            )
             fault_points.reached("refresh.before_commit")
 
         self._recorder.record(write)
         fault_points.reached("refresh.after_commit")
-        return [self._told(each, each.poll.run_id in recorded) for each in sightings]
+        return [_outcome(each) if each.poll.run_id in recorded else _overtaken(each) for each in results]
 
-    def _reschedule(self, work: UnitOfWork, sightings: Sequence[PollResult]) -> Collection[RunId]:
-        """Take ended runs off the schedule and put off the others; those that nobody else has taken meanwhile."""
-        ended = [each.poll for each in sightings if each.is_end]
-        moved = [self._move(each.poll, each.report) for each in sightings if not each.is_end]
-        off = work.polls.finished_all(ended) if ended else ()
-        on = work.polls.moved_all(moved) if moved else ()
-        return {*off, *on}
+    def _reschedule(self, work: UnitOfWork, results: Sequence[PollResult]) -> set[RunId]:
+        """Finish the ended runs, set the next poll of the others, and return the runs that no daemon leased again."""
+        ended = [each.poll for each in results if each.is_final]
+        active = [each for each in results if not each.is_final]
+        finished = work.polls.finish(ended) if ended else set[RunId]()
+        changed = work.polls.record_changed(active, delay=self._next_poll) if active else set[RunId]()
+        return finished | changed
 
-    def _move(self, poll: DuePoll, report: StatusReport) -> Move:
-        return Move(poll, report.state, report.provider_status, self._policy.wait(poll, report.state))
+    def _next_poll(self, result: PollResult) -> timedelta:
+        return self._policy.next_poll(result.poll, result.report.state)
 
-    def _change(self, sighting: PollResult) -> Change:
-        poll, report, details = sighting.poll, sighting.report, sighting.details
-        seen = Observation(
-            state=report.state,
-            at=self._clock.now(),
-            started_at=report.started_at,
-            ended_at=report.ended_at,
-            message=report.message,
-        )
+    def _update(self, recording: Recording, result: PollResult) -> Callable[[RunSummary], RunUpdate]:
+        poll, report, details = result.poll, result.report, result.details
+        now = self._clock.now()
         is_new = report.provider_status != poll.known_status or bool(report.message)
-        return Change(
-            run_id=poll.run_id,
-            verb=lambda run: run.observed(seen),
-            why=report.message or f"{poll.provider} reports {report.provider_status}",
-            entry_status=report.provider_status,
-            new_status=report.provider_status if is_new else None,
-            message=report.message,
-            details=details,
-            tasks=_task_logs(poll.run_id, details.tasks) if details else (),
-        )
+        why = report.message or f"{poll.provider} reports {report.provider_status}"
 
-    def _told(self, sighting: PollResult, is_recorded: bool) -> Finding:
-        if not is_recorded:
-            log_event(_log, logging.DEBUG, "refresh.overtaken", run_id=sighting.poll.run_id, reason="taken by another")
-            return Finding.PUT_OFF
-        if sighting.is_end:
-            self._tell_end(sighting)
-        return Finding.ENDED if sighting.is_end else Finding.MOVED
+        def build(run: RunSummary) -> RunUpdate:
+            return replace(
+                recording.update(run, run.updated(report, now), why, provider_status=report.provider_status),
+                provider_status=report.provider_status if is_new else None,
+                provider_message=report.message,
+                details=details,
+                tasks=_task_logs(poll.run_id, details.tasks) if details else (),
+            )
 
-    def _tell_end(self, sighting: PollResult) -> None:
-        poll, status = sighting.poll, sighting.report.provider_status
-        if not poll.known_state.has_ended:
-            log_event(_log, logging.INFO, "refresh.ended", run_id=poll.run_id, provider_status=status)
+        return build
 
     def _details(self, provider: WorkflowProvider, poll: DuePoll) -> RunDetails | None:
-        """The details, or a note that there are none to be had, or None: to be tried again.
+        """Return the details, or a note that they cannot be had, or None to request them again later.
 
         Raises:
-            CircuitOpen: nothing was tried, and the end itself is written already, so that there is nothing to count.
+            CircuitOpen: nothing was requested, and the end itself is recorded already, so that no failure is counted.
         """
         try:
             return guarded(
-                lambda: provider.details(poll.provider_run_id), otherwise=_as_passing, during="details", of=poll.run_id
+                lambda: provider.details(poll.provider_run_id), otherwise=_as_not_now, during="details", of=poll.run_id
             )
         except Rejected as error:
             return _no_details(error)
@@ -288,18 +216,30 @@ class StatusRecorder:
                 raise
             return None
         except ProviderError as error:
-            given_up = poll.details_failures + 1 >= self._policy.tries_after(error)
-            log_event(_log, logging.WARNING, "refresh.no_details", run_id=poll.run_id, reason=error, final=given_up)
-            return _no_details(error) if given_up else None
+            is_final = poll.details_failures + 1 >= self._policy.details_attempts_after(error)
+            log_event(_log, logging.WARNING, "refresh.no_details", run_id=poll.run_id, reason=error, final=is_final)
+            return _no_details(error) if is_final else None
 
 
-def _spread(poll: DuePoll) -> float:
-    """From 0.9 to 1.1, another one for each run and each look: what began together is not asked for together."""
-    digest = blake2b(f"{poll.run_id} {poll.seq}".encode(), digest_size=4).digest()
-    return 0.9 + 0.2 * int.from_bytes(digest) / 0xFFFFFFFF
+def _outcome(result: PollResult) -> PollOutcome:
+    if not result.is_final:
+        return PollOutcome.MOVED
+    _log_end(result)
+    return PollOutcome.ENDED
 
 
-def _as_passing(error: Exception) -> NoReturn:
+def _overtaken(result: PollResult) -> PollOutcome:
+    log_event(_log, logging.DEBUG, "refresh.overtaken", run_id=result.poll.run_id, reason="leased by another daemon")
+    return PollOutcome.DEFERRED
+
+
+def _log_end(result: PollResult) -> None:
+    poll, status = result.poll, result.report.provider_status
+    if not poll.known_state.has_ended:
+        log_event(_log, logging.INFO, "refresh.ended", run_id=poll.run_id, provider_status=status)
+
+
+def _as_not_now(error: Exception) -> NoReturn:
     raise NotNow(f"{error.__class__.__name__}: {error}") from error
 
 

@@ -5,22 +5,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
+from wes_daemon.application.ports.providers import RunDetails
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, StatusReport
 from wes_daemon.domain.states import RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuePoll:
-    """A run whose turn has come to be asked for.
+    """A run that is due and leased for polling.
 
     Attributes:
-        known_state, known_status: what the provider said at the last poll; the run's row may differ.
-        missing_for: how long the provider has not known the run; None while it does.
-        details_failures: how often its details could not be had since it ended.
-        seq: raised at each taking; a result is only recorded for the latest.
-        age: how long ago a provider accepted it; None where that is not known.
-        overdue: how long ago its turn came, when it was taken; negative where it was taken ahead of its time.
-        is_unwanted: whether its provider was told to cancel it.
+        known_state, known_status: what the provider reported at the last poll; the run's row may differ.
+        missing_for: how long the provider has not known the run; None while it knows it.
+        details_failures: how many requests for its details have failed since it ended.
+        fencing_token: grows with each lease; a result is recorded only under the latest token.
+        age: how long ago a provider accepted the run; None if that is not known.
+        overdue: how long ago the poll was due when it was leased; negative if it was leased early.
+        cancel_was_sent: whether its provider was asked to cancel it.
     """
 
     run_id: RunId
@@ -30,35 +31,43 @@ class DuePoll:
     known_status: str | None = None
     missing_for: timedelta | None = None
     details_failures: int = 0
-    seq: int = 0
+    fencing_token: int = 0
     age: timedelta | None = None
     overdue: timedelta = timedelta(0)
-    is_unwanted: bool = False
+    cancel_was_sent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """What a provider says of a run that was taken to be asked for, and after which time to ask again."""
+class PollResult:
+    """What a provider answered about one leased run, to be recorded.
+
+    Attributes:
+        details: of a run that has ended; without them only its state is recorded.
+    """
 
     poll: DuePoll
-    state: RunState
-    provider_status: str
-    again_after: timedelta
+    report: StatusReport
+    details: RunDetails | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run has ended and its details are known, so that it need not be polled again."""
+        return self.details is not None
 
 
-Pace = Callable[[DuePoll], timedelta]
-"""After which time to ask for a run again."""
+PollDelay = Callable[[DuePoll], timedelta]
+"""How long after a poll the next one is due."""
 
 
-def as_soon_as_it_is_free(poll: DuePoll) -> timedelta:
-    """The pace of those who say at each look when the next one is to come."""
+def no_delay(poll: DuePoll) -> timedelta:
+    """The delay for callers that set the next poll themselves when they record a result."""
     del poll
     return timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunToCancel:
-    """A run that somebody wants cancelled while a provider holds it."""
+    """A run whose cancellation was requested while a provider has it."""
 
     run_id: RunId
     provider: ProviderType
@@ -66,71 +75,77 @@ class RunToCancel:
 
 
 class PollSchedule(Protocol):
-    """Which accepted run is to be asked for when. Any daemon may poll any run."""
+    """Which accepted run is polled when. Any daemon may poll any run."""
 
-    def take_due(
+    def lease_due(
         self,
         *,
         limit: int,
         ahead: timedelta,
-        hold: timedelta,
-        untouched_for: timedelta,
-        excluding: Collection[ProviderType],
-        again_after: Pace = as_soon_as_it_is_free,
+        lease: timedelta,
+        not_leased_for: timedelta,
+        serving: Collection[ProviderType],
+        next_poll: PollDelay = no_delay,
     ) -> Sequence[DuePoll]:
-        """Take the runs that are due within `ahead`, longest due first, and keep them from others for `hold`.
+        """Lease the runs at the served providers that are due within `ahead`, longest due first.
 
-        Runs that anybody has taken in the last `untouched_for` are passed over, so that one pass looks at each once.
+        Other daemons skip a leased run for the time `lease`. Its next poll is due after `next_poll` and not before
+        the lease ends, so that nothing has to be written for a run that did not change.
 
-        Each is due again by itself after `again_after`, and not before `hold` is over: of what is taken in vain,
-        or shows nothing new, nothing has to be written.
+        Args:
+            limit: at most this many.
+            not_leased_for: skip runs that any daemon has leased within this time, so that one pass polls each once.
         """
 
-    def checked(self, polls: Collection[DuePoll], *, again_after: Pace) -> None:
-        """Nothing new was heard of these: ask again later. Those taken by others meanwhile are left alone."""
+    def record_unchanged(self, polls: Collection[DuePoll], *, next_poll: PollDelay) -> None:
+        """Record that nothing changed and when the next poll is due; runs that were leased again are skipped."""
 
-    def put_off(self, polls: Collection[DuePoll], *, wait: timedelta) -> None:
-        """These could not be asked for: kept from everybody for `wait`, and then as long due as before."""
+    def defer(self, polls: Collection[DuePoll], *, delay: timedelta) -> None:
+        """Record that these could not be polled: no daemon leases them for `delay`; they stay as long overdue."""
+
+    def record_missing(self, poll: DuePoll, *, delay: timedelta) -> None:
+        """Record since when the provider does not know this run; the next poll is due after `delay`."""
 
     def reset_missing(self, provider: ProviderType) -> None:
-        """Nobody can tell what this provider knows: how long it has not known a run is counted anew."""
+        """Count anew how long this provider has not known its runs, because it cannot be asked."""
 
-    def missing(self, poll: DuePoll, *, again_after: timedelta) -> None:
-        """The provider does not know this run: remember since when, ask again later."""
+    def record_changed(
+        self, results: Collection[PollResult], *, delay: Callable[[PollResult], timedelta]
+    ) -> set[RunId]:
+        """Record the reported states of active runs; the next poll of each is due after `delay`.
 
-    def moved_all(self, moved: Collection[Move]) -> Collection[RunId]:
-        """Remember what was stored of each that nobody else has taken meanwhile, and return these; ask again later."""
-
-    def details_failed(self, poll: DuePoll, state: RunState, *, again_after: timedelta) -> None:
-        """The run has ended, so its submission is closed, but its details could not be had: count it, ask again later.
-
-        Raises:
-            ClaimLost: the run was taken by somebody else meanwhile.
+        Returns:
+            The runs that were recorded; runs that were leased again are skipped.
         """
 
-    def finished(self, poll: DuePoll) -> None:
-        """Nothing more is to be learnt: off the schedule, and the submission is closed.
+    def record_missing_details(self, poll: DuePoll, state: RunState, *, delay: timedelta) -> None:
+        """Record that the run has ended and its details could not be read; close its submission.
+
+        The failure is counted, and the next poll is due after `delay`.
 
         Raises:
-            ClaimLost: the run was taken by somebody else meanwhile.
+            ClaimLost: the run was leased again.
         """
 
-    def finished_all(self, polls: Collection[DuePoll]) -> Collection[RunId]:
-        """As `finished` for each that nobody else has taken meanwhile, and return these."""
+    def finish(self, polls: Collection[DuePoll]) -> set[RunId]:
+        """Take ended runs off the schedule and close their submissions.
+
+        Returns:
+            The runs that were finished; runs that were leased again are skipped.
+        """
 
     def make_due(self, provider: ProviderType, ids: Collection[ProviderRunId]) -> Collection[ProviderRunId]:
-        """There may be news of these: those that are followed are due at once, also from others, and returned.
+        """Set the next poll of these runs to now, leased ones included, and return those that are followed.
 
-        Ids that nobody follows, or that are known to have ended, are passed over. An answer that is under way counts
-        as long as nobody else has taken the run meanwhile.
+        Ids that are not followed, or that are known to have ended, are skipped. A result of a poll in progress is
+        recorded as long as the run was not leased again.
         """
 
-    def to_cancel(self, *, limit: int, hold: timedelta, excluding: Collection[ProviderType]) -> Sequence[RunToCancel]:
-        """Runs that are `CANCELING`, or were ended by others, which a provider still works on.
+    def to_cancel(self, *, limit: int, lease: timedelta, serving: Collection[ProviderType]) -> Sequence[RunToCancel]:
+        """Return runs that are `CANCELING`, or were ended by others, and that a provider still runs.
 
-        Each is kept from others for `hold`, unless `cancel_again` says when it is to be given again, and is due to be
-        asked for when it is given.
+        Other daemons skip each for the time `lease`, unless `cancel_again` sets another time. Each becomes due.
         """
 
-    def cancel_again(self, run: RunToCancel, *, wait: timedelta) -> None:
-        """Give the run again after `wait`: it could not be told, or has so long to end what it was told to end."""
+    def cancel_again(self, run: RunToCancel, *, delay: timedelta) -> None:
+        """Make the run available to `to_cancel` again after `delay`."""

@@ -17,6 +17,7 @@ from wes_daemon.domain.runs import (
     ProviderRunId,
     ProviderType,
     RunId,
+    StatusReport,
     WorkflowRequest,
 )
 from wes_daemon.domain.states import RunState
@@ -62,23 +63,6 @@ class Prepared:
     """
 
     id: ProviderRunId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusReport:
-    """What a service knows of one run at this moment.
-
-    Attributes:
-        state: our word for it; what cannot be read is `UNKNOWN`, a run that waits at the provider `INITIALIZING`.
-        provider_status: the service's own word, verbatim.
-        message: the service's words on why, for a person; empty where it has none.
-    """
-
-    state: RunState
-    provider_status: str
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

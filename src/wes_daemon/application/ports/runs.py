@@ -6,18 +6,19 @@ from datetime import datetime
 from typing import Protocol
 
 from wes_daemon.application.ports.providers import RunDetails
-from wes_daemon.domain.runs import Attachment, Run, RunId, TaskLog
+from wes_daemon.domain.runs import Attachment, Run, RunId, RunSummary, TaskLog
 from wes_daemon.domain.states import RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEntry:
-    """What happened to a run, when, by whom and why.
+    """One recorded change of a run.
 
     Attributes:
-        before, after: equal where the state did not change.
-        by: the daemon or the person that did it.
-        provider_status: the provider's own word, where it had one.
+        before, after: equal if the state did not change.
+        by: the daemon session or the person that made the change.
+        why: the reason, for a person.
+        provider_status: the provider's own status, if it reported one.
     """
 
     at: datetime
@@ -30,22 +31,27 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunUpdate:
-    """What is to be written of one run.
+    """Everything that one change of a run writes.
 
     Attributes:
-        before, after: equal where its row stays as it is.
-        entry: for the timeline; None for none.
-        provider_status, provider_message: the provider's own words; None and empty where they are known.
-        details, tasks: once they were had.
+        before, after: the run; equal if its row stays as it is.
+        entry: for the timeline; None writes none.
+        provider_status, provider_message: the provider's latest status and explanation; None if they did not change.
+        details, tasks: as the provider reported them; None and empty if they were not read.
     """
 
-    before: Run
-    after: Run
+    before: RunSummary
+    after: RunSummary
     entry: TimelineEntry | None = None
     provider_status: str | None = None
     provider_message: str = ""
     details: RunDetails | None = None
     tasks: Sequence[TaskLog] = ()
+
+    @property
+    def changes_run(self) -> bool:
+        """Whether the run's row is written."""
+        return self.after != self.before
 
 
 class RunRepository(Protocol):
@@ -55,32 +61,27 @@ class RunRepository(Protocol):
         """Store a new run, with everything that its request carries."""
 
     def get(self, run_id: RunId) -> Run:
-        """The run, kept from being changed by others until this unit of work ends.
+        """Return the run with its request and lock its row until this unit of work ends.
 
         Raises:
             RunNotFound: there is none.
         """
 
-    def get_many(self, run_ids: Collection[RunId]) -> Mapping[RunId, Run]:
-        """As `get`, for all that have a row, but with `UNREAD` for their requests.
+    def get_summaries(self, run_ids: Collection[RunId]) -> Mapping[RunId, RunSummary]:
+        """Return the runs that have a row, without their requests, and lock their rows.
 
-        Who holds a run is as it was when this was asked: nobody else writes that while the run's claim or its poll is
-        the caller's, and where it is not, the unit of work must come to nothing.
+        The provider and its id are as they were when the statement began. No other daemon writes these two while the
+        caller holds the run's claim or its lease for polling; if the caller does not, it must not commit.
         """
 
-    def write(self, news: Collection[RunUpdate]) -> None:
-        """Write all of it, in few statements; task logs with known ids are updated in place.
+    def write(self, updates: Collection[RunUpdate]) -> None:
+        """Write all updates in few statements; task logs with known ids are updated in place.
 
-        `before` is what `get_many` gave in this unit of work, so that its row is there and nobody can change it.
+        `before` of each is what `get` or `get_summaries` returned in this unit of work, so that its row is locked.
+
+        Raises:
+            ConcurrentUpdate: a row is gone.
         """
 
     def attachments(self, run_id: RunId) -> Sequence[Attachment]:
-        """What came with the request, in the order of names; nothing where the run is unknown."""
-
-    def save(self, before: Run, after: Run, entry: TimelineEntry) -> None:
-        """Write what differs between the two and note `entry` in the timeline.
-
-        Raises:
-            ConcurrentUpdate: the stored state is no longer that of `before`.
-            RunNotFound: the row is gone.
-        """
+        """Return the files of the request, in the order of their names; none if the run is unknown."""

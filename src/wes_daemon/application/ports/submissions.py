@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from wes_daemon.application.ports.leases import SessionId
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId, RunSummary
 
 
 class SubmissionState(StrEnum):
@@ -86,7 +86,7 @@ class Acceptance:
     id: ProviderRunId
 
 
-def no_share(run: Run) -> str:
+def no_share(run: RunSummary) -> str:
     """The share of every run, where shares are not asked for."""
     del run
     return ""
@@ -100,10 +100,10 @@ class SubmissionQueue(Protocol):
 
     def enrol(
         self,
-        destination: Callable[[Run], ProviderType | None],
+        destination: Callable[[RunSummary], ProviderType | None],
         *,
         limit: int,
-        share: Callable[[Run], str] = no_share,
+        share: Callable[[RunSummary], str] = no_share,
     ) -> int:
         """Take up rows that the queue does not know yet, oldest first; return how many (0: there were no more).
 
@@ -118,10 +118,10 @@ class SubmissionQueue(Protocol):
 
     def enrol_queued(
         self,
-        destination: Callable[[Run], ProviderType | None],
+        destination: Callable[[RunSummary], ProviderType | None],
         *,
         limit: int,
-        share: Callable[[Run], str] = no_share,
+        share: Callable[[RunSummary], str] = no_share,
     ) -> int:
         """As `enrol`, but only `QUEUED` rows that the queue does not know yet: a cheap look where one was announced."""
 
@@ -132,7 +132,7 @@ class SubmissionQueue(Protocol):
         limit: int,
         cap: int,
         excluding: Collection[ProviderType | None],
-        destination: Callable[[Run], ProviderType | None],
+        destination: Callable[[RunSummary], ProviderType | None],
         provider_caps: Mapping[ProviderType, int] = MappingProxyType({}),
         under_way: Collection[RunId] = (),
     ) -> Sequence[ClaimedRun]:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from wes_daemon.domain.runs import ProviderType, Run
+from wes_daemon.domain.runs import ProviderType, RunSummary
 
 
 class CallOutcome(StrEnum):
@@ -36,5 +36,5 @@ class Telemetry(Protocol):
     def circuit_closed(self, provider: ProviderType) -> None:
         """The service that was left alone has answered."""
 
-    def state_changed(self, before: Run, after: Run, why: str) -> None:
+    def state_changed(self, before: RunSummary, after: RunSummary, why: str) -> None:
         """A run's state was changed and the change is committed."""

@@ -1,4 +1,4 @@
-"""How far the lists of what has ended were read, over all daemons."""
+"""How far the lists of ended runs were read, over all daemons."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,27 +8,28 @@ from wes_daemon.domain.runs import ProviderType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class ListReading:
     """The right to read on in a list.
 
     Attributes:
-        seen_until: whatever ended before is known.
-        begun_at: the present moment, on the store's clock.
+        read_until: runs that ended before this time are known.
+        began_at: the present time on the store's clock.
     """
 
-    seen_until: datetime
-    begun_at: datetime
+    read_until: datetime
+    began_at: datetime
 
 
 class Watermarks(Protocol):
-    """Who reads which list when, and from where on. Every method may raise `StorageUnavailable`."""
+    """Which daemon reads which list when, and from where on. Every method may raise `StorageUnavailable`."""
 
-    def begin(self, name: str, provider: ProviderType, *, every: timedelta) -> Turn | None:
-        """Take the turn, for one daemon in `every`.
+    def begin(self, name: str, provider: ProviderType, *, every: timedelta) -> ListReading | None:
+        """Begin a reading; one daemon may begin one in each period `every`.
 
-        None where somebody has had it so recently, or where no run of the provider is followed that has not ended.
-        A list that nobody has ever read begins at the present moment.
+        Returns:
+            None if another reading began within `every`, or if no active run of the provider is followed.
+            The first reading of a list begins at the present time.
         """
 
     def advance(self, name: str, until: datetime) -> None:
-        """Everything that ended before then is known. Never goes back; unknown names are no error."""
+        """Record that runs that ended before `until` are known. Never goes back; unknown names are ignored."""

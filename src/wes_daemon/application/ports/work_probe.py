@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from wes_daemon.application.ports.leases import SessionId
-from wes_daemon.domain.runs import ProviderType, Run
+from wes_daemon.domain.runs import ProviderType, RunSummary
 
 
 class WorkProbe(Protocol):
@@ -18,7 +18,7 @@ class WorkProbe(Protocol):
     """
 
     def is_queued(
-        self, destination: Callable[[Run], ProviderType | None], *, excluding: Collection[ProviderType | None]
+        self, destination: Callable[[RunSummary], ProviderType | None], *, excluding: Collection[ProviderType | None]
     ) -> bool:
         """Whether there is a `QUEUED` run to be claimed if caps allow it, once it is enrolled.
 

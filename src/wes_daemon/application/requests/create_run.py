@@ -1,4 +1,4 @@
-"""A new run is queued."""
+"""Queues a new run."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from wes_daemon.domain.runs import Attachment, ProviderType, Run, RunId, Workflo
 
 _log = logging.getLogger(__name__)
 
-# What the columns of a WES database hold; what is cut there would be another workflow.
+# The widths of the columns in a WES database; a value that is cut there would name another workflow.
 _WIDTHS = {
     "workflow_url": 500,
     "workflow_type": 50,
@@ -24,7 +24,7 @@ _WIDTHS = {
 
 
 class CreateRun:
-    """Queues a run, after the checks that need no provider."""
+    """Queues a run after the checks that need no provider."""
 
     def __init__(self, *, units: UnitsOfWork, clock: Clock, ids: IdSource, by: str) -> None:
         self._units = units
@@ -42,8 +42,8 @@ class CreateRun:
         """Store the run as `QUEUED` and return its new id.
 
         Raises:
-            InvalidRequest: no provider could ever run it; nothing was stored.
-            StorageUnavailable: nothing was stored, or that could not be found out, as the message then says.
+            InvalidRequest: no provider could run it; nothing was stored.
+            StorageUnavailable: nothing was stored, or it is unknown whether it was; the message says which.
         """
         _check_widths(request)
         run = Run(id=RunId(self._ids.new_id()), request=request, tags=dict(tags or {}))
@@ -61,7 +61,7 @@ class CreateRun:
         return run.id
 
     def _is_stored(self, run_id: RunId, error: StorageUnavailable) -> bool:
-        """Whether the run is there although no answer came: whoever queued it again would have it run twice."""
+        """Whether the run is stored although no answer came: a caller that queued it again would run it twice."""
         try:
             with self._units() as work:
                 work.runs.get(run_id)

@@ -1,11 +1,11 @@
-"""Somebody wants a run cancelled; the daemon does the rest."""
+"""Requests the cancellation of a run; the daemon passes it on."""
 
 import logging
 
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.application.runtime.event_log import log_event
+from wes_daemon.application.runtime.recording import Recording
 from wes_daemon.domain.runs import Run, RunId
 
 _log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ class RequestCancel:
         self._by = by
 
     def __call__(self, run_id: RunId) -> Run:
-        """Ask for the run to be cancelled and return it as it is now; asking twice changes nothing.
+        """Request the cancellation and return the run as it is now; repeating the request changes nothing.
 
         Raises:
             RunNotFound: there is none.
@@ -30,10 +30,8 @@ class RequestCancel:
             before = work.runs.get(run_id)
             after = before.cancel_requested()
             if after != before:
-                entry = TimelineEntry(
-                    at=self._clock.now(), before=before.state, after=after.state, by=self._by, why="cancel requested"
-                )
-                work.runs.save(before, after, entry)
+                recording = Recording(work, self._clock, self._by)
+                work.runs.write([recording.update(before, after, "cancel requested")])
                 work.commit()
         log_event(_log, logging.INFO, "run.cancel_requested", run_id=run_id)
         return after

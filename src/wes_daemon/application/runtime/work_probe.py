@@ -3,7 +3,7 @@
 from wes_daemon.application.ports.work_probe import WorkProbe
 from wes_daemon.application.runtime.daemon_session import DaemonSession
 from wes_daemon.domain.errors import InvalidRequest
-from wes_daemon.domain.runs import ProviderType, Run
+from wes_daemon.domain.runs import ProviderType, RunSummary
 
 
 class ProviderWorkProbe:
@@ -43,7 +43,7 @@ class ProviderWorkProbe:
         """Whether there is a run to be asked for."""
         return self._work_probe.is_due(excluding=self._others)
 
-    def _destination(self, run: Run) -> ProviderType | None:
+    def _destination(self, run: RunSummary) -> ProviderType | None:
         try:
             return run.destination(self._default)
         except InvalidRequest:

@@ -1,21 +1,22 @@
 """What may become of a submission, and how that is written down."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, NotSent
+from wes_daemon.application.ports.runs import RunUpdate
 from wes_daemon.application.ports.submissions import Acceptance, Claim, ClaimedRun, Preparation
 from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.group_commit import GroupCommit
 from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.log_throttle import LogThrottle
-from wes_daemon.application.runtime.recording import Change, Recorder, Recording
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
+from wes_daemon.application.runtime.recording import Recorder, Recording
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, RunSummary
 
 _log = logging.getLogger(__name__)
 
@@ -158,7 +159,9 @@ class Submissions:
             recorded = recording.work.submissions.accepted_all(
                 [acceptance for _, acceptance in accepted], check_after=self._policy.check_after
             )
-            recording.change_all([_acceptance(one) for _, one in accepted if one.claim.run_id in recorded])
+            recording.write(
+                {one.claim.run_id: _acceptance(recording, one) for _, one in accepted if one.claim.run_id in recorded}
+            )
             fault_points.reached("accepted.before_commit")
 
         self._recorder.record_durably(write)
@@ -256,12 +259,9 @@ class Submissions:
         log_event(_log, logging.WARNING, event, run_id=claimed.run.id, attempts=attempts, wait=wait, reason=reason)
 
 
-def _acceptance(one: Acceptance) -> Change:
-    return Change(
-        run_id=one.claim.run_id,
-        verb=lambda run: run.accepted(one.provider, one.id),
-        why=f"accepted by {one.provider} as {one.id}",
-    )
+def _acceptance(recording: Recording, one: Acceptance) -> Callable[[RunSummary], RunUpdate]:
+    why = f"accepted by {one.provider} as {one.id}"
+    return lambda run: recording.update(run, run.accepted(one.provider, one.id), why)
 
 
 def _span(time: timedelta) -> str:

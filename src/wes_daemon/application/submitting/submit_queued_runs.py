@@ -34,7 +34,7 @@ from wes_daemon.application.runtime.recording import Recorder
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.application.submitting.outcomes import Outcome, Result, SubmissionPolicy, Submissions
 from wes_daemon.domain.errors import InvalidRequest
-from wes_daemon.domain.runs import Attachment, ProviderType, Run, RunId
+from wes_daemon.domain.runs import Attachment, ProviderType, RunId, RunSummary
 
 _log = logging.getLogger(__name__)
 
@@ -259,13 +259,13 @@ class SubmitQueuedRuns:
                 break
         return total
 
-    def _destination(self, run: Run) -> ProviderType | None:
+    def _destination(self, run: RunSummary) -> ProviderType | None:
         try:
             return run.destination(self._policy.default_provider)
         except InvalidRequest:
             return None
 
-    def _share(self, run: Run) -> str:
+    def _share(self, run: RunSummary) -> str:
         tag = self._policy.share_tag
         return str(run.tags.get(tag, "")) if tag and isinstance(run.tags, Mapping) else ""
 

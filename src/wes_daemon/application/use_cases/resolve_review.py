@@ -11,8 +11,8 @@ from wes_daemon.application.ports.queries import RunQueries
 from wes_daemon.application.ports.submissions import SubmissionQueue
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.application.runtime.event_log import log_event
-from wes_daemon.application.runtime.recording import Recording
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
+from wes_daemon.application.runtime.recording import Recording, Verb
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 
 _log = logging.getLogger(__name__)
 
@@ -63,9 +63,7 @@ class ResolveReview:
         )
         self._log(run_id, decision="fail", reason=reason)
 
-    def _decide(
-        self, run_id: RunId, decide: Callable[[SubmissionQueue], None], verb: Callable[[Run], Run], why: str
-    ) -> None:
+    def _decide(self, run_id: RunId, decide: Callable[[SubmissionQueue], None], verb: Verb, why: str) -> None:
         with self._units() as work:
             decide(work.submissions)
             recording = Recording(work, self._clock, self._by)

@@ -68,8 +68,8 @@ def _document(submitted: "SubmitReport", cancelled: "CancelReport", refreshed: "
             "outcomes": dict(submitted.outcomes),
             "blocked": sorted(submitted.blocked),
         },
-        "cancel": {"ended": cancelled.ended, "passed_on": cancelled.passed_on, "put_off": cancelled.put_off},
-        "refresh": {"findings": dict(refreshed.findings), "blocked": sorted(refreshed.blocked)},
+        "cancel": {"ended": cancelled.ended, "passed_on": cancelled.passed_on, "deferred": cancelled.deferred},
+        "refresh": {"outcomes": dict(refreshed.outcomes), "blocked": sorted(refreshed.blocked)},
     }
     return json.dumps(found, indent=2)
 
@@ -79,7 +79,7 @@ def _line(submitted: "SubmitReport", cancelled: "CancelReport", refreshed: "Refr
     parts = [
         f"submitted: {_counts(submitted.outcomes)}",
         f"cancelled: {cancelled.ended + cancelled.passed_on}",
-        f"looked at: {_counts(refreshed.findings)}",
+        f"looked at: {_counts(refreshed.outcomes)}",
         *([f"blocked: {', '.join(blocked)}"] if blocked else []),
     ]
     return "; ".join(parts)

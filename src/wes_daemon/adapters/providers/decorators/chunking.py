@@ -4,8 +4,7 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 
 from wes_daemon.adapters.providers.decorators.forwarding import Forwarding
-from wes_daemon.application.ports.providers import StatusReport
-from wes_daemon.domain.runs import ProviderRunId
+from wes_daemon.domain.runs import ProviderRunId, StatusReport
 
 
 class Chunking(Forwarding):

@@ -12,12 +12,11 @@ from wes_daemon.application.ports.providers import (
     ProviderLimits,
     Recorded,
     RunDetails,
-    StatusReport,
     Submission,
     WorkflowProvider,
     nothing_recorded,
 )
-from wes_daemon.domain.runs import ProviderRunId
+from wes_daemon.domain.runs import ProviderRunId, StatusReport
 
 T = TypeVar("T")
 

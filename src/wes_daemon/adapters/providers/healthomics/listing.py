@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from wes_daemon.adapters.providers.healthomics.states import ACTIVE
 from wes_daemon.adapters.providers.healthomics.sweep import Lists, Sweep
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.providers import StatusReport
+from wes_daemon.domain.runs import StatusReport
 
 FEWEST_CALLS = len(ACTIVE)
 """What one sweep takes at least."""

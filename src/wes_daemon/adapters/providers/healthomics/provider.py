@@ -24,12 +24,11 @@ from wes_daemon.application.ports.providers import (
     ProviderLimits,
     Recorded,
     RunDetails,
-    StatusReport,
     Submission,
     nothing_recorded,
 )
 from wes_daemon.application.runtime.event_log import log_event
-from wes_daemon.domain.runs import ProviderRunId
+from wes_daemon.domain.runs import ProviderRunId, StatusReport
 
 _log = logging.getLogger(__name__)
 

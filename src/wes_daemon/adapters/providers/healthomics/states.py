@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from sys import intern
 from typing import Any
 
-from wes_daemon.application.ports.providers import StatusReport
+from wes_daemon.domain.runs import StatusReport
 from wes_daemon.domain.states import RunState
 
 # Sources: botocore's omics model 2022-11-28, shape RunStatus; the service's page on monitoring runs.

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from wes_daemon.adapters.providers.healthomics.states import ACTIVE, report
 from wes_daemon.application.ports.errors import NotNow
-from wes_daemon.application.ports.providers import StatusReport, as_key
+from wes_daemon.application.ports.providers import as_key
+from wes_daemon.domain.runs import StatusReport
 
 Item = Mapping[str, Any]
 

@@ -11,8 +11,8 @@ from wes_daemon.adapters.providers.local.naming import is_directory_name
 from wes_daemon.adapters.providers.local.observation import observe
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory
 from wes_daemon.adapters.providers.local.states import report, unreadable
-from wes_daemon.application.ports.providers import OwnedPage, OwnedRun, StatusReport, as_key
-from wes_daemon.domain.runs import ProviderRunId
+from wes_daemon.application.ports.providers import OwnedPage, OwnedRun, as_key
+from wes_daemon.domain.runs import ProviderRunId, StatusReport
 
 _PART = 500
 

@@ -30,11 +30,10 @@ from wes_daemon.application.ports.providers import (
     ProviderLimits,
     Recorded,
     RunDetails,
-    StatusReport,
     Submission,
     nothing_recorded,
 )
-from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, StatusReport
 
 logger = logging.getLogger(__name__)
 

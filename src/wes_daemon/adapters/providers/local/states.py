@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from wes_daemon.adapters.providers.local.result import NO_CWLTOOL, TERMINATED, Ending, Result
-from wes_daemon.application.ports.providers import StatusReport
+from wes_daemon.domain.runs import StatusReport
 from wes_daemon.domain.states import RunState
 
 # cwltool ends 0 when all went well, 1 when the workflow or its inputs are at fault, 33 when it cannot do what the

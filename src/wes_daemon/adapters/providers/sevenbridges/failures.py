@@ -8,7 +8,7 @@ from wes_daemon.adapters.providers.sevenbridges.errors import Failure
 from wes_daemon.adapters.providers.sevenbridges.reading import as_objects, as_text
 from wes_daemon.adapters.providers.sevenbridges.states import unreadable
 from wes_daemon.application.ports.errors import NotNow
-from wes_daemon.application.ports.providers import StatusReport
+from wes_daemon.domain.runs import StatusReport
 from wes_daemon.domain.states import RunState
 
 _NAMED_AT_MOST = 5

@@ -33,12 +33,11 @@ from wes_daemon.application.ports.providers import (
     ProviderLimits,
     Recorded,
     RunDetails,
-    StatusReport,
     Submission,
     nothing_recorded,
 )
 from wes_daemon.domain.errors import InvalidRequest
-from wes_daemon.domain.runs import ProviderRunId
+from wes_daemon.domain.runs import ProviderRunId, StatusReport
 
 _FRESH_DRAFTS_AT_MOST = 1_000
 

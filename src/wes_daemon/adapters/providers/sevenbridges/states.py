@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from wes_daemon.adapters.providers.sevenbridges.reading import as_moment, as_number, as_object, as_text
-from wes_daemon.application.ports.providers import StatusReport
+from wes_daemon.domain.runs import StatusReport
 from wes_daemon.domain.states import RunState
 
 STATES: Mapping[str, RunState] = {

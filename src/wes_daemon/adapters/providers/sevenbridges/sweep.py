@@ -8,8 +8,7 @@ from wes_daemon.adapters.providers.sevenbridges.failures import judged
 from wes_daemon.adapters.providers.sevenbridges.reading import as_object, as_objects, as_text
 from wes_daemon.adapters.providers.sevenbridges.states import report, unreadable
 from wes_daemon.adapters.providers.sevenbridges.tasks import get_task, is_task_id
-from wes_daemon.application.ports.providers import StatusReport
-from wes_daemon.domain.runs import ProviderRunId
+from wes_daemon.domain.runs import ProviderRunId, StatusReport
 
 BATCH = PAGE
 
