@@ -11,11 +11,10 @@ from pathlib import Path
 
 from tests.contracts.provider import ProviderHarness
 from tests.integration.providers import local_processes
-from wes_daemon.adapters.providers.local.launch import launch_runner
-from wes_daemon.adapters.providers.local.naming import directory_name
-from wes_daemon.adapters.providers.local.process_tree import end_processes, find_processes
-from wes_daemon.adapters.providers.local.provider import LocalProvider
+from wes_daemon.adapters.providers.local.cleanup import end_processes, find_processes
+from wes_daemon.adapters.providers.local.provider import LocalProvider, launch_runner
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory
+from wes_daemon.adapters.providers.local.work_directory import directory_name
 from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.errors import OutcomeUnknown
 from wes_daemon.application.ports.providers import Submission
@@ -23,10 +22,10 @@ from wes_daemon.domain.runs import Attachment, IdempotencyKey, ProviderRunId, Ru
 from wes_daemon.domain.states import RunState
 
 CWL = Path(__file__).parents[2] / "cwl"
-PATIENCE = timedelta(seconds=60)
+TIMEOUT = timedelta(seconds=60)
 _ENDED = {state for state in RunState if state.has_ended}
-_BETWEEN_LOOKS = timedelta(milliseconds=50)
-_FATES: Mapping[RunState, Mapping[str, object]] = {
+_POLL_INTERVAL = timedelta(milliseconds=50)
+_INPUTS: Mapping[RunState, Mapping[str, object]] = {
     RunState.RUNNING: {"seconds": 600},
     RunState.COMPLETE: {},
     RunState.EXECUTOR_ERROR: {"code": 3},
@@ -34,7 +33,7 @@ _FATES: Mapping[RunState, Mapping[str, object]] = {
 
 
 class LocalHarness(ProviderHarness):
-    """Runs in `folder`; what a run's tool really did is counted in a ledger that the tool itself writes."""
+    """Keeps its runs in `folder`. Each tool appends a line to a ledger, which counts the actual executions."""
 
     def __init__(self, folder: Path) -> None:
         self.workdir = folder / "runs"
@@ -47,7 +46,7 @@ class LocalHarness(ProviderHarness):
 
     def submission(self, fate: RunState = RunState.COMPLETE) -> Submission:
         name = f"wes-{next(self._numbers)}"
-        return self.of("counted.cwl", {"ledger": str(self.ledger), "line": name, **_FATES[fate]}, key=name)
+        return self.of("counted.cwl", {"ledger": str(self.ledger), "line": name, **_INPUTS[fate]}, key=name)
 
     def of(
         self,
@@ -69,7 +68,7 @@ class LocalHarness(ProviderHarness):
                 workflow_type="CWL",
                 workflow_type_version="v1.2",
                 workflow_params=params or {},
-                # Not what the machine has: these tools need no container.
+                # Explicit, because these tools need no container on any machine.
                 workflow_engine_parameters={"container": "none", **(engine if isinstance(engine, Mapping) else {})},
             ),
             attachments=attachments,
@@ -104,14 +103,14 @@ class LocalHarness(ProviderHarness):
 
     def submit_in_another_process(self, submission: Submission) -> ProviderRunId:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
-            return processes.submit(local_processes.submit, self.workdir, submission).result(PATIENCE.total_seconds())
+            return processes.submit(local_processes.submit, self.workdir, submission).result(TIMEOUT.total_seconds())
 
     def run(self, key: IdempotencyKey | ProviderRunId) -> RunDirectory:
         """The directory of a run."""
         return RunDirectory(self.workdir / directory_name(IdempotencyKey(key)))
 
     def close(self) -> None:
-        """End everything that still runs, and see that nothing is left."""
+        """End all processes of all runs and check that none is left."""
         for path in self.workdir.iterdir():
             run = RunDirectory(path)
             self.provider().cancel(ProviderRunId(path.name))
@@ -131,9 +130,9 @@ def _launch_and_forget(run: RunDirectory) -> None:
 
 
 def wait_until(holds: Callable[[], object], what: str) -> None:
-    """Look again and again until something holds."""
-    for _ in range(PATIENCE // _BETWEEN_LOOKS):
+    """Poll until a condition holds."""
+    for _ in range(TIMEOUT // _POLL_INTERVAL):
         if holds():
             return
-        threading.Event().wait(_BETWEEN_LOOKS.total_seconds())
-    raise AssertionError(f"waited {PATIENCE} for {what}")
+        threading.Event().wait(_POLL_INTERVAL.total_seconds())
+    raise AssertionError(f"waited {TIMEOUT} for {what}")

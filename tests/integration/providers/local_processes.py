@@ -1,4 +1,4 @@
-"""What the tests do in processes of their own; importable, so that such a process can be spawned."""
+"""Functions that tests execute in other processes; in a module, so that a spawned process can import them."""
 
 import os
 import signal
@@ -13,18 +13,18 @@ from wes_daemon.domain.runs import ProviderRunId
 
 
 def submit(workdir: Path, submission: Submission) -> ProviderRunId:
-    """Submit, and tell the id."""
+    """Submit, and return the id."""
     return LocalProvider(workdir, clock=SystemClock()).submit(submission).id
 
 
 def submit_and_die(workdir: Path, submission: Submission) -> None:
-    """Submit and be killed at once, without a chance to clean up."""
+    """Submit and die of SIGKILL at once, without clean-up."""
     submit(workdir, submission)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def submit_together(workdir: Path, submissions: Sequence[Submission], barrier: Barrier) -> None:
-    """Submit each at the same moment as all others who wait at the barrier."""
+    """Submit each at the same moment as the other processes at the barrier."""
     for submission in submissions:
         barrier.wait(60)
         submit(workdir, submission)

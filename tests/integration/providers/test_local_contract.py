@@ -1,4 +1,4 @@
-"""The contract of a provider, kept by the local one with real processes and the real cwltool."""
+"""The provider contract, tested on the local provider with real processes and the real cwltool."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the local provider says of inputs that a workflow does not have, and of containers that a machine has not."""
+"""Failure messages for unknown inputs, and for required containers on a machine without a container engine."""
 
 import os
 import stat
@@ -24,8 +24,8 @@ def harness(tmp_path: Path) -> Iterator[LocalHarness]:
     harness.close()
 
 
-def refused(harness: LocalHarness, submission: Submission) -> str:
-    """Why a run ended badly before any of its steps began."""
+def failure_message(harness: LocalHarness, submission: Submission) -> str:
+    """Submit a run that fails before its first step, and return its failure message."""
     provider = harness.provider()
     id = provider.submit(submission).id
     harness.reach(id, RunState.EXECUTOR_ERROR)
@@ -34,30 +34,30 @@ def refused(harness: LocalHarness, submission: Submission) -> str:
 
 
 def test_a_misspelt_name_fails_before_anything_runs_even_if_the_real_one_has_a_default(harness: LocalHarness) -> None:
-    message = refused(harness, harness.of("", {"min_qualty": 30}, url=f"{GRAPH}#other"))
+    message = failure_message(harness, harness.of("", {"min_qualty": 30}, url=f"{GRAPH}#other"))
 
     assert message == (
         "the workflow has no input 'min_qualty'; did you mean 'min_quality'? Its inputs are: depth, min_quality"
     )
 
 
-def test_names_are_those_of_the_process_that_is_run(harness: LocalHarness) -> None:
-    message = refused(harness, harness.of("", {"min_quality": 30}, url=f"{GRAPH}#main"))
+def test_the_inputs_are_those_of_the_selected_process(harness: LocalHarness) -> None:
+    message = failure_message(harness, harness.of("", {"min_quality": 30}, url=f"{GRAPH}#main"))
 
     assert message == (
         "the workflow has no input 'min_quality'. Its required input 'first' is missing. Its inputs are: first"
     )
 
 
-def test_the_names_of_a_parallel_run_are_looked_at_too(harness: LocalHarness) -> None:
+def test_the_names_of_a_parallel_run_are_checked_too(harness: LocalHarness) -> None:
     params = {"Messages": ["a"], "messages": ["a"]}
 
-    assert "'Messages'; did you mean 'messages'?" in refused(
+    assert "'Messages'; did you mean 'messages'?" in failure_message(
         harness, harness.of("scatter.cwl", params, engine={"parallel": True})
     )
 
 
-def test_what_cwltool_allows_beside_inputs_is_allowed(harness: LocalHarness) -> None:
+def test_keys_that_cwltool_allows_besides_inputs_are_allowed(harness: LocalHarness) -> None:
     params = {
         "message": "hi",
         "id": "job-1",
@@ -73,21 +73,21 @@ def test_what_cwltool_allows_beside_inputs_is_allowed(harness: LocalHarness) -> 
 
 
 @pytest.mark.parametrize(
-    ("engine", "said"),
+    ("engine", "advice"),
     [
         ({"container": None}, "neither Docker nor Podman answers on the daemon's machine: start one of them"),
         ({"container": "none"}, "the engine parameter container=none forbids one"),
     ],
 )
-def test_a_tool_that_needs_a_container_says_so_where_there_is_none(
-    engine: object, said: str, harness: LocalHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_message_explains_how_to_run_a_tool_that_needs_a_container(
+    engine: object, advice: str, harness: LocalHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("docker", "podman"):
         (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
         (tmp_path / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
 
-    message = refused(harness, harness.of("in_a_container.cwl", engine=engine))
+    message = failure_message(harness, harness.of("in_a_container.cwl", engine=engine))
 
-    assert f"in_a_container needs a container, and {said}" in message
+    assert f"in_a_container needs a container, and {advice}" in message
     assert "--no-container" not in message

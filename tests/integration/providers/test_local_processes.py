@@ -1,4 +1,4 @@
-"""What becomes of the local provider's processes when others, or they themselves, are killed."""
+"""The processes of the local provider: concurrent submission, death of the daemon or the runner, cancellation."""
 
 import fcntl
 import multiprocessing
@@ -15,9 +15,9 @@ import pytest
 from tests.contracts.provider import status
 from tests.integration.providers import local_processes
 from tests.integration.providers.local_harness import LocalHarness, wait_until
-from wes_daemon.adapters.providers.local.environment import run_environment
-from wes_daemon.adapters.providers.local.launch import RUNNER, launch_runner
-from wes_daemon.adapters.providers.local.process_tree import find_processes
+from wes_daemon.adapters.providers.local.cleanup import find_processes
+from wes_daemon.adapters.providers.local.engine_parameters import run_environment
+from wes_daemon.adapters.providers.local.provider import RUNNER, launch_runner
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId
@@ -42,19 +42,21 @@ def start_runner(run: RunDirectory) -> subprocess.Popen[bytes]:
 
 
 def runners_of(run: RunDirectory) -> Sequence[psutil.Process]:
-    """The processes that watch over a run, or are about to."""
-    words = [RUNNER, str(run.path)]
-    return [process for process in psutil.process_iter(["cmdline"]) if (process.info["cmdline"] or [])[-2:] == words]
+    """Return the runner of a run, and processes that are about to become it."""
+    arguments = [RUNNER, str(run.path)]
+    return [
+        process for process in psutil.process_iter(["cmdline"]) if (process.info["cmdline"] or [])[-2:] == arguments
+    ]
 
 
 def runner_of(run: RunDirectory) -> psutil.Process:
-    """The process that watches over a run."""
+    """Return the runner of a run."""
     [found] = runners_of(run)
     return found
 
 
 def stubborn(harness: LocalHarness, tmp_path: Path) -> tuple[ProviderRunId, psutil.Process]:
-    """A running tool that is deaf to SIGTERM, with a child in another session, whose process is given."""
+    """Start a tool that ignores SIGTERM; return the run's id and the tool's child process in another session."""
     ready = tmp_path / "ready"
     id = harness.provider().submit(harness.of("stubborn.cwl", {"ready": str(ready)})).id
     wait_until(lambda: ready.exists() and ready.read_text(), "the tool to be ready")
@@ -66,7 +68,7 @@ def is_gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_two_processes_that_submit_together_start_each_run_once(harness: LocalHarness) -> None:
+def test_two_processes_that_submit_at_once_start_each_run_once(harness: LocalHarness) -> None:
     submissions = [harness.submission() for _ in range(20)]
     barrier = SPAWN.Barrier(2)
     arguments = (harness.workdir, submissions, barrier)
@@ -92,13 +94,13 @@ def test_two_runners_of_one_run_start_it_once(harness: LocalHarness) -> None:
     assert harness.starts(submission.key) == 1
 
 
-def test_looking_at_a_run_does_not_keep_it_from_starting(harness: LocalHarness) -> None:
+def test_reading_the_status_of_a_run_does_not_prevent_its_start(harness: LocalHarness) -> None:
     submission = harness.submission()
     harness.only_prepare(submission)
     run = harness.run(submission.key)
 
-    with run.lock.open() as looking:
-        fcntl.flock(looking, fcntl.LOCK_SH)
+    with run.lock.open() as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
         launcher = start_runner(run)
         wait_until(lambda: len(runners_of(run)) == 2 or launcher.poll() is not None, "the runner to detach")
 
@@ -107,11 +109,11 @@ def test_looking_at_a_run_does_not_keep_it_from_starting(harness: LocalHarness) 
     assert harness.starts(submission.key) == 1
 
 
-def test_two_who_look_do_not_take_each_other_for_a_runner(harness: LocalHarness) -> None:
+def test_two_readers_do_not_take_each_other_for_a_runner(harness: LocalHarness) -> None:
     run = harness.run(harness.only_prepare(harness.submission()))
 
-    with run.lock.open() as looking:
-        fcntl.flock(looking, fcntl.LOCK_SH)
+    with run.lock.open() as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
 
         assert not run.has_runner
 
@@ -172,7 +174,9 @@ def test_a_lost_run_is_not_started_again(harness: LocalHarness) -> None:
     assert status(provider, id).state is RunState.SYSTEM_ERROR
 
 
-def test_a_cancel_ends_what_is_deaf_and_what_went_to_another_session(harness: LocalHarness, tmp_path: Path) -> None:
+def test_a_cancellation_ends_tools_that_ignore_sigterm_or_are_in_another_session(
+    harness: LocalHarness, tmp_path: Path
+) -> None:
     id, tool = stubborn(harness, tmp_path)
     provider = harness.provider()
     assert os.getsid(tool.pid) == tool.pid
@@ -186,7 +190,7 @@ def test_a_cancel_ends_what_is_deaf_and_what_went_to_another_session(harness: Lo
     assert find_processes(harness.run(id)) == []
 
 
-def test_a_cancel_ends_what_a_killed_runner_left(harness: LocalHarness, tmp_path: Path) -> None:
+def test_a_cancellation_ends_the_processes_of_a_killed_runner(harness: LocalHarness, tmp_path: Path) -> None:
     id, tool = stubborn(harness, tmp_path)
     run = harness.run(id)
     runner_of(run).kill()
@@ -199,7 +203,7 @@ def test_a_cancel_ends_what_a_killed_runner_left(harness: LocalHarness, tmp_path
     assert find_processes(run) == []
 
 
-def test_what_is_cancelled_before_its_start_never_starts(harness: LocalHarness) -> None:
+def test_a_run_that_is_cancelled_before_its_start_never_starts(harness: LocalHarness) -> None:
     submission = harness.submission()
     id = harness.only_prepare(submission)
     assert status(harness.provider(), id).state is RunState.INITIALIZING
@@ -212,7 +216,7 @@ def test_what_is_cancelled_before_its_start_never_starts(harness: LocalHarness) 
     assert not harness.run(id).cwltool_stderr.exists()
 
 
-def test_a_cancelled_run_tells_which_steps_it_cut_short(harness: LocalHarness) -> None:
+def test_an_interrupted_step_of_a_cancelled_run_has_an_end(harness: LocalHarness) -> None:
     provider = harness.provider()
     id = provider.submit(harness.of("sleep.cwl")).id
     wait_until(lambda: provider.details(id).tasks, "the step to begin")
@@ -228,7 +232,7 @@ def test_a_cancelled_run_tells_which_steps_it_cut_short(harness: LocalHarness) -
     assert stopped.exit_code != 0
 
 
-def test_what_a_tool_leaves_behind_ends_with_the_run(harness: LocalHarness, tmp_path: Path) -> None:
+def test_background_processes_of_a_tool_end_with_the_run(harness: LocalHarness, tmp_path: Path) -> None:
     submission = _with_a_background_process(harness, tmp_path)
 
     id = harness.provider().submit(submission).id

@@ -1,4 +1,4 @@
-"""What the local provider makes of a workflow, with the real cwltool."""
+"""Status, outputs, tasks and logs of workflows that run with the real cwltool."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def harness(tmp_path: Path) -> Iterator[LocalHarness]:
 
 
 def run(harness: LocalHarness, submission: Submission, state: RunState) -> tuple[StatusReport, RunDetails]:
-    """Submit, wait until it ends as expected, and tell what there is to tell."""
+    """Submit, wait for the expected state, and return status and details."""
     provider = harness.provider()
     id = provider.submit(submission).id
     harness.reach(id, state)
@@ -32,13 +32,13 @@ def run(harness: LocalHarness, submission: Submission, state: RunState) -> tuple
 
 
 def read(address: object) -> str:
-    """The file at a `file://` address."""
+    """Return the content of the file at a `file://` address."""
     parts = urlsplit(str(address))
     assert parts.scheme == "file"
     return Path(parts.path).read_text()
 
 
-def test_a_workflow_of_two_steps_tells_outputs_steps_and_logs(harness: LocalHarness) -> None:
+def test_a_workflow_of_two_steps_has_outputs_tasks_and_logs(harness: LocalHarness) -> None:
     submission = harness.of("two_steps.cwl", {"message": "hi there"})
 
     report, details = run(harness, submission, RunState.COMPLETE)
@@ -59,7 +59,7 @@ def test_a_workflow_of_two_steps_tells_outputs_steps_and_logs(harness: LocalHarn
     assert report.started_at < say.started_at < (say.ended_at or say.started_at)
 
 
-def test_the_failing_tool_speaks_for_itself(harness: LocalHarness) -> None:
+def test_the_failure_message_is_the_output_of_the_failed_tool(harness: LocalHarness) -> None:
     report, details = run(harness, harness.of("failing_step.cwl"), RunState.EXECUTOR_ERROR)
 
     assert report.message == "break exited 3: sample S1 has no reads"
@@ -69,7 +69,7 @@ def test_the_failing_tool_speaks_for_itself(harness: LocalHarness) -> None:
     assert read(task.stderr) == "sample S1 has no reads\n"
 
 
-def test_on_error_continue_runs_the_steps_that_still_can(harness: LocalHarness) -> None:
+def test_on_error_continue_runs_the_steps_that_do_not_depend_on_the_failed_one(harness: LocalHarness) -> None:
     submission = harness.of("failing_step.cwl", engine={"on_error": "continue", "parallel": True})
 
     _, details = run(harness, submission, RunState.EXECUTOR_ERROR)
@@ -78,7 +78,7 @@ def test_on_error_continue_runs_the_steps_that_still_can(harness: LocalHarness) 
 
 
 @pytest.mark.parametrize(
-    ("document", "params", "words"),
+    ("document", "params", "expected"),
     [
         ("invalid.cwl", {}, "unknown identifier 'strnig'"),
         ("cat.cwl", {}, "Missing required input parameter 'text'"),
@@ -86,12 +86,12 @@ def test_on_error_continue_runs_the_steps_that_still_can(harness: LocalHarness) 
         ("missing_output.cwl", {}, "Did not find output file with glob pattern: ['report.txt']"),
     ],
 )
-def test_what_the_request_got_wrong_is_said_without_the_noise(
-    harness: LocalHarness, document: str, params: object, words: str
+def test_an_error_in_the_request_is_reported_without_the_rest_of_the_log(
+    harness: LocalHarness, document: str, params: object, expected: str
 ) -> None:
     report, details = run(harness, harness.of(document, params), RunState.EXECUTOR_ERROR)
 
-    assert words in report.message
+    assert expected in report.message
     assert "INFO" not in report.message
     assert "Final process status" not in report.message
     assert details.exit_code == 1
@@ -143,7 +143,7 @@ def test_relative_inputs_are_found_among_the_attachments(harness: LocalHarness) 
         Attachment(name="cat.cwl", content=(CWL / "cat.cwl").read_bytes()),
         Attachment(name="data/reads.txt", content=b"ACGT\n"),
         Attachment(name="wes-inputs-0.json", content=b"not the inputs"),
-        # What lies where we work must never be taken for a module of ours or of cwltool's.
+        # Files in the working directory must never be imported as modules.
         *(Attachment(name=name, content=b"raise SystemExit(9)") for name in ("json.py", "cwltool.py", "psutil.py")),
     ]
     text = {"class": "File", "location": "data/reads.txt"}

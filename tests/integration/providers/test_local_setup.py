@@ -1,4 +1,4 @@
-"""The local provider on machines that lack something, or have had an accident."""
+"""The local provider without cwltool, directory or container engine, and after damage or the death of processes."""
 
 import os
 import subprocess
@@ -14,8 +14,8 @@ from tests.integration.providers.local_harness import LocalHarness, wait_until
 from wes_daemon.adapters.providers.local import containers, provider
 from wes_daemon.adapters.providers.local.containers import ContainerEngines, stop_containers
 from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine
-from wes_daemon.adapters.providers.local.preparation import remove_stale_drafts
 from wes_daemon.adapters.providers.local.provider import LocalProvider
+from wes_daemon.adapters.providers.local.work_directory import remove_stale_drafts
 from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, Rejected
 from wes_daemon.domain.runs import Attachment, ProviderRunId
@@ -44,7 +44,7 @@ def harness(tmp_path: Path) -> Iterator[LocalHarness]:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory of programs that comes first on the path."""
+    """Return a directory that is the first entry of PATH."""
     programs = tmp_path / "bin"
     programs.mkdir()
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
@@ -52,14 +52,14 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def install(programs: Path, name: str, *, exit_code: int) -> Path:
-    """A program that ends so, and writes down how it was called into the file that is returned."""
+    """Install a program that exits with `exit_code`; return the file that records its arguments."""
     calls = programs / f"{name}.calls"
     (programs / name).write_text(f'#!/bin/sh\necho "$@" >> {calls}\nexit {exit_code}\n')
     (programs / name).chmod(0o755)
     return calls
 
 
-def test_making_a_provider_touches_nothing(tmp_path: Path) -> None:
+def test_creating_a_provider_does_not_access_the_file_system(tmp_path: Path) -> None:
     LocalProvider(tmp_path / "runs", clock=SystemClock())
 
     assert list(tmp_path.iterdir()) == []
@@ -90,7 +90,7 @@ def test_without_cwltool_the_message_says_what_to_install(
     assert list(harness.workdir.iterdir()) == []
 
 
-def test_a_work_directory_that_cannot_be_one_is_named_with_its_setting(tmp_path: Path, harness: LocalHarness) -> None:
+def test_the_error_for_an_unusable_work_directory_names_the_setting(tmp_path: Path, harness: LocalHarness) -> None:
     (tmp_path / "file").touch()
     misplaced = LocalProvider(tmp_path / "file" / "runs", clock=SystemClock())
 
@@ -105,7 +105,7 @@ def test_runs_are_not_called_unknown_while_their_disk_is_away(tmp_path: Path) ->
         unmounted.statuses([ProviderRunId("wes-1")])
 
 
-def test_the_work_directory_is_made_when_it_is_first_needed(tmp_path: Path, harness: LocalHarness) -> None:
+def test_the_first_submission_creates_the_work_directory(tmp_path: Path, harness: LocalHarness) -> None:
     workdir = tmp_path / "new" / "runs"
 
     id = LocalProvider(workdir, clock=SystemClock()).submit(harness.submission()).id
@@ -124,7 +124,7 @@ def test_attachments_that_exclude_each_other_are_rejected_and_leave_nothing(harn
     assert list(harness.workdir.iterdir()) == []
 
 
-def test_a_run_that_cannot_be_read_is_no_news_and_hides_no_other(harness: LocalHarness) -> None:
+def test_an_unreadable_run_is_unknown_and_hides_no_other(harness: LocalHarness) -> None:
     broken, sound = (harness.only_prepare(harness.submission()) for _ in range(2))
     (harness.workdir / broken / "result.json").mkdir()
 
@@ -134,7 +134,7 @@ def test_a_run_that_cannot_be_read_is_no_news_and_hides_no_other(harness: LocalH
     (harness.workdir / broken / "result.json").rmdir()
 
 
-def test_an_id_leads_to_no_place_outside_of_the_work_directory(harness: LocalHarness, tmp_path: Path) -> None:
+def test_an_id_cannot_name_a_directory_outside_of_the_work_directory(harness: LocalHarness, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "request.json").write_text("{}")
@@ -149,11 +149,11 @@ def test_an_id_leads_to_no_place_outside_of_the_work_directory(harness: LocalHar
 def test_a_run_that_no_runner_took_is_not_called_accepted(harness: LocalHarness) -> None:
     idle = LocalProvider(harness.workdir, clock=SystemClock(), launch=lambda _: None)
 
-    with pytest.raises(OutcomeUnknown, match="no runner has taken it yet"):
+    with pytest.raises(OutcomeUnknown, match="no runner has started it yet"):
         idle.submit(harness.submission())
 
 
-def test_what_died_while_preparing_is_removed_after_a_while(harness: LocalHarness) -> None:
+def test_the_draft_of_a_process_that_died_while_preparing_is_removed_after_a_day(harness: LocalHarness) -> None:
     draft = harness.workdir / ".preparing-0123"
     (draft / "attachments").mkdir(parents=True)
     now = datetime.now(UTC)
@@ -165,7 +165,7 @@ def test_what_died_while_preparing_is_removed_after_a_while(harness: LocalHarnes
     assert not draft.exists()
 
 
-def test_with_a_cwltool_that_cannot_be_listened_to_the_run_still_works(
+def test_a_run_works_without_tasks_when_cwltool_lacks_the_hooks(
     harness: LocalHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text("import cwltool.main\ndel cwltool.job.CommandLineJob\n")
@@ -188,14 +188,16 @@ def test_with_a_cwltool_that_cannot_be_listened_to_the_run_still_works(
     ("docker", "podman", "found"),
     [(0, 0, ContainerEngine.DOCKER), (1, 0, ContainerEngine.PODMAN), (1, 1, ContainerEngine.NONE)],
 )
-def test_containers_are_run_by_what_answers(machine: Path, docker: int, podman: int, found: ContainerEngine) -> None:
+def test_the_preferred_container_engine_is_one_that_answers(
+    machine: Path, docker: int, podman: int, found: ContainerEngine
+) -> None:
     install(machine, "docker", exit_code=docker)
     install(machine, "podman", exit_code=podman)
 
     assert ContainerEngines(SettableClock()).preferred() is found
 
 
-def test_container_engines_are_asked_again_only_after_a_while(machine: Path) -> None:
+def test_the_detected_container_engine_is_cached(machine: Path) -> None:
     calls = install(machine, "docker", exit_code=0)
     clock = SettableClock()
     engines = ContainerEngines(clock)
@@ -209,8 +211,8 @@ def test_container_engines_are_asked_again_only_after_a_while(machine: Path) -> 
     assert calls.read_text() == "info\n" * 2
 
 
-def test_an_engine_that_never_answers_is_none(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "_ANSWERS_WITHIN", timedelta(milliseconds=200))
+def test_an_engine_that_never_answers_is_not_preferred(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "_INFO_TIMEOUT", timedelta(milliseconds=200))
     for name in ("docker", "podman"):
         (machine / name).write_text("#!/bin/sh\nexec sleep 60\n")
         (machine / name).chmod(0o755)
@@ -218,7 +220,7 @@ def test_an_engine_that_never_answers_is_none(machine: Path, monkeypatch: pytest
     assert ContainerEngines(SettableClock()).preferred() is ContainerEngine.NONE
 
 
-def test_containers_that_are_left_are_stopped(machine: Path, tmp_path: Path) -> None:
+def test_running_containers_are_stopped(machine: Path, tmp_path: Path) -> None:
     calls = install(machine, "docker", exit_code=1)
     ids = tmp_path / "ids"
     ids.mkdir()
@@ -235,7 +237,7 @@ def test_a_lost_run_stops_its_containers(harness: LocalHarness, machine: Path) -
     id = harness.only_prepare(harness.of("echo.cwl", engine={"container": "docker"}))
     run = harness.run(id)
     (run.containers / "1.cid").write_text("abc123")
-    run.mark_started(datetime.now(UTC))
+    run.record_start(datetime.now(UTC))
 
     assert status(harness.provider(), id).provider_status == "lost"
 

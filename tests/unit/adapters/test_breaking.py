@@ -15,7 +15,7 @@ from wes_daemon.adapters.memory.providers import MemoryProvider
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
 from wes_daemon.adapters.providers.decorators.breaking import Breaking, BreakingPolicy
 from wes_daemon.adapters.providers.decorators.rate_limiting import BudgetSpent
-from wes_daemon.adapters.providers.local.errors import translated
+from wes_daemon.adapters.providers.local.errors import translate_os_errors
 from wes_daemon.adapters.telemetry import LoggingTelemetry
 from wes_daemon.application.ports.errors import (
     AnswerLost,
@@ -182,7 +182,7 @@ class TestClosed:
 
 def test_a_full_disk_opens_no_circuit(wire: Wire) -> None:
     """The local provider has no service that could be down."""
-    with pytest.raises(NotNow) as full, translated(Path("runs")):
+    with pytest.raises(NotNow) as full, translate_os_errors(Path("runs")):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     for _ in range(20):

@@ -1,4 +1,4 @@
-"""Which submissions the local provider takes, and what it makes of them."""
+"""Validation of submissions and engine parameters, and the command line of cwltool."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from wes_daemon.adapters.providers.local.engine import cwltool_arguments
 from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine, read_engine_parameters
-from wes_daemon.adapters.providers.local.plan import Plan, plan
+from wes_daemon.adapters.providers.local.plan import Plan, make_plan
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory
 from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.application.ports.providers import Submission
@@ -40,12 +40,12 @@ def submission(
 
 @pytest.mark.parametrize("type", ["CWL", "cwl", " Cwl "])
 @pytest.mark.parametrize("version", ["v1.0", "v1.1", "v1.2", "1.2", "V1.2", ""])
-def test_every_spelling_of_cwl_is_taken(type: str, version: str) -> None:
-    assert plan(submission(type=type, version=version)).document == "./main.cwl"
+def test_every_spelling_of_cwl_is_accepted(type: str, version: str) -> None:
+    assert make_plan(submission(type=type, version=version)).document == "./main.cwl"
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("invalid", "message"),
     [
         (submission(type="WDL"), "workflow_type is 'WDL'.*CWL only"),
         (submission(version="v1.3"), "'v1.3'.*v1.0, v1.1, v1.2"),
@@ -62,9 +62,11 @@ def test_every_spelling_of_cwl_is_taken(type: str, version: str) -> None:
         (submission("/absolute/main.cwl"), "use http"),
     ],
 )
-def test_what_can_never_run_is_rejected_in_words_that_help(wrong: Submission, words: str) -> None:
-    with pytest.raises(Rejected, match=words):
-        plan(wrong)
+def test_an_invalid_submission_is_rejected_with_a_message_that_names_the_error(
+    invalid: Submission, message: str
+) -> None:
+    with pytest.raises(Rejected, match=message):
+        make_plan(invalid)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_what_can_never_run_is_rejected_in_words_that_help(wrong: Submission, wo
 )
 def test_no_rejection_shows_a_secret_of_the_address(url: str) -> None:
     with pytest.raises(Rejected, match="workflow_url") as rejected:
-        plan(submission(url))
+        make_plan(submission(url))
 
     assert "Geheim" not in str(rejected.value)
 
@@ -96,26 +98,26 @@ def test_no_rejection_shows_a_secret_of_the_address(url: str) -> None:
         (f"{Path(__file__).as_uri()}#main", f"{Path(__file__).as_uri()}#main"),
     ],
 )
-def test_the_workflow_is_found_where_the_request_says(url: str, address: str) -> None:
-    judged = plan(submission(url, attachments=("main.cwl", "tools/a b.cwl")))
+def test_the_address_of_the_workflow_is_resolved(url: str, address: str) -> None:
+    plan = make_plan(submission(url, attachments=("main.cwl", "tools/a b.cwl")))
 
-    assert judged.document_address(RUN) == address
+    assert plan.document_address(RUN) == address
 
 
-def test_the_inputs_take_no_attachments_name() -> None:
-    judged = plan(submission(attachments=("main.cwl", "WES-inputs-0.json", "wes-inputs-1.json/x")))
+def test_the_inputs_file_has_a_name_that_no_attachment_has() -> None:
+    plan = make_plan(submission(attachments=("main.cwl", "WES-inputs-0.json", "wes-inputs-1.json/x")))
 
-    assert judged.inputs_file == "wes-inputs-2.json"
+    assert plan.inputs_file == "wes-inputs-2.json"
 
 
 def test_a_plan_is_read_as_it_was_written() -> None:
     engine = {"parallel": True, "on_error": "continue", "preserve_environment": ["TZ"], "container": "podman"}
-    judged = plan(submission(engine=engine))
+    plan = make_plan(submission(engine=engine))
 
-    assert Plan.read(judged.as_object()) == judged
+    assert Plan.from_object(plan.as_object()) == plan
 
 
-def test_engine_parameters_may_be_text_as_wes_has_them() -> None:
+def test_engine_parameters_may_be_text_as_in_wes() -> None:
     engine = {"parallel": "true", "preserve_environment": "TZ, LC_ALL", "on_error": "continue", "container": "none"}
 
     parameters = read_engine_parameters(engine)
@@ -125,32 +127,32 @@ def test_engine_parameters_may_be_text_as_wes_has_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "message"),
     [
-        ({"paralel": True}, "paralel: the local provider knows only container, on_error, parallel, preserve_env"),
+        ({"paralel": True}, "paralel: the local provider supports only container, on_error, parallel, preserve_env"),
         ({"parallel": 1}, "parallel must be true or false, but is 1"),
         ({"on_error": "--debug"}, "on_error must be stop or continue"),
         ({"container": "--no-container"}, "container must be one of docker, podman"),
         ({"container": ["docker"]}, "container must be one of"),
         ({"preserve_environment": {"TZ": 1}}, "must be a list of names"),
         ({"preserve_environment": [1]}, "must be a list of names"),
-        ({"preserve_environment": ["DATABASE_URI"]}, "DATABASE_URI: the daemon hands on only harmless"),
-        ({"preserve_environment": ["TZ --leave-tmpdir"]}, "hands on only harmless"),
+        ({"preserve_environment": ["DATABASE_URI"]}, "DATABASE_URI: the daemon passes on only harmless"),
+        ({"preserve_environment": ["TZ --leave-tmpdir"]}, "passes on only harmless"),
     ],
 )
-def test_engine_parameters_that_are_unknown_or_wrong_are_rejected_by_name(given: dict[str, object], words: str) -> None:
-    with pytest.raises(Rejected, match=words):
+def test_unknown_and_invalid_engine_parameters_are_rejected_by_name(given: dict[str, object], message: str) -> None:
+    with pytest.raises(Rejected, match=message):
         read_engine_parameters(given)
 
 
-def test_null_is_the_default() -> None:
+def test_null_means_the_default() -> None:
     assert read_engine_parameters({"parallel": None, "container": None}) == read_engine_parameters({})
 
 
-def test_nothing_of_the_request_can_become_an_option_of_cwltool() -> None:
+def test_no_value_of_the_request_becomes_an_option_of_cwltool() -> None:
     hostile = submission("--version", attachments=("--version",), engine={"preserve_environment": ["TZ"]})
 
-    arguments = cwltool_arguments(plan(hostile), RUN)
+    arguments = cwltool_arguments(make_plan(hostile), RUN)
 
     assert arguments[-3:] == [
         "--",

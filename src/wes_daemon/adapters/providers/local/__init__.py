@@ -1,1 +1,1 @@
-"""Runs CWL on this machine with cwltool, each run in a process of its own that outlives the daemon."""
+"""Runs CWL on the daemon's machine with cwltool; each run has its own process, which survives the end of the daemon."""

@@ -1,4 +1,7 @@
-"""The subprocess that is cwltool: `python -m wes_daemon.adapters.providers.local.engine DIRECTORY`."""
+"""The process that executes cwltool: `python -m wes_daemon.adapters.providers.local.engine DIRECTORY`.
+
+The runner starts it; its stdout and stderr are cwltool's.
+"""
 
 import signal
 import sys
@@ -6,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from wes_daemon.adapters.providers.local.durable import read_object
 from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine
-from wes_daemon.adapters.providers.local.environment import RUN_VARIABLE
 from wes_daemon.adapters.providers.local.journal import Journal
 from wes_daemon.adapters.providers.local.plan import Plan
-from wes_daemon.adapters.providers.local.result import NO_CWLTOOL, TERMINATED
-from wes_daemon.adapters.providers.local.run_directory import RunDirectory
+from wes_daemon.adapters.providers.local.run_directory import (
+    NO_CWLTOOL,
+    RUN_VARIABLE,
+    TERMINATED,
+    RunDirectory,
+    read_object,
+)
 from wes_daemon.adapters.system import SystemClock
 
 _CONTAINER_OPTIONS: Mapping[ContainerEngine | None, Sequence[str]] = {
@@ -26,18 +32,20 @@ _CONTAINER_OPTIONS: Mapping[ContainerEngine | None, Sequence[str]] = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the workflow of one directory; returns cwltool's exit code."""
+    """Execute the workflow of one run directory; return cwltool's exit code."""
     run = RunDirectory(Path(arguments[0]))
     if find_spec("cwltool") is None:
         advice = "pip install 'wes-daemon[local]' or, in a clone, pip install '.[local]'"
-        print(f"cwltool is not installed: {advice}", file=sys.stderr)  # noqa: T201 -- our log
+        print(f"cwltool is not installed: {advice}", file=sys.stderr)  # noqa: T201 -- stderr is the log of the run
         return NO_CWLTOOL
-    plan = Plan.read(read_object(run.request) or {})
-    return _run(plan, Journal(run.steps, SystemClock()), run)
+    return _execute(Plan.from_object(read_object(run.request) or {}), run)
 
 
 def cwltool_arguments(plan: Plan, run: RunDirectory) -> list[str]:
-    """cwltool's command line. Whatever comes from the request is an element of a closed set, or follows the `--`."""
+    """Return cwltool's command line.
+
+    A value from the request is either a member of a closed set or follows the `--`, so it cannot add an option.
+    """
     parameters = plan.parameters
     return [
         *("--timestamps", "--disable-color", "--no-doc-cache"),
@@ -51,34 +59,34 @@ def cwltool_arguments(plan: Plan, run: RunDirectory) -> list[str]:
     ]
 
 
-def _run(plan: Plan, journal: Journal, run: RunDirectory) -> int:
+def _execute(plan: Plan, run: RunDirectory) -> int:
     from cwltool.main import main as run_cwltool
 
     arguments = cwltool_arguments(plan, run)
-    # cwltool's own handler waits ten seconds for the tools, which whoever ends us has ended already.
+    journal = Journal(run.steps, SystemClock())
+    # cwltool's own handler waits ten seconds for the tools; the runner has sent SIGTERM to them as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
-        from wes_daemon.adapters.providers.local.judging import judging_executor
-        from wes_daemon.adapters.providers.local.recording import recording_context
+        from wes_daemon.adapters.providers.local.cwltool_hooks import input_checking_executor, recording_context
 
-        executor = judging_executor(parallel=plan.parameters.parallel)
+        executor = input_checking_executor(parallel=plan.parameters.parallel)
         context = recording_context(arguments, journal, run.steps, container_advice=_container_advice(plan))
     except (ImportError, AttributeError, TypeError) as error:
-        # Another release of cwltool may have moved what we listen at: the workflow matters more than its details.
+        # Another version of cwltool may lack the hooks: the run is executed without them, and without its steps.
         journal.note(f"the steps of this run could not be recorded with this version of cwltool: {error}")
         return run_cwltool([f"--preserve-environment={RUN_VARIABLE}", *arguments])
     return run_cwltool(arguments, executor=executor, loadingContext=context)
 
 
 def _container_advice(plan: Plan) -> str:
-    """What would let a tool run that needs a container where there is none."""
+    """Explain how to run a tool that requires a container when no container engine is used."""
     if plan.parameters.container is None:
         return (
             "neither Docker nor Podman answers on the daemon's machine: start one of them, or submit the run with "
             "the engine parameter container=singularity where Singularity is installed"
         )
     return (
-        "the engine parameter container=none forbids one: leave it out, which takes Docker or Podman, or name "
+        "the engine parameter container=none forbids one: omit it to use Docker or Podman, or set it to "
         "docker, podman, singularity or udocker"
     )
 

@@ -1,4 +1,4 @@
-"""What the operating system's refusals mean for a run."""
+"""Translation of operating system errors into the errors of the provider port."""
 
 import errno
 from collections.abc import Iterator
@@ -7,57 +7,57 @@ from pathlib import Path
 
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, Rejected
 
-# The machine is short of something that comes back. It is not `Unavailable`, which might open a circuit:
-# that no run can be written keeps nobody from looking at those that there are, and from cancelling them.
-PASSING = frozenset(
+# The machine lacks a resource that becomes available again. The error is not `Unavailable`, which can open the
+# circuit breaker: existing runs can be read and cancelled even while no new run can be written.
+TRANSIENT = frozenset(
     {
         *(errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM),
         *(errno.EIO, errno.ESTALE, errno.EINTR, errno.ETIMEDOUT, errno.ENOLCK),
     }
 )
-# The directory is not what it should be.
+# The work directory is missing, is no directory, may not be written to, or is on an unsuitable file system.
 MISCONFIGURED = frozenset(
     {
         *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY),
         *(errno.ELOOP, errno.ENAMETOOLONG, errno.ENOSYS, errno.EOPNOTSUPP),
     }
 )
-# An attachment's name cannot be the name of a file, or two attachments want to be file and folder at once.
-UNNAMEABLE = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
+# The name of an attachment is no valid file name, or one attachment's name is a parent directory of another's.
+INVALID_NAME = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
 
 
 @contextmanager
-def translated(workdir: Path) -> Iterator[None]:
-    """Turn what goes wrong in the work directory into the errors of the port; the rest is a bug and passes."""
+def translate_os_errors(workdir: Path) -> Iterator[None]:
+    """Raise errors in the work directory as errors of the port; an error in no table is a bug and passes unchanged."""
     try:
         yield
     except OSError as error:
-        if error.errno in PASSING:
+        if error.errno in TRANSIENT:
             raise NotNow(f"the local provider's directory {workdir}: {error.strerror}") from error
         if error.errno in MISCONFIGURED:
-            raise unusable(workdir, error.strerror) from error
+            raise unusable_directory(workdir, error.strerror) from error
         raise
 
 
 @contextmanager
-def translated_name(attachment: str) -> Iterator[None]:
-    """Turn what the file system says to an attachment's name into a rejection of the run."""
+def translate_name_errors(attachment: str) -> Iterator[None]:
+    """Raise `Rejected` when the file system refuses the name of an attachment."""
     try:
         yield
     except OSError as error:
-        if error.errno in UNNAMEABLE:
-            raise _unnameable(attachment, error.strerror) from error
+        if error.errno in INVALID_NAME:
+            raise _invalid_name(attachment, error.strerror) from error
         raise
     except UnicodeEncodeError as error:
-        raise _unnameable(attachment, error.reason) from error
+        raise _invalid_name(attachment, error.reason) from error
 
 
-def unusable(workdir: Path, reason: str | None) -> Misconfigured:
-    """The error for a work directory that cannot be worked in."""
+def unusable_directory(workdir: Path, reason: str | None) -> Misconfigured:
+    """Return the error for a work directory that cannot be used."""
     return Misconfigured(
         f"DAEMON_LOCAL_WORKDIR={workdir}: {reason}; name a directory on a local disk that the daemon may write to"
     )
 
 
-def _unnameable(attachment: str, reason: str | None) -> Rejected:
+def _invalid_name(attachment: str, reason: str | None) -> Rejected:
     return Rejected(f"attachment {attachment!r} cannot be written: {reason}; rename it")

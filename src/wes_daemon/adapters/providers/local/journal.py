@@ -1,6 +1,7 @@
-"""The steps of a run: written down by the process that runs them, read by anybody at any moment.
+"""The journal of a run's steps: written by the process that executes them, readable at any time.
 
-`steps/journal.jsonl` gains a line when a step begins and one when it ends; a step's logs lie in `steps/<number>/`.
+`steps/journal.jsonl` gains one line when a step begins and one when it ends.
+The logs of a step are in `steps/<number>/`.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any
 from wes_daemon.application.ports.environment import Clock
 
 SUCCESS = "success"
-"""cwltool's word for a step that did what it should, whatever its exit code."""
+"""cwltool's status of a step that succeeded; such a step can have a non-zero exit code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +23,9 @@ class Step:
     """One execution of one tool.
 
     Attributes:
-        number: from 1 in the order in which the steps began; with the name it tells the step from the others.
-        stdout, stderr: files relative to the directory of steps; they may not be there yet, or never.
-        status: cwltool's word for how it ended.
+        number: from 1, in the order in which the steps began.
+        stdout, stderr: files relative to the directory of steps; they may not exist yet, or never.
+        status: cwltool's status of the ended step.
     """
 
     number: int
@@ -39,41 +40,33 @@ class Step:
 
     @property
     def id(self) -> str:
-        """What tells the step from the run's others."""
+        """Identifies the step within its run."""
         return f"{self.number}:{self.name}"
 
     @property
     def has_failed(self) -> bool:
-        """Whether the step ended, and badly."""
+        """Whether the step ended without success."""
         return self.status is not None and self.status != SUCCESS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """What a journal tells so far: the steps as they began, and remarks on what could not be written down."""
-
-    steps: Sequence[Step] = ()
-    notes: Sequence[str] = ()
-
-
 class Journal:
-    """The writing side; for several threads at once."""
+    """Writes the journal; several threads may use it at once."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder
         self._clock = clock
         self._lock = threading.Lock()
-        self._begun = 0
+        self._count = 0
 
     def begin(self, name: str, cmd: Sequence[str], *, stdout: str | None, stderr: str | None) -> Step:
-        """Write down that a step begins and make room for its logs.
+        """Record the beginning of a step and create the directory for its logs.
 
         Args:
-            stdout, stderr: the files that the tool's description sends them to, if it does.
+            stdout, stderr: the files to which the tool's description redirects these streams, if it does.
         """
         with self._lock:
-            self._begun += 1
-            number = self._begun
+            self._count += 1
+            number = self._count
         step = Step(
             number=number,
             name=name,
@@ -97,7 +90,7 @@ class Journal:
         return step
 
     def end(self, step: Step, *, exit_code: int | None, status: str) -> None:
-        """Write down how a step ended."""
+        """Record the end of a step."""
         self._write(
             {
                 "event": "ended",
@@ -109,7 +102,7 @@ class Journal:
         )
 
     def note(self, text: str) -> None:
-        """Write down what the reader of the run should know of the account itself."""
+        """Record a remark about the journal itself; it appears among the system logs of the run."""
         self._write({"event": "note", "text": text})
 
     def _write(self, event: Mapping[str, object]) -> None:
@@ -118,19 +111,22 @@ class Journal:
             file.write(f"{line}\n")
 
 
-def read_journal(folder: Path) -> Account:
-    """What is written so far; a line that is half written, or of a kind not known here, is passed over."""
+def read_journal(folder: Path) -> tuple[Sequence[Step], Sequence[str]]:
+    """Return the steps in the order in which they began, and the notes.
+
+    Incomplete lines and unknown events are skipped.
+    """
     steps: dict[object, Step] = {}
     notes: list[str] = []
     for event in _events(folder):
         match event:
             case {"event": "began", "number": int(number)}:
-                steps[number] = _begun(event)
+                steps[number] = _begun_step(event)
             case {"event": "ended", "number": number} if number in steps:
-                steps[number] = _ended(steps[number], event)
+                steps[number] = _ended_step(steps[number], event)
             case {"event": "note", "text": str(text)}:
                 notes.append(text)
-    return Account(steps=sorted(steps.values(), key=lambda step: step.number), notes=notes)
+    return sorted(steps.values(), key=lambda step: step.number), notes
 
 
 def _file(folder: Path) -> Path:
@@ -151,7 +147,7 @@ def _events(folder: Path) -> Iterator[dict[str, Any]]:
             yield event
 
 
-def _begun(event: Mapping[str, Any]) -> Step:
+def _begun_step(event: Mapping[str, Any]) -> Step:
     return Step(
         number=event["number"],
         name=event["name"],
@@ -162,7 +158,7 @@ def _begun(event: Mapping[str, Any]) -> Step:
     )
 
 
-def _ended(step: Step, event: Mapping[str, Any]) -> Step:
+def _ended_step(step: Step, event: Mapping[str, Any]) -> Step:
     return replace(
         step,
         ended_at=datetime.fromisoformat(event["at"]),

@@ -1,4 +1,4 @@
-"""What is to be run: a submission judged, and what of it the runner needs to know."""
+"""The plan of a run: the validated submission, reduced to what the runner needs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ VERSIONS = ("v1.0", "v1.1", "v1.2")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What the runner is to do.
+    """What the runner executes.
 
     Attributes:
         document: an address, or a reference relative to the attachments; percent-encoded, with its fragment.
-        inputs_file: the file among the attachments that holds the workflow's inputs.
+        inputs_file: the name of the file among the attachments that contains the workflow's inputs.
     """
 
     document: str
@@ -37,7 +37,7 @@ class Plan:
     parameters: EngineParameters
 
     def as_object(self) -> Mapping[str, object]:
-        """What is written into the run's directory."""
+        """Return the JSON object to write."""
         return {
             "document": self.document,
             "inputs_file": self.inputs_file,
@@ -48,8 +48,8 @@ class Plan:
         }
 
     @classmethod
-    def read(cls, found: Mapping[str, object]) -> Self:
-        """What was written into the run's directory."""
+    def from_object(cls, found: Mapping[str, object]) -> Self:
+        """Read a JSON object that `as_object` returned."""
         names = found.get("preserve_environment")
         container = found.get("container")
         return cls(
@@ -64,15 +64,15 @@ class Plan:
         )
 
     def document_address(self, run: RunDirectory) -> str:
-        """Where cwltool finds the workflow."""
+        """Return the absolute address of the workflow document."""
         return urljoin(f"{run.attachments.as_uri()}/", self.document)
 
 
-def plan(submission: Submission) -> Plan:
-    """Judge a submission.
+def make_plan(submission: Submission) -> Plan:
+    """Validate a submission.
 
     Raises:
-        Rejected: it can never be run here; the message says what would mend it.
+        Rejected: the submission can never be executed here; the message names the necessary change.
     """
     request = submission.request
     try:
@@ -80,15 +80,15 @@ def plan(submission: Submission) -> Plan:
         parameters = read_engine_parameters(request.engine_parameters)
     except InvalidRequest as error:
         raise Rejected(str(error)) from error
-    _judge_type(request)
+    _check_type(request)
     return Plan(
         document=_document(request.workflow_url, submission.attachments),
-        inputs_file=_free_name(submission.attachments),
+        inputs_file=_unused_name(submission.attachments),
         parameters=parameters,
     )
 
 
-def _judge_type(request: WorkflowRequest) -> None:
+def _check_type(request: WorkflowRequest) -> None:
     if request.workflow_type.strip().lower() != "cwl":
         raise Rejected(f"workflow_type is {request.workflow_type!r}: the local provider runs CWL only")
     version = request.workflow_type_version.strip().lower()
@@ -98,50 +98,55 @@ def _judge_type(request: WorkflowRequest) -> None:
 
 
 def _document(url: str, attachments: Sequence[Attachment]) -> str:
-    scheme = _parsed(url).scheme
+    scheme = _split(url).scheme
     if scheme in ("http", "https"):
         return url
     if scheme == "file":
         return _local_file(url)
     if scheme or url.startswith("/"):
-        raise _refused(url, ": use http(s)://…, file:///… for a file of this machine, or an attachment's name")
-    return _attached(url, attachments)
+        raise _rejected(
+            url, ": use http(s)://…, file:///… for a file on the daemon's machine, or the name of an attachment"
+        )
+    return _attachment_reference(url, attachments)
 
 
 def _local_file(url: str) -> str:
-    parts = _parsed(url)
+    parts = _split(url)
     if parts.netloc not in ("", "localhost"):
-        raise _refused(url, f" names the machine {parts.hostname!r}: write file:///… with three slashes")
+        raise _rejected(url, f" names the machine {parts.hostname!r}: write file:///… with three slashes")
     if not Path(unquote(parts.path)).is_file():
-        raise _refused(url, ": there is no such file on the daemon's machine")
+        raise _rejected(url, ": there is no such file on the daemon's machine")
     return parts._replace(netloc="").geturl()
 
 
-def _parsed(url: str) -> SplitResult:
+def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError:
-        # Not `from error`: its text may repeat a password.
-        raise _refused(url, " is no address: percent-encode what is special in it") from None
+        # Not `from error`: the text of that error can contain a password.
+        raise _rejected(url, " is no valid address: percent-encode its special characters") from None
 
 
-def _attached(url: str, attachments: Sequence[Attachment]) -> str:
+def _attachment_reference(url: str, attachments: Sequence[Attachment]) -> str:
     path, hash_sign, fragment = url.partition("#")
     names = {str(PurePosixPath(attachment.name)) for attachment in attachments}
-    wanted = (str(PurePosixPath(spelling)) for spelling in (path, unquote(path)))
-    for name in wanted:
+    candidates = (str(PurePosixPath(spelling)) for spelling in (path, unquote(path)))
+    for name in candidates:
         if name in names:
-            # A name such as "a:b.cwl" would be taken for an address without the "./".
+            # Without the "./" a name such as "a:b.cwl" would be an address with a scheme.
             return f"./{quote(name)}{hash_sign}{fragment}"
     there_are = f"the attachments are {', '.join(sorted(names))}" if names else "the request has no attachments"
-    raise _refused(url, f" names no attachment: {there_are}")
+    raise _rejected(url, f" names no attachment: {there_are}")
 
 
-def _refused(url: str, why: str) -> Rejected:
-    return Rejected(f"workflow_url {public_url(url)!r}{why}")
+def _rejected(url: str, reason: str) -> Rejected:
+    return Rejected(f"workflow_url {public_url(url)!r}{reason}")
 
 
-def _free_name(attachments: Sequence[Attachment]) -> str:
-    """A name for the file of inputs that no attachment has: relative paths in it are relative to the attachments."""
-    taken = {PurePosixPath(attachment.name).parts[0].lower() for attachment in attachments}
-    return next(name for n in count() if (name := f"wes-inputs-{n}.json") not in taken)
+def _unused_name(attachments: Sequence[Attachment]) -> str:
+    """Return a name for the inputs file that no attachment has.
+
+    The inputs file is placed among the attachments, because cwltool resolves relative paths against its location.
+    """
+    used = {PurePosixPath(attachment.name).parts[0].lower() for attachment in attachments}
+    return next(name for n in count() if (name := f"wes-inputs-{n}.json") not in used)

@@ -1,26 +1,30 @@
-"""The provider that runs CWL on this machine."""
+"""The provider that runs CWL on the daemon's machine."""
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
 from wes_daemon.adapters.providers.local.containers import ContainerEngines
-from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine
-from wes_daemon.adapters.providers.local.errors import translated, unusable
-from wes_daemon.adapters.providers.local.inventory import marked_runs
-from wes_daemon.adapters.providers.local.launch import launch_runner
-from wes_daemon.adapters.providers.local.naming import directory_name, is_directory_name
-from wes_daemon.adapters.providers.local.observation import observe
-from wes_daemon.adapters.providers.local.payloads import details
-from wes_daemon.adapters.providers.local.plan import Plan, plan
-from wes_daemon.adapters.providers.local.preparation import discard, prepare, remove_stale_drafts
-from wes_daemon.adapters.providers.local.result import Result
-from wes_daemon.adapters.providers.local.run_directory import RunDirectory
-from wes_daemon.adapters.providers.local.states import report, unreadable
+from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine, run_environment
+from wes_daemon.adapters.providers.local.errors import translate_os_errors, unusable_directory
+from wes_daemon.adapters.providers.local.plan import Plan, make_plan
+from wes_daemon.adapters.providers.local.run_directory import Result, RunDirectory
+from wes_daemon.adapters.providers.local.status import details, read_snapshot, status_report, unreadable_report
+from wes_daemon.adapters.providers.local.work_directory import (
+    delete_draft,
+    directory_name,
+    is_directory_name,
+    list_owned_runs,
+    prepare_run,
+    remove_stale_drafts,
+)
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, Rejected
 from wes_daemon.application.ports.providers import (
@@ -37,14 +41,39 @@ from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, StatusReport
 
 logger = logging.getLogger(__name__)
 
-_NEEDED = ("cwltool", "psutil")
+RUNNER = "wes_daemon.adapters.providers.local.runner"
+_START_TIMEOUT = timedelta(seconds=30)
+_REQUIRED_MODULES = ("cwltool", "psutil")
+
+
+def launch_runner(run: RunDirectory) -> None:
+    """Start a runner; return when it has started the run, has found it started, or 30 seconds have passed.
+
+    A second launch is harmless. Only `run.has_started` shows whether the run was started.
+
+    Raises:
+        OSError: the process could not be created.
+    """
+    with run.runner_log.open("ab") as log, suppress(subprocess.TimeoutExpired):
+        subprocess.run(
+            # -P: do not import from the working directory.
+            [sys.executable, "-P", "-m", RUNNER, str(run.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=run_environment(os.environ),
+            cwd="/",
+            start_new_session=True,
+            timeout=_START_TIMEOUT.total_seconds(),
+            check=False,
+        )
 
 
 class LocalProvider:
-    """A `WorkflowProvider` whose service is the file system and a process per run.
+    """A `WorkflowProvider` that keeps its state in the runs' directories and executes each run in its own process.
 
-    All that it knows is in the runs' directories, so any number of these, in any processes on one machine, are one
-    service. The run's id is the name of its directory, a function of the submission's key.
+    All instances with the same work directory, in any processes on one machine, act as one provider.
+    A run's id is the name of its directory, which is derived from the idempotency key.
     """
 
     def __init__(
@@ -54,11 +83,11 @@ class LocalProvider:
         clock: Clock,
         launch: Callable[[RunDirectory], None] = launch_runner,
     ) -> None:
-        """Do nothing yet.
+        """Create the provider without accessing the file system.
 
         Args:
-            workdir: where the runs' directories are; made when the first run is submitted.
-            launch: see to it that a runner takes the run.
+            workdir: contains the runs' directories; created by the first submission.
+            launch: starts a runner for a run.
         """
         self._workdir = workdir
         self._clock = clock
@@ -67,115 +96,117 @@ class LocalProvider:
 
     @property
     def limits(self) -> ProviderLimits:
-        """A status costs a few small files."""
+        """The batch is large because a status costs only a few reads of small files."""
         return ProviderLimits(status_batch=500)
 
     def submit(self, submission: Submission) -> Accepted:
-        """Prepare the run's directory and let a runner take it, as far as that has not been done."""
+        """Prepare the run's directory and start a runner, unless that is already done."""
         run = self._run(submission.key)
-        with self._translated():
+        with self._translate_os_errors():
             if not run.exists:
                 self._prepare(run, submission)
             if not run.has_started:
-                _require_cwltool()
+                _require_modules()
                 self._launch(run)
         if not run.has_started:
-            raise OutcomeUnknown(f"run {run.path.name}: no runner has taken it yet; see {run.runner_log}")
+            raise OutcomeUnknown(f"run {run.path.name}: no runner has started it yet; see {run.runner_log}")
         return Accepted(ProviderRunId(run.path.name))
 
     def statuses(self, ids: Collection[ProviderRunId]) -> Mapping[ProviderRunId, StatusReport]:
-        """One look at each run; for a run whose runner died, end what is left of it."""
-        with self._translated():
+        """Return the status of each run; finalises runs whose runner died."""
+        with self._translate_os_errors():
             return {id: self._report(run) for id in ids if (run := self._find(id)) is not None}
 
     def cancel(self, id: ProviderRunId) -> None:
-        """Mark the run, then wake its runner; without one, end here what is left."""
-        with self._translated():
+        """Record the cancellation and wake the runner; finalises a run whose runner died."""
+        with self._translate_os_errors():
             run = self._find(id)
             if run is None or run.result is not None:
                 return
-            run.mark_cancelled(self._clock.now())
-            if not run.ring() and observe(run).is_orphaned:
-                self._bury(run)
+            run.record_cancellation(self._clock.now())
+            if not run.wake_runner() and read_snapshot(run).is_orphaned:
+                self._finalise(run)
 
     def owned_runs(
         self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
     ) -> OwnedPage:
-        """As the port says; where there is no work directory, no run was ever prepared."""
+        """Return one page of the runs in the work directory; without a work directory there are none."""
         del recorded
-        with self._translated():
-            return marked_runs(self._workdir.resolve(), since, after) if self._workdir.is_dir() else OwnedPage()
+        with self._translate_os_errors():
+            if not self._workdir.is_dir():
+                return OwnedPage()
+            return list_owned_runs(self._workdir.resolve(), since, after=after)
 
     def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
-        """As the port says: there is no list but the directories themselves."""
+        """Return an empty page: there is no list of ended runs besides the directories themselves."""
         del since, after
         return EndedPage()
 
     def delete_draft(self, id: ProviderRunId) -> bool:
-        """As the port says; what no runner has taken is gone as if it had never been prepared."""
-        with self._translated():
+        """Delete a draft; return false when the run is no draft."""
+        with self._translate_os_errors():
             run = self._find(id)
-            return run is not None and discard(run, self._clock.now())
+            return run is not None and delete_draft(run, self._clock.now())
 
     def details(self, id: ProviderRunId) -> RunDetails:
-        """What the run's files tell at this moment."""
-        with self._translated():
+        """Return outputs, logs and tasks as far as the run's files contain them."""
+        with self._translate_os_errors():
             run = self._find(id)
             if run is None:
-                raise Rejected(f"the local provider knows no run {id!r} in {self._workdir}")
+                raise Rejected(f"the local provider has no run {id!r} in {self._workdir}")
             return details(run)
 
     def _run(self, key: IdempotencyKey) -> RunDirectory:
         return self._directory(directory_name(key))
 
     def _directory(self, name: str) -> RunDirectory:
-        # One spelling for all processes, however each came to the work directory.
+        # Resolved, because processes recognise the run by its path, however each names the work directory.
         return RunDirectory(self._workdir.resolve() / name)
 
     def _find(self, id: ProviderRunId) -> RunDirectory | None:
         if not self._workdir.is_dir():
-            # Perhaps a disk that is not mounted: its runs are not lost, so they must not be called unknown.
-            raise unusable(self._workdir, "there is no such directory")
+            # The disk may not be mounted. Its runs still exist, so they must not be reported as unknown.
+            raise unusable_directory(self._workdir, "there is no such directory")
         if not is_directory_name(id):
             return None
         return run if (run := self._directory(id)).exists else None
 
     def _prepare(self, run: RunDirectory, submission: Submission) -> None:
-        judged = plan(submission)
-        _require_cwltool()
+        plan = make_plan(submission)
+        _require_modules()
         self._workdir.mkdir(parents=True, exist_ok=True)
         remove_stale_drafts(self._workdir, self._clock.now())
-        prepare(run, self._with_container(judged), submission)
+        prepare_run(run, submission, plan=self._with_container_engine(plan))
 
-    def _with_container(self, judged: Plan) -> Plan:
-        if judged.parameters.container is not None:
-            return judged
+    def _with_container_engine(self, plan: Plan) -> Plan:
+        if plan.parameters.container is not None:
+            return plan
         found = self._engines.preferred()
-        # None stays none, so that a tool that needs a container is told that nothing answered.
+        # `None` and not `NONE`, so that the error for a tool that requires a container says that no engine answered.
         container = None if found is ContainerEngine.NONE else found
-        return replace(judged, parameters=replace(judged.parameters, container=container))
+        return replace(plan, parameters=replace(plan.parameters, container=container))
 
     def _report(self, run: RunDirectory) -> StatusReport:
         try:
-            marks = observe(run)
+            snapshot = read_snapshot(run)
         except OSError as error:
             # One damaged directory must not hide the other runs.
-            return unreadable(f"{run.path}: {error.strerror}")
-        return report(replace(marks, result=self._bury(run)) if marks.is_orphaned else marks)
+            return unreadable_report(f"{run.path}: {error.strerror}")
+        return status_report(replace(snapshot, result=self._finalise(run)) if snapshot.is_orphaned else snapshot)
 
-    def _bury(self, run: RunDirectory) -> Result:
-        # psutil is an optional dependency, and not needed as long as all goes well.
-        from wes_daemon.adapters.providers.local.ending import bury
+    def _finalise(self, run: RunDirectory) -> Result:
+        # Imported here because psutil is an optional dependency, which only this rare case needs in the daemon.
+        from wes_daemon.adapters.providers.local.cleanup import finalise
 
         logger.warning("local.runner_died run=%s", run.path.name)
-        return bury(run, self._clock.now())
+        return finalise(run, self._clock.now())
 
-    def _translated(self) -> AbstractContextManager[None]:
-        return translated(self._workdir)
+    def _translate_os_errors(self) -> AbstractContextManager[None]:
+        return translate_os_errors(self._workdir)
 
 
-def _require_cwltool() -> None:
-    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+def _require_modules() -> None:
+    if missing := [name for name in _REQUIRED_MODULES if find_spec(name) is None]:
         raise Misconfigured(
             f"the local provider needs {' and '.join(missing)}, which this Python does not have: "
             "pip install 'wes-daemon[local]' or, in a clone, pip install '.[local]'"

@@ -1,56 +1,114 @@
-"""The directory of one run: what lies where in it, and the marks that tell how far the run has come.
+"""The directory of one run: its layout, its state files and how they are written.
 
-Every mark is a file that appears once and whole, so any process can read them at any moment:
-`request.json` (prepared), `started.json` (a runner took it, for ever), `cancelled.json` (somebody wants it stopped),
-`result.json` (ended). Whether the runner lives is told by a lock that ends with it, never by a process id.
+The existence of a state file records a stage of the run. State files are never removed while the run's directory
+exists, so any process can check for them at any time:
+
+- `request.json`: the run is prepared.
+- `started.json`: a runner has started the run; no second runner ever starts it.
+- `cancelled.json`: cancellation was requested.
+- `result.json`: the run has ended.
+
+A lock on the file `lock` shows whether the runner is alive. The operating system releases it when the runner dies;
+a process id could belong to another process by then.
 """
 
 import fcntl
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
-from wes_daemon.adapters.providers.local.durable import as_json, read_object, replace, write_new
-from wes_daemon.adapters.providers.local.result import Result, read_moment
+RUN_VARIABLE = "WES_DAEMON_LOCAL_RUN"
+"""Environment variable that identifies the processes of a run; its value is the path of the run's directory."""
+NO_CWLTOOL = 70
+"""Exit code of the engine process when cwltool is not installed (sysexits.h: internal software error)."""
+TERMINATED = 143
+"""Exit code of the engine process after SIGTERM (128 plus the signal number, as in a shell)."""
+
+
+class Ending(StrEnum):
+    """How a run ended; `LOST` means that its runner died."""
+
+    EXITED = "exited"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The content of `result.json`.
+
+    Attributes:
+        exit_code: cwltool's exit code; a negative number is the signal that killed it.
+            `None` when cwltool was never started or the run is lost.
+        message: why the run failed, for a person; empty when it did not fail.
+    """
+
+    ending: Ending
+    ended_at: datetime | None
+    exit_code: int | None = None
+    message: str = ""
+
+    def as_object(self) -> Mapping[str, object]:
+        """Return the JSON object to write."""
+        return {
+            "ending": self.ending.value,
+            "ended_at": self.ended_at.isoformat() if self.ended_at else None,
+            "exit_code": self.exit_code,
+            "message": self.message,
+        }
+
+    @classmethod
+    def from_object(cls, found: Mapping[str, object]) -> Self:
+        """Read a JSON object. Damaged fields get defaults, because a run with a result must count as ended."""
+        ending, ended_at, exit_code = found.get("ending"), found.get("ended_at"), found.get("exit_code")
+        return cls(
+            ending=Ending(str(ending)) if ending in list(Ending) else Ending.LOST,
+            ended_at=_parse_time(ended_at),
+            exit_code=exit_code if isinstance(exit_code, int) else None,
+            message=str(found.get("message", "the run's result file is damaged")),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
-    """One run on disk; knows no rules, only where things are."""
+    """The files of one run."""
 
     path: Path
 
     @property
     def request(self) -> Path:
-        """What is to be run, as `Plan` writes it."""
+        """The run's `Plan` and its idempotency key, as JSON."""
         return self.path / "request.json"
 
     @property
     def attachments(self) -> Path:
-        """The submission's files, with the workflow's inputs among them."""
+        """The attachments of the submission, and the file of workflow inputs."""
         return self.path / "attachments"
 
     @property
     def outputs(self) -> Path:
-        """Where cwltool puts the files of the workflow's outputs."""
+        """The files of the workflow's outputs."""
         return self.path / "outputs"
 
     @property
     def steps(self) -> Path:
-        """The journal of the steps and their logs."""
+        """The journal of the steps, and their logs."""
         return self.path / "steps"
 
     @property
     def containers(self) -> Path:
-        """The ids of the containers that were started, one a file."""
+        """The ids of the containers that were started, one file each."""
         return self.path / "containers"
 
     @property
     def temporary(self) -> Path:
-        """Everything that goes when the run ends."""
+        """Files that are removed when the run ends."""
         return self.path / "tmp"
 
     @property
@@ -65,91 +123,88 @@ class RunDirectory:
 
     @property
     def runner_log(self) -> Path:
-        """Empty, unless the runner itself broke."""
+        """The runner's output; empty unless the runner itself failed."""
         return self.path / "logs" / "runner.log"
 
     @property
     def lock(self) -> Path:
-        """Locked as long as the runner lives."""
+        """The file that the runner locks for as long as it lives."""
         return self.path / "lock"
 
     @property
-    def bell(self) -> Path:
-        """The pipe on which a living runner is told to look for `cancelled.json`."""
+    def wakeup_pipe(self) -> Path:
+        """The named pipe that makes the runner check for `cancelled.json`."""
         return self.path / "bell"
 
     @property
     def exists(self) -> bool:
-        """Whether the run is prepared: from then on everything but the marks is there."""
+        """Whether the run is prepared: all files except the later state files exist."""
         return self.request.exists()
 
     @property
     def has_started(self) -> bool:
-        """Whether a runner has taken the run; no other ever will."""
+        """Whether a runner has started the run or `delete_draft` has reserved it; no runner starts it after that."""
         return self._started.exists()
 
     @property
     def started_at(self) -> datetime | None:
-        """When a runner took the run."""
-        return _moment(self._started)
+        """When a runner started the run."""
+        return _read_time(self._started)
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether somebody wants the run stopped."""
+        """Whether cancellation was requested."""
         return self._cancelled.exists()
 
     @property
     def cancelled_at(self) -> datetime | None:
-        """When somebody first wanted the run stopped."""
-        return _moment(self._cancelled)
+        """When cancellation was first requested."""
+        return _read_time(self._cancelled)
 
     @property
     def result(self) -> Result | None:
-        """How the run ended, once it has."""
+        """The result of the run; `None` until it has ended."""
         found = read_object(self._result)
-        return None if found is None else Result.read(found)
+        return None if found is None else Result.from_object(found)
 
-    def mark_started(self, at: datetime) -> bool:
-        """Take the run; false when it was taken before."""
-        return _mark(self._started, at)
+    def record_start(self, at: datetime) -> bool:
+        """Create `started.json`; return false when it existed."""
+        return _write_state_file(self._started, at)
 
-    def mark_cancelled(self, at: datetime) -> bool:
-        """Ask for the run's end; false when it was asked before."""
-        return _mark(self._cancelled, at)
+    def record_cancellation(self, at: datetime) -> bool:
+        """Create `cancelled.json`; return false when it existed."""
+        return _write_state_file(self._cancelled, at)
 
-    def conclude(self, result: Result) -> None:
-        """Write how the run ended."""
-        replace(self._result, as_json(result.as_object()))
+    def record_result(self, result: Result) -> None:
+        """Write `result.json`."""
+        replace_file(self._result, as_json(result.as_object()))
 
     @property
     def has_runner(self) -> bool:
-        """Whether a process holds the run at this moment."""
+        """Whether a process holds the run's lock now."""
         descriptor = os.open(self.lock, os.O_RDONLY)
         try:
-            # Shared, so that two who look at once do not take each other for a runner.
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            # A shared lock, so that two readers do not mistake each other for a runner.
+            return not _try_lock(descriptor, fcntl.LOCK_SH)
         finally:
             os.close(descriptor)
-        return False
 
     @contextmanager
-    def held(self) -> Iterator[bool]:
-        """Hold the run as its runner does; false when somebody else holds it."""
+    def try_lock(self) -> Iterator[bool]:
+        """Lock the run as its runner; yields false when another process holds the lock."""
         descriptor = os.open(self.lock, os.O_RDWR)
         try:
-            yield _locked(descriptor)
+            yield _try_lock(descriptor, fcntl.LOCK_EX)
         finally:
             os.close(descriptor)
 
-    def ring(self) -> bool:
-        """Wake the runner; false when none listens."""
+    def wake_runner(self) -> bool:
+        """Make the runner check for `cancelled.json`; return false when there is no runner."""
         try:
-            descriptor = os.open(self.bell, os.O_WRONLY | os.O_NONBLOCK)
+            descriptor = os.open(self.wakeup_pipe, os.O_WRONLY | os.O_NONBLOCK)
         except OSError:
             return False
-        with suppress(BlockingIOError):  # full: it was rung often enough
+        with suppress(BlockingIOError):  # The pipe is full, so a wake-up is pending.
             os.write(descriptor, b"!")
         os.close(descriptor)
         return True
@@ -167,15 +222,64 @@ class RunDirectory:
         return self.path / "result.json"
 
 
-def _locked(descriptor: int) -> bool:
+def write_new(path: Path, content: bytes) -> None:
+    """Create a file durably.
+
+    Raises:
+        FileExistsError: `path` exists.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_directory(path.parent)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file durably and atomically; of two concurrent writers, one wins."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(FileNotFoundError):
+        temporary.unlink()
+    write_new(temporary, content)
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Flush the entries of a directory to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_object(path: Path) -> Mapping[str, object] | None:
+    """Read a JSON object; `{}` when the file holds no JSON object, `None` when there is no file."""
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def as_json(value: Mapping[str, object]) -> bytes:
+    """Serialise a JSON object."""
+    return json.dumps(value, indent=1, sort_keys=True).encode()
+
+
+def _try_lock(descriptor: int, operation: int) -> bool:
+    try:
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
-def _mark(path: Path, at: datetime) -> bool:
+def _write_state_file(path: Path, at: datetime) -> bool:
     try:
         write_new(path, as_json({"at": at.isoformat()}))
     except FileExistsError:
@@ -183,6 +287,13 @@ def _mark(path: Path, at: datetime) -> bool:
     return True
 
 
-def _moment(path: Path) -> datetime | None:
-    # Empty for an instant: the mark is made first and then filled.
-    return read_moment((read_object(path) or {}).get("at"))
+def _read_time(path: Path) -> datetime | None:
+    # The file is empty for a moment, between its creation and its first write.
+    return _parse_time((read_object(path) or {}).get("at"))
+
+
+def _parse_time(value: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(value))
+    except ValueError:
+        return None

@@ -1,0 +1,214 @@
+"""Hooks into cwltool: check the names of the workflow's inputs, and record each step in the journal.
+
+Only the interfaces that cwltool offers to embedding programs are used: `JobExecutor`,
+`LoadingContext.construct_tool_object`, `CommandLineTool.make_job_runner`, and the hooks of `RuntimeContext`.
+This module imports cwltool; only the engine process may import it.
+"""
+
+import difflib
+import logging
+import os
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from cwltool.argparser import arg_parser
+from cwltool.command_line_tool import CommandLineTool
+from cwltool.context import LoadingContext, RuntimeContext
+from cwltool.errors import UnsupportedRequirement
+from cwltool.executors import JobExecutor, MultithreadedJobExecutor, SingleJobExecutor
+from cwltool.job import CommandLineJob, JobBase
+from cwltool.process import Process, shortname
+from cwltool.workflow import default_make_tool
+
+from wes_daemon.adapters.providers.local.journal import Journal, Step
+from wes_daemon.adapters.providers.local.run_directory import RUN_VARIABLE
+
+if TYPE_CHECKING:
+    _Mixin = CommandLineJob
+else:
+    _Mixin = object
+
+_LOGGER = logging.getLogger("cwltool")
+_MAX_LISTED_NAMES = 30
+# Keys of a job object that are no inputs, besides names with ":" or "$": cwl:tool, cwltool:overrides, $namespaces.
+_RESERVED_NAMES = frozenset({"id", "__id"})
+
+
+def input_checking_executor(*, parallel: bool) -> JobExecutor:
+    """Return the executor that cwltool would use, wrapped in a check of the inputs' names."""
+    return InputCheckingExecutor(MultithreadedJobExecutor() if parallel else SingleJobExecutor())
+
+
+class InputCheckingExecutor(JobExecutor):
+    """Fails a job object that contains unknown inputs, which cwltool ignores; otherwise executes it with `inner`."""
+
+    def __init__(self, inner: JobExecutor) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def execute(
+        self, process: Process, job_order_object: Any, runtime_context: RuntimeContext, logger: logging.Logger = _LOGGER
+    ) -> tuple[Any, str]:
+        if message := describe_unknown_inputs(process.tool["inputs"], job_order_object):
+            logger.error(message)
+            return None, "permanentFail"
+        if isinstance(self._inner, MultithreadedJobExecutor):
+            # cwltool sets this only for an executor that it has created itself.
+            runtime_context.select_resources = self._inner.select_resources
+        return self._inner.execute(process, job_order_object, runtime_context, logger)
+
+    def run_jobs(
+        self, process: Process, job_order_object: Any, logger: logging.Logger, runtime_context: RuntimeContext
+    ) -> None:
+        self._inner.run_jobs(process, job_order_object, logger, runtime_context)
+
+
+def describe_unknown_inputs(inputs: Sequence[Mapping[str, Any]], given: Mapping[str, object]) -> str:
+    """Describe the unknown names in a job object that includes the defaults; empty when all names are known."""
+    names = [shortname(str(one["id"])) for one in inputs]
+    unknown = [name for name in given if name not in names and _is_input_name(name)]
+    if not unknown:
+        return ""
+    missing = [name for name, one in zip(names, inputs, strict=True) if given.get(name) is None and _is_required(one)]
+    return " ".join(
+        [
+            *(f"the workflow has no input {name!r}{_suggestion(name, names)}" for name in unknown),
+            *(f"Its required input {name!r} is missing." for name in missing),
+            f"Its inputs are: {_listed(names)}" if names else "It has no inputs at all",
+        ]
+    )
+
+
+def recording_context(
+    arguments: Sequence[str], journal: Journal, steps: Path, *, container_advice: str
+) -> LoadingContext:
+    """Return the context with which `cwltool.main.main` records its steps when called with the same arguments.
+
+    Args:
+        steps: the directory of the steps' logs.
+        container_advice: the end of the error message for a tool that requires a container when there is none.
+    """
+    loading = LoadingContext(vars(arg_parser().parse_args(list(arguments))))
+
+    def make_tool(toolpath_object: Any, loadingContext: LoadingContext) -> Process:  # noqa: N803 -- cwltool's names
+        if toolpath_object.get("class") == "CommandLineTool":
+            return RecordingTool(toolpath_object, loadingContext, journal, steps, container_advice)
+        return default_make_tool(toolpath_object, loadingContext)
+
+    loading.construct_tool_object = make_tool
+    return loading
+
+
+class RecordingTool(CommandLineTool):
+    """A tool whose executions are recorded in the journal."""
+
+    def __init__(
+        self, document: Any, context: LoadingContext, journal: Journal, steps: Path, container_advice: str
+    ) -> None:
+        super().__init__(document, context)
+        self._container_advice = container_advice
+        self._journal = journal
+        self._steps = steps
+
+    def make_job_runner(self, runtimeContext: RuntimeContext) -> type[JobBase]:  # noqa: N803 -- cwltool's name
+        """Return a subclass of `RecordingJob` and of the job class that cwltool selects."""
+        name = runtimeContext.name or shortname(str(self.tool.get("id", "tool"))).removesuffix(".cwl")
+        _, is_required = self.get_requirement("DockerRequirement")
+        if is_required and not runtimeContext.use_container:
+            raise UnsupportedRequirement(f"{name} needs a container, and {self._container_advice}")
+        job_class = super().make_job_runner(runtimeContext)
+        return type(
+            f"Recording{job_class.__name__}",
+            (RecordingJob, job_class),
+            {"journal": self._journal, "steps": self._steps, "step_name": name},
+        )
+
+
+class RecordingJob(_Mixin):
+    """Mix-in that records the execution of one of cwltool's job classes."""
+
+    journal: ClassVar[Journal]
+    steps: ClassVar[Path]
+    step_name: ClassVar[str]
+
+    def run(self, runtimeContext: RuntimeContext, tmpdir_lock: Any = None) -> None:  # noqa: N803 -- cwltool's name
+        """Execute the tool; a step that cannot be recorded is executed all the same."""
+        cmd = [str(argument) for argument in self.command_line]
+        try:
+            step = self.journal.begin(self.step_name, cmd, stdout=self.stdout, stderr=self.stderr)
+        except OSError:
+            super().run(runtimeContext, tmpdir_lock)
+            return
+        if isinstance(self, CommandLineJob):
+            # cwltool gives a tool a new environment; containers are found by their ids instead.
+            self.environment[RUN_VARIABLE] = os.environ.get(RUN_VARIABLE, "")
+        self._run(step, runtimeContext, tmpdir_lock)
+
+    def _run(self, step: Step, given: RuntimeContext, tmpdir_lock: Any) -> None:
+        outcome: dict[str, Any] = {}
+        self._capture_outcome(outcome)
+        with ExitStack() as files:
+            context = given.copy()
+            folder = self.steps / f"{step.number}"
+            context.default_stdout = files.enter_context((folder / "stdout").open("wb"))
+            context.default_stderr = files.enter_context((folder / "stderr").open("wb"))
+            context.set_log_dir = lambda *_: str(folder / "declared")
+            context.log_dir_handler = keep_logs
+            try:
+                super().run(context, tmpdir_lock)
+            finally:
+                status = outcome.get("status", "permanentFail")
+                self.journal.end(step, exit_code=outcome.get("exit_code"), status=status)
+
+    def _capture_outcome(self, outcome: dict[str, Any]) -> None:
+        collect_outputs, output_callback = self.collect_outputs, self.output_callback
+
+        def capture_exit_code(outdir: str, exit_code: int) -> Any:
+            outcome["exit_code"] = exit_code
+            return collect_outputs(outdir, exit_code)
+
+        def capture_status(outputs: Any, status: str) -> None:
+            outcome["status"] = status
+            if output_callback is not None:
+                output_callback(outputs, status)
+
+        self.collect_outputs = capture_exit_code
+        self.output_callback = capture_status
+
+
+def keep_logs(outdir: str, base_path_logs: str, stdout_path: str | None, stderr_path: str | None) -> None:
+    """Place the tool's declared stdout and stderr where cwltool collects outputs, and keep them as logs too.
+
+    The files are linked and not copied, because a tool's stdout can be its result and large.
+    """
+    for log in dict.fromkeys(path for path in (stdout_path, stderr_path) if path):
+        output = Path(outdir, os.path.relpath(log, base_path_logs))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.unlink(missing_ok=True)
+        try:
+            output.hardlink_to(log)
+        except OSError:
+            shutil.copy2(log, output)
+
+
+def _is_input_name(name: str) -> bool:
+    return name not in _RESERVED_NAMES and not (":" in name or "$" in name)
+
+
+def _is_required(one: Mapping[str, Any]) -> bool:
+    accepted = one["type"] if isinstance(one["type"], list) else [one["type"]]
+    return "default" not in one and not {"null", "Any"} & {name for name in accepted if isinstance(name, str)}
+
+
+def _suggestion(name: str, names: Collection[str]) -> str:
+    by_folded = {other.casefold(): other for other in names}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1)
+    return f"; did you mean {by_folded[close[0]]!r}?" if close else "."
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_LISTED_NAMES
+    return f"{', '.join(names[:_MAX_LISTED_NAMES])}{f', and {more} more' if more > 0 else ''}"

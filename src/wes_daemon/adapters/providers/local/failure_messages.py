@@ -1,0 +1,85 @@
+"""Failure messages: why a run failed, from the output of the failed tool or from cwltool's log."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from wes_daemon.adapters.providers.local.journal import Step
+from wes_daemon.domain.addresses import public_url, without_secrets_of
+
+MAX_CHARACTERS = 2000
+"""Longest text that is taken from a log. The end is kept, because the cause of a failure is at the end of a log."""
+
+_TAIL_BYTES = 100_000
+_RECORD = re.compile(r"^\[\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\] (?P<level>[A-Z]+) (?P<text>.*)$")
+# cwltool wraps long lines and indents the continuation deeply.
+_LINE_WRAP = re.compile(r"\n {16,}")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>()\[\],;]+")
+_DEBUG_ADVICE = re.compile(r", try again with --debug for more information")
+
+
+def failure_message(steps: Sequence[Step], folder: Path, *, log: str) -> str:
+    """Describe why cwltool failed.
+
+    Args:
+        folder: the directory that the steps' log paths are relative to.
+        log: cwltool's stderr.
+    """
+    failed = [step for step in steps if step.has_failed and step.exit_code not in (None, 0)]
+    if not failed:
+        # The document, its inputs or a missing output is the cause; only cwltool's log describes it.
+        return shorten(cwltool_errors(log))
+    first = min(failed, key=lambda step: (step.ended_at or step.started_at, step.number))
+    more = f" (and {len(failed) - 1} more failed)" if len(failed) > 1 else ""
+    output = _tool_output(first, folder)
+    return f"{first.name} {describe_exit(first.exit_code)}{more}{': ' if output else ''}{output}"
+
+
+def cwltool_errors(log: str) -> str:
+    """Extract the errors from cwltool's log, with continuation lines; without errors, return the end of the log."""
+    lines: list[str] = []
+    is_error = False
+    for line in log.splitlines():
+        if record := _RECORD.match(line):
+            is_error, line = record["level"] in ("ERROR", "CRITICAL"), record["text"]
+        if is_error:
+            lines.append(_DEBUG_ADVICE.sub("", line))
+    return _LINE_WRAP.sub(" ", "\n".join(lines)).strip() or shorten(log.strip())
+
+
+def without_secrets(text: str, document: str) -> str:
+    """Hide possible secrets in the addresses of a text; `document` is the address of the workflow."""
+    return without_secrets_of(document, _ADDRESS.sub(lambda found: public_url(found[0]), text))
+
+
+def describe_exit(code: int | None) -> str:
+    """Describe an exit code as `subprocess` returns it; a negative number is a signal."""
+    if code is None:
+        return "ended"
+    return f"exited {code}" if code >= 0 else f"was killed by signal {-code}"
+
+
+def shorten(text: str, max_characters: int = MAX_CHARACTERS) -> str:
+    """Return the text or its last lines that fit; a longer last line loses its beginning."""
+    if len(text) <= max_characters:
+        return text
+    end = text[-max_characters:]
+    return f"… {end.partition(chr(10))[2] or end}"
+
+
+def read_tail(path: Path) -> str:
+    """Return the end of a log file; empty when there is no file."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _TAIL_BYTES))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _tool_output(step: Step, folder: Path) -> str:
+    for log in (step.stderr, step.stdout):
+        if output := read_tail(folder / log).strip():
+            return shorten(output)
+    return ""
