@@ -116,7 +116,7 @@ def test_every_thread_that_may_call_a_provider_has_a_connection_to_it(
     acting: list[Any] = [container.submit_queued_runs(), container.cancel_runs(), container.refresh_statuses()]
     threads = sum(use_case._pool._max_workers for use_case in acting)
 
-    sevenbridges = _innermost(container.directory().provider(ProviderType.SEVENBRIDGES))._client._made_sdk()._api
+    sevenbridges = _innermost(container.directory().provider(ProviderType.SEVENBRIDGES))._client._get_sdk()._api
     omics = _innermost(container.directory().provider(ProviderType.HEALTHOMICS))._client._connection.omics()
 
     pool = sevenbridges.session.get_adapter("https://api.sbgenomics.com/v2")

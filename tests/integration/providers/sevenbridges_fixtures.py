@@ -17,20 +17,20 @@ from wes_daemon.adapters.memory.environment import ManualClock
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Made once: keys take a while."""
+    """Created once: generating keys is slow."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
 def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The authority's file, known to the client as an administrator would make it known."""
+    """The authority's file, trusted by the client as an administrator would configure it."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.bundle))
     return authority.bundle
 
 
 @pytest.fixture
 def harness(authority: Authority, trusted: Path) -> Iterator[SevenBridgesHarness]:
-    """A platform of its own for each test, and a clock that both sides go by."""
+    """A new platform for each test, and a clock for both sides."""
     del trusted
     clock = ManualClock()
     platform = furnish(Platform(clock.now))
@@ -42,21 +42,20 @@ def harness(authority: Authority, trusted: Path) -> Iterator[SevenBridgesHarness
 
 @pytest.fixture
 def api(harness: SevenBridgesHarness) -> Iterator[Any]:
-    """The SDK as it is, without its retries, which would take a minute."""
+    """The unchanged SDK, without its retries, which take a minute."""
     api = bare_api(harness, TOKEN)
     yield api
     api.session.close()
 
 
 def bare_api(harness: SevenBridgesHarness, token: str) -> Any:
-    """The SDK with a token, to be closed by whoever asks for it."""
+    """The SDK with a token; the caller closes it."""
     api = sevenbridges.Api(url=harness.config.endpoint, token=token, timeout=(5, 5))
     api.session.mount("https://", requests.adapters.HTTPAdapter(max_retries=Retry(0)))
     return api
 
 
 def draft(api: Any, **changes: Any) -> Any:
-    """A draft that could run, made by the SDK."""
-    """A draft that could run."""
+    """A valid draft, created by the SDK."""
     values = {"name": "t", "project": PROJECT, "app": APP, "inputs": {"sample": "x"}}
     return api.tasks.create(**{**values, **changes}, api=api)

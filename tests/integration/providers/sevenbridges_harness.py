@@ -30,7 +30,7 @@ PORTS = {"sample": "string", "lanes": "int?", "reads": "File?", "pairs": "File[]
 
 
 def furnish(platform: Platform) -> Platform:
-    """A project with two apps, and somebody who may use it."""
+    """Add a project with two apps, and a token that may use it."""
     platform.add_token(TOKEN, PROJECT)
     platform.add_app(APP, PORTS, revisions=3)
     platform.add_app(BATCHING_APP, PORTS, batches=True)
@@ -38,7 +38,7 @@ def furnish(platform: Platform) -> Platform:
 
 
 def environment(bundle: Path, endpoint: str) -> Mapping[str, str]:
-    """The variables with which a daemon finds the simulator at `endpoint`, trusts it."""
+    """The variables with which a daemon finds the simulator at `endpoint` and trusts its certificate."""
     return {
         "REQUESTS_CA_BUNDLE": str(bundle),
         "SEVENBRIDGES_API_ENDPOINT": endpoint,
@@ -84,7 +84,7 @@ class SevenBridgesHarness(ProviderHarness):
         tags: Mapping[str, object] | None = None,
         key: str | None = None,
     ) -> Submission:
-        """A submission that would work, but for what is given."""
+        """A submission that works, apart from the given parts."""
         key = key or f"wes-run-{next(self._numbers)}"
         return Submission(
             key=IdempotencyKey(key),
@@ -131,11 +131,11 @@ class SevenBridgesHarness(ProviderHarness):
             return processes.submit(submit_once, self.config, submission).result(60)
 
     def tasks(self, key: IdempotencyKey | str) -> list[dict[str, object]]:
-        """What the platform has under this marker, drafts and all."""
+        """The platform's tasks with this ownership marker, drafts included."""
         return [task for task in self.platform.tasks.values() if task["name"] == key]
 
     def drafts(self, submission: Submission, number: int) -> list[str]:
-        """Drafts of one submission, as attempts leave them that know nothing of each other; oldest first."""
+        """Drafts of one submission, created by attempts that do not see each other's; the oldest first."""
         hidden: dict[str, dict[str, Any]] = {}
         for _ in range(number):
             id = self.only_prepare(submission)
@@ -146,7 +146,7 @@ class SevenBridgesHarness(ProviderHarness):
         return list(hidden)
 
     def copies(self, number: int, **changes: Any) -> list[ProviderRunId]:
-        """Tasks as one that was started some time ago, but for the changes."""
+        """Copies of a started task, with changes."""
         template = self.platform.tasks[accept(self.provider(), self.of())]
         ids = [self.platform.new_id("task") for _ in range(number)]
         self.platform.tasks.update({id: {**template, "id": id, **changes} for id in ids})
@@ -154,19 +154,19 @@ class SevenBridgesHarness(ProviderHarness):
         return [ProviderRunId(id) for id in ids]
 
     def operations(self) -> list[str]:
-        """What was called since the last time this was asked."""
+        """The operations called since the last use of this method."""
         made = [call.operation for call in self.platform.calls]
         self.platform.calls.clear()
         return made
 
     def close(self) -> None:
-        """Hang up."""
+        """Close all providers."""
         for provider in self._providers:
             provider.close()
 
 
 def submit_once(config: SevenBridgesConfig, submission: Submission) -> ProviderRunId:
-    """Submit from a process that knows nothing but what it is told; the authority comes from the environment."""
+    """Submit from a new process, which gets the certificate authority from the environment."""
     provider = SevenBridgesProvider(config, clock=ManualClock())
     id = accept(provider, submission)
     provider.close()
@@ -174,7 +174,7 @@ def submit_once(config: SevenBridgesConfig, submission: Submission) -> ProviderR
 
 
 class Caller:
-    """Submits as the use case does: records what is prepared, and comes again after every failure.
+    """Submits as the use case does: records prepared drafts, and tries again after every failure.
 
     Attributes:
         recorded: the draft of each key, as a database would hold it.
@@ -185,7 +185,7 @@ class Caller:
         self.accepted: dict[IdempotencyKey, ProviderRunId] = {}
 
     def attempt(self, provider: SevenBridgesProvider, submission: Submission) -> None:
-        """Bring one run as far as it comes; raises what the provider raises."""
+        """Submit one run, in both steps; raises the provider's errors."""
         answer: Accepted | Prepared = provider.submit(
             replace(submission, prepared_id=self.recorded.get(submission.key))
         )

@@ -27,9 +27,9 @@ RUNS = 50
 
 @pytest.fixture
 def world(harness: SevenBridgesHarness) -> World:
-    """A database with fifty queued runs, and a daemon's budget."""
+    """A database with fifty queued runs, and a daemon's rate limit."""
     world = World(clock=harness.clock, submission_policy=SubmissionPolicy(cap=RUNS, batch=16))
-    turns = RateLimiter(
+    gate = RateLimiter(
         {ALL: Rate(calls=1000, per=timedelta(minutes=5), burst=50)},
         budgets=MemoryBudgets(harness.clock),
         account="sevenbridges",
@@ -37,7 +37,7 @@ def world(harness: SevenBridgesHarness) -> World:
         sleep=harness.clock.advance,
     )
     provider = decorated(
-        harness.provider(gate=turns),
+        harness.provider(gate=gate),
         ProviderType.SEVENBRIDGES,
         telemetry=world.telemetry,
         clock=harness.clock,
@@ -50,7 +50,7 @@ def world(harness: SevenBridgesHarness) -> World:
 
 
 def _advance_tasks(harness: SevenBridgesHarness) -> None:
-    """The platform works: what is queued runs, and what runs completes."""
+    """Let the platform start each queued task, and complete each running one."""
     for id, task in list(harness.platform.tasks.items()):
         if task["status"] == "RUNNING":
             harness.platform.complete(id)
@@ -58,8 +58,8 @@ def _advance_tasks(harness: SevenBridgesHarness) -> None:
             harness.platform.move(id, "RUNNING")
 
 
-def _live(world: World, harness: SevenBridgesHarness, *, passes: int) -> None:
-    """One daemon after the other, since each dies now and then, until all is done."""
+def _run_daemons(world: World, harness: SevenBridgesHarness, *, passes: int) -> None:
+    """Run daemons one after the other, each of which may stop at any pass, until all runs are complete."""
     rng, daemon = random.Random(5), world.daemon()
     for _ in range(passes):
         if world.states() == {RunState.COMPLETE}:
@@ -76,7 +76,7 @@ def _live(world: World, harness: SevenBridgesHarness, *, passes: int) -> None:
 def test_fifty_runs_end_complete_once_each_with_outputs_tasks_and_times(
     world: World, harness: SevenBridgesHarness
 ) -> None:
-    _live(world, harness, passes=20)
+    _run_daemons(world, harness, passes=20)
 
     assert world.states() == {RunState.COMPLETE}
     assert len(harness.platform.started) == len({start.name for start in harness.platform.started}) == RUNS
@@ -97,7 +97,7 @@ def test_fifty_runs_come_through_a_storm_and_the_deaths_of_daemons(world: World,
         return rng.choices(kinds, weights=[30, 5, 5, 5, 5, 50])[0]
 
     harness.platform.faults.storm(blow)
-    _live(world, harness, passes=400)
+    _run_daemons(world, harness, passes=400)
 
     assert world.states() == {RunState.COMPLETE}
     assert len(harness.platform.started) == len({start.name for start in harness.platform.started}) == RUNS

@@ -11,12 +11,12 @@ from wes_daemon.domain.runs import ProviderRunId, StatusReport
 
 __all__ = ["authority", "harness", "trusted"]
 
-NOBODY = ProviderRunId("3f2a0c1e-0000-4000-8000-000000000000")
+UNKNOWN_TASK = ProviderRunId("3f2a0c1e-0000-4000-8000-000000000000")
 
 
 @pytest.fixture
 def run(harness: SevenBridgesHarness) -> ProviderRunId:
-    """A run that was accepted, and nothing more."""
+    """An accepted run."""
     id = accept(harness.provider(), harness.of())
     harness.operations()
     return id
@@ -52,7 +52,9 @@ class TestDetails:
         assert task.stderr == job["logs"]["job.err.log"].removesuffix("/download_info")
         assert "status: DONE" in task.system_logs
 
-    def test_a_run_of_a_thousand_jobs_tells_them_all(self, harness: SevenBridgesHarness, run: ProviderRunId) -> None:
+    def test_a_run_of_a_thousand_jobs_has_a_thousand_tasks(
+        self, harness: SevenBridgesHarness, run: ProviderRunId
+    ) -> None:
         harness.platform.complete(run, jobs=1000)
 
         tasks = harness.provider().details(run).tasks
@@ -85,17 +87,19 @@ class TestDetails:
         assert len({task.id for task in tasks}) == 130
         assert harness.operations() == ["get_task", "list_tasks", "list_tasks"]
 
-    def test_what_cannot_be_had_now_is_asked_for_again(self, harness: SevenBridgesHarness, run: ProviderRunId) -> None:
+    def test_a_transient_error_of_the_jobs_call_is_not_now(
+        self, harness: SevenBridgesHarness, run: ProviderRunId
+    ) -> None:
         harness.platform.faults.add("execution_details", faults.ERROR)
 
         with pytest.raises(NotNow):
             harness.provider().details(run)
 
-    def test_the_services_words_are_kept(self, harness: SevenBridgesHarness, run: ProviderRunId) -> None:
+    def test_the_services_message_is_kept(self, harness: SevenBridgesHarness, run: ProviderRunId) -> None:
         harness.platform.move(run, "FAILED", execution_status={"message": "Out of memory", "message_code": 42})
 
         assert {"message: Out of memory", "message code: 42"} <= set(harness.provider().details(run).system_logs)
 
     def test_an_unknown_task_has_no_details(self, harness: SevenBridgesHarness) -> None:
         with pytest.raises(Rejected, match="does not know"):
-            harness.provider().details(NOBODY)
+            harness.provider().details(UNKNOWN_TASK)

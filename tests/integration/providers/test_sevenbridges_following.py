@@ -1,4 +1,4 @@
-"""What a Seven Bridges task tells of itself while it lasts and when it has ended."""
+"""Status reports and cancellation of Seven Bridges tasks."""
 
 from datetime import UTC, datetime
 
@@ -16,18 +16,18 @@ from wes_daemon.domain.states import RunState
 
 __all__ = ["authority", "harness", "trusted"]
 
-NOBODY = ProviderRunId("3f2a0c1e-0000-4000-8000-000000000000")
+UNKNOWN_TASK = ProviderRunId("3f2a0c1e-0000-4000-8000-000000000000")
 
 
 @pytest.fixture
 def run(harness: SevenBridgesHarness) -> ProviderRunId:
-    """A run that was accepted, and nothing more."""
+    """An accepted run."""
     id = accept(harness.provider(), harness.of())
     harness.operations()
     return id
 
 
-def told(harness: SevenBridgesHarness, id: ProviderRunId) -> StatusReport:
+def status_of(harness: SevenBridgesHarness, id: ProviderRunId) -> StatusReport:
     return harness.provider().statuses([id])[id]
 
 
@@ -50,17 +50,17 @@ class TestStates:
     ) -> None:
         harness.platform.move(run, status)
 
-        report = told(harness, run)
+        report = status_of(harness, run)
 
         assert (report.state, report.provider_status) == (state, status)
 
     def test_a_task_that_is_queued_again_stays_one_run(self, harness: SevenBridgesHarness, run: ProviderRunId) -> None:
-        seen = []
+        states = []
         for status in ("RUNNING", "QUEUED", "RUNNING", "COMPLETED"):
             harness.platform.move(run, status)
-            seen.append(told(harness, run).state)
+            states.append(status_of(harness, run).state)
 
-        assert seen == [RunState.RUNNING, RunState.INITIALIZING, RunState.RUNNING, RunState.COMPLETE]
+        assert states == [RunState.RUNNING, RunState.INITIALIZING, RunState.RUNNING, RunState.COMPLETE]
         assert len(harness.platform.started) == 1
 
     def test_a_task_whose_instance_starts_is_not_running_yet(
@@ -68,20 +68,20 @@ class TestStates:
     ) -> None:
         harness.platform.move(run, "RUNNING", execution_status={"instance_init": True})
 
-        assert told(harness, run).state is RunState.INITIALIZING
+        assert status_of(harness, run).state is RunState.INITIALIZING
 
     def test_a_queued_task_has_not_started_whatever_its_times_say(
         self, harness: SevenBridgesHarness, run: ProviderRunId
     ) -> None:
         assert harness.platform.tasks[run]["start_time"]
 
-        assert told(harness, run).started_at is None
+        assert status_of(harness, run).started_at is None
 
     def test_times_are_the_services(self, harness: SevenBridgesHarness, run: ProviderRunId) -> None:
         times = {"start_time": "2026-01-12T18:39:30Z", "end_time": "2026-01-12T19:39:30Z"}
         harness.platform.move(run, "COMPLETED", **times)
 
-        report = told(harness, run)
+        report = status_of(harness, run)
 
         assert report.started_at == datetime(2026, 1, 12, 18, 39, 30, tzinfo=UTC)
         assert report.ended_at == datetime(2026, 1, 12, 19, 39, 30, tzinfo=UTC)
@@ -89,49 +89,51 @@ class TestStates:
     def test_a_batch_with_a_failed_child_has_failed(self, harness: SevenBridgesHarness, run: ProviderRunId) -> None:
         harness.platform.move(run, "COMPLETED", batch=True, execution_status={"failed": 1, "completed": 4})
 
-        assert told(harness, run).state is RunState.EXECUTOR_ERROR
+        assert status_of(harness, run).state is RunState.EXECUTOR_ERROR
 
 
 class TestFailures:
     def test_a_job_that_failed_is_the_workflows_fault(self, harness: SevenBridgesHarness, run: ProviderRunId) -> None:
         harness.platform.fail(run)
 
-        report = told(harness, run)
+        report = status_of(harness, run)
 
         assert (report.state, report.message) == (RunState.EXECUTOR_ERROR, "Tool exited with 1; failed: step_1")
 
-    def test_no_job_that_failed_is_the_platforms(self, harness: SevenBridgesHarness, run: ProviderRunId) -> None:
+    def test_a_failure_without_a_failed_job_is_the_platforms_fault(
+        self, harness: SevenBridgesHarness, run: ProviderRunId
+    ) -> None:
         harness.platform.fail(run, job_failed=False, message="Internal error")
 
-        report = told(harness, run)
+        report = status_of(harness, run)
 
         assert (report.state, report.message) == (RunState.SYSTEM_ERROR, "Internal error")
 
-    def test_while_the_jobs_cannot_be_had_there_is_no_news(
+    def test_while_the_jobs_cannot_be_read_a_failed_run_is_unknown(
         self, harness: SevenBridgesHarness, run: ProviderRunId
     ) -> None:
         harness.platform.fail(run)
         harness.platform.faults.add("execution_details", faults.ERROR)
 
-        assert told(harness, run).state is RunState.UNKNOWN
-        assert told(harness, run).state is RunState.EXECUTOR_ERROR
+        assert status_of(harness, run).state is RunState.UNKNOWN
+        assert status_of(harness, run).state is RunState.EXECUTOR_ERROR
 
-    def test_jobs_that_are_never_told_do_not_keep_a_run_from_ending(
+    def test_jobs_that_can_never_be_read_do_not_keep_a_run_from_ending(
         self, harness: SevenBridgesHarness, run: ProviderRunId
     ) -> None:
         harness.platform.fail(run)
         never = Fault(reply=faults.Reply.CANNED, status=403, body='{"code": 90002}')
         harness.platform.faults.storm(lambda operation: never if operation == "execution_details" else None)
 
-        assert told(harness, run).state is RunState.EXECUTOR_ERROR
+        assert status_of(harness, run).state is RunState.EXECUTOR_ERROR
         assert harness.provider().details(run).tasks == []
 
-    def test_a_failed_batch_is_not_judged_by_jobs_that_it_cannot_have(
+    def test_a_failed_batch_is_not_attributed_by_jobs_that_it_cannot_have(
         self, harness: SevenBridgesHarness, run: ProviderRunId
     ) -> None:
         harness.platform.move(run, "FAILED", batch=True)
 
-        assert told(harness, run).state is RunState.EXECUTOR_ERROR
+        assert status_of(harness, run).state is RunState.EXECUTOR_ERROR
 
 
 class TestSweeps:
@@ -144,18 +146,18 @@ class TestSweeps:
         assert harness.operations() == ["bulk_get"] * 3
 
     def test_one_run_is_one_call(self, harness: SevenBridgesHarness, run: ProviderRunId) -> None:
-        told(harness, run)
+        status_of(harness, run)
 
         assert harness.operations() == ["get_task"]
 
-    def test_what_is_gone_is_absent_beside_what_is_not(self, harness: SevenBridgesHarness) -> None:
+    def test_a_task_that_no_longer_exists_is_absent_from_the_reports(self, harness: SevenBridgesHarness) -> None:
         here, gone = harness.copies(2)
         del harness.platform.tasks[gone]
 
-        assert set(harness.provider().statuses([here, gone, NOBODY])) == {here}
+        assert set(harness.provider().statuses([here, gone, UNKNOWN_TASK])) == {here}
 
     @pytest.mark.parametrize("alone", [True, False])
-    def test_what_is_kept_from_us_is_not_gone(self, harness: SevenBridgesHarness, alone: bool) -> None:
+    def test_a_forbidden_task_is_unknown_and_not_absent(self, harness: SevenBridgesHarness, alone: bool) -> None:
         here, hidden = harness.copies(2)
         harness.platform.move(hidden, "RUNNING", project="lab/others")
 
@@ -163,28 +165,28 @@ class TestSweeps:
 
         assert reports[hidden].state is RunState.UNKNOWN
 
-    def test_where_one_cannot_be_read_none_is_given_up(self, harness: SevenBridgesHarness) -> None:
+    def test_where_one_task_cannot_be_read_no_missing_task_is_absent(self, harness: SevenBridgesHarness) -> None:
         here, hidden = harness.copies(2)
         harness.platform.move(hidden, "RUNNING", project="lab/others")
 
-        reports = harness.provider().statuses([here, hidden, NOBODY])
+        reports = harness.provider().statuses([here, hidden, UNKNOWN_TASK])
 
         assert {id: report.state for id, report in reports.items()} == {
             here: RunState.INITIALIZING,
             hidden: RunState.UNKNOWN,
-            NOBODY: RunState.UNKNOWN,
+            UNKNOWN_TASK: RunState.UNKNOWN,
         }
 
     @pytest.mark.parametrize("fault", [faults.TOO_MANY, faults.ERROR, faults.CUT_BEFORE, faults.MALFORMED_AFTER])
     @pytest.mark.parametrize("number", [1, 2])
-    def test_a_sweep_that_fails_is_no_news(self, harness: SevenBridgesHarness, number: int, fault: Fault) -> None:
+    def test_a_status_call_that_fails_is_not_now(self, harness: SevenBridgesHarness, number: int, fault: Fault) -> None:
         ids = harness.copies(number)
         harness.platform.faults.add("get_task" if number == 1 else "bulk_get", fault)
 
         with pytest.raises(NotNow):
             harness.provider().statuses(ids)
 
-    def test_what_a_bulk_answer_leaves_out_is_not_gone(self, harness: SevenBridgesHarness) -> None:
+    def test_a_task_that_a_bulk_answer_omits_is_unknown(self, harness: SevenBridgesHarness) -> None:
         ids = harness.copies(2)
         harness.platform.faults.add("bulk_get", Fault(reply=faults.Reply.CANNED, body='{"items": []}'))
 
@@ -193,7 +195,7 @@ class TestSweeps:
         assert {report.state for report in reports.values()} == {RunState.UNKNOWN}
         assert set(reports) == set(ids)
 
-    def test_a_wrong_address_makes_no_run_look_lost(self, harness: SevenBridgesHarness, run: ProviderRunId) -> None:
+    def test_a_wrong_endpoint_makes_no_run_absent(self, harness: SevenBridgesHarness, run: ProviderRunId) -> None:
         endpoint = harness.config.endpoint.replace("/v2", "/v2/wrong")
         object.__setattr__(harness.config, "endpoint", endpoint)
 
@@ -206,15 +208,15 @@ class TestCancelling:
         harness.provider().cancel(run)
 
         assert harness.operations() == ["abort_task"]
-        assert told(harness, run).state is RunState.CANCELING
+        assert status_of(harness, run).state is RunState.CANCELING
 
-    def test_a_run_that_completes_all_the_same_has_completed(
+    def test_a_run_that_completes_despite_its_cancellation_is_complete(
         self, harness: SevenBridgesHarness, run: ProviderRunId
     ) -> None:
         harness.provider().cancel(run)
         harness.platform.complete(run)
 
-        assert told(harness, run).state is RunState.COMPLETE
+        assert status_of(harness, run).state is RunState.COMPLETE
 
     def test_a_draft_is_deleted(self, harness: SevenBridgesHarness) -> None:
         draft = harness.only_prepare(harness.of())
@@ -223,7 +225,9 @@ class TestCancelling:
 
         assert draft not in harness.platform.tasks
 
-    def test_a_lost_answer_is_resolved_by_looking(self, harness: SevenBridgesHarness, run: ProviderRunId) -> None:
+    def test_a_lost_answer_is_resolved_by_the_tasks_status(
+        self, harness: SevenBridgesHarness, run: ProviderRunId
+    ) -> None:
         harness.platform.faults.add("abort_task", faults.CUT_AFTER)
 
         harness.provider().cancel(run)

@@ -1,4 +1,4 @@
-"""What a user may write for a file, and what a task on Seven Bridges is given for it."""
+"""Files among a run's inputs: the forms that a user may write, and the ids that the task gets."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,8 +19,8 @@ __all__ = ["authority", "harness", "trusted"]
 ADDRESS = "s3://reads-bucket/run7/a.fastq"
 
 
-def given(harness: SevenBridgesHarness, reads: object, **params: object) -> Mapping[str, Any]:
-    """The inputs of the draft that is made of these."""
+def draft_inputs(harness: SevenBridgesHarness, reads: object, **params: object) -> Mapping[str, Any]:
+    """Return the inputs of the draft that is created from these."""
     answer = harness.provider().submit(harness.of({"sample": "x", "reads": reads, **params}))
     inputs: Mapping[str, Any] = harness.platform.tasks[answer.id]["inputs"]
     return inputs
@@ -34,14 +34,14 @@ class TestNames:
     def test_a_file_id_is_taken_as_it_is(self, harness: SevenBridgesHarness) -> None:
         id = harness.platform.add_file("a.fastq", PROJECT)
 
-        assert given(harness, file(id))["reads"] == file(id)
+        assert draft_inputs(harness, file(id))["reads"] == file(id)
         assert "list_files" not in harness.operations()
 
     @pytest.mark.parametrize("path", ["a.fastq", "/a.fastq", f"sbg://{PROJECT}/a.fastq"])
     def test_a_file_is_found_by_its_name(self, harness: SevenBridgesHarness, path: str) -> None:
         id = harness.platform.add_file("a.fastq", PROJECT)
 
-        assert given(harness, file(path))["reads"] == file(id)
+        assert draft_inputs(harness, file(path))["reads"] == file(id)
 
     @pytest.mark.parametrize("path", ["run7/lane1/a.fastq", f"sbg://{PROJECT}/run7/lane1/a.fastq"])
     def test_a_file_is_found_in_folders_one_call_for_each(self, harness: SevenBridgesHarness, path: str) -> None:
@@ -50,19 +50,19 @@ class TestNames:
         id = harness.platform.add_file("a.fastq", PROJECT, parent=lane)
         harness.platform.add_file("a.fastq", PROJECT)
 
-        assert given(harness, file(path))["reads"]["path"] == id
+        assert draft_inputs(harness, file(path))["reads"]["path"] == id
         assert harness.operations().count("list_files") == 3
 
     def test_location_is_read_where_there_is_no_path(self, harness: SevenBridgesHarness) -> None:
         id = harness.platform.add_file("a.fastq", PROJECT)
 
-        assert given(harness, {"class": "File", "location": "a.fastq"})["reads"] == file(id)
+        assert draft_inputs(harness, {"class": "File", "location": "a.fastq"})["reads"] == file(id)
 
     def test_a_directory_is_a_folder(self, harness: SevenBridgesHarness) -> None:
         harness.platform.add_file("hg38", PROJECT)
         id = harness.platform.add_file("hg38", PROJECT, type="folder")
 
-        inputs = given(harness, None, reference={"class": "Directory", "path": "hg38"})
+        inputs = draft_inputs(harness, None, reference={"class": "Directory", "path": "hg38"})
 
         assert inputs["reference"]["path"] == id
 
@@ -70,7 +70,7 @@ class TestNames:
         a, index = harness.platform.add_file("a.bam", PROJECT), harness.platform.add_file("a.bam.bai", PROJECT)
         nested = [file("a.bam", secondaryFiles=[file("a.bam.bai")])]
 
-        inputs = given(harness, None, pairs=nested, record={"inner": [{"deep": file("a.bam")}]})
+        inputs = draft_inputs(harness, None, pairs=nested, record={"inner": [{"deep": file("a.bam")}]})
 
         assert inputs["pairs"] == [file(a, secondaryFiles=[file(index)])]
         assert inputs["record"] == {"inner": [{"deep": file(a)}]}
@@ -80,7 +80,7 @@ class TestNames:
     ) -> None:
         id = harness.platform.add_file("a.fastq", PROJECT)
 
-        inputs = given(harness, id, sample=id, pairs=[f"sbg://{PROJECT}/a.fastq"])
+        inputs = draft_inputs(harness, id, sample=id, pairs=[f"sbg://{PROJECT}/a.fastq"])
 
         assert (inputs["reads"], inputs["sample"], inputs["pairs"]) == (file(id), id, [file(id)])
 
@@ -95,21 +95,21 @@ class TestNames:
     @pytest.mark.parametrize(
         ("reads", "why"),
         [
-            (file("nothing.fastq"), "no such thing at 'nothing.fastq'"),
-            (file("no/such/folder.fastq"), "no such thing at 'no'"),
-            (file("twice.fastq"), "2 of that name"),
+            (file("nothing.fastq"), "no File is named 'nothing.fastq'"),
+            (file("no/such/folder.fastq"), "no Directory is named 'no'"),
+            (file("twice.fastq"), "2 entries of class File are named 'twice.fastq'"),
             (file("sbg://lab/nowhere/a.fastq"), "Project lab/nowhere not found"),
             (file("sbg://lab"), "sbg://owner/project/path"),
             (file("https://example.org/a.fastq"), "no API that fetches from web addresses"),
             (file("file:///etc/passwd"), "does not know file://"),
-            (file("drs://dataguids.org/dg.4503/1"), "no file of this platform"),
+            (file("drs://dataguids.org/dg.4503/1"), "is not a file of this platform"),
             (file("s3://unattached/a.fastq"), "no volume of this account holds the bucket unattached: attach it"),
             (file("s3://reads-bucket/run7/"), "whole folders"),
             ({"class": "File", "contents": "ACGT"}, "no literal contents"),
             (file("0" * 24), "Requested file does not exist"),
         ],
     )
-    def test_what_cannot_be_had_is_refused_with_the_reason(
+    def test_a_file_that_cannot_be_used_is_rejected_with_the_reason(
         self, harness: SevenBridgesHarness, reads: object, why: str
     ) -> None:
         for _ in range(2):
@@ -117,7 +117,7 @@ class TestNames:
         harness.platform.add_volume("lab/reads", "reads-bucket")
 
         with pytest.raises(Rejected, match=why):
-            given(harness, reads)
+            draft_inputs(harness, reads)
 
         assert harness.platform.tasks == {}
 
@@ -125,7 +125,7 @@ class TestNames:
         attached = [Attachment(name="data/a.fastq", content=b"ACGT")]
         submission = replace(harness.of({"sample": "x", "reads": file("data/a.fastq")}), attachments=attached)
 
-        with pytest.raises(Rejected, match="is an attachment, and those are not uploaded"):
+        with pytest.raises(Rejected, match="is an attachment, and attachments are not uploaded"):
             harness.provider().submit(submission)
 
 
@@ -160,7 +160,7 @@ class TestBuckets:
     @pytest.mark.usefixtures("volume")
     def test_an_import_is_started_and_not_waited_for(self, harness: SevenBridgesHarness) -> None:
         with pytest.raises(NotNow, match=f"import under way: {ADDRESS}") as waiting:
-            given(harness, file(ADDRESS))
+            draft_inputs(harness, file(ADDRESS))
 
         [started] = harness.platform.imports.values()
         assert started["source"] == {"volume": "lab/run7", "location": "a.fastq"}
@@ -197,7 +197,7 @@ class TestBuckets:
     def test_neighbours_in_the_bucket_are_neighbours_in_the_project(self, harness: SevenBridgesHarness) -> None:
         for name in ("a.bam", "a.bam.bai"):
             with pytest.raises(NotNow):
-                given(harness, file(f"gs://reads-bucket/x/{name}"))
+                draft_inputs(harness, file(f"gs://reads-bucket/x/{name}"))
 
         destinations = [record["destination"] for record in harness.platform.imports.values()]
         assert [destination["name"] for destination in destinations] == ["a.bam", "a.bam.bai"]
@@ -218,7 +218,7 @@ class TestBuckets:
         assert sorted(record["state"] for record in harness.platform.imports.values()) == ["COMPLETED", "FAILED"]
 
     @pytest.mark.usefixtures("volume")
-    def test_an_import_that_fails_is_refused_in_the_services_words(self, harness: SevenBridgesHarness) -> None:
+    def test_an_import_that_fails_is_rejected_with_the_services_message(self, harness: SevenBridgesHarness) -> None:
         provider, submission = harness.provider(), harness.of({"sample": "x", "reads": file(ADDRESS)})
         with pytest.raises(NotNow):
             provider.submit(submission)
@@ -229,7 +229,9 @@ class TestBuckets:
 
     @pytest.mark.usefixtures("volume")
     @pytest.mark.parametrize("step", ["create_folder", "start_import"])
-    def test_a_lost_answer_on_the_way_is_no_doubt_about_the_run(self, harness: SevenBridgesHarness, step: str) -> None:
+    def test_a_lost_answer_of_an_import_leaves_no_doubt_about_the_run(
+        self, harness: SevenBridgesHarness, step: str
+    ) -> None:
         provider, submission = harness.provider(), harness.of({"sample": "x", "reads": file(ADDRESS)})
         harness.platform.faults.add(step, faults.CUT_AFTER)
         with pytest.raises(NotNow, match="Seven Bridges"):
@@ -243,7 +245,7 @@ class TestBuckets:
         assert harness.starts(submission.key) == 1
 
     @pytest.mark.usefixtures("volume")
-    def test_a_folder_that_was_deleted_is_made_again(self, harness: SevenBridgesHarness) -> None:
+    def test_a_folder_that_was_deleted_is_created_again(self, harness: SevenBridgesHarness) -> None:
         provider = harness.provider()
         with pytest.raises(NotNow):
             provider.submit(harness.of({"sample": "x", "reads": file(ADDRESS)}))

@@ -1,4 +1,4 @@
-"""What a project holds of ours, and the drafts left behind in it."""
+"""Lists of owned tasks, and the deletion of drafts that no run will start."""
 
 from datetime import timedelta
 
@@ -34,7 +34,7 @@ def test_a_project_is_listed_page_by_page_and_nothing_is_missed(harness: SevenBr
     assert harness.operations() == ["list_tasks"] * 3
 
 
-def test_a_page_costs_one_call_and_asks_for_what_is_needed_alone(harness: SevenBridgesHarness) -> None:
+def test_a_page_costs_one_call_with_only_the_necessary_fields(harness: SevenBridgesHarness) -> None:
     accept(harness.provider(), harness.submission())
     harness.platform.calls.clear()
 
@@ -45,13 +45,13 @@ def test_a_page_costs_one_call_and_asks_for_what_is_needed_alone(harness: SevenB
     assert call.params["created_from"] == ["2000-01-01T00:00:00"]
 
 
-def test_what_does_not_bear_our_mark_is_not_told(harness: SevenBridgesHarness) -> None:
+def test_a_task_without_an_ownership_marker_is_not_listed(harness: SevenBridgesHarness) -> None:
     accept(harness.provider(), harness.of(key="nightly-7"))
 
     assert everything_marked(harness, harness.provider()) == []
 
 
-def test_a_run_that_was_renamed_is_told_by_its_description(harness: SevenBridgesHarness) -> None:
+def test_a_run_that_was_renamed_is_listed_by_its_description(harness: SevenBridgesHarness) -> None:
     submission = harness.submission()
     id = accept(harness.provider(), submission)
     harness.platform.tasks[id]["name"] = "sample 7, second try"
@@ -59,14 +59,14 @@ def test_a_run_that_was_renamed_is_told_by_its_description(harness: SevenBridges
     assert marked_as(everything_marked(harness, harness.provider()), id).key == submission.key
 
 
-def test_a_draft_that_a_person_has_renamed_is_that_persons(harness: SevenBridgesHarness) -> None:
+def test_a_draft_that_a_person_has_renamed_is_not_listed(harness: SevenBridgesHarness) -> None:
     id = harness.only_prepare(harness.submission())
     harness.platform.tasks[id]["name"] = "my own"
 
     assert everything_marked(harness, harness.provider()) == []
 
 
-def test_what_a_batch_was_split_into_is_not_told(harness: SevenBridgesHarness) -> None:
+def test_the_children_of_a_batch_are_not_listed(harness: SevenBridgesHarness) -> None:
     submission = harness.submission()
     parent = accept(harness.provider(), submission)
     harness.copies(2, parent=parent, description=f"{submission.key}\n", name="part")
@@ -74,7 +74,7 @@ def test_what_a_batch_was_split_into_is_not_told(harness: SevenBridgesHarness) -
     assert submission.key not in [run.key for run in everything_marked(harness, harness.provider()) if run.id != parent]
 
 
-def test_a_draft_that_was_started_meanwhile_is_not_discarded_although_it_was_told_as_one(
+def test_a_task_that_was_listed_as_a_draft_and_then_started_is_not_deleted(
     harness: SevenBridgesHarness,
 ) -> None:
     submission = harness.submission()
@@ -88,7 +88,7 @@ def test_a_draft_that_was_started_meanwhile_is_not_discarded_although_it_was_tol
     assert harness.operations() == ["delete_task"]
 
 
-def test_a_lost_answer_leaves_open_whether_a_draft_was_discarded(harness: SevenBridgesHarness) -> None:
+def test_a_lost_answer_leaves_the_outcome_of_a_deletion_unknown(harness: SevenBridgesHarness) -> None:
     id = harness.only_prepare(harness.submission())
     harness.platform.faults.add("delete_task", CUT_AFTER)
 
@@ -98,14 +98,14 @@ def test_a_lost_answer_leaves_open_whether_a_draft_was_discarded(harness: SevenB
     assert harness.provider().delete_draft(id) is False
 
 
-def test_a_busy_service_is_asked_later(harness: SevenBridgesHarness) -> None:
+def test_a_throttled_list_is_not_now(harness: SevenBridgesHarness) -> None:
     harness.platform.faults.add("list_tasks", TOO_MANY)
 
     with pytest.raises(NotNow):
         harness.provider().owned_runs(harness.beginning)
 
 
-def test_drafts_left_behind_are_removed_and_the_run_goes_on(harness: SevenBridgesHarness) -> None:
+def test_drafts_of_ended_runs_are_deleted_and_the_run_goes_on(harness: SevenBridgesHarness) -> None:
     submission = harness.of(key="wes-run-1")
     ended = harness.of(key="wes-run-2")
     left = harness.drafts(ended, 3)
@@ -115,7 +115,7 @@ def test_drafts_left_behind_are_removed_and_the_run_goes_on(harness: SevenBridge
     harness.clock.advance(timedelta(days=2))
     harness.operations()
 
-    report = _janitor(harness, store)()
+    report = _draft_deletion(harness, store)()
 
     assert report.removed == 3
     assert set(left).isdisjoint(harness.platform.tasks)
@@ -123,7 +123,7 @@ def test_drafts_left_behind_are_removed_and_the_run_goes_on(harness: SevenBridge
     assert harness.operations() == ["list_tasks", *["delete_task"] * 3]
 
 
-def _janitor(harness: SevenBridgesHarness, store: MemoryStore) -> RemoveLeftoverDrafts:
+def _draft_deletion(harness: SevenBridgesHarness, store: MemoryStore) -> RemoveLeftoverDrafts:
     return RemoveLeftoverDrafts(
         ledger=MemoryLedger(store),
         providers=MemoryProviderDirectory({ProviderType.SEVENBRIDGES: harness.provider()}),
@@ -134,6 +134,6 @@ def _janitor(harness: SevenBridgesHarness, store: MemoryStore) -> RemoveLeftover
     )
 
 
-def test_an_id_that_is_none_is_not_even_asked_for(harness: SevenBridgesHarness) -> None:
+def test_an_id_that_cannot_be_a_tasks_costs_no_call(harness: SevenBridgesHarness) -> None:
     assert harness.provider().delete_draft(ProviderRunId("../projects")) is False
     assert harness.operations() == []

@@ -1,4 +1,4 @@
-"""Answers of Seven Bridges that are lost: no run twice, none lost, no draft left behind."""
+"""Lost answers of Seven Bridges: no run starts twice, no run is lost, and no draft stays."""
 
 import json
 import random
@@ -58,7 +58,7 @@ class TestLostAnswers:
             submission = harness.of()
             submissions.append(submission)
             while submission.key not in caller.accepted:
-                # Now and then another process goes on, which remembers nothing.
+                # Sometimes another process continues, without the first one's memory.
                 if rng.random() < 0.2:
                     provider = harness.provider(read_timeout=timedelta(seconds=0.4))
                 with suppress(NotNow, OutcomeUnknown):
@@ -111,7 +111,7 @@ class TestLostAnswers:
 
         assert harness.starts(submission.key) == 1
 
-    def test_a_start_that_cannot_be_looked_up_is_a_doubt(self, harness: SevenBridgesHarness) -> None:
+    def test_a_start_that_cannot_be_checked_is_in_doubt(self, harness: SevenBridgesHarness) -> None:
         provider, submission = harness.provider(), harness.of()
         harness.platform.faults.add("run_task", faults.CUT_AFTER)
         harness.platform.faults.add("get_task", faults.TOO_MANY)
@@ -127,7 +127,7 @@ class TestLostAnswers:
         unmoved = json.dumps({"id": id, "status": "DRAFT"})
         harness.platform.faults.add("run_task", Fault(reply=Reply.CANNED, body=unmoved))
 
-        with pytest.raises(OutcomeUnknown, match="shows it as a draft still"):
+        with pytest.raises(OutcomeUnknown, match="still shows it as a draft"):
             provider.submit(replace(submission, prepared_id=id))
 
         assert harness.starts(submission.key) == 0

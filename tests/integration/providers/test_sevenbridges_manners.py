@@ -1,4 +1,4 @@
-"""How the Seven Bridges provider behaves towards the service, its operator and other credentials."""
+"""Rate limits, SDK behaviour, separate credentials and secrets of the Seven Bridges provider."""
 
 import logging
 import random
@@ -37,7 +37,7 @@ SECRET = "token-4f9d21-not-real"
 def limiter(
     harness: SevenBridgesHarness, rate: Rate | None = None, budgets: SharedBudgets | None = None
 ) -> RateLimiter:
-    """Turns at the platform's clock: waiting moves it on."""
+    """A rate limiter on the platform's clock; waiting advances the clock."""
     return RateLimiter(
         {ALL: rate or Rate(calls=1000, per=timedelta(minutes=5), burst=50)},
         budgets=budgets or MemoryBudgets(harness.clock),
@@ -48,10 +48,10 @@ def limiter(
 
 
 def stack(harness: SevenBridgesHarness) -> WorkflowProvider:
-    """The provider as the core meets it."""
-    turns = limiter(harness)
+    """The provider with its decorators, as the core uses it."""
+    gate = limiter(harness)
     return decorated(
-        harness.provider(gate=turns, read_timeout=timedelta(seconds=10)),
+        harness.provider(gate=gate, read_timeout=timedelta(seconds=10)),
         ProviderType.SEVENBRIDGES,
         telemetry=MemoryTelemetry(),
         clock=harness.clock,
@@ -72,10 +72,10 @@ class TestStorm:
         harness.platform.faults.storm(blow)
         submissions = [harness.of() for _ in range(20)]
         began = harness.clock.now()
-        ids = [_insisting(harness, provider, submission) for submission in submissions]
+        ids = [_submit_until_accepted(harness, provider, submission) for submission in submissions]
         for id in ids:
             harness.platform.complete(id)
-        ended = _ended(harness, provider, ids)
+        ended = _completed(harness, provider, ids)
 
         assert ended == set(ids)
         assert len(harness.platform.started) == len(submissions)
@@ -84,9 +84,9 @@ class TestStorm:
 
 
 class TestRates:
-    def test_after_a_429_nobody_calls_before_the_time_it_names(self, harness: SevenBridgesHarness) -> None:
-        turns = limiter(harness)
-        provider = harness.provider(gate=turns)
+    def test_after_a_429_no_call_is_made_before_the_time_it_names(self, harness: SevenBridgesHarness) -> None:
+        gate = limiter(harness)
+        provider = harness.provider(gate=gate)
         harness.platform.faults.add("list_tasks", faults.TOO_MANY)
 
         with pytest.raises(NotNow) as busy:
@@ -99,8 +99,8 @@ class TestRates:
 
     def test_an_empty_window_is_waited_out_before_it_is_refused(self, harness: SevenBridgesHarness) -> None:
         harness.platform.rate_limit = 4
-        turns = limiter(harness)
-        provider = harness.provider(gate=turns)
+        gate = limiter(harness)
+        provider = harness.provider(gate=gate)
         accept(provider, harness.of())
 
         with pytest.raises(NotNow, match="budget"):
@@ -108,14 +108,12 @@ class TestRates:
 
         assert len(harness.platform.calls) == 4
 
-    def test_daemons_that_share_a_budget_are_never_told_that_there_are_too_many_calls(
-        self, harness: SevenBridgesHarness
-    ) -> None:
-        """Nor do they leave much of it, though neither knows what the other one does."""
+    def test_daemons_that_share_a_quota_are_never_throttled_by_the_service(self, harness: SevenBridgesHarness) -> None:
+        """They use most of it, although neither knows the other's calls."""
         harness.platform.rate_limit = 100
         budgets, rate = MemoryBudgets(harness.clock), read_window("100/300")
-        turns = [limiter(harness, rate, budgets) for _ in range(2)]
-        daemons = [harness.provider(gate=one) for one in turns]
+        gates = [limiter(harness, rate, budgets) for _ in range(2)]
+        daemons = [harness.provider(gate=gate) for gate in gates]
         task = [ProviderRunId(harness.platform.new_id("task"))]
 
         over_at = harness.clock.now() + timedelta(minutes=10)
@@ -129,8 +127,8 @@ class TestRates:
 
     def test_what_other_scripts_of_the_same_user_spend_is_not_spent_again(self, harness: SevenBridgesHarness) -> None:
         harness.platform.rate_limit = 100
-        turns = limiter(harness, read_window("100/300"))
-        provider = harness.provider(gate=turns)
+        gate = limiter(harness, read_window("100/300"))
+        provider = harness.provider(gate=gate)
         script = harness.provider()
         task = [ProviderRunId(harness.platform.new_id("task"))]
 
@@ -144,15 +142,15 @@ class TestRates:
 
         assert harness.platform.quiet_until == {}
 
-    def test_every_request_takes_a_turn_under_its_own_name(self, harness: SevenBridgesHarness) -> None:
-        taken: list[str] = []
+    def test_every_request_passes_the_call_gate_under_its_own_name(self, harness: SevenBridgesHarness) -> None:
+        operations: list[str] = []
 
-        accept(harness.provider(gate=AskingGate(taken.append)), harness.of())
+        accept(harness.provider(gate=AskingGate(operations.append)), harness.of())
 
-        assert taken == ["ListTasks", "CreateTask", "ListTasks", "RunTask"]
+        assert operations == ["ListTasks", "CreateTask", "ListTasks", "RunTask"]
 
     @pytest.mark.parametrize("step", ["ListTasks", "CreateTask"])
-    def test_a_turn_that_is_refused_before_anything_is_made_is_passing(
+    def test_a_call_that_the_gate_refuses_before_anything_is_created_is_not_now(
         self, harness: SevenBridgesHarness, step: str
     ) -> None:
         with pytest.raises(NotNow):
@@ -239,23 +237,21 @@ class TestSecrets:
             reply=faults.Reply.CANNED, status=403, body=f'{{"message": "token {SECRET} is bad", "code": 90002}}'
         )
         every = [fault for fault in vars(faults).values() if isinstance(fault, Fault) and fault is not faults.SLOW]
-        told: list[str] = [repr(provider), str(vars(provider)), repr(replace(harness.config, token=SECRET))]
+        shown: list[str] = [repr(provider), str(vars(provider)), repr(replace(harness.config, token=SECRET))]
 
         for fault in [*every, echo]:
             harness.platform.faults.add("create_task", fault)
             try:
                 accept(provider, harness.of({"sample": "a-secret-of-the-patient"}))
             except ProviderError as error:
-                told += [str(error), repr(error), str(error.__cause__), repr(error.__cause__)]
+                shown += [str(error), repr(error), str(error.__cause__), repr(error.__cause__)]
 
-        assert len(told) > 10
-        assert SECRET not in "\n".join([*told, caplog.text])
+        assert len(shown) > 10
+        assert SECRET not in "\n".join([*shown, caplog.text])
         assert "a-secret-of-the-patient" not in caplog.text
 
     @pytest.mark.parametrize("token", ["", "two words", f"{SECRET}\n", "schlüssel"])
-    def test_a_token_that_cannot_be_one_is_refused_without_being_told(
-        self, harness: SevenBridgesHarness, token: str
-    ) -> None:
+    def test_a_malformed_token_is_refused_and_not_quoted(self, harness: SevenBridgesHarness, token: str) -> None:
         with pytest.raises(Misconfigured) as refusal:
             replace(harness.config, token=token)
 
@@ -273,7 +269,7 @@ class TestSecrets:
 
 
 class Refusing:
-    """Turns for every operation but one."""
+    """Permits every operation but one."""
 
     def __init__(self, operation: str) -> None:
         self._operation = operation
@@ -283,8 +279,10 @@ class Refusing:
             raise NotNow("the budget is used up")
 
 
-def _insisting(harness: SevenBridgesHarness, provider: WorkflowProvider, submission: Submission) -> ProviderRunId:
-    """Submit until it is accepted, as the daemon does, pass after pass."""
+def _submit_until_accepted(
+    harness: SevenBridgesHarness, provider: WorkflowProvider, submission: Submission
+) -> ProviderRunId:
+    """Submit until the run is accepted, as the daemon does in its passes."""
     recorded: ProviderRunId | None = None
     while True:
         try:
@@ -298,8 +296,10 @@ def _insisting(harness: SevenBridgesHarness, provider: WorkflowProvider, submiss
         recorded = answer.id
 
 
-def _ended(harness: SevenBridgesHarness, provider: WorkflowProvider, ids: list[ProviderRunId]) -> set[ProviderRunId]:
-    """The runs that were reported complete, and told their outputs, in as many passes as that takes."""
+def _completed(
+    harness: SevenBridgesHarness, provider: WorkflowProvider, ids: list[ProviderRunId]
+) -> set[ProviderRunId]:
+    """Return the runs that are reported complete within many passes, and check that their details have outputs."""
     ended: set[ProviderRunId] = set()
     for _ in range(200):
         harness.clock.advance(timedelta(seconds=10))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wes_daemon.adapters.providers.sevenbridges.profiles import Profile, read_profile
+from wes_daemon.adapters.providers.sevenbridges.config import Profile, read_profile
 from wes_daemon.application.ports.errors import Misconfigured
 
 ENDPOINT = "https://cgc-api.sbgenomics.com/v2"

@@ -1,4 +1,4 @@
-"""What Seven Bridges refuses, and what each refusal lets the caller conclude."""
+"""Refusals of Seven Bridges, and the port's error for each."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -72,18 +72,20 @@ class TestValidation:
 
 
 class TestErrors:
-    def test_a_wrong_token_touches_no_run(self, harness: SevenBridgesHarness) -> None:
+    def test_a_wrong_token_is_misconfigured(self, harness: SevenBridgesHarness) -> None:
         with pytest.raises(Misconfigured, match="SEVENBRIDGES_API_TOKEN"):
             harness.provider(token="revoked-not-a-token").submit(harness.of())
 
     @pytest.mark.parametrize("project", ["lab/others", "lab/nowhere"])
-    def test_the_settings_project_is_a_matter_for_a_person(self, harness: SevenBridgesHarness, project: str) -> None:
+    def test_an_unusable_project_of_the_settings_is_misconfigured(
+        self, harness: SevenBridgesHarness, project: str
+    ) -> None:
         harness.platform.add_token("somebody-elses-not-a-token", "lab/others")
 
         with pytest.raises(Misconfigured, match="SEVENBRIDGES_PROJECT"):
             harness.provider(project=project).submit(harness.of())
 
-    def test_a_project_that_the_run_names_is_the_runs_matter(self, harness: SevenBridgesHarness) -> None:
+    def test_an_unusable_project_of_the_run_is_rejected(self, harness: SevenBridgesHarness) -> None:
         with pytest.raises(Rejected, match="lab/nowhere"):
             harness.provider().submit(harness.of(engine={"project": "lab/nowhere"}))
 
@@ -91,7 +93,7 @@ class TestErrors:
         with pytest.raises(Rejected, match=f"{PROJECT}/nothing"):
             harness.provider().submit(harness.of(url=f"{PROJECT}/nothing"))
 
-    def test_an_address_that_is_not_the_apis_is_a_matter_for_a_person(self, harness: SevenBridgesHarness) -> None:
+    def test_an_endpoint_that_is_not_the_apis_is_misconfigured(self, harness: SevenBridgesHarness) -> None:
         harness.config = replace(harness.config, endpoint=harness.config.endpoint.replace("/v2", "/v3"))
 
         with pytest.raises(Misconfigured, match="SEVENBRIDGES_API_ENDPOINT"):
@@ -110,21 +112,19 @@ class TestErrors:
         assert harness.platform.started == []
 
     @pytest.mark.parametrize("fault", [faults.CUT_BEFORE, faults.ERROR, faults.BAD_GATEWAY])
-    def test_what_fails_before_anything_is_made_has_made_nothing(
-        self, harness: SevenBridgesHarness, fault: Fault
-    ) -> None:
+    def test_a_failure_before_anything_is_created_is_not_now(self, harness: SevenBridgesHarness, fault: Fault) -> None:
         harness.platform.faults.add("list_tasks", fault)
 
         with pytest.raises(NotNow):
             harness.provider().submit(harness.of())
 
-    def test_a_service_that_cannot_be_reached_has_done_nothing(self, harness: SevenBridgesHarness) -> None:
+    def test_an_unreachable_service_is_not_now(self, harness: SevenBridgesHarness) -> None:
         harness.config = replace(harness.config, endpoint="https://127.0.0.1:9/v2")
 
         with pytest.raises(NotNow):
             harness.provider().submit(harness.of())
 
-    def test_a_service_that_nobody_vouches_for_is_not_spoken_to(
+    def test_a_service_without_a_trusted_certificate_is_misconfigured(
         self, harness: SevenBridgesHarness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("REQUESTS_CA_BUNDLE")
@@ -132,7 +132,7 @@ class TestErrors:
         with pytest.raises(Misconfigured, match="REQUESTS_CA_BUNDLE"):
             harness.provider().submit(harness.of())
 
-    def test_an_authority_that_cannot_be_read_is_a_matter_for_a_person(
+    def test_an_unreadable_certificate_authority_is_misconfigured(
         self, harness: SevenBridgesHarness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/authority.pem")

@@ -1,4 +1,4 @@
-"""From a submission to one task on Seven Bridges, whatever goes wrong on the way."""
+"""Each submission becomes exactly one task on Seven Bridges, despite failures."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -77,51 +77,49 @@ class TestTheTwoSteps:
 
         assert harness.operations() == ["list_tasks", "list_tasks", "create_task", "list_tasks", "list_tasks"]
 
-    def test_what_is_deleted_while_it_is_listed_hides_nothing(self, harness: SevenBridgesHarness) -> None:
+    def test_a_deletion_during_a_listing_hides_no_task(self, harness: SevenBridgesHarness) -> None:
         submission = harness.of()
         harness.copies(101, name="old", description="")
         [ours] = harness.drafts(submission, 1)
         listings: list[str] = []
 
-        def take_turn(operation: str) -> None:
+        def before_call(operation: str) -> None:
             listings.append(operation)
             if listings.count("ListTasks") == 2:
                 for id in list(harness.platform.tasks)[:5]:
                     harness.platform.tasks.pop(id)
 
-        answer = harness.provider(gate=AskingGate(take_turn)).submit(submission)
+        answer = harness.provider(gate=AskingGate(before_call)).submit(submission)
 
         assert answer == Prepared(ProviderRunId(ours))
         assert "create_task" not in harness.operations()
 
 
 class TestTwoAtOnce:
-    def test_of_two_that_make_a_draft_at_the_same_moment_both_take_the_older(
-        self, harness: SevenBridgesHarness
-    ) -> None:
-        submission, both_have_looked = harness.of(), threading.Barrier(2)
+    def test_two_that_create_a_draft_at_the_same_time_both_use_the_older(self, harness: SevenBridgesHarness) -> None:
+        submission, both_have_searched = harness.of(), threading.Barrier(2)
 
-        def take_turn(operation: str) -> None:
+        def before_call(operation: str) -> None:
             if operation == "CreateTask":
-                both_have_looked.wait(10)
+                both_have_searched.wait(10)
 
-        providers = [harness.provider(gate=AskingGate(take_turn)) for _ in range(2)]
+        providers = [harness.provider(gate=AskingGate(before_call)) for _ in range(2)]
         with ThreadPoolExecutor(2) as threads:
             answers = set(threads.map(lambda provider: provider.submit(submission), providers))
 
         [task] = harness.tasks(submission.key)
         assert answers == {Prepared(ProviderRunId(str(task["id"])))}
 
-    def test_one_that_looked_before_and_made_its_draft_after_takes_the_run_that_is_there(
+    def test_an_attempt_that_searched_before_another_started_a_run_uses_that_run(
         self, harness: SevenBridgesHarness
     ) -> None:
         submission, accepted = harness.of(), []
 
-        def take_turn(operation: str) -> None:
+        def before_call(operation: str) -> None:
             if operation == "CreateTask":
                 accepted.append(accept(harness.provider(), submission))
 
-        late = accept(harness.provider(gate=AskingGate(take_turn)), submission)
+        late = accept(harness.provider(gate=AskingGate(before_call)), submission)
 
         assert accepted == [late]
         assert [task["id"] for task in harness.tasks(submission.key)] == [late]
@@ -129,34 +127,34 @@ class TestTwoAtOnce:
 
 
 class TestHeldAlone:
-    """Who holds a run by a claim knows that what others make from now on is never recorded, and so never started."""
+    """While a daemon's claim holds, drafts that others create are never recorded, and so never started."""
 
     def test_a_run_costs_three_calls(self, harness: SevenBridgesHarness) -> None:
-        accept(harness.provider(), _held(harness))
+        accept(harness.provider(), _claimed(harness))
 
         assert harness.operations() == ["list_tasks", "create_task", "run_task"]
 
-    def test_one_listing_serves_all_that_were_held_before_it_began(self, harness: SevenBridgesHarness) -> None:
+    def test_one_listing_serves_all_runs_claimed_before_it_began(self, harness: SevenBridgesHarness) -> None:
         provider = harness.provider()
-        submissions = [_held(harness) for _ in range(5)]
+        submissions = [_claimed(harness) for _ in range(5)]
 
         for submission in submissions:
             accept(provider, submission)
 
         assert harness.operations() == ["list_tasks", *["create_task", "run_task"] * 5]
 
-    def test_a_listing_serves_none_that_was_held_later(self, harness: SevenBridgesHarness) -> None:
-        """A database that has lost commits gives out a run again, and another daemon had made its draft meanwhile."""
+    def test_a_listing_does_not_serve_a_run_claimed_later(self, harness: SevenBridgesHarness) -> None:
+        """After lost commits a database gives out a run again, and another daemon has created its draft in between."""
         provider, submission = harness.provider(), harness.of()
-        provider.submit(_held(harness))
+        provider.submit(_claimed(harness))
         id = harness.provider().submit(submission).id
 
-        answer = provider.submit(_held(harness, submission))
+        answer = provider.submit(_claimed(harness, submission))
 
         assert answer == Prepared(id)
         assert len(harness.tasks(submission.key)) == 1
 
-    def test_a_listing_of_the_same_moment_may_have_begun_before(self, harness: SevenBridgesHarness) -> None:
+    def test_a_listing_does_not_serve_a_run_claimed_at_the_same_time(self, harness: SevenBridgesHarness) -> None:
         provider = harness.provider()
         provider.submit(harness.of())
         harness.operations()
@@ -165,8 +163,8 @@ class TestHeldAlone:
 
         assert harness.operations() == ["list_tasks", "create_task"]
 
-    def test_a_listing_that_failed_serves_none(self, harness: SevenBridgesHarness) -> None:
-        provider, submission = harness.provider(), _held(harness)
+    def test_a_listing_that_failed_serves_no_run(self, harness: SevenBridgesHarness) -> None:
+        provider, submission = harness.provider(), _claimed(harness)
         harness.platform.faults.add("list_tasks", faults.MAINTENANCE)
         with pytest.raises(NotNow):
             provider.submit(submission)
@@ -178,7 +176,7 @@ class TestHeldAlone:
         assert harness.operations() == ["list_tasks", "create_task"]
 
     def test_after_a_lost_answer_an_earlier_listing_does_not_serve(self, harness: SevenBridgesHarness) -> None:
-        provider, submission = harness.provider(), _held(harness)
+        provider, submission = harness.provider(), _claimed(harness)
         harness.platform.faults.add("create_task", faults.CUT_AFTER)
         with pytest.raises(OutcomeUnknown):
             provider.submit(submission)
@@ -189,11 +187,11 @@ class TestHeldAlone:
         [task] = harness.tasks(submission.key)
         assert answer == Prepared(ProviderRunId(str(task["id"])))
 
-    def test_what_an_earlier_attempt_may_have_made_is_looked_for_before_and_after(
+    def test_a_resumed_submission_is_searched_for_before_and_after_the_draft(
         self, harness: SevenBridgesHarness
     ) -> None:
-        provider, submission = harness.provider(), replace(_held(harness), resumed=True)
-        provider.submit(_held(harness))
+        provider, submission = harness.provider(), replace(_claimed(harness), resumed=True)
+        provider.submit(_claimed(harness))
         harness.operations()
 
         provider.submit(submission)
@@ -212,7 +210,7 @@ class TestAdopting:
         assert answer == Accepted(ProviderRunId(ids[1]))
         assert [task["id"] for task in harness.tasks(submission.key)] == [ids[1]]
 
-    def test_a_run_that_is_there_is_found_before_anything_else_is_asked(self, harness: SevenBridgesHarness) -> None:
+    def test_an_existing_run_is_found_before_any_other_call(self, harness: SevenBridgesHarness) -> None:
         submission = harness.of()
         id = accept(harness.provider(), submission)
         harness.platform.apps.clear()
@@ -248,7 +246,7 @@ class TestAdopting:
         assert answer != Prepared(ProviderRunId(copy))
         assert copy in harness.platform.tasks
 
-    def test_what_a_batch_was_split_into_is_not_the_run(self, harness: SevenBridgesHarness) -> None:
+    def test_the_child_of_a_batch_is_not_the_run(self, harness: SevenBridgesHarness) -> None:
         submission = harness.of()
         parent, child = harness.drafts(submission, 2)
         harness.platform.move(parent, "RUNNING", batch=True, created_time="2026-01-01T00:01:00Z")
@@ -256,7 +254,7 @@ class TestAdopting:
 
         assert harness.provider().submit(submission) == Accepted(ProviderRunId(parent))
 
-    def test_a_recorded_draft_that_is_gone_is_replaced(self, harness: SevenBridgesHarness) -> None:
+    def test_a_recorded_draft_that_was_deleted_is_replaced(self, harness: SevenBridgesHarness) -> None:
         provider, submission = harness.provider(), harness.of()
         gone = provider.submit(submission)
         del harness.platform.tasks[gone.id]
@@ -311,7 +309,9 @@ class TestTheTask:
         assert task["output_location"] == {"main_location": "/runs/<task_id>/"}
 
     @pytest.mark.parametrize(("url", "pinned"), [(APP, f"{APP}/2"), (f"sbg://{APP}/1", f"{APP}/1")])
-    def test_the_revision_that_is_used_is_told(self, harness: SevenBridgesHarness, url: str, pinned: str) -> None:
+    def test_the_revision_that_is_used_is_in_the_system_logs(
+        self, harness: SevenBridgesHarness, url: str, pinned: str
+    ) -> None:
         provider = harness.provider()
 
         id = accept(provider, harness.of(url=url))
@@ -319,8 +319,8 @@ class TestTheTask:
         assert f"app: {pinned}" in provider.details(id).system_logs
 
 
-def _held(harness: SevenBridgesHarness, submission: Submission | None = None) -> Submission:
-    """As a daemon submits what it has claimed, a moment later."""
-    held = replace(submission or harness.of(), claimed_since=harness.clock.monotonic())
+def _claimed(harness: SevenBridgesHarness, submission: Submission | None = None) -> Submission:
+    """Return a submission as a daemon submits it just after the claim."""
+    claimed = replace(submission or harness.of(), claimed_since=harness.clock.monotonic())
     harness.clock.advance(timedelta(milliseconds=1))
-    return held
+    return claimed

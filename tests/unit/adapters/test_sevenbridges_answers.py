@@ -1,4 +1,4 @@
-"""What is made of Seven Bridges' answers."""
+"""The reading of Seven Bridges' answers."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -6,19 +6,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.builders import NOON
+from wes_daemon.adapters.providers.sevenbridges.client import allowance, as_time, blocked_until
+from wes_daemon.adapters.providers.sevenbridges.details import stable_outputs
 from wes_daemon.adapters.providers.sevenbridges.errors import (
     CODES,
     STATUSES,
     Failure,
     FailureKind,
-    doubt,
-    meaning,
+    outcome_unknown,
+    provider_error,
     translated,
+    translated_unless_rejected,
 )
-from wes_daemon.adapters.providers.sevenbridges.outputs import outputs
-from wes_daemon.adapters.providers.sevenbridges.rate_headers import allowance, held_until
-from wes_daemon.adapters.providers.sevenbridges.reading import as_moment
-from wes_daemon.adapters.providers.sevenbridges.states import STATES, report
+from wes_daemon.adapters.providers.sevenbridges.statuses import STATES, read_status
 from wes_daemon.adapters.providers.sevenbridges.tasks import is_task_id, read_task
 from wes_daemon.application.ports.call_gate import Allowance
 from wes_daemon.application.ports.errors import (
@@ -36,8 +36,8 @@ SOON = NOON + timedelta(minutes=2)
 SOON_SECONDS = str(int(SOON.timestamp()))
 
 
-def refusal(status: int, code: int | None = None, *, acts: bool = True) -> Failure:
-    return Failure(FailureKind.REFUSED, "no", acts=acts, status=status, code=code)
+def refusal(status: int, code: int | None = None, *, is_write: bool = True) -> Failure:
+    return Failure(FailureKind.REFUSED, "no", is_write=is_write, status=status, code=code)
 
 
 class TestErrors:
@@ -67,23 +67,23 @@ class TestErrors:
             (refusal(502), AnswerLost),
             (refusal(503), AnswerLost),
             (refusal(599), AnswerLost),
-            (refusal(500, acts=False), Unavailable),
-            (refusal(503, acts=False), Unavailable),
-            (refusal(409, acts=False), NotNow),
-            (Failure(FailureKind.NOT_SENT, "refused", acts=True), Unavailable),
-            (Failure(FailureKind.NO_ANSWER, "cut", acts=True), AnswerLost),
-            (Failure(FailureKind.NO_ANSWER, "cut", acts=False), Unavailable),
-            (Failure(FailureKind.UNUSABLE, "certificate", acts=True), Misconfigured),
+            (refusal(500, is_write=False), Unavailable),
+            (refusal(503, is_write=False), Unavailable),
+            (refusal(409, is_write=False), NotNow),
+            (Failure(FailureKind.NOT_SENT, "refused", is_write=True), Unavailable),
+            (Failure(FailureKind.NO_ANSWER, "cut", is_write=True), AnswerLost),
+            (Failure(FailureKind.NO_ANSWER, "cut", is_write=False), Unavailable),
+            (Failure(FailureKind.UNUSABLE, "certificate", is_write=True), Misconfigured),
         ],
     )
-    def test_each_has_its_meaning(self, failure: Failure, kind: type[Exception]) -> None:
-        assert type(meaning(failure)) is kind
+    def test_each_failure_has_its_port_error(self, failure: Failure, kind: type[Exception]) -> None:
+        assert type(provider_error(failure)) is kind
 
     @pytest.mark.parametrize(
         ("error", "kind"),
         [
             (refusal(502), AnswerLost),
-            (refusal(503, 7000, acts=False), AnswerLost),
+            (refusal(503, 7000, is_write=False), AnswerLost),
             (Unavailable("connection refused"), AnswerLost),
             (refusal(429), OutcomeUnknown),
             (refusal(409), OutcomeUnknown),
@@ -91,10 +91,10 @@ class TestErrors:
             (NotNow("not yet"), OutcomeUnknown),
         ],
     )
-    def test_a_doubt_is_the_services_failure_where_that_keeps_it_from_being_resolved(
+    def test_a_doubt_that_the_services_failure_leaves_unresolved_is_a_lost_answer(
         self, error: Failure | NotNow, kind: type[Exception]
     ) -> None:
-        found = doubt("perhaps it runs", error)
+        found = outcome_unknown("perhaps it runs", error)
 
         assert type(found) is kind
         assert str(found) == f"perhaps it runs: {error}"
@@ -107,32 +107,32 @@ class TestErrors:
         assert passed.value is failure
 
     def test_a_refusal_is_a_bug_where_nothing_can_be_refused(self) -> None:
-        with pytest.raises(Failure), translated(rejects=False):
+        with pytest.raises(Failure), translated_unless_rejected():
             raise refusal(400)
 
-    def test_the_message_has_the_services_words_and_numbers(self) -> None:
-        assert str(meaning(refusal(400, 7012))) == "Seven Bridges: no (HTTP 400, code 7012)"
+    def test_the_error_has_the_services_message_and_numbers(self) -> None:
+        assert str(provider_error(refusal(400, 7012))) == "Seven Bridges: no (HTTP 400, code 7012)"
 
     def test_a_time_that_was_named_is_passed_on(self) -> None:
         asked = timedelta(seconds=7)
 
-        meant = meaning(Failure(FailureKind.REFUSED, "busy", acts=True, status=429, retry_after=asked))
+        error = provider_error(Failure(FailureKind.REFUSED, "busy", is_write=True, status=429, retry_after=asked))
 
-        assert isinstance(meant, NotNow)
-        assert meant.retry_after == asked
+        assert isinstance(error, NotNow)
+        assert error.retry_after == asked
 
     def test_no_code_and_no_status_means_two_things(self) -> None:
         assert all(isinstance(number, int) for number in (*CODES, *STATUSES))
 
 
 class TestRateHeaders:
-    def test_every_answer_tells_what_is_allowed(self) -> None:
+    def test_every_answer_reports_the_rate_limit(self) -> None:
         headers = {"X-RateLimit-Limit": "1000", "X-RateLimit-Remaining": "12", "X-RateLimit-Reset": SOON_SECONDS}
 
         assert allowance(headers) == Allowance(limit=1000, remaining=12, resets_at=SOON)
 
     @pytest.mark.parametrize("text", ["", "-1", "many", "9.5"])
-    def test_what_is_no_number_of_calls_says_nothing(self, text: str) -> None:
+    def test_a_header_that_is_not_a_number_of_calls_is_ignored(self, text: str) -> None:
         assert allowance({"X-RateLimit-Limit": text, "X-RateLimit-Remaining": text}) == Allowance()
 
     @pytest.mark.parametrize(
@@ -150,21 +150,21 @@ class TestRateHeaders:
             (503, {}, None),
         ],
     )
-    def test_the_time_that_is_named_is_kept_with_a_second_more_and_for_a_quarter_of_an_hour_at_most(
+    def test_calls_are_blocked_until_one_second_after_the_named_time_and_for_15_minutes_at_most(
         self, status: int, headers: Mapping[str, str], until: datetime | None
     ) -> None:
-        assert held_until(status, headers, NOON) == (until + timedelta(seconds=1) if until else None)
+        assert blocked_until(status, headers, now=NOON) == (until + timedelta(seconds=1) if until else None)
 
     @pytest.mark.parametrize(
         "reset", ["", "soon", "12.5", "0", str(int(NOON.timestamp())), f"{SOON_SECONDS}000", "9" * 40, "-1"]
     )
-    def test_a_429_without_a_time_that_can_be_used_is_waited_out_for_a_while(self, reset: str) -> None:
-        assert held_until(429, {"X-RateLimit-Reset": reset}, NOON) == NOON + timedelta(seconds=10)
-        assert held_until(429, {}, NOON) == NOON + timedelta(seconds=10)
+    def test_a_429_without_a_usable_time_blocks_calls_for_10_seconds(self, reset: str) -> None:
+        assert blocked_until(429, {"X-RateLimit-Reset": reset}, now=NOON) == NOON + timedelta(seconds=10)
+        assert blocked_until(429, {}, now=NOON) == NOON + timedelta(seconds=10)
 
 
 class TestStates:
-    def test_every_word_of_the_sdk_has_its_place(self) -> None:
+    def test_every_status_of_the_sdk_has_a_state(self) -> None:
         sdk = pytest.importorskip("sevenbridges.models.enums").TaskStatus
         words = {value for name, value in vars(sdk).items() if name.isupper() and isinstance(value, str)}
 
@@ -172,21 +172,21 @@ class TestStates:
 
     @pytest.mark.parametrize("task", [{}, {"status": None}, {"status": "EXPORTING"}])
     def test_what_cannot_be_read_is_unknown(self, task: Mapping[str, object]) -> None:
-        assert report(task).state is RunState.UNKNOWN
-        assert report(task).provider_status
+        assert read_status(task).state is RunState.UNKNOWN
+        assert read_status(task).provider_status
 
-    def test_words_that_change_all_the_time_are_no_news(self) -> None:
+    def test_the_message_of_a_running_task_is_ignored(self) -> None:
         task = {"status": "RUNNING", "execution_status": {"message": "step 3 of 9", "message_code": 7}}
 
-        assert report(task).message == ""
+        assert read_status(task).message == ""
 
     def test_a_failure_always_has_a_reason(self) -> None:
-        assert "FAILED" in report({"status": "FAILED"}).message
+        assert "FAILED" in read_status({"status": "FAILED"}).message
 
-    def test_a_code_is_kept_beside_the_words(self) -> None:
+    def test_the_message_code_follows_the_message(self) -> None:
         task = {"status": "FAILED", "execution_status": {"message": "Out of disk", "message_code": 9}}
 
-        assert report(task).message == "Out of disk (message code 9)"
+        assert read_status(task).message == "Out of disk (message code 9)"
 
 
 class TestReading:
@@ -203,7 +203,7 @@ class TestReading:
         ],
     )
     def test_times_are_aware_or_none(self, text: object, moment: datetime | None) -> None:
-        assert as_moment(text) == moment
+        assert as_time(text) == moment
 
     @pytest.mark.parametrize("id", ["", "..", "unknown", "3f2a0c1e-0000-4000-8000-00000000000g", "a/b"])
     def test_no_other_id_can_be_a_tasks(self, id: str) -> None:
@@ -213,7 +213,7 @@ class TestReading:
     def test_a_task_of_another_shape_does_no_harm(self, found: Mapping[str, object]) -> None:
         assert read_task(found).is_batch is False
 
-    def test_only_words_about_money_without_an_input_are_about_money(self) -> None:
+    def test_only_a_message_about_money_without_an_input_is_about_money(self) -> None:
         errors = [
             {"message": "Insufficient funds in the billing group", "input_id": None},
             {"message": "billing", "input_id": "billing"},
@@ -229,11 +229,11 @@ class TestOutputs:
         found = {"class": "File", "path": id, "name": "a.bam", "location": "https://x?Expires=1", "dirname": "/w"}
         stable = {"class": "File", "path": id, "name": "a.bam", "basename": "a.bam", "location": f"drs://h/{id}"}
 
-        kept = outputs({"a": found, "b": [{"inner": found}], "c": None, "d": 3}, drs_host="h")
+        kept = stable_outputs({"a": found, "b": [{"inner": found}], "c": None, "d": 3}, drs_host="h")
 
         assert kept == {"a": stable, "b": [{"inner": stable}], "d": 3}
 
     def test_where_the_drs_host_is_not_known_there_is_no_location(self) -> None:
         found = {"class": "File", "path": "5" * 24, "location": "https://x?Expires=1"}
 
-        assert "location" not in outputs({"a": found}, drs_host=None)["a"]  # type: ignore[operator]
+        assert "location" not in stable_outputs({"a": found}, drs_host=None)["a"]  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""What is read from a request before Seven Bridges hears of it."""
+"""The reading of a request, before the first call to Seven Bridges."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,15 +8,24 @@ from typing import cast
 import pytest
 
 from tests.builders import a_submission
-from wes_daemon.adapters.providers.sevenbridges.apps import App, file_ports, read_app
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.engine_parameters import EngineParameters, read_engine_parameters
-from wes_daemon.adapters.providers.sevenbridges.files import Files
+from wes_daemon.adapters.providers.sevenbridges.files import Reference
 from wes_daemon.adapters.providers.sevenbridges.imports import Imports
-from wes_daemon.adapters.providers.sevenbridges.inputs import Reference, as_files, bare_paths, replaced
-from wes_daemon.adapters.providers.sevenbridges.locating import Locator
-from wes_daemon.adapters.providers.sevenbridges.payloads import Plan, read_plan, task_body
+from wes_daemon.adapters.providers.sevenbridges.inputs import (
+    InputFiles,
+    file_ports,
+    replace_paths,
+    string_ports,
+    strings_as_files,
+)
+from wes_daemon.adapters.providers.sevenbridges.task_request import (
+    TaskRequest,
+    read_app,
+    read_task_request,
+    task_body,
+)
 from wes_daemon.application.ports.errors import Misconfigured, Rejected
 from wes_daemon.domain.errors import InvalidRequest
 
@@ -24,9 +33,9 @@ HOST = "cgc-api.sbgenomics.com"
 CONFIG = SevenBridgesConfig(endpoint=f"https://{HOST}/v2", token="not-a-token", project="lab/genomes")
 
 
-def plan(params: object, **changes: object) -> Plan:
+def task_request(params: object, **changes: object) -> TaskRequest:
     request = {"workflow_url": "lab/genomes/align", "workflow_params": params}
-    return read_plan(a_submission(**{**request, **changes}), CONFIG)  # type: ignore[arg-type]
+    return read_task_request(a_submission(**{**request, **changes}), CONFIG)  # type: ignore[arg-type]
 
 
 class TestWorkflowUrl:
@@ -48,19 +57,19 @@ class TestWorkflowUrl:
     @pytest.mark.parametrize(
         ("url", "app"),
         [
-            ("lab/genomes/align", App("lab/genomes/align")),
-            ("lab/genomes/align/3", App("lab/genomes/align", 3)),
-            ("lab/genomes/align/0", App("lab/genomes/align", 0)),
-            ("sbg://lab/genomes/align", App("lab/genomes/align")),
-            ("sbg://lab/genomes/align/12", App("lab/genomes/align", 12)),
-            ("sbg://lab/genomes/align/", App("lab/genomes/align")),
-            ("admin/sbg-public-data/bwa-mem-0-7-17/4", App("admin/sbg-public-data/bwa-mem-0-7-17", 4)),
-            ("lab/genomes/2024", App("lab/genomes/2024")),
-            (f"https://{HOST}/v2/apps/lab/genomes/align/3", App("lab/genomes/align", 3)),
-            (f"https://{HOST}/v2/apps/lab/genomes/align/3/raw", App("lab/genomes/align", 3)),
+            ("lab/genomes/align", "lab/genomes/align"),
+            ("lab/genomes/align/3", "lab/genomes/align/3"),
+            ("lab/genomes/align/0", "lab/genomes/align/0"),
+            ("sbg://lab/genomes/align", "lab/genomes/align"),
+            ("sbg://lab/genomes/align/12", "lab/genomes/align/12"),
+            ("sbg://lab/genomes/align/", "lab/genomes/align"),
+            ("admin/sbg-public-data/bwa-mem-0-7-17/4", "admin/sbg-public-data/bwa-mem-0-7-17/4"),
+            ("lab/genomes/2024", "lab/genomes/2024"),
+            (f"https://{HOST}/v2/apps/lab/genomes/align/3", "lab/genomes/align/3"),
+            (f"https://{HOST}/v2/apps/lab/genomes/align/3/raw", "lab/genomes/align/3"),
         ],
     )
-    def test_each_form_names_an_app(self, url: str, app: App) -> None:
+    def test_each_form_names_an_app(self, url: str, app: str) -> None:
         assert read_app(url, api_host=HOST) == app
 
     @pytest.mark.parametrize(
@@ -100,7 +109,7 @@ class TestPorts:
             ],
         ],
     )
-    def test_either_form_of_a_document_tells_which_ports_take_files(self, inputs: object) -> None:
+    def test_the_ports_that_take_files_are_read_from_either_form_of_a_document(self, inputs: object) -> None:
         asked: list[str] = []
 
         class Client:
@@ -108,7 +117,7 @@ class TestPorts:
                 asked.append(f"{operation} {path}")
                 return {"raw": {"inputs": inputs}}
 
-        found = file_ports(cast("SevenBridgesClient", Client()), App("lab/genomes/align", 3))
+        found = file_ports(cast("SevenBridgesClient", Client()), "lab/genomes/align/3")
 
         assert found == {"reads": "File", "more": "File", "folder": "Directory"}
         assert asked == ["GetApp /apps/lab/genomes/align/3"]
@@ -155,8 +164,8 @@ class TestEngineParameters:
             ({"instance_typ": "x"}, {}, "workflow_engine_parameters: instance_typ: .*instance_type"),
             ({}, {"provider_run_group": "7"}, "tags: provider_run_group: .*provider_instance_type"),
             ({"project": "genomes"}, {}, "workflow_engine_parameters.project must be a project as owner/project"),
-            ({"instance_type": 4}, {}, "instance_type must be a text"),
-            ({"instance_type": " "}, {}, "instance_type must be a text"),
+            ({"instance_type": 4}, {}, "instance_type must be a non-empty string"),
+            ({"instance_type": " "}, {}, "instance_type must be a non-empty string"),
             ({"max_parallel_instances": 0}, {}, "max_parallel_instances must be a whole number"),
             ({"max_parallel_instances": True}, {}, "max_parallel_instances must be a whole number"),
             ({"max_parallel_instances": "2.5"}, {}, "max_parallel_instances must be a whole number"),
@@ -186,36 +195,36 @@ class TestParams:
         ],
     )
     def test_plain_inputs_stay_inputs(self, params: Mapping[str, object]) -> None:
-        assert plan(params).inputs == params
-        assert plan(params).project == "lab/genomes"
+        assert task_request(params).inputs == params
+        assert task_request(params).project == "lab/genomes"
 
     @pytest.mark.parametrize("params", [{"inputs": {"a": 1}}, {"project": "lab/others", "inputs": {"a": 1}}])
-    def test_an_envelope_is_opened(self, params: Mapping[str, object]) -> None:
-        assert plan(params).inputs == {"a": 1}
-        assert plan(params).project == params.get("project", "lab/genomes")
+    def test_the_inputs_of_an_envelope_are_used(self, params: Mapping[str, object]) -> None:
+        assert task_request(params).inputs == {"a": 1}
+        assert task_request(params).project == params.get("project", "lab/genomes")
 
     def test_engine_parameters_come_before_the_envelope(self) -> None:
         params = {"project": "lab/enveloped", "inputs": {}, "use_interruptible_instances": True}
         engine = {"project": "lab/engine", "use_interruptible_instances": False}
 
-        read = plan(params, workflow_engine_parameters=engine)
+        read = task_request(params, workflow_engine_parameters=engine)
 
         assert (read.project, read.engine.use_interruptible_instances) == ("lab/engine", False)
 
     def test_what_is_not_known_beside_project_and_inputs_is_refused_by_name(self) -> None:
         with pytest.raises(Rejected, match="workflow_params: use_interuptible"):
-            plan({"project": "lab/others", "inputs": {}, "use_interuptible": True})
+            task_request({"project": "lab/others", "inputs": {}, "use_interuptible": True})
 
     def test_the_settings_project_is_known_as_such(self) -> None:
-        assert plan({}).is_own_project
-        assert not plan({}, workflow_engine_parameters={"project": "lab/others"}).is_own_project
+        assert task_request({}).is_configured_project
+        assert not task_request({}, workflow_engine_parameters={"project": "lab/others"}).is_configured_project
 
     def test_params_that_are_no_object_are_refused(self) -> None:
         with pytest.raises(InvalidRequest):
-            plan(["a"])
+            task_request(["a"])
 
-    def test_nothing_is_sent_that_was_not_asked_for(self) -> None:
-        body = task_body(plan({}), {"sample": "x"})
+    def test_the_body_has_only_fields_that_the_request_sets(self) -> None:
+        body = task_body(task_request({}), {"sample": "x"})
 
         assert body.keys() == {"name", "description", "project", "app", "inputs"}
 
@@ -224,7 +233,7 @@ class TestInputs:
     def test_values_that_are_no_files_are_left_alone(self) -> None:
         inputs = {"n": 4, "list": [1, None, {"x": True}], "text": "s3://bucket/prefix"}
 
-        assert replaced(inputs, lambda _: pytest.fail("no file here")) == inputs
+        assert replace_paths(inputs, lambda _: pytest.fail("no file here")) == inputs
 
     def test_a_message_can_name_the_place(self) -> None:
         places: list[str] = []
@@ -234,15 +243,15 @@ class TestInputs:
             places.append(reference.at)
             return "id"
 
-        replaced(inputs, visit)
+        replace_paths(inputs, visit)
 
         assert places == ["a[0].secondaryFiles[0]", "a[0]"]
 
-    def test_text_that_could_be_a_file_is_told_from_text_that_could_not(self) -> None:
+    def test_a_string_that_may_be_a_file_is_distinguished_from_other_strings(self) -> None:
         inputs = {"a": "0" * 24, "b": ["s3://x/y"], "c": "NA12878", "d": 3, "e": "0" * 23}
 
-        assert bare_paths(inputs) == {"a", "b"}
-        assert as_files(inputs, {"b": "File"})["b"] == [{"class": "File", "path": "s3://x/y"}]
+        assert string_ports(inputs) == {"a", "b"}
+        assert strings_as_files(inputs, {"b": "File"})["b"] == [{"class": "File", "path": "s3://x/y"}]
 
 
 class TestConfig:
@@ -259,7 +268,7 @@ class TestConfig:
         assert replace(CONFIG, endpoint="https://api.sbgenomics.com/v2").known_drs_host is None
         assert replace(CONFIG, drs_host="ga4gh.invalid").known_drs_host == "ga4gh.invalid"
 
-    def test_every_call_has_its_end(self) -> None:
+    def test_every_call_has_a_timeout(self) -> None:
         assert CONFIG.read_timeout <= timedelta(minutes=1)
 
 
@@ -277,9 +286,9 @@ def test_a_file_is_named_in_messages_without_what_is_secret_in_its_address(path:
 
 @pytest.mark.parametrize("path", ["https://u:Geheim@host/reads.fastq?sig=Geheim", "s3://[u:Geheim@host/reads.fastq"])
 def test_a_file_that_cannot_be_had_shows_no_secret_of_its_address(path: str) -> None:
-    locator = Locator(CONFIG, files=cast(Files, None), imports=cast(Imports, None))
+    files = InputFiles(cast(SevenBridgesClient, None), CONFIG, imports=cast(Imports, None))
 
     with pytest.raises(Rejected, match="input reads") as refused:
-        locator.file_id(Reference("File", path, "reads"), "lab/genomes", ())
+        files.file_id(Reference("File", path, "reads"), project="lab/genomes", attachments=())
 
     assert "Geheim" not in str(refused.value)

@@ -1,36 +1,38 @@
-"""Calls to the Seven Bridges API; requests and answers are plain objects."""
+"""Calls to the Seven Bridges API, and readers for its headers and JSON. Requests and answers are plain objects."""
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
-from wes_daemon.adapters.providers.sevenbridges.rate_headers import allowance, held_until
-from wes_daemon.adapters.providers.sevenbridges.reading import as_objects, as_text
-from wes_daemon.application.ports.call_gate import CallGate
+from wes_daemon.application.ports.call_gate import Allowance, CallGate
 from wes_daemon.application.ports.environment import Clock
 
 if TYPE_CHECKING:
     from wes_daemon.adapters.providers.sevenbridges.sdk import Sdk
 
 PAGE = 100
-"""The most that the service puts on one page, and takes in one bulk call."""
+"""The service's maximum for the items of one page, and for the ids in one bulk call."""
+
+# The service's window is five minutes long: a time further ahead than a day is not a number of seconds.
+_PLAUSIBLE = timedelta(days=1)
+# Three times the service's window.
+_MAX_BLOCK = timedelta(minutes=15)
+# For a 429 without a usable time: short enough to lose little, long enough not to spin.
+_DEFAULT_BLOCK = timedelta(seconds=10)
+# The clocks of the service and of this process differ, and the service's times are whole seconds.
+_CLOCK_MARGIN = timedelta(seconds=1)
 
 
 class SevenBridgesClient:
-    """The API's verbs for one credential; safe under threads.
+    """Calls the API with one credential. Safe to use from several threads.
 
-    Every call passes the call gate first. A call raises `Failure`, or `NotNow` where the gate does not permit it.
+    Each call passes the call gate first.
+    Each method raises `Failure` when its call fails, and `NotNow` when the call gate refuses it.
     """
 
-    def __init__(
-        self,
-        config: SevenBridgesConfig,
-        *,
-        clock: Clock,
-        gate: CallGate,
-    ) -> None:
+    def __init__(self, config: SevenBridgesConfig, *, clock: Clock, gate: CallGate) -> None:
         self._config = config
         self._clock = clock
         self._gate = gate
@@ -38,77 +40,172 @@ class SevenBridgesClient:
         self._lock = threading.Lock()
 
     def get(self, operation: str, path: str, **params: object) -> Mapping[str, object]:
-        """Read."""
-        return self._request(operation, "get", path, params, acts=False)
+        """Read with a GET."""
+        return self._request(operation, "get", path=path, params=params, is_write=False)
 
-    def ask(self, operation: str, path: str, body: object) -> Mapping[str, object]:
-        """Read by a POST, as the bulk calls do."""
-        return self._request(operation, "post", path, {}, body, acts=False)
+    def query(self, operation: str, path: str, body: object) -> Mapping[str, object]:
+        """Read with a POST, as the bulk calls do."""
+        return self._request(operation, "post", path=path, body=body, is_write=False)
 
     def post(self, operation: str, path: str, body: object = None, **params: object) -> Mapping[str, object]:
-        """Let the service act."""
-        return self._request(operation, "post", path, params, body, acts=True)
+        """Change something at the service."""
+        return self._request(operation, "post", path=path, params=params, body=body, is_write=True)
 
     def delete(self, operation: str, path: str) -> None:
-        """Remove."""
-        self._request(operation, "delete", path, {}, acts=True)
+        """Delete something at the service."""
+        self._request(operation, "delete", path=path, is_write=True)
 
     def pages(
         self, operation: str, path: str, params: Mapping[str, object], *, overlap: int = 0
     ) -> Iterator[Mapping[str, object]]:
-        """The items of a listing, page by page.
+        """Yield the items of a listing, page by page.
 
         Args:
-            overlap: items that each page repeats of the one before, so that what is removed meanwhile hides nothing.
+            overlap: items that each page repeats from the page before, so that a deletion between two pages hides
+                no item.
         """
         offset = 0
         while True:
-            items, there_are_more = self.page(operation, path, params, offset=offset)
+            items, has_more = self.page(operation, path, params, offset=offset)
             yield from items
-            if not items or not there_are_more:
+            if not items or not has_more:
                 return
             offset += max(len(items) - overlap, 1)
 
     def page(
         self, operation: str, path: str, params: Mapping[str, object], *, offset: int
     ) -> tuple[Sequence[Mapping[str, object]], bool]:
-        """The items of one page of a listing, and whether there are more behind them."""
+        """Return the items of one page of a listing, and whether more items follow."""
         page = self.get(operation, path, **params, offset=offset, limit=PAGE)
         return as_objects(page.get("items")), _has_next(page)
 
     def close(self) -> None:
-        """Give the connections back; the next call makes new ones."""
+        """Close the connections; the next call opens new ones."""
         with self._lock:
             if self._sdk:
                 self._sdk.close()
             self._sdk = None
 
     def _request(
-        self, operation: str, verb: str, path: str, params: Mapping[str, object], body: object = None, *, acts: bool
+        self,
+        operation: str,
+        verb: str,
+        *,
+        path: str,
+        params: Mapping[str, object] | None = None,
+        body: object = None,
+        is_write: bool,
     ) -> Mapping[str, object]:
-        sdk = self._made_sdk()
+        sdk = self._get_sdk()
         self._gate.acquire(operation)
-        given = {name: value for name, value in params.items() if value is not None}
-        return sdk.request(verb, path, params=given, body=body, acts=acts)
+        given = {name: value for name, value in (params or {}).items() if value is not None}
+        return sdk.request(verb, path, params=given, body=body, is_write=is_write)
 
-    def _made_sdk(self) -> "Sdk":
+    def _get_sdk(self) -> "Sdk":
         with self._lock:
             if self._sdk is None:
-                # Half a second that only those pay who use this provider.
+                # The import takes half a second: only processes that use this provider pay for it.
                 from wes_daemon.adapters.providers.sevenbridges.sdk import Sdk
 
-                self._sdk = Sdk(self._config, self._inspect)
+                self._sdk = Sdk(self._config, self._report_to_gate)
             return self._sdk
 
-    def _inspect(self, status: int, headers: Mapping[str, str]) -> timedelta | None:
+    def _report_to_gate(self, status: int, headers: Mapping[str, str]) -> timedelta | None:
         now = self._clock.now()
         self._gate.observe(allowance(headers))
-        until = held_until(status, headers, now)
+        until = blocked_until(status, headers, now=now)
         if until is None:
             return None
         self._gate.block_until(until)
         return until - now
 
 
+def allowance(headers: Mapping[str, str]) -> Allowance:
+    """Read the rate limit that an answer reports.
+
+    Args:
+        headers: of the answer, by name in any case.
+    """
+    return Allowance(
+        limit=_count(headers.get("X-RateLimit-Limit")),
+        remaining=_count(headers.get("X-RateLimit-Remaining")),
+        resets_at=_reset_time(headers.get("X-RateLimit-Reset")),
+    )
+
+
+def blocked_until(status: int, headers: Mapping[str, str], *, now: datetime) -> datetime | None:
+    """Return the time before which an answer forbids further calls; None where it forbids none.
+
+    Args:
+        headers: of the answer, by name in any case.
+    """
+    requested = _requested_time(headers, now)
+    if status == 429:
+        return requested or now + _DEFAULT_BLOCK
+    if status == 503 or headers.get("X-RateLimit-Remaining", "").strip() == "0":
+        return requested
+    return None
+
+
+def as_object(value: object) -> Mapping[str, object]:
+    """Return the JSON object; an empty one for a value of another type."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def as_objects(value: object) -> Sequence[Mapping[str, object]]:
+    """Return the objects of a JSON array; none for a value of another type."""
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def as_text(value: object) -> str:
+    """Return the string; an empty one for a value of another type."""
+    return value if isinstance(value, str) else ""
+
+
+def as_integer(value: object) -> int:
+    """Return the integer; 0 for a value of another type."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def as_time(value: object) -> datetime | None:
+    """Return the time, aware; None for a value that is not a time. The service's times are UTC, with or without `Z`."""
+    try:
+        time = datetime.fromisoformat(as_text(value))
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
 def _has_next(page: Mapping[str, object]) -> bool:
     return any(as_text(link.get("rel")).lower() == "next" for link in as_objects(page.get("links")))
+
+
+def _requested_time(headers: Mapping[str, str], now: datetime) -> datetime | None:
+    times = [_reset_time(headers.get("X-RateLimit-Reset")), _retry_time(headers.get("Retry-After"), now)]
+    plausible = [time + _CLOCK_MARGIN for time in times if time and now < time <= now + _PLAUSIBLE]
+    return min(max(plausible), now + _MAX_BLOCK) if plausible else None
+
+
+def _count(text: str | None) -> int | None:
+    """Some platforms send -1 for "no limit"."""
+    try:
+        number = int(text or "")
+    except ValueError:
+        return None
+    return number if number >= 0 else None
+
+
+def _reset_time(text: str | None) -> datetime | None:
+    """The header holds Unix seconds."""
+    try:
+        return datetime.fromtimestamp(int(text or ""), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _retry_time(text: str | None, now: datetime) -> datetime | None:
+    """The header holds seconds from now; the service is not known to send its other form, a date."""
+    try:
+        return now + timedelta(seconds=int(text or ""))
+    except (ValueError, OverflowError):
+        return None

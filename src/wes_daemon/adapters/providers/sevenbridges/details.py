@@ -1,17 +1,22 @@
-"""Outputs and tasks of a run, as WES tells them."""
+"""Details of a run: outputs, logs and tasks. Files are given by id and DRS address, never by links that expire."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
+from wes_daemon.adapters.providers.sevenbridges.client import (
+    SevenBridgesClient,
+    as_object,
+    as_objects,
+    as_text,
+    as_time,
+)
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure
-from wes_daemon.adapters.providers.sevenbridges.failures import execution_jobs
-from wes_daemon.adapters.providers.sevenbridges.outputs import outputs
-from wes_daemon.adapters.providers.sevenbridges.reading import as_moment, as_object, as_objects, as_text
-from wes_daemon.adapters.providers.sevenbridges.tasks import get_task
+from wes_daemon.adapters.providers.sevenbridges.files import is_file_id
+from wes_daemon.adapters.providers.sevenbridges.statuses import execution_jobs
+from wes_daemon.adapters.providers.sevenbridges.tasks import get_fields
 from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.application.ports.providers import ProviderTask, RunDetails
 
@@ -21,78 +26,89 @@ _FILE = re.compile(r"/files/([0-9a-f]{24})\b")
 
 
 def run_details(client: SevenBridgesClient, config: SevenBridgesConfig, id: str) -> RunDetails:
-    """Everything else that the service tells of a task.
+    """Return outputs, logs and tasks of a run.
 
     Raises:
-        Rejected: it does not know the task.
-        Failure, NotNow: it could not be asked.
+        Rejected: the service does not know the task.
+        Failure, NotNow: a call failed.
     """
-    task = get_task(client, id)
+    task = get_fields(client, id)
     if task is None:
         raise Rejected(f"Seven Bridges does not know a task {id}")
     return RunDetails(
-        outputs=outputs(as_object(task.get("outputs")), drs_host=config.known_drs_host),
-        system_logs=list(_remarks(task)),
-        tasks=_tasks(client, config, id, task),
+        outputs=stable_outputs(as_object(task.get("outputs")), drs_host=config.known_drs_host),
+        system_logs=list(_system_logs(task)),
+        tasks=_tasks(client, config, id=id, task=task),
     )
 
 
+def stable_outputs(outputs: Mapping[str, object], *, drs_host: str | None) -> Mapping[str, object]:
+    """Return the task's outputs with stable addresses for files. Ports without a value are left out.
+
+    Args:
+        drs_host: None where the host of the platform's DRS addresses is not known.
+    """
+    return {port: _stable(value, drs_host) for port, value in outputs.items() if value is not None}
+
+
 def _tasks(
-    client: SevenBridgesClient, config: SevenBridgesConfig, id: str, task: Mapping[str, object]
+    client: SevenBridgesClient, config: SevenBridgesConfig, *, id: str, task: Mapping[str, object]
 ) -> Sequence[ProviderTask]:
-    """The jobs; of a batch the tasks that it was split into, whose jobs would be a call each."""
+    """Return the jobs of a task, or the children of a batch: the jobs of the children would cost a call for each."""
     if task.get("batch") is True:
-        return [_child(child) for child in client.pages("ListTasks", "/tasks", {"parent": id, **_CHILDREN})]
+        return [_child_task(child) for child in client.pages("ListTasks", "/tasks", {"parent": id, **_CHILDREN})]
     try:
         jobs = execution_jobs(client, id)
     except Failure as failure:
-        # Documented as an early release; a task without jobs, such as a draft, may be answered with an error.
-        if not failure.is_about_the_thing:
+        # The call is documented as an early release. It may fail for a task without jobs, such as a draft.
+        if not failure.is_permanent_refusal:
             raise
         jobs = []
-    return [_job(job, name, config) for name, job in _named(jobs)]
+    return [_job_task(job, job_id, config=config) for job_id, job in _with_ids(jobs)]
 
 
-def _named(jobs: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """The jobs in the order in which they began, each with an id.
+def _with_ids(jobs: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Yield the jobs in the order in which they started, each with an id.
 
-    Jobs have none of their own, and one that is tried again appears twice under one name:
-    the number within a name stays the same, since later ones begin later.
+    The service gives jobs no ids, and a job that is retried appears twice under one name. The number within a name
+    is stable, because later jobs start later.
     """
     seen: Counter[str] = Counter()
-    for job in sorted(jobs, key=lambda job: as_moment(job.get("start_time")) or _NEVER):
+    for job in sorted(jobs, key=lambda job: as_time(job.get("start_time")) or _NEVER):
         name = as_text(job.get("name")) or "job"
         seen[name] += 1
         yield (name if seen[name] == 1 else f"{name}#{seen[name]}"), job
 
 
-def _job(job: Mapping[str, object], id: str, config: SevenBridgesConfig) -> ProviderTask:
-    logs = {name: address for name, link in as_object(job.get("logs")).items() if (address := _address(link, config))}
+def _job_task(job: Mapping[str, object], id: str, *, config: SevenBridgesConfig) -> ProviderTask:
+    logs = {
+        name: address for name, link in as_object(job.get("logs")).items() if (address := _log_address(link, config))
+    }
     status, command = as_text(job.get("status")), as_text(job.get("command_line"))
     return ProviderTask(
         id=id,
         name=as_text(job.get("name")) or "job",
         cmd=[command] if command else [],
-        started_at=as_moment(job.get("start_time")),
-        ended_at=as_moment(job.get("end_time")),
-        stdout=_first(logs, "out"),
-        stderr=_first(logs, "err"),
-        system_logs=[f"status: {status}", *(["retried"] if job.get("retried") else []), *_others(logs)],
+        started_at=as_time(job.get("start_time")),
+        ended_at=as_time(job.get("end_time")),
+        stdout=_log_of(logs, "out"),
+        stderr=_log_of(logs, "err"),
+        system_logs=[f"status: {status}", *(["retried"] if job.get("retried") else []), *_other_logs(logs)],
     )
 
 
-def _child(child: Mapping[str, object]) -> ProviderTask:
+def _child_task(child: Mapping[str, object]) -> ProviderTask:
     return ProviderTask(
         id=as_text(child.get("id")),
         name=as_text(child.get("name")) or as_text(child.get("id")),
-        started_at=as_moment(child.get("start_time")),
-        ended_at=as_moment(child.get("end_time")),
+        started_at=as_time(child.get("start_time")),
+        ended_at=as_time(child.get("end_time")),
         system_logs=[f"status: {as_text(child.get('status'))}", f"task: {as_text(child.get('id'))}"],
     )
 
 
-def _remarks(task: Mapping[str, object]) -> Iterator[str]:
-    """What a person would look up on the platform; the revision is the one that the service has pinned."""
+def _system_logs(task: Mapping[str, object]) -> Iterator[str]:
+    """Yield what a person needs to find the task on the platform; the app has the revision that the service pinned."""
     yield f"task: {as_text(task.get('href'))}"
     yield f"app: {as_text(task.get('app'))}"
     progress = as_object(task.get("execution_status"))
@@ -104,21 +120,39 @@ def _remarks(task: Mapping[str, object]) -> Iterator[str]:
         yield f"warning: {as_text(warning.get('message'))}"
 
 
-def _address(link: object, config: SevenBridgesConfig) -> str | None:
-    """Where a log file can be read for as long as it exists; a link that may expire is worth nothing later."""
-    found = _FILE.search(as_text(link))
-    return f"{config.endpoint.rstrip('/')}/files/{found.group(1)}" if found else None
+def _log_address(link: object, config: SevenBridgesConfig) -> str | None:
+    """Return the log file's address in the API, which is valid as long as the file exists; the link may expire."""
+    match = _FILE.search(as_text(link))
+    return f"{config.endpoint.rstrip('/')}/files/{match.group(1)}" if match else None
 
 
-def _first(logs: Mapping[str, str], word: str) -> str | None:
-    return next((address for name, address in logs.items() if word in _stream(name)), None)
+def _log_of(logs: Mapping[str, str], stream: str) -> str | None:
+    return next((address for name, address in logs.items() if stream in _stream(name)), None)
 
 
 def _stream(name: str) -> str:
-    """Which stream a log is of, by its name: the service names no streams."""
+    """Return the stream of a log by the log's name: the service names no streams."""
     return "err" if re.search(r"err", name, re.IGNORECASE) else "out" if re.search(r"out", name, re.IGNORECASE) else ""
 
 
-def _others(logs: Mapping[str, str]) -> Iterator[str]:
-    named = {_first(logs, "out"), _first(logs, "err")}
-    return (f"{name}: {address}" for name, address in logs.items() if address not in named)
+def _other_logs(logs: Mapping[str, str]) -> Iterator[str]:
+    streams = {_log_of(logs, "out"), _log_of(logs, "err")}
+    return (f"{name}: {address}" for name, address in logs.items() if address not in streams)
+
+
+def _stable(value: object, drs_host: str | None) -> object:
+    if isinstance(value, list):
+        return [_stable(item, drs_host) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    inner = {name: _stable(item, drs_host) for name, item in value.items()}
+    return _stable_file(inner, drs_host) if value.get("class") in ("File", "Directory") else inner
+
+
+def _stable_file(file: Mapping[str, object], drs_host: str | None) -> Mapping[str, object]:
+    """Remove `location`, which may be a link that expires, and `dirname`, a path on a worker that no longer exists."""
+    kept = {name: value for name, value in file.items() if name not in ("location", "dirname")}
+    id, name = file.get("path"), file.get("name")
+    if drs_host and isinstance(id, str) and is_file_id(id):
+        kept["location"] = f"drs://{drs_host}/{id}"
+    return {"basename": name, **kept} if name and "basename" not in kept else kept

@@ -1,4 +1,8 @@
-"""The engine parameters that Seven Bridges knows, from `workflow_engine_parameters` or from tags."""
+"""The engine parameters of Seven Bridges: read from `workflow_engine_parameters` or tags, written into a task.
+
+To add a parameter, add an attribute to `EngineParameters`, its reader to `_READERS`, and its name to
+`_EXECUTION_SETTINGS` or `_TASK_FIELDS`.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,19 +15,24 @@ from wes_daemon.domain.runs import PROVIDER_ID_TAG, PROVIDER_TYPE_TAG
 TAG_PREFIX = "provider_"
 
 _PROJECT = re.compile(r"[^\s/?#%\\]+/[^\s/?#%\\]+")
-_OURS = frozenset({PROVIDER_TYPE_TAG, PROVIDER_ID_TAG})
+# Tags with the prefix that are no engine parameters.
+_RESERVED_TAGS = frozenset({PROVIDER_TYPE_TAG, PROVIDER_ID_TAG})
 _LOCATION_KEYS = frozenset({"main_location", "main_location_alias", "nodes_override", "nodes_location"})
+
+# Where the service takes each parameter: in the task's `execution_settings`, or in the task itself.
+_EXECUTION_SETTINGS = ("instance_type", "max_parallel_instances", "use_memoization", "use_elastic_disk")
+_TASK_FIELDS = ("use_interruptible_instances", "output_location")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineParameters:
-    """How the platform is to run a task; None leaves it to the project's own settings.
+    """How the platform executes a task; None leaves a parameter to the project's own settings.
 
     Attributes:
-        project: `owner/project`, instead of the one in the settings.
+        project: `owner/project`, in place of the configured one.
         instance_type: such as `c4.2xlarge;ebs-gp2;2000`.
-        use_interruptible_instances: spot.
-        output_location: as the platform's API takes it.
+        use_interruptible_instances: spot instances.
+        output_location: an object in the form of the platform's API.
     """
 
     project: str | None = None
@@ -34,82 +43,99 @@ class EngineParameters:
     use_elastic_disk: bool | None = None
     output_location: Mapping[str, object] | None = None
 
+    def task_fields(self) -> Mapping[str, object]:
+        """Return the fields of a task that these parameters set; the project is not among them."""
+        settings = self._given(_EXECUTION_SETTINGS)
+        return {**self._given(_TASK_FIELDS), **({"execution_settings": settings} if settings else {})}
 
-def read_engine_parameters(given: Mapping[str, object], tags: Mapping[str, object]) -> EngineParameters:
-    """What was asked for; a parameter comes before the tag `provider_…` of its name, and null is as absent.
+    def _given(self, names: tuple[str, ...]) -> Mapping[str, object]:
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
-    WES 1.1 says that every value is text, so `"true"` and `"2"` are read like `true` and `2`.
+
+def read_engine_parameters(parameters: Mapping[str, object], tags: Mapping[str, object]) -> EngineParameters:
+    """Read the engine parameters of a run.
+
+    A parameter takes precedence over the tag `provider_<parameter>`. A null counts as absent.
+    WES 1.1 defines every value as a string, so `"true"` and `"2"` are read like `true` and `2`.
 
     Raises:
-        Rejected: a name that is not known, or a value of the wrong kind.
+        Rejected: a name is unknown, or a value has the wrong type.
     """
-    tagged = {name: value for name, value in tags.items() if name.startswith(TAG_PREFIX) and name not in _OURS}
-    _refuse_unknown("workflow_engine_parameters", given, "")
-    _refuse_unknown("tags", tagged, TAG_PREFIX)
-    from_tags = _read("tags", tagged, TAG_PREFIX)
-    return EngineParameters(**{**from_tags, **_read("workflow_engine_parameters", given, "")})
+    tagged = {name: value for name, value in tags.items() if name.startswith(TAG_PREFIX) and name not in _RESERVED_TAGS}
+    _reject_unknown("workflow_engine_parameters", parameters, prefix="")
+    _reject_unknown("tags", tagged, prefix=TAG_PREFIX)
+    from_tags = _read("tags", tagged, prefix=TAG_PREFIX)
+    return EngineParameters(**{**from_tags, **_read("workflow_engine_parameters", parameters, prefix="")})
 
 
-def read_project(where: str, value: object) -> str:
-    """`owner/project`."""
+def read_project(source: str, value: object) -> str:
+    """Read a project as `owner/project`.
+
+    Args:
+        source: the value's name in the request, for messages.
+    """
     if not isinstance(value, str) or not _PROJECT.fullmatch(value):
-        raise _wrong(where, value, "a project as owner/project")
+        raise _invalid(source, value, expected="a project as owner/project")
     return value
 
 
-def read_truth(where: str, value: object) -> bool:
-    """True or false, also as text."""
-    found = {"true": True, "false": False}.get(str(value).lower()) if isinstance(value, bool | str) else None
-    if found is None:
-        raise _wrong(where, value, "true or false")
-    return found
+def read_boolean(source: str, value: object) -> bool:
+    """Read true or false, also as a string.
+
+    Args:
+        source: the value's name in the request, for messages.
+    """
+    boolean = {"true": True, "false": False}.get(str(value).lower()) if isinstance(value, bool | str) else None
+    if boolean is None:
+        raise _invalid(source, value, expected="true or false")
+    return boolean
 
 
-def _refuse_unknown(place: str, given: Mapping[str, object], prefix: str) -> None:
+def _reject_unknown(source: str, given: Mapping[str, object], *, prefix: str) -> None:
     if unknown := sorted(name for name in given if name.removeprefix(prefix) not in _READERS):
         known = ", ".join(f"{prefix}{name}" for name in sorted(_READERS))
-        raise Rejected(f"{place}: {', '.join(unknown)}: Seven Bridges knows only {known}")
+        raise Rejected(f"{source}: {', '.join(unknown)}: Seven Bridges knows only {known}")
 
 
-def _read(place: str, given: Mapping[str, object], prefix: str) -> dict[str, Any]:
+def _read(source: str, given: Mapping[str, object], *, prefix: str) -> dict[str, Any]:
     return {
-        name.removeprefix(prefix): _READERS[name.removeprefix(prefix)](f"{place}.{name}", value)
+        name.removeprefix(prefix): _READERS[name.removeprefix(prefix)](f"{source}.{name}", value)
         for name, value in given.items()
         if value is not None
     }
 
 
-def _text(where: str, value: object) -> str:
+def _read_text(source: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise _wrong(where, value, "a text")
+        raise _invalid(source, value, expected="a non-empty string")
     return value
 
 
-def _count(where: str, value: object) -> int:
-    found = int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,6}", value) else value
-    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-        raise _wrong(where, value, "a whole number of at least 1")
-    return found
+def _read_count(source: str, value: object) -> int:
+    count = int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,6}", value) else value
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise _invalid(source, value, expected="a whole number of at least 1")
+    return count
 
 
-def _location(where: str, value: object) -> Mapping[str, object]:
+def _read_location(source: str, value: object) -> Mapping[str, object]:
     if isinstance(value, str) and value.strip():
         return {"main_location": value}
     if not isinstance(value, Mapping) or not value or value.keys() - _LOCATION_KEYS:
-        raise _wrong(where, value, f"a location, or an object of {', '.join(sorted(_LOCATION_KEYS))}")
+        raise _invalid(source, value, expected=f"a location, or an object of {', '.join(sorted(_LOCATION_KEYS))}")
     return value
 
 
-def _wrong(where: str, value: object, expected: str) -> Rejected:
-    return Rejected(f"{where} must be {expected}, but is {value!r}")
+def _invalid(source: str, value: object, *, expected: str) -> Rejected:
+    return Rejected(f"{source} must be {expected}, but is {value!r}")
 
 
 _READERS: Mapping[str, Callable[[str, object], Any]] = {
-    "instance_type": _text,
-    "max_parallel_instances": _count,
-    "output_location": _location,
+    "instance_type": _read_text,
+    "max_parallel_instances": _read_count,
+    "output_location": _read_location,
     "project": read_project,
-    "use_elastic_disk": read_truth,
-    "use_interruptible_instances": read_truth,
-    "use_memoization": read_truth,
+    "use_elastic_disk": read_boolean,
+    "use_interruptible_instances": read_boolean,
+    "use_memoization": read_boolean,
 }

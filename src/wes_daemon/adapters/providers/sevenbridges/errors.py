@@ -1,6 +1,6 @@
-"""How a call to the service can fail, and the table of what each failure means to our callers.
+"""The ways in which a call to the service fails, and the tables that translate each failure for the core.
 
-Inside this package a failed call is a `Failure`; at the port it is translated, once.
+Inside this package a failed call raises `Failure`. The provider's methods translate it once, at the port.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ from wes_daemon.application.ports.errors import (
 
 
 class FailureKind(StrEnum):
-    """What a failed call leaves us knowing."""
+    """How far a failed call came."""
 
     REFUSED = "refused"
     """The service answered with an error."""
@@ -31,20 +31,20 @@ class FailureKind(StrEnum):
     """Nothing reached the service."""
 
     NO_ANSWER = "no answer"
-    """The call may have been carried out; no answer came, or none that can be read."""
+    """The call may have been carried out: no answer came, or it cannot be read."""
 
     UNUSABLE = "unusable"
-    """No call can be made until a person acts: certificates, address."""
+    """No call can be made until a person corrects certificates or address."""
 
 
 class Failure(Exception):
-    """One call to the service failed.
+    """A call to the service failed.
 
     Attributes:
-        acts: whether the call would have changed something at the service.
-        status: of HTTP, where there was an answer.
-        code: the service's own number for the error, where it gave one.
-        retry_after: how long the service asked us to wait.
+        is_write: whether the call would have changed something at the service.
+        status: the HTTP status of the answer, if there was one.
+        code: the service's own number for the error, if it gave one.
+        retry_after: how long the service asked the caller to wait.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Failure(Exception):
         kind: FailureKind,
         message: str,
         *,
-        acts: bool,
+        is_write: bool,
         status: int | None = None,
         code: int | None = None,
         retry_after: timedelta | None = None,
@@ -60,24 +60,24 @@ class Failure(Exception):
         super().__init__(message)
         self.kind = kind
         self.message = message
-        self.acts = acts
+        self.is_write = is_write
         self.status = status
         self.code = code
         self.retry_after = retry_after
 
     @property
-    def is_certainly_nothing(self) -> bool:
-        """Whether the service certainly did nothing and did not look at what was asked either."""
+    def is_unprocessed(self) -> bool:
+        """Whether the service certainly did nothing and did not examine the request either."""
         return self.kind in (FailureKind.NOT_SENT, FailureKind.UNUSABLE) or self.status in (401, 429)
 
     @property
-    def is_passing(self) -> bool:
-        """Whether the same call may be answered later without anybody's doing."""
-        return isinstance(meaning(self), NotNow | OutcomeUnknown)
+    def is_transient(self) -> bool:
+        """Whether the same call may succeed later without any intervention."""
+        return isinstance(provider_error(self), NotNow | OutcomeUnknown)
 
     @property
-    def is_about_the_thing(self) -> bool:
-        """Whether the service has understood us and will not give what was asked for, however often it is asked."""
+    def is_permanent_refusal(self) -> bool:
+        """Whether the service understood the request and will refuse it at every repetition."""
         return self.status is not None and 400 <= self.status < 500 and self.status not in (401, 408, 429)
 
     def __str__(self) -> str:
@@ -95,13 +95,13 @@ FILE_NOT_FOUND = 5002
 FILE_EXISTS = 5003
 
 PROJECT_CODES = frozenset({3001, 3002})
-"""Project forbidden, or not found: the run's mistake where the run named it, ours where the settings did."""
+"""Project forbidden, project not found: an error of the run that names it, or else of the settings."""
 
 _UNAVAILABLE = (0, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 90005)
-# What does not answer is the cloud in which a volume is.
+# The cloud that holds a volume does not answer.
 _CLOUD_UNAVAILABLE = (9000, 9100)
 _TOO_MANY = 1000
-_STATE_HAS_MOVED = (7007, 7008, NO_DRAFT, 7011, 7026, 90007)
+_STATE_HAS_CHANGED = (7007, 7008, NO_DRAFT, 7011, 7026, 90007)
 _BAD_REQUEST = (
     *(3001, 3002, 5001, 5002, 5003, 6001, 6002, 6003, 6011),
     *(7002, 7005, 7006, 7012, 7015, 7016, 7018, 7019, 7020, 7021, 7022, 7023, 7024),
@@ -109,21 +109,21 @@ _BAD_REQUEST = (
     90000,
 )
 _NEEDS_A_PERSON = (7001, 90001, 90002, 90003)
-# Method not allowed, media type, undecodable body: we have spoken wrongly.
+# Method not allowed, media type, undecodable body: this package sent a malformed request.
 _BUGS = frozenset({90006, 90008, 90009})
 
 # Source: the vendor's table of API codes (sevenbridges-r, R/api-http.R) and the documentation of API status codes.
-# The HTTP status of most codes is not documented, so a code decides before the status does.
+# The HTTP status of most codes is not documented, so a code takes precedence over the status.
 CODES: Mapping[int, type[ProviderError]] = {
     **dict.fromkeys(_UNAVAILABLE, Unavailable),
     **dict.fromkeys(_CLOUD_UNAVAILABLE, NotNow),
     _TOO_MANY: Throttled,
-    **dict.fromkeys(_STATE_HAS_MOVED, OutcomeUnknown),
+    **dict.fromkeys(_STATE_HAS_CHANGED, OutcomeUnknown),
     **dict.fromkeys(_BAD_REQUEST, Rejected),
     **dict.fromkeys(_NEEDS_A_PERSON, Misconfigured),
 }
 
-# 404 without a code of the table is no word on a task or a file: the address itself is wrong.
+# 404 without a code from the table is not about a task or a file: the endpoint is wrong.
 STATUSES: Mapping[int, type[ProviderError]] = {
     400: Rejected,
     401: Misconfigured,
@@ -144,11 +144,11 @@ _KINDS: Mapping[FailureKind, type[ProviderError]] = {
     FailureKind.UNUSABLE: Misconfigured,
 }
 
-# A question can simply be asked again.
-_OF_A_QUESTION: Mapping[type[ProviderError], type[ProviderError]] = {OutcomeUnknown: NotNow, AnswerLost: Unavailable}
+# A read can be repeated, so that its outcome is never in doubt.
+_FOR_READS: Mapping[type[ProviderError], type[ProviderError]] = {OutcomeUnknown: NotNow, AnswerLost: Unavailable}
 
-# Whatever its code: who is not known to the service, or calls too often, is told so by the status alone.
-_BY_STATUS_ALONE = (401, 429)
+# Whatever its code: the status alone says that the token is not known, or that there are too many calls.
+_STATUS_BEFORE_CODE = (401, 429)
 
 _HINTS: Mapping[int, str] = {
     401: "check SEVENBRIDGES_API_TOKEN, and that it is a token of SEVENBRIDGES_API_ENDPOINT's platform",
@@ -157,43 +157,51 @@ _HINTS: Mapping[int, str] = {
 }
 
 
-def meaning(failure: Failure) -> ProviderError | Failure:
-    """What our caller may conclude; the failure itself where the table does not know it, for that is a bug."""
-    found = _KINDS.get(failure.kind) or _refusal(failure)
-    if found is None:
+def provider_error(failure: Failure) -> ProviderError | Failure:
+    """Return the port's error for the failure; the failure itself where no table has it, which is a bug."""
+    kind = _KINDS.get(failure.kind) or _refusal_kind(failure)
+    if kind is None:
         return failure
-    if not failure.acts:
-        found = _OF_A_QUESTION.get(found, found)
-    if issubclass(found, NotNow):
-        return found(str(failure), retry_after=failure.retry_after)
-    hint = _HINTS.get(failure.status or 0) if found is Misconfigured else None
-    return found(f"{failure}: {hint}" if hint else str(failure))
+    if not failure.is_write:
+        kind = _FOR_READS.get(kind, kind)
+    if issubclass(kind, NotNow):
+        return kind(str(failure), retry_after=failure.retry_after)
+    hint = _HINTS.get(failure.status or 0) if kind is Misconfigured else None
+    return kind(f"{failure}: {hint}" if hint else str(failure))
 
 
-def doubt(evidence: str, error: Failure | ProviderError) -> OutcomeUnknown:
-    """What is left where something may have happened and `error` keeps it from being looked up."""
-    return in_doubt(evidence, meaning(error) if isinstance(error, Failure) else error)
+def outcome_unknown(evidence: str, error: Failure | ProviderError) -> OutcomeUnknown:
+    """Return the port's error for an effect that is possible and that `error` prevents from being examined."""
+    return in_doubt(evidence, provider_error(error) if isinstance(error, Failure) else error)
 
 
-def _refusal(failure: Failure) -> type[ProviderError] | None:
-    if failure.status in _BY_STATUS_ALONE:
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise the port's error for each `Failure`."""
+    try:
+        yield
+    except Failure as failure:
+        error = provider_error(failure)
+        if isinstance(error, Failure):
+            raise
+        raise error from failure
+
+
+@contextmanager
+def translated_unless_rejected() -> Iterator[None]:
+    """Raise the port's error for each `Failure`, for operations that cannot be rejected: a rejection is a bug."""
+    try:
+        yield
+    except Failure as failure:
+        error = provider_error(failure)
+        if isinstance(error, Failure | Rejected):
+            raise
+        raise error from failure
+
+
+def _refusal_kind(failure: Failure) -> type[ProviderError] | None:
+    if failure.status in _STATUS_BEFORE_CODE:
         return STATUSES[failure.status]
     if failure.code in _BUGS:
         return None
     return CODES.get(failure.code if failure.code is not None else -1) or STATUSES.get(failure.status or 0)
-
-
-@contextmanager
-def translated(*, rejects: bool = True) -> Iterator[None]:
-    """Let failures leave as what they mean.
-
-    Args:
-        rejects: whether the operation can be refused for good; where it cannot, a refusal is a bug of ours.
-    """
-    try:
-        yield
-    except Failure as failure:
-        meant = meaning(failure)
-        if isinstance(meant, Failure) or (isinstance(meant, Rejected) and not rejects):
-            raise
-        raise meant from failure

@@ -1,69 +1,96 @@
-"""Files and folders of projects, by name."""
+"""Files and folders of projects: found by path, one call per level of folders."""
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
+from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_text
 from wes_daemon.adapters.providers.sevenbridges.errors import FILE_EXISTS, PROJECT_CODES, Failure
-from wes_daemon.adapters.providers.sevenbridges.inputs import Reference
-from wes_daemon.adapters.providers.sevenbridges.reading import as_text
 from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.domain.addresses import public_url
 
-FOLDER = "folder"
+Container = Mapping[str, str]
+"""Where files lie: `{"project": <id>}` for a project's root, or `{"parent": <folder id>}`."""
 
-
-class Files:
-    """Looks names up, one call per level of folders."""
-
-    def __init__(self, client: SevenBridgesClient) -> None:
-        self._client = client
-
-    def find(self, project: str, path: str, reference: Reference) -> str:
-        """The id of what lies at `path` in the project.
-
-        Raises:
-            Rejected: there is nothing, or no one thing, of that kind.
-        """
-        *folders, name = [part for part in path.split("/") if part not in ("", ".")] or [""]
-        place = {"project": project}
-        for folder in folders:
-            place = {"parent": self._only(place, folder, "Directory", reference)}
-        return self._only(place, name, reference.kind, reference)
-
-    def named(self, place: Mapping[str, str], name: str, kind: str) -> Sequence[str]:
-        """The ids of the files or folders of that name right there.
-
-        Args:
-            place: `{"project": …}` for its root, or `{"parent": <folder's id>}`.
-        """
-        found = self._client.pages("ListFiles", "/files", {**place, "name": name})
-        return [as_text(file.get("id")) for file in found if _fits(file, name, kind)]
-
-    def folder(self, place: Mapping[str, str], name: str) -> str:
-        """The id of the folder, made where it does not exist."""
-        if found := self.named(place, name, "Directory"):
-            return found[0]
-        try:
-            made = self._client.post("CreateFolder", "/files", {"name": name, "type": FOLDER, **place})
-        except Failure as failure:
-            # Somebody was faster.
-            if failure.code == FILE_EXISTS and (found := self.named(place, name, "Directory")):
-                return found[0]
-            raise
-        return as_text(made.get("id"))
-
-    def _only(self, place: Mapping[str, str], name: str, kind: str, reference: Reference) -> str:
-        try:
-            found = self.named(place, name, kind)
-        except Failure as failure:
-            if failure.code in PROJECT_CODES:
-                raise Rejected(f"input {reference.at}: {reference}: {failure}") from failure
-            raise
-        if len(found) == 1:
-            return found[0]
-        what = f"{len(found)} of that name" if found else "no such thing"
-        raise Rejected(f"input {reference.at}: {reference}: there is {what} at {name!r} as a {kind}")
+_FOLDER = "folder"
+_FILE_ID = re.compile(r"[0-9a-f]{24}")
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
-def _fits(file: Mapping[str, object], name: str, kind: str) -> bool:
-    is_folder = as_text(file.get("type")).lower() == FOLDER
-    return file.get("name") == name and is_folder == (kind == "Directory")
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One file or directory as the user named it.
+
+    Attributes:
+        kind: `File` or `Directory`.
+        at: its place among the inputs, for messages.
+    """
+
+    kind: str
+    path: str
+    at: str
+
+    def __str__(self) -> str:
+        """Return the path for messages, without the parts of an address that may be secret."""
+        return public_url(self.path) if is_address(self.path) else self.path
+
+
+def is_file_id(text: str) -> bool:
+    """Whether the text has the form of the platform's file ids."""
+    return _FILE_ID.fullmatch(text) is not None
+
+
+def is_address(text: str) -> bool:
+    """Whether the text begins with a scheme and `://`."""
+    return _ADDRESS.match(text) is not None
+
+
+def find_file(client: SevenBridgesClient, reference: Reference, *, project: str, path: str) -> str:
+    """Return the id of the file or folder at `path` in the project.
+
+    Raises:
+        Rejected: not exactly one entry has that name and kind.
+    """
+    *folders, name = [part for part in path.split("/") if part not in ("", ".")] or [""]
+    container: Container = {"project": project}
+    for folder in folders:
+        container = {"parent": _only_id(client, reference, container=container, name=folder, kind="Directory")}
+    return _only_id(client, reference, container=container, name=name, kind=reference.kind)
+
+
+def ids_by_name(client: SevenBridgesClient, container: Container, *, name: str, kind: str) -> Sequence[str]:
+    """Return the ids of the entries with that name and kind directly in the container."""
+    entries = client.pages("ListFiles", "/files", {**container, "name": name})
+    return [as_text(entry.get("id")) for entry in entries if _matches(entry, name=name, kind=kind)]
+
+
+def find_or_create_folder(client: SevenBridgesClient, container: Container, name: str) -> str:
+    """Return the id of the folder."""
+    if ids := ids_by_name(client, container, name=name, kind="Directory"):
+        return ids[0]
+    try:
+        folder = client.post("CreateFolder", "/files", {"name": name, "type": _FOLDER, **container})
+    except Failure as failure:
+        # Another thread or process may have created it since the listing.
+        if failure.code == FILE_EXISTS and (ids := ids_by_name(client, container, name=name, kind="Directory")):
+            return ids[0]
+        raise
+    return as_text(folder.get("id"))
+
+
+def _only_id(client: SevenBridgesClient, reference: Reference, *, container: Container, name: str, kind: str) -> str:
+    try:
+        ids = ids_by_name(client, container, name=name, kind=kind)
+    except Failure as failure:
+        if failure.code in PROJECT_CODES:
+            raise Rejected(f"input {reference.at}: {reference}: {failure}") from failure
+        raise
+    if len(ids) == 1:
+        return ids[0]
+    found = f"{len(ids)} entries of class {kind} are" if ids else f"no {kind} is"
+    raise Rejected(f"input {reference.at}: {reference}: {found} named {name!r} there")
+
+
+def _matches(entry: Mapping[str, object], *, name: str, kind: str) -> bool:
+    is_folder = as_text(entry.get("type")).lower() == _FOLDER
+    return entry.get("name") == name and is_folder == (kind == "Directory")

@@ -1,96 +1,222 @@
-"""The files among a run's inputs: found wherever they stand, and replaced by what the platform calls them."""
+"""The inputs of a run as a task takes them: every file and directory is replaced by its id on the platform."""
 
+import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
+from urllib.parse import quote, unquote, urlsplit
 
-from wes_daemon.application.ports.errors import Rejected
-from wes_daemon.domain.addresses import public_url
+from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_object, as_objects, as_text
+from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
+from wes_daemon.adapters.providers.sevenbridges.errors import Failure, provider_error
+from wes_daemon.adapters.providers.sevenbridges.files import Reference, find_file, is_address, is_file_id
+from wes_daemon.adapters.providers.sevenbridges.imports import Imports
+from wes_daemon.adapters.providers.sevenbridges.task_request import TaskRequest
+from wes_daemon.application.ports.errors import AnswerLost, NotNow, OutcomeUnknown, Rejected, Unavailable
 
-_FILE_ID = re.compile(r"[0-9a-f]{24}")
-_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+FILE_FORMS = "a file id, a path in the project, sbg://owner/project/path, drs://, s3:// or gs://"
+
+IdOf = Callable[[Reference], str]
+"""Returns the id of a file or directory."""
+
+_IMPORT_DELAY = timedelta(seconds=30)
 _CLASSES = ("File", "Directory")
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """One file or directory as the user named it.
+class InputFiles:
+    """Finds the ids of a run's input files, and imports those that lie in buckets."""
 
-    Attributes:
-        kind: `File` or `Directory`.
-        at: where it stands among the inputs, for messages.
-    """
+    def __init__(self, client: SevenBridgesClient, config: SevenBridgesConfig, *, imports: Imports) -> None:
+        self._client = client
+        self._config = config
+        self._imports = imports
 
-    kind: str
-    path: str
-    at: str
+    def prepare(self, request: TaskRequest) -> Mapping[str, object]:
+        """Return the inputs with file ids. Necessary imports are started, and the method does not wait for them.
 
-    def __str__(self) -> str:
-        """The path, for messages: of an address without what may be secret."""
-        return public_url(self.path) if _ADDRESS.match(self.path) else self.path
+        Raises:
+            NotNow: imports are under way; `retry_after` says when to try again.
+            Rejected: a file does not exist or cannot be used.
+        """
+        importing: list[str] = []
+
+        def id_of(reference: Reference) -> str:
+            id = self.file_id(reference, project=request.project, attachments=request.attachments)
+            if id is None:
+                importing.append(str(reference))
+            return id or ""
+
+        inputs = self._with_ids(request, id_of)
+        if importing:
+            raise NotNow(f"import under way: {', '.join(importing)}", retry_after=_IMPORT_DELAY)
+        return inputs
+
+    def file_id(self, reference: Reference, *, project: str, attachments: Collection[str]) -> str | None:
+        """Return the file's id, or None while its import is under way.
+
+        Raises:
+            Rejected: the file does not exist or cannot be used.
+            Failure, NotNow: the search for the file failed.
+        """
+        path = reference.path
+        scheme = _scheme(reference)
+        if is_file_id(path):
+            return path
+        if scheme == "sbg":
+            return self._id_by_address(reference)
+        if scheme == "drs":
+            return self._id_by_drs(reference)
+        if scheme in ("s3", "gs"):
+            return self._imports.file_id(reference, project)
+        if scheme:
+            raise _unsupported(reference, scheme)
+        return self._id_by_path(reference, project=project, attachments=attachments)
+
+    def _with_ids(self, request: TaskRequest, id_of: IdOf) -> Mapping[str, object]:
+        try:
+            return replace_paths(self._with_files(request), id_of)
+        except Failure as failure:
+            # A folder or an import may have been created, and the next attempt finds it. A run was certainly not.
+            error = provider_error(failure)
+            if isinstance(error, OutcomeUnknown):
+                kind = Unavailable if isinstance(error, AnswerLost) else NotNow
+                raise kind(str(failure), retry_after=failure.retry_after) from failure
+            raise
+
+    def _with_files(self, request: TaskRequest) -> Mapping[str, object]:
+        """The app's ports are requested only where a string may stand for a file."""
+        ports = string_ports(request.inputs)
+        if not ports:
+            return request.inputs
+        kinds = file_ports(self._client, request.app)
+        return strings_as_files(request.inputs, {port: kind for port, kind in kinds.items() if port in ports})
+
+    def _id_by_address(self, reference: Reference) -> str:
+        owner, _, rest = unquote(reference.path.removeprefix("sbg://")).partition("/")
+        project, _, path = rest.partition("/")
+        if not (owner and project and path.strip("/")):
+            raise Rejected(f"input {reference.at}: {reference} is not of the form sbg://owner/project/path")
+        return find_file(self._client, reference, project=f"{owner}/{project}", path=path)
+
+    def _id_by_path(self, reference: Reference, *, project: str, attachments: Collection[str]) -> str:
+        if reference.path.removeprefix("./") in attachments:
+            raise Rejected(
+                f"input {reference.at}: {reference} is an attachment, and attachments are not uploaded to "
+                f"Seven Bridges: upload it to the project {project} and name it by its path there"
+            )
+        return find_file(self._client, reference, project=project, path=reference.path)
+
+    def _id_by_drs(self, reference: Reference) -> str:
+        parts = urlsplit(reference.path)
+        id = parts.path.rpartition("/")[2]
+        if self._is_platform_host(parts.hostname or "") and is_file_id(id):
+            return id
+        raise Rejected(
+            f"input {reference.at}: {reference} is not a file of this platform: "
+            "import it into the project first, then name it by its id or path there"
+        )
+
+    def _is_platform_host(self, host: str) -> bool:
+        if known := self._config.known_drs_host:
+            return host == known
+        # The endpoint's DRS host is not documented: accept likely hosts, and let the service check the file id.
+        domain = self._config.host.partition(".")[2]
+        return host == self._config.host or (host.endswith(f".{domain}") and "ga4gh" in host)
 
 
-Visit = Callable[[Reference], str]
-"""Takes a reference and returns the file's id."""
-
-
-def replaced(inputs: Mapping[str, object], visit: Visit) -> Mapping[str, object]:
-    """The inputs with every file's path as `visit` answers it.
+def replace_paths(inputs: Mapping[str, object], id_of: IdOf) -> Mapping[str, object]:
+    """Return the inputs with an id as the path of every file and directory, at any depth.
 
     Raises:
-        Rejected: a file without a path, such as a literal.
+        Rejected: a file has no path, such as a literal.
     """
-    return {name: _replaced(value, visit, name) for name, value in inputs.items()}
+    return {name: _replace_paths(value, id_of, at=name) for name, value in inputs.items()}
 
 
-def bare_paths(inputs: Mapping[str, object]) -> frozenset[str]:
-    """The ports whose value is text that could stand for a file; whether it does only the app can tell."""
-    return frozenset(name for name, value in inputs.items() if any(map(_could_be_file, _texts(value))))
+def string_ports(inputs: Mapping[str, object]) -> frozenset[str]:
+    """Return the ports with a string that may stand for a file; only the app's port types decide whether it does."""
+    return frozenset(name for name, value in inputs.items() if any(map(_may_be_file, _strings(value))))
 
 
-def as_files(inputs: Mapping[str, object], ports: Mapping[str, str]) -> Mapping[str, object]:
-    """The inputs with text written out as a file or directory where the app's port takes such.
+def strings_as_files(inputs: Mapping[str, object], kinds: Mapping[str, str]) -> Mapping[str, object]:
+    """Return the inputs with each string of a file port written as an object of class `File` or `Directory`.
 
     Args:
-        ports: `File` or `Directory` by port.
+        kinds: `File` or `Directory`, by port.
     """
-    return {name: _as_file(value, ports[name]) if name in ports else value for name, value in inputs.items()}
+    return {name: _string_as_file(value, kinds[name]) if name in kinds else value for name, value in inputs.items()}
 
 
-def is_file_id(text: str) -> bool:
-    """Whether it is what the platform calls a file."""
-    return _FILE_ID.fullmatch(text) is not None
+def file_ports(client: SevenBridgesClient, app: str) -> Mapping[str, str]:
+    """Return `File` or `Directory` for each of the app's input ports that takes one. Costs one call.
+
+    Raises:
+        Failure: the app cannot be read.
+    """
+    document = as_object(client.get("GetApp", f"/apps/{quote(app)}").get("raw"))
+    return {port: kind for port, type in _port_types(document.get("inputs")) if (kind := _file_kind(type))}
 
 
-def _replaced(value: object, visit: Visit, at: str) -> object:
+def _replace_paths(value: object, id_of: IdOf, *, at: str) -> object:
     if isinstance(value, list):
-        return [_replaced(item, visit, f"{at}[{number}]") for number, item in enumerate(value)]
+        return [_replace_paths(item, id_of, at=f"{at}[{number}]") for number, item in enumerate(value)]
     if not isinstance(value, Mapping):
         return value
-    inner = {name: _replaced(item, visit, f"{at}.{name}") for name, item in value.items()}
-    return _with_id(inner, visit, at) if value.get("class") in _CLASSES else inner
+    inner = {name: _replace_paths(item, id_of, at=f"{at}.{name}") for name, item in value.items()}
+    return _with_id(inner, id_of, at=at) if value.get("class") in _CLASSES else inner
 
 
-def _with_id(file: Mapping[str, object], visit: Visit, at: str) -> Mapping[str, object]:
+def _with_id(file: Mapping[str, object], id_of: IdOf, *, at: str) -> Mapping[str, object]:
     path = file.get("path") or file.get("location")
     if not isinstance(path, str):
         raise Rejected(
             f"input {at}: a {file['class']} needs a path: a file id, a path in the project, sbg://, drs://, s3:// or "
-            "gs://; Seven Bridges takes no literal contents"
+            "gs://; Seven Bridges accepts no literal contents"
         )
     rest = {name: item for name, item in file.items() if name != "location"}
-    return {**rest, "path": visit(Reference(str(file["class"]), path, at))}
+    return {**rest, "path": id_of(Reference(str(file["class"]), path, at))}
 
 
-def _texts(value: object) -> list[str]:
+def _strings(value: object) -> list[str]:
     return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
 
 
-def _could_be_file(text: str) -> bool:
-    return is_file_id(text) or _ADDRESS.match(text) is not None
+def _may_be_file(text: str) -> bool:
+    return is_file_id(text) or is_address(text)
 
 
-def _as_file(value: object, kind: str) -> object:
+def _string_as_file(value: object, kind: str) -> object:
     if isinstance(value, list):
-        return [_as_file(item, kind) for item in value]
+        return [_string_as_file(item, kind) for item in value]
     return {"class": kind, "path": value} if isinstance(value, str) else value
+
+
+def _port_types(inputs: object) -> list[tuple[str, object]]:
+    """Return each port's name and type, from either form of a CWL document."""
+    if isinstance(inputs, Mapping):
+        return [(str(name), port.get("type") if isinstance(port, Mapping) else port) for name, port in inputs.items()]
+    # draft-2 writes `#name`, packed documents `#main/name`.
+    return [(re.split(r"[#/]", as_text(port.get("id")))[-1], port.get("type")) for port in as_objects(inputs)]
+
+
+def _file_kind(type: object) -> str | None:
+    match = re.search(r"\b(File|Directory)\b", json.dumps(type))
+    return match.group(1) if match else None
+
+
+def _scheme(reference: Reference) -> str:
+    try:
+        return urlsplit(reference.path).scheme if "://" in reference.path else ""
+    except ValueError:
+        # The error is not chained: its text may contain credentials of the address.
+        raise Rejected(f"input {reference.at}: {reference} is not an address; it may be {FILE_FORMS}") from None
+
+
+def _unsupported(reference: Reference, scheme: str) -> Rejected:
+    reason = (
+        "Seven Bridges has no API that fetches from web addresses; upload the file to the project, or put it into "
+        "a bucket that is attached as a volume"
+        if scheme in ("http", "https", "ftp")
+        else f"Seven Bridges does not know {scheme}:// addresses"
+    )
+    return Rejected(f"input {reference.at}: {reference}: {reason}; it may be {FILE_FORMS}")

@@ -1,76 +1,81 @@
-"""What a project holds of ours, in the service's own pages."""
+"""Lists of a project's tasks for reconciliation: owned tasks, and tasks that have ended. One call per page."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
-from wes_daemon.adapters.providers.sevenbridges.reading import as_moment, as_text
-from wes_daemon.adapters.providers.sevenbridges.states import report
-from wes_daemon.adapters.providers.sevenbridges.tasks import DRAFT, is_task_id
+from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_text, as_time
+from wes_daemon.adapters.providers.sevenbridges.statuses import read_status
+from wes_daemon.adapters.providers.sevenbridges.tasks import DRAFT, PAGE_OVERLAP, is_task_id
 from wes_daemon.application.ports.providers import EndedPage, OwnedPage, OwnedRun, as_key
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId
 
 _FIELDS = "id,name,description,status,created_time,parent,batch,start_time,end_time,execution_status"
-# Items of a page that the next one repeats: drafts may be deleted between the two.
-_OVERLAP = 10
 
 
-def marked_tasks(client: SevenBridgesClient, project: str, since: datetime, after: str | None) -> OwnedPage:
-    """As `WorkflowProvider.marked`: one call, oldest tasks first; `after` is the number of tasks to pass over.
+def owned_tasks(client: SevenBridgesClient, project: str, *, since: datetime, after: str | None) -> OwnedPage:
+    """Return a page of the owned tasks that were created since then, the oldest first.
 
-    Raises:
-        Failure, NotNow: the page could not be had.
-    """
-    offset = int(after or 0)
-    asked = {"created_from": _written(since), "order_by": "created_time", "fields": _FIELDS}
-    tasks, there_are_more = _page(client, project, asked, offset)
-    following = str(offset + max(len(tasks) - _OVERLAP, 1)) if tasks and there_are_more else None
-    return OwnedPage(runs=[run for task in tasks if (run := _marked(task, since))], following=following)
-
-
-def ended_tasks(client: SevenBridgesClient, project: str, since: datetime, after: str | None) -> EndedPage:
-    """As `WorkflowProvider.ended`: one call; what ends meanwhile comes last, so that the pages before stay as they are.
+    Args:
+        after: the number of tasks to skip.
 
     Raises:
-        Failure, NotNow: the page could not be had.
+        Failure, NotNow: the call failed.
     """
     offset = int(after or 0)
-    asked = {"ended_from": _written(since), "order_by": "end_time", "fields": "id"}
-    tasks, there_are_more = _page(client, project, asked, offset)
+    params = {"created_from": _timestamp(since), "order_by": "created_time", "fields": _FIELDS}
+    tasks, has_more = _page(client, project, params=params, offset=offset)
+    following = str(offset + max(len(tasks) - PAGE_OVERLAP, 1)) if tasks and has_more else None
+    return OwnedPage(runs=[run for task in tasks if (run := _owned_run(task, since))], following=following)
+
+
+def ended_tasks(client: SevenBridgesClient, project: str, *, since: datetime, after: str | None) -> EndedPage:
+    """Return a page of all tasks that ended since then.
+
+    Pages do not overlap: a task that ends between two calls comes last, so that the pages before it do not change.
+
+    Args:
+        after: the number of tasks to skip.
+
+    Raises:
+        Failure, NotNow: the call failed.
+    """
+    offset = int(after or 0)
+    params = {"ended_from": _timestamp(since), "order_by": "end_time", "fields": "id"}
+    tasks, has_more = _page(client, project, params=params, offset=offset)
     ids = [ProviderRunId(id) for task in tasks if is_task_id(id := as_text(task.get("id")))]
-    return EndedPage(ids=ids, following=str(offset + len(tasks)) if tasks and there_are_more else None)
+    return EndedPage(ids=ids, following=str(offset + len(tasks)) if tasks and has_more else None)
 
 
 def _page(
-    client: SevenBridgesClient, project: str, asked: Mapping[str, str], offset: int
+    client: SevenBridgesClient, project: str, *, params: Mapping[str, str], offset: int
 ) -> tuple[Sequence[Mapping[str, object]], bool]:
-    """Of what is asked for, the first first; and whether there are more."""
-    return client.page("ListTasks", "/tasks", {"project": project, "order": "asc", **asked}, offset=offset)
+    return client.page("ListTasks", "/tasks", {"project": project, "order": "asc", **params}, offset=offset)
 
 
-def _written(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def _timestamp(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _marked(task: Mapping[str, object], since: datetime) -> OwnedRun | None:
+def _owned_run(task: Mapping[str, object], since: datetime) -> OwnedRun | None:
     id, key = as_text(task.get("id")), _key(task)
     if key is None or not is_task_id(id):
         return None
-    told = report(task)
+    report = read_status(task)
     return OwnedRun(
         id=ProviderRunId(id),
         key=key,
-        created_at=as_moment(task.get("created_time")) or since,
-        state=told.state,
-        provider_status=told.provider_status,
+        created_at=as_time(task.get("created_time")) or since,
+        state=report.state,
+        provider_status=report.provider_status,
         is_draft=_is_draft(task),
     )
 
 
 def _key(task: Mapping[str, object]) -> IdempotencyKey | None:
-    """The task's mark; a task that was started may have been renamed, and children of a batch repeat its description.
+    """Return the idempotency key in the task's ownership marker, or None for a task without one.
 
-    A draft of another name was made, and maybe changed, by a person.
+    A started task may have been renamed. A draft with another name was created, and perhaps changed, by a person.
+    The children of a batch have the batch's description.
     """
     name, description = as_text(task.get("name")), as_text(task.get("description"))
     if task.get("parent"):

@@ -1,6 +1,6 @@
-"""The SDK, tamed: no sleeping, no retries, no redirects, timeouts on every call, and no body in any log.
+"""The SDK without its sleeping, retries and redirects, with timeouts on every call, and with no body in any log.
 
-The only module that imports it; imported itself when the first call is made.
+This is the only module that imports `sevenbridges`. It is imported when the first call is made.
 """
 
 import json
@@ -19,11 +19,10 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyErr
 
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure, FailureKind
-from wes_daemon.adapters.providers.sevenbridges.reading import as_object, as_text
 from wes_daemon.application.ports.errors import Misconfigured
 
-Inspect = Callable[[int, Mapping[str, str]], timedelta | None]
-"""Hears status and headers of every answer; returns how long the service asks us to wait."""
+OnAnswer = Callable[[int, Mapping[str, str]], timedelta | None]
+"""Receives status and headers of every answer; returns how long the service asked the caller to wait."""
 
 _UNUSABLE = (
     ssl.SSLCertVerificationError,
@@ -37,39 +36,39 @@ _NOT_SENT = (NewConnectionError, ConnectTimeoutError, ProxyError)
 
 
 class Sdk:
-    """One `sevenbridges.Api` of one credential, shared by all threads.
+    """One `sevenbridges.Api` with one credential, shared by all threads.
 
-    Only the low-level verbs are used: the resource classes keep the `Api` that was used last on the class.
+    Only the low-level verbs are used: the SDK's resource classes store the `Api` that was used last on the class.
     """
 
-    def __init__(self, config: SevenBridgesConfig, inspect: Inspect) -> None:
+    def __init__(self, config: SevenBridgesConfig, on_answer: OnAnswer) -> None:
         self._config = config
-        self._inspect = inspect
+        self._on_answer = on_answer
         self._api = self._make_api()
 
     def request(
-        self, verb: str, path: str, *, params: Mapping[str, object], body: object, acts: bool
+        self, verb: str, path: str, *, params: Mapping[str, object], body: object, is_write: bool
     ) -> Mapping[str, object]:
-        """Make one call and return the object that was answered; empty where there was no content.
+        """Make one call and return the answered object; an empty one where the answer has no content.
 
         Raises:
-            Failure: there was no answer, or another one.
+            Failure: the service answered with an error, with something other than a JSON object, or not at all.
         """
         try:
             response = getattr(self._api, verb)(path, params=dict(params), **({} if body is None else {"data": body}))
-        except _Refusal as refusal:
-            raise self._refused(refusal, acts) from None
+        except _ErrorAnswer as answer:
+            raise self._refused(answer, is_write) from None
         except URITooLong as error:
-            raise Failure(FailureKind.REFUSED, str(error), acts=acts, status=414) from error
+            raise Failure(FailureKind.REFUSED, str(error), is_write=is_write, status=414) from error
         except SbgError as error:
-            raise self._not_answered(error, acts) from error
+            raise self._unanswered(error, is_write) from error
         except OSError as error:
-            # What requests raises bare: the file that REQUESTS_CA_BUNDLE names cannot be read.
-            raise Failure(FailureKind.UNUSABLE, self._without_token(str(error)), acts=acts) from error
-        return {} if response is None else _parsed(response, acts)
+            # requests raises it bare where the file that REQUESTS_CA_BUNDLE names cannot be read.
+            raise Failure(FailureKind.UNUSABLE, self._without_token(str(error)), is_write=is_write) from error
+        return {} if response is None else _parse(response, is_write)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._api.session.close()
 
     def _make_api(self) -> sevenbridges.Api:
@@ -84,40 +83,39 @@ class Sdk:
             )
         except SbgError as error:
             raise Misconfigured(f"SEVENBRIDGES_API_ENDPOINT: {self._without_token(str(error))}") from error
-        # Takes the place of `maintenance_sleeper`, which sleeps for five minutes and then sends a POST again.
-        api.error_handlers = [self._look_at]
+        # Replaces `maintenance_sleeper`, which sleeps for five minutes and then repeats the request, also a POST.
+        api.error_handlers = [self._handle_answer]
         pool = requests.adapters.HTTPAdapter(max_retries=Retry(0), pool_maxsize=self._config.connections)
         api.session.mount("https://", pool)
-        # requests would send the token's header along to whatever host it is redirected to, and a POST as a GET.
+        # requests would send the token's header to the host that it is redirected to, and a POST as a GET.
         api.session.max_redirects = 0
         api.headers["User-Agent"] = f"wes-daemon/{version('wes-daemon')} {api.headers['User-Agent']}"
         return api
 
-    def _look_at(self, api: sevenbridges.Api, response: requests.Response) -> requests.Response:
-        """As a handler of the SDK sees every answer.
+    def _handle_answer(self, api: sevenbridges.Api, response: requests.Response) -> requests.Response:
+        """Handle an answer as one of the SDK's error handlers, which receive every answer.
 
-        Raising here keeps the SDK from judging by the body alone, which may be a page of a load balancer.
+        An exception from here keeps the SDK from judging by the body alone, which may be a load balancer's page.
         """
         del api
-        asked = self._inspect(response.status_code, response.headers)
+        retry_after = self._on_answer(response.status_code, response.headers)
         if response.status_code not in range(200, 205):
-            raise _Refusal(response.status_code, response.content, asked)
+            raise _ErrorAnswer(response.status_code, body=response.content, retry_after=retry_after)
         return response
 
-    def _refused(self, refusal: "_Refusal", acts: bool) -> Failure:
-        body = as_object(_json(refusal.body))
-        code = body.get("code")
+    def _refused(self, answer: "_ErrorAnswer", is_write: bool) -> Failure:
+        code, message = _code_and_message(answer.body)
         return Failure(
             FailureKind.REFUSED,
-            self._without_token(as_text(body.get("message"))) or "answered with an error",
-            acts=acts,
-            status=refusal.status,
-            code=code if isinstance(code, int) and not isinstance(code, bool) else None,
-            retry_after=refusal.asked,
+            self._without_token(message) or "answered with an error",
+            is_write=is_write,
+            status=answer.status,
+            code=code,
+            retry_after=answer.retry_after,
         )
 
-    def _not_answered(self, error: SbgError, acts: bool) -> Failure:
-        """The SDK wraps every error of requests in a bare one; the original is its context."""
+    def _unanswered(self, error: SbgError, is_write: bool) -> Failure:
+        """The SDK wraps every error of requests in a bare `SbgError`, whose context is the original error."""
         causes = list(_causes(error.__context__))
         if any(isinstance(cause, _UNUSABLE) for cause in causes):
             kind, hint = FailureKind.UNUSABLE, ": check SEVENBRIDGES_API_ENDPOINT and REQUESTS_CA_BUNDLE"
@@ -125,28 +123,39 @@ class Sdk:
             kind, hint = FailureKind.NOT_SENT, ""
         else:
             kind, hint = FailureKind.NO_ANSWER, ""
-        return Failure(kind, f"{self._without_token(str(error))}{hint}", acts=acts)
+        return Failure(kind, f"{self._without_token(str(error))}{hint}", is_write=is_write)
 
     def _without_token(self, text: str) -> str:
         return text.replace(self._config.token, "[token]")
 
 
-class _Refusal(Exception):
-    """An answer that is no success, on its way through the SDK."""
+class _ErrorAnswer(Exception):
+    """Carries an error answer through the SDK."""
 
-    def __init__(self, status: int, body: bytes, asked: timedelta | None) -> None:
+    def __init__(self, status: int, *, body: bytes, retry_after: timedelta | None) -> None:
         super().__init__(f"HTTP {status}")
         self.status = status
         self.body = body
-        self.asked = asked
+        self.retry_after = retry_after
 
 
-def _parsed(response: requests.Response, acts: bool) -> Mapping[str, object]:
-    found = _json(response.content)
-    if not isinstance(found, Mapping):
-        what = "the answer is no JSON object; is SEVENBRIDGES_API_ENDPOINT the address of the API?"
-        raise Failure(FailureKind.NO_ANSWER, what, acts=acts)
-    return found
+def _parse(response: requests.Response, is_write: bool) -> Mapping[str, object]:
+    answer = _json(response.content)
+    if not isinstance(answer, Mapping):
+        message = "the answer is not a JSON object: check that SEVENBRIDGES_API_ENDPOINT is the address of the API"
+        raise Failure(FailureKind.NO_ANSWER, message, is_write=is_write)
+    return answer
+
+
+def _code_and_message(body: bytes) -> tuple[int | None, str]:
+    """Read the service's number for an error, and its message; None and "" where the body has none."""
+    answer = _json(body)
+    fields = answer if isinstance(answer, Mapping) else {}
+    code, message = fields.get("code"), fields.get("message")
+    return (
+        code if isinstance(code, int) and not isinstance(code, bool) else None,
+        message if isinstance(message, str) else "",
+    )
 
 
 def _json(body: bytes) -> object:
@@ -157,7 +166,7 @@ def _json(body: bytes) -> object:
 
 
 def _causes(error: object) -> Iterator[object]:
-    """An error of requests and what it was made of: urllib3 hides the reason in attributes and arguments."""
+    """Yield an error of requests and its causes: urllib3 keeps a cause in the attribute `reason` or in `args`."""
     if isinstance(error, BaseException):
         yield error
         yield from _causes(getattr(error, "reason", None))
