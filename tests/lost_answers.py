@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from wes_daemon.application.ports.errors import StorageUnavailable
-from wes_daemon.application.ports.leases import Lease
+from wes_daemon.application.ports.leases import LeaseRepository
 from wes_daemon.application.ports.polls import PollSchedule
 from wes_daemon.application.ports.runs import RunRepository
 from wes_daemon.application.ports.submissions import SubmissionQueue
@@ -63,7 +63,7 @@ class _UnitOfWork:
         return self._real.polls
 
     @property
-    def leases(self) -> Lease:
+    def leases(self) -> LeaseRepository:
         return self._real.leases
 
     def __enter__(self) -> Self:

@@ -1,1 +1,1 @@
-"""What a run is and what may become of it: pure values, no clock, no I/O, no framework."""
+"""Runs and their states: pure values, without a clock, I/O or a framework."""

@@ -1,4 +1,4 @@
-"""A workflow's address as people may see it."""
+"""Workflow URLs without their secrets, for logs and messages."""
 
 import re
 
@@ -15,10 +15,10 @@ _HIDDEN = "***"
 
 
 def public_url(url: str) -> str:
-    """The address without what may be a secret: `https://***@host/a.cwl?token=***#main`.
+    """Return the URL without possible secrets: `https://***@host/a.cwl?token=***#main`.
 
-    User info and the values in query and fragment are hidden. Where a password may stand elsewhere, because it was
-    not percent-encoded, only the scheme is left.
+    User info and the values in query and fragment are hidden. If a password may stand elsewhere because it was not
+    percent-encoded, only the scheme is left.
     """
     found = _PARTS.fullmatch(url)
     if found is None:
@@ -33,7 +33,7 @@ def public_url(url: str) -> str:
 
 
 def without_secrets_of(url: str, text: str) -> str:
-    """The text with what `public_url` hides of this address hidden wherever it stands, also apart from the rest."""
+    """Return the text with the secrets of this URL hidden wherever they stand, also apart from the rest of the URL."""
     found = _PARTS.fullmatch(url)
     if found is None:
         return text
@@ -46,7 +46,7 @@ def without_secrets_of(url: str, text: str) -> str:
 def _may_hide_a_password(scheme: str, authority: str | None, path: str, rest: str) -> bool:
     if authority is None:
         return _LOGIN.search(f"{scheme}{path}") is not None
-    # `https://user:pass/word@host`: the password has ended what stands before the path.
+    # In `https://user:pass/word@host` the password contains a slash and so ends the authority.
     has_broken_off = ":" in authority and "@" not in authority and "@" in path + rest
     return has_broken_off or _LOGIN.search(path) is not None
 

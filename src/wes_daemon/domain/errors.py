@@ -1,4 +1,4 @@
-"""The errors that the domain itself can raise."""
+"""Errors that the domain raises."""
 
 
 class WesDaemonError(Exception):
@@ -6,12 +6,12 @@ class WesDaemonError(Exception):
 
 
 class IllegalTransition(WesDaemonError):
-    """A run was asked to become what it cannot become from where it is."""
+    """A run cannot change from its state to the requested one."""
 
 
 class InvalidRequest(WesDaemonError):
-    """A request to run a workflow can never work as it stands; the message says what would mend it."""
+    """A request to run a workflow is invalid; the message says what fixes it."""
 
 
 class UnknownProvider(InvalidRequest):
-    """The tag `provider_type` names no provider that this package knows."""
+    """The tag `provider_type` names no known provider."""

@@ -1,4 +1,4 @@
-"""A run, what was asked for, and what may be done to it."""
+"""A run, its request, and the changes that a run can undergo."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,13 +16,13 @@ RunId = NewType("RunId", str)
 """The WES run id, unique in the database; often a UUID, at most 36 characters."""
 
 ProviderRunId = NewType("ProviderRunId", str)
-"""What the provider calls the run."""
+"""The provider's id of a provider run."""
 
 IdempotencyKey = NewType("IdempotencyKey", str)
-"""What makes a submission idempotent: the same key never starts a second provider run."""
+"""The key under which a run is submitted; the same key never starts a second provider run."""
 
 TaskId = NewType("TaskId", str)
-"""The id of one task log, a UUID of 36 characters, the same at every refresh."""
+"""The id of one task log: a UUID of 36 characters that stays the same at every refresh."""
 
 PROVIDER_TYPE_TAG = "provider_type"
 PROVIDER_ID_TAG = "provider_id"
@@ -42,7 +42,7 @@ class ProviderType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A stored value that is no JSON, kept as it was found."""
+    """A stored value that is not JSON, kept as it was found."""
 
     text: str
 
@@ -52,7 +52,7 @@ class Attachment:
     """A file that came with a request.
 
     Attributes:
-        name: its path relative to the run's directory, with `/` between folders; never absolute, never upwards.
+        name: its path relative to the run's directory, with `/` between folders; never absolute, without `..`.
         content: its bytes as sent.
     """
 
@@ -69,10 +69,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowRequest:
-    """What somebody asked to run (schema `RunRequest` of WES 1.1.0).
+    """A request to run a workflow (schema `RunRequest` of WES 1.1.0).
 
-    `workflow_params` and `workflow_engine_parameters` should be JSON objects, but a database may hold anything:
-    they are kept as found and judged by `problem`.
+    `workflow_params` and `workflow_engine_parameters` should be JSON objects, but a database may hold any value: they
+    are kept as found and checked when they are read.
     """
 
     workflow_url: str
@@ -85,19 +85,19 @@ class WorkflowRequest:
 
     @property
     def params(self) -> Mapping[str, object]:
-        """The workflow's inputs; raises `InvalidRequest` when they are no object."""
+        """The workflow's inputs; raises `InvalidRequest` if they are not an object."""
         return _as_object("workflow_params", self.workflow_params)
 
     @property
     def engine_parameters(self) -> Mapping[str, object]:
-        """The engine's parameters; raises `InvalidRequest` when they are no object."""
+        """The engine's parameters; raises `InvalidRequest` if they are not an object."""
         return _as_object("workflow_engine_parameters", self.workflow_engine_parameters)
 
     def validate(self) -> None:
-        """Raise `InvalidRequest` for what no provider could ever run."""
+        """Raise `InvalidRequest` if no provider could run the request."""
         if not self.workflow_url.strip():
             raise InvalidRequest("workflow_url is empty: name the workflow to run")
-        # Of all blanks, the plain one alone is printable.
+        # Of all white space, only the plain space is printable.
         if " " in self.workflow_url or not self.workflow_url.isprintable():
             raise InvalidRequest(
                 f"workflow_url {public_url(self.workflow_url)!r} has blanks or control characters: percent-encode them"
@@ -121,7 +121,7 @@ class TaskLog:
 
 
 def task_id(run_id: RunId, provider_task_id: str) -> TaskId:
-    """The id of a task log: a function of the run and of the provider's name for the task, so it never changes."""
+    """Return the id of a task log: a function of the run's id and the provider's task id, so that it never changes."""
     return TaskId(str(uuid5(_TASK_NAMESPACE, f"{run_id}/{provider_task_id}")))
 
 
@@ -166,26 +166,26 @@ class RunSummary:
 
     @property
     def idempotency_key(self) -> IdempotencyKey:
-        """A function of the run's id alone, so that it survives even the loss of everything else."""
+        """The key, derived from the run id alone, so that it survives the loss of all other records."""
         return IdempotencyKey(f"wes-{self.id}")
 
     @property
     def error(self) -> str | None:
-        """Why the run could not be submitted or ended badly, for a person."""
+        """Why the run could not be submitted or failed, for a person."""
         found = self.tags.get(ERROR_TAG) if isinstance(self.tags, Mapping) else None
         return str(found) if found is not None else None
 
     @property
     def tag_values(self) -> Mapping[str, object]:
-        """The tags by name; raises `InvalidRequest` when they are no object."""
+        """The tags by name; raises `InvalidRequest` if they are not an object."""
         return _as_object("tags", self.tags)
 
     def destination(self, default: ProviderType) -> ProviderType:
-        """The provider that the tags name, else `default`.
+        """Return the provider that the tags name, else `default`.
 
         Raises:
-            UnknownProvider: the tag names none that exists.
-            InvalidRequest: the tags are no JSON object.
+            UnknownProvider: the tag names no known provider.
+            InvalidRequest: the tags are not a JSON object.
         """
         named = self.tag_values.get(PROVIDER_TYPE_TAG)
         if named is None or named == "":
@@ -197,7 +197,7 @@ class RunSummary:
             raise UnknownProvider(f"tags.{PROVIDER_TYPE_TAG} names {named!r}; known providers are {known}") from None
 
     def accepted(self, provider: ProviderType, provider_run_id: ProviderRunId) -> Self:
-        """The run once a provider holds it; one that was cancelled meanwhile keeps its state."""
+        """The run after a provider accepted it; a run that was cancelled meanwhile keeps its state."""
         return replace(
             self,
             state=RunState.INITIALIZING if self.state.may_become(RunState.INITIALIZING) else self.state,
@@ -207,9 +207,9 @@ class RunSummary:
         )
 
     def rejected(self, reason: str, at: datetime) -> Self:
-        """The run when it can never be submitted; one that somebody was cancelling ends cancelled."""
+        """The run after it was rejected for good; a run that is being cancelled ends `CANCELED`."""
         if self.provider_run_id is not None:
-            raise IllegalTransition(f"run {self.id} is held by {self.provider} and cannot be rejected any more")
+            raise IllegalTransition(f"run {self.id} was accepted by {self.provider} and cannot be rejected any more")
         if self.state.has_ended:
             return self
         ended = RunState.CANCELED if self.state is RunState.CANCELING else RunState.SYSTEM_ERROR
@@ -218,13 +218,13 @@ class RunSummary:
         )
 
     def cancelled_before_submission(self, at: datetime) -> Self:
-        """The run when it is cancelled and no provider ever had it."""
+        """The run after it was cancelled before any provider had it."""
         if self.state.has_ended:
             return self
         return self._ended(RunState.CANCELED, at, "", self.start_time)
 
     def cancel_requested(self) -> Self:
-        """The run once somebody wants it cancelled; asking twice changes nothing."""
+        """The run after its cancellation was requested; repeating the request changes nothing."""
         if self.state is RunState.CANCELING:
             return self
         if not self.state.may_become(RunState.CANCELING):
@@ -235,7 +235,7 @@ class RunSummary:
         """The run after a provider's report that was requested at `at`; it only moves forward."""
         if self.state.has_ended:
             return self
-        # A service may write QUEUED over a run that is held; what the provider says is still true.
+        # A WES service may write QUEUED over an accepted run; the provider's report is still true.
         since = RunState.INITIALIZING if self.state is RunState.QUEUED and self.provider_run_id else self.state
         state = report.state if since.may_become(report.state) else since
         started = report.started_at or self.start_time
@@ -246,7 +246,7 @@ class RunSummary:
         return self._ended(state, report.ended_at or at, report.message, started)
 
     def lost(self, reason: str, at: datetime) -> Self:
-        """The run when its provider no longer knows it; one that somebody was cancelling ends cancelled."""
+        """The run after its provider no longer knows it; a run that is being cancelled ends `CANCELED`."""
         if self.state.has_ended:
             return self
         ended = RunState.CANCELED if self.state is RunState.CANCELING else RunState.SYSTEM_ERROR
@@ -272,7 +272,7 @@ class Run(RunSummary):
 
 
 def _end_time(at: datetime, started: datetime | None) -> datetime:
-    """Two clocks may disagree; an end before the start helps nobody."""
+    """Return the end time; it is never before the start, although two clocks may disagree."""
     return max(at, started) if started else at
 
 
@@ -282,7 +282,7 @@ def _as_object(name: str, value: object) -> Mapping[str, object]:
     if isinstance(value, Mapping):
         return value
     if isinstance(value, Unreadable):
-        raise InvalidRequest(f"{name} holds text that is no JSON: store a JSON object, such as {{}}")
+        raise InvalidRequest(f"{name} holds text that is not JSON: store a JSON object, such as {{}}")
     kinds = {list: "a list", str: "a text", bool: "a truth value", int: "a number", float: "a number"}
     found = kinds.get(type(value), type(value).__name__)
     raise InvalidRequest(f"{name} must be a JSON object with names and values, but holds {found}")

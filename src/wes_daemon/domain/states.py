@@ -1,11 +1,11 @@
-"""The eleven states of WES 1.1 and the table of what may follow what."""
+"""The eleven states of WES 1.1 and the transitions between them."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 
 
 class RunState(StrEnum):
-    """A run's state, in the words of WES 1.1.0 (schema `State`)."""
+    """A run's state (schema `State` of WES 1.1.0)."""
 
     UNKNOWN = "UNKNOWN"
     QUEUED = "QUEUED"
@@ -21,11 +21,11 @@ class RunState(StrEnum):
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing can follow this state."""
+        """Whether no other state can follow."""
         return self in ENDED
 
     def may_become(self, following: "RunState") -> bool:
-        """Whether `following` is another state that a run may go to from this one."""
+        """Whether a run in this state may change to `following`."""
         return following in FOLLOWS[self]
 
 
@@ -39,12 +39,12 @@ ENDED = frozenset(
     }
 )
 
-# The standard has no table of transitions; this one is ours.
-# What is not listed is refused, so a provider's word can never take a run backwards.
+# The standard has no table of transitions; this one is the project's own.
+# Transitions that are not listed are refused, so that a provider's report cannot take a run backwards.
 FOLLOWS: Mapping[RunState, frozenset[RunState]] = {
-    # Nobody should store UNKNOWN; a row that says so may only be moved on.
+    # The daemon never stores UNKNOWN; a row with this state may only move forward.
     RunState.UNKNOWN: frozenset({RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED, RunState.CANCELING}) | ENDED,
-    # No provider has it yet: it can be accepted, refused, or cancelled on the spot.
+    # No provider has the run: it can be accepted, rejected, or cancelled directly.
     RunState.QUEUED: frozenset(
         {
             RunState.INITIALIZING,
@@ -57,6 +57,6 @@ FOLLOWS: Mapping[RunState, frozenset[RunState]] = {
     RunState.INITIALIZING: frozenset({RunState.RUNNING, RunState.PAUSED, RunState.CANCELING}) | ENDED,
     RunState.RUNNING: frozenset({RunState.PAUSED, RunState.CANCELING}) | ENDED,
     RunState.PAUSED: frozenset({RunState.RUNNING, RunState.CANCELING}) | ENDED,
-    # A run may still complete or fail after somebody asked to cancel it.
+    # A run may complete or fail after its cancellation was requested.
     RunState.CANCELING: ENDED,
 } | {ended: frozenset() for ended in ENDED}

@@ -6,15 +6,15 @@ from datetime import datetime, timedelta
 from typing import NewType, Protocol
 
 SessionId = NewType("SessionId", str)
-"""One incarnation of a daemon process; never used again by another."""
+"""The identity of one daemon session; never reused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonInfo:
-    """A daemon process, for the people who look at the database.
+    """A daemon session, as people see it.
 
     Attributes:
-        lease_left: negative when it ran out.
+        lease_left: negative after the lease expired.
     """
 
     id: SessionId
@@ -25,21 +25,21 @@ class DaemonInfo:
     lease_left: timedelta = timedelta(0)
 
 
-class Lease(Protocol):
-    """The heartbeat of daemon processes. What a daemon has claimed is safe while its lease lasts."""
+class LeaseRepository(Protocol):
+    """The leases of daemon sessions. The claims of a session are valid while its lease lasts."""
 
     def open(self, daemon: DaemonInfo, *, lasting: timedelta) -> None:
-        """Announce a new incarnation."""
+        """Register a new session."""
 
     def renew(self, daemon: SessionId, *, lasting: timedelta) -> None:
         """Extend the lease.
 
         Raises:
-            LeaseLost: it ran out before; the incarnation is over.
+            LeaseLost: it has expired; the session is over.
         """
 
     def close(self, daemon: SessionId) -> None:
-        """End the lease now, so that others may take over at once; unknown ids are no error."""
+        """End the lease now, so that other daemons may take over at once; unknown ids are ignored."""
 
     def daemons(self) -> Sequence[DaemonInfo]:
-        """Those whose lease lasts, oldest first."""
+        """Return the sessions whose lease lasts, oldest first."""

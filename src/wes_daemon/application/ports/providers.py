@@ -1,8 +1,8 @@
-"""What the core asks of a workflow provider, and the values that cross that line.
+"""The interface of a workflow provider and the values that cross it.
 
 Providers never retry and never sleep.
 A call ends in one of five ways: an answer, `Rejected`, `NotNow`, `OutcomeUnknown` or `Misconfigured`
-(see `wes_daemon.application.ports.errors`). Anything else that is raised is a bug.
+(see `wes_daemon.application.ports.errors`). Any other exception is a bug.
 Every method may be called from several threads at once.
 """
 
@@ -28,12 +28,12 @@ class Submission:
     """A request on its way to a provider.
 
     Attributes:
-        key: the same at every attempt for this run, from whichever process.
-        prepared_id: what an earlier attempt returned as `Prepared`, once that is recorded.
-        resumed: an earlier attempt may have started something under this key.
-        in_doubt_for: how long ago the first such attempt was, on the store's clock; zero where there was none.
-        held_since: when the caller held the run alone at the latest, on this process's monotonic clock: whatever
-            others have made before, and only that, may be recorded and start. None where nobody can tell.
+        key: the same at every attempt for this run, from every process.
+        prepared_id: the id that an earlier attempt returned as `Prepared`, once it is recorded.
+        resumed: an earlier attempt may have started a provider run under this key.
+        in_doubt_for: how long ago the first such attempt was, on the store's clock; zero if there was none.
+        claimed_since: a time on this process's monotonic clock at which the caller had the claim. Only drafts that
+            other processes made before it can be recorded and started. None if it is unknown.
     """
 
     key: IdempotencyKey
@@ -49,17 +49,16 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The provider holds the run under this id and will run it, or has done so."""
+    """The provider has the run under this id and will run it, or has run it."""
 
     id: ProviderRunId
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Something exists at the provider under this id, but it does not run and costs nothing.
+    """The provider made a draft under this id; it does not run and costs nothing.
 
-    The caller records the id durably and submits again with it as `prepared_id`;
-    only what is recorded is ever started.
+    The caller records the id durably and submits again with it as `prepared_id`: only a recorded draft is started.
     """
 
     id: ProviderRunId
@@ -67,10 +66,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderTask:
-    """One task or job or step of a provider run; times are aware, `stdout` and `stderr` addresses.
+    """One task, job or step of a provider run; times are aware, `stdout` and `stderr` are addresses.
 
     Attributes:
-        id: what tells it from the run's other tasks; the same at every call.
+        id: unique within the run; the same at every call.
     """
 
     id: str
@@ -86,12 +85,12 @@ class ProviderTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDetails:
-    """Everything else that a provider can tell of a run.
+    """The outputs, logs and tasks of a provider run.
 
     Attributes:
         outputs: JSON-compatible, keyed by output name.
         stdout, stderr: addresses of the run's own logs.
-        tasks: in the order in which they should be listed.
+        tasks: in the order in which they are listed.
     """
 
     outputs: Mapping[str, object] = field(default_factory=dict)
@@ -104,16 +103,16 @@ class RunDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderLimits:
-    """What one call to a provider may carry.
+    """The page and batch sizes of a provider, and which requests it supports.
 
     Attributes:
         status_batch: ids in one call of `statuses`, at least 1.
-        prepares: whether `submit` may answer `Prepared`, so that something prepared may be left behind.
-        fills_batches: whether a call of `statuses` costs the service the same for one id as for a batch of them.
-        sweeps_from: from how many ids on `statuses` goes through everything that is active, so that further ids cost
-            nothing more; None where it never does.
-        ended_list: what `ended` reads, by a name that is the same in every process that reads the same; None where
-            the service has no such list.
+        prepares: whether `submit` may answer `Prepared`, so that drafts may remain.
+        fills_batches: whether a call of `statuses` costs the same for one id as for a full batch.
+        sweeps_from: the number of ids from which on `statuses` lists all active runs, so that further ids cost nothing;
+            None if it never does.
+        ended_list: the name of the list that `ended` reads, equal in every process that reads the same list; None if
+            the provider has no such list.
     """
 
     status_batch: int
@@ -123,29 +122,29 @@ class ProviderLimits:
     ended_list: str | None = None
 
 
-_MARK = "wes-"
+_KEY_PREFIX = "wes-"
 _LONGEST_KEY = 80
 
 
 def as_key(text: str) -> IdempotencyKey | None:
-    """The submission key that a name or the like is, as far as its form tells; None where it can be none."""
-    is_key = text.startswith(_MARK) and text.isprintable() and " " not in text and len(text) <= _LONGEST_KEY
-    return IdempotencyKey(text) if is_key and text != _MARK else None
+    """Return the text as an idempotency key if it has the form of one, else None."""
+    is_key = text.startswith(_KEY_PREFIX) and text.isprintable() and " " not in text and len(text) <= _LONGEST_KEY
+    return IdempotencyKey(text) if is_key and text != _KEY_PREFIX else None
 
 
 def run_id_of(key: IdempotencyKey) -> RunId:
-    """The WES run that the key is of, whether or not there is one."""
-    return RunId(key.removeprefix(_MARK))
+    """The id of the WES run that the key belongs to; no such run need exist."""
+    return RunId(key.removeprefix(_KEY_PREFIX))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnedRun:
-    """What a provider holds under a submission's key.
+    """A provider run that carries the run ownership marker.
 
     Attributes:
-        created_at: on the service's clock; aware.
-        state, provider_status: as in `StatusReport`, as far as a list tells; why a run has failed may be missing in it.
-        is_draft: only prepared, so that `discard` would remove it.
+        created_at: on the provider's clock; aware.
+        state, provider_status: as in `StatusReport`; a list may lack the reason of a failure.
+        is_draft: whether `delete_draft` would delete it.
     """
 
     id: ProviderRunId
@@ -157,16 +156,16 @@ class OwnedRun:
 
     @property
     def run_id(self) -> RunId:
-        """The WES run that the key is of, whether or not there is one."""
+        """The id of the WES run that the key belongs to; no such run need exist."""
         return run_id_of(self.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnedPage:
-    """A part of what bears our marks.
+    """One page of owned runs.
 
     Attributes:
-        following: where the next part begins, in the provider's own words; None after the last.
+        following: the provider's token of the next page; None after the last page.
     """
 
     runs: Sequence[OwnedRun] = ()
@@ -175,10 +174,10 @@ class OwnedPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedPage:
-    """A part of what has ended.
+    """One page of runs that have ended.
 
     Attributes:
-        following: where the next part begins, in the provider's own words; None after the last.
+        following: the provider's token of the next page; None after the last page.
     """
 
     ids: Collection[ProviderRunId] = ()
@@ -186,119 +185,118 @@ class EndedPage:
 
 
 Recorded = Callable[[Collection[IdempotencyKey]], Mapping[IdempotencyKey, ProviderRunId]]
-"""What the caller has on record for some keys; those without a provider's run are absent."""
+"""Returns the recorded provider run ids of the given keys; keys without one are absent."""
 
 
 def nothing_recorded(keys: Collection[IdempotencyKey]) -> Mapping[IdempotencyKey, ProviderRunId]:
-    """For callers that keep no record."""
+    """The record of callers that keep none."""
     del keys
     return {}
 
 
 class WorkflowProvider(Protocol):
-    """A service that runs workflows."""
+    """A service that executes runs."""
 
     @property
     def limits(self) -> ProviderLimits:
-        """What one call may carry; constant."""
+        """Page and batch sizes; constant."""
 
     def submit(self, submission: Submission) -> Accepted | Prepared:
-        """Hand the run over. Idempotent by `submission.key`.
+        """Submit the run. Idempotent by `submission.key`.
 
-        The same key never starts a second run: not when the first answer was lost, not from another process,
-        not when called again after `Accepted`, which returns the same id.
+        The same key never starts a second run, also after a lost answer, from another process, and after `Accepted`,
+        which is answered with the same id again.
         A provider that cannot promise this in one step answers `Prepared` first.
 
         Raises:
-            Rejected: the request can never work here, and no call with this key has ever started anything.
+            Rejected: this provider can never run the request, and no call with this key has started a run.
             NotNow: certainly nothing was started.
-            OutcomeUnknown: perhaps it was; `Unprovable` where asking again will never tell.
+            OutcomeUnknown: a run may have been started; `Unprovable` if no further call can find out.
             Misconfigured: nothing can be submitted until a person acts.
         """
 
     def statuses(self, ids: Collection[ProviderRunId]) -> Mapping[ProviderRunId, StatusReport]:
-        """Report what the service knows of each run at this moment.
+        """Return the provider's current status of each run.
 
         Args:
-            ids: at most `limits.status_batch` of them; order does not matter, none is allowed.
+            ids: at most `limits.status_batch` ids, in any order; may be empty.
 
         Returns:
-            One report per known id. Ids that the service does not know are absent.
+            One report per known id. Unknown ids are absent; unreadable ones are `UNKNOWN`.
 
         Raises:
-            NotNow: throttled or unreachable.
-            Misconfigured: nothing can be asked until a person acts.
+            NotNow: the provider is throttling or unreachable; nothing was changed.
+            Misconfigured: no request is answered until a person acts.
         """
 
     def cancel(self, id: ProviderRunId) -> None:
-        """Ask the service to stop the run; returns before it has stopped.
+        """Request the provider to stop the run; returns before the run has stopped.
 
-        Asking twice, for an ended run, or for an id that the service does not know, does nothing.
-        What is only prepared is removed.
+        Repeating it, or cancelling an ended or unknown run, does nothing. A draft is deleted.
 
         Raises:
-            NotNow, OutcomeUnknown: ask again.
-            Misconfigured: nothing can be asked until a person acts.
+            NotNow, OutcomeUnknown: the call may be repeated.
+            Misconfigured: no request is answered until a person acts.
         """
 
     def owned_runs(
         self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
     ) -> OwnedPage:
-        """Tell a part of what bears the key of a submission and was created since then, drafts included.
+        """Return one page of the owned runs that were created since then, drafts included.
 
-        Going on from `following` until there is none tells each at least once, in no promised order.
-        What is created or removed meanwhile, or was a moment ago, may be missing: lists lag behind.
+        Reading on until `following` is None returns each run at least once, in no particular order. Runs that are
+        created or deleted meanwhile, or were a moment ago, may be missing: lists lag behind.
 
         Args:
-            after: the `following` of the part before; None begins.
-            recorded: spares a service whose lists do not tell everything a question for each run that is on record.
+            after: the `following` of the page before; None begins.
+            recorded: saves a request for each recorded run, at providers whose lists are incomplete.
 
         Raises:
             NotNow: the same call may work later.
-            Misconfigured: nothing can be asked until a person acts.
+            Misconfigured: no request is answered until a person acts.
         """
 
     def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
-        """Tell a part of what has ended since then, as a hint: the runs of others too, and maybe not all of ours.
+        """Return one page of runs that ended since then, as a hint: some may be foreign, some may be missing.
 
-        Nothing where `limits.ended_list` is None. In the order in which they ended, as far as the service has one.
+        Empty if `limits.ended_list` is None. In the order in which the runs ended, if the provider has one.
 
         Args:
-            after: the `following` of the part before; None begins.
+            after: the `following` of the page before; None begins.
 
         Raises:
             NotNow: the same call may work later.
-            Misconfigured: nothing can be asked until a person acts.
+            Misconfigured: no request is answered until a person acts.
         """
 
     def delete_draft(self, id: ProviderRunId) -> bool:
-        """Remove what is only prepared; what was started meanwhile, has ended or is not known stays as it is.
+        """Delete a draft; a run that was started, has ended or is unknown stays as it is.
 
         Returns:
-            Whether this call has removed it.
+            Whether this call deleted it.
 
         Raises:
-            NotNow, OutcomeUnknown: ask again.
-            Misconfigured: nothing can be asked until a person acts.
+            NotNow, OutcomeUnknown: the call may be repeated.
+            Misconfigured: no request is answered until a person acts.
         """
 
     def details(self, id: ProviderRunId) -> RunDetails:
-        """Outputs, logs and tasks of a run, as far as they are known.
+        """Return outputs, logs and tasks of a run, as far as they are known.
 
         Raises:
-            Rejected: the service does not know the run, or will never tell.
-            NotNow: ask again.
-            Misconfigured: nothing can be asked until a person acts.
+            Rejected: the provider does not know the run, or will never return its details.
+            NotNow: the same call may work later.
+            Misconfigured: no request is answered until a person acts.
         """
 
 
 class ProviderDirectory(Protocol):
-    """Which provider serves which type, in this process."""
+    """The providers of this process by type."""
 
     def provider(self, type: ProviderType) -> WorkflowProvider:
-        """The provider, made when first asked for and kept.
+        """Return the provider; it is built at the first call and kept.
 
         Raises:
-            Rejected: it is not set up here; the message names the settings that would do it.
-            Misconfigured: it is set up wrongly; the message says what to mend.
+            Rejected: it is not configured here; the message names the missing settings.
+            Misconfigured: its configuration is wrong; the message says what fixes it.
         """

@@ -18,8 +18,8 @@ class RunFilter:
     """Which runs to list. Empty collections do not restrict.
 
     Attributes:
-        provider: runs that this provider holds or that are meant for it.
-        submissions: runs whose submission has come so far.
+        provider: runs that this provider accepted or that are to be submitted to it.
+        submissions: runs whose submission is in one of these states.
         limit: at most this many, newest first.
     """
 
@@ -31,15 +31,15 @@ class RunFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """A run with everything that is known of it, for readers.
+    """A run with everything that is recorded about it.
 
     Attributes:
-        queued_at: when the daemon first saw it; None before that.
-        destination: where it is or will be sent; None while that cannot be told.
-        provider_status, provider_message: the provider's own latest words.
+        queued_at: when the run was enrolled; None before that.
+        destination: the provider that it was or will be submitted to; None if it cannot be determined.
+        provider_status, provider_message: the provider's latest status and explanation.
         submission: None before the run is enrolled.
-        attempts: submissions that were put off.
-        last_reason: why the latest of them was.
+        attempts: submissions that were deferred.
+        last_reason: why the latest of them was deferred.
     """
 
     run: Run
@@ -60,14 +60,14 @@ class RunQueries(Protocol):
     """Reads for people and services; no locks, no part in a unit of work."""
 
     def list(self, filter: RunFilter) -> Sequence[RunRecord]:
-        """The runs, newest first, without details, tasks, attachments and timeline."""
+        """Return the runs, newest first, without details, tasks, attachments and timeline."""
 
     def get(self, run_id: RunId) -> RunRecord:
-        """One run with everything.
+        """Return one run with everything.
 
         Raises:
             RunNotFound: there is none.
         """
 
     def daemons(self) -> Sequence[DaemonInfo]:
-        """The daemons whose lease lasts, oldest first."""
+        """Return the daemon sessions whose lease lasts, oldest first."""

@@ -11,16 +11,16 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
-from wes_daemon.application.ports.leases import Lease
+from wes_daemon.application.ports.leases import LeaseRepository
 from wes_daemon.application.ports.polls import PollSchedule
 from wes_daemon.application.ports.runs import RunRepository
 from wes_daemon.application.ports.submissions import SubmissionQueue
 
 
 class UnitOfWork(Protocol):
-    """One transaction. Leaving the block without `commit` undoes everything.
+    """One transaction. Leaving the block without `commit` rolls everything back.
 
-    Not to be shared between threads, and never one inside another: the inner one might wait for the outer one.
+    A unit of work belongs to one thread. Units of work must not be nested: the inner one might wait for the outer one.
     """
 
     @property
@@ -30,7 +30,7 @@ class UnitOfWork(Protocol):
     @property
     def polls(self) -> PollSchedule: ...
     @property
-    def leases(self) -> Lease: ...
+    def leases(self) -> LeaseRepository: ...
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -38,8 +38,8 @@ class UnitOfWork(Protocol):
     ) -> None: ...
 
     def commit(self) -> None:
-        """Make everything durable, and end this unit of work: nothing more can be done with it."""
+        """Commit and end this unit of work; it cannot be used afterwards."""
 
 
 UnitsOfWork = Callable[[], UnitOfWork]
-"""Gives a new unit of work, not yet entered."""
+"""Returns a new unit of work that is not entered yet."""
