@@ -8,7 +8,7 @@ from dependency_injector import providers
 
 from benchmarks.figure import NotMeasured
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
-from wes_daemon.adapters.providers.decorators.stack import decorated
+from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.adapters.system import sleep
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.application.runtime.lease_renewal import renewing_lease

@@ -1,4 +1,4 @@
-"""Call gates for tests: one that asks a function before each request, in front of another gate."""
+"""A call gate for tests that calls a function before each request."""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -21,9 +21,9 @@ BREACHES = {
     "ports": ("application/ports/telemetry.py", "import wes_daemon.application.following.status_recorder"),
     "providers": (
         "adapters/providers/local/provider.py",
-        "import wes_daemon.adapters.providers.decorators.stack",
+        "import wes_daemon.adapters.providers.directory",
     ),
-    "adapters": ("adapters/memory/store.py", "import wes_daemon.adapters.providers.directory"),
+    "adapters": ("adapters/providers/local/provider.py", "import wes_daemon.adapters.resilience.stack"),
     "frameworks": ("domain/runs.py", "import pydantic"),
     "sqlalchemy": ("adapters/telemetry.py", "import sqlalchemy"),
     "injector": ("bootstrap/settings.py", "import dependency_injector"),

@@ -8,7 +8,7 @@ from tests.contracts.provider import ProviderHarness
 from tests.live.account import Account
 from tests.live.cleaning import clean
 from tests.live.session import LiveSession
-from wes_daemon.adapters.providers.decorators.forwarding import Forwarding
+from wes_daemon.adapters.resilience.decorators import Forwarding
 from wes_daemon.adapters.system import sleep
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission, WorkflowProvider
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId

@@ -9,12 +9,12 @@ from tests.call_gates import AskingGate
 from tests.live.account import FATES, Account, LiveRun
 from tests.live.processes import as_the_daemon_has_it, elsewhere, submit_to_healthomics
 from tests.live.session import LiveSession
-from wes_daemon.adapters.memory.budgets import MemoryBudgets
-from wes_daemon.adapters.providers.decorators.rate_limiting import RateLimiter
-from wes_daemon.adapters.providers.decorators.rates import Rate, read_rates
+from wes_daemon.adapters.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND, HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.connection import Connection
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
+from wes_daemon.adapters.resilience.call_gate import RateLimiter
+from wes_daemon.adapters.resilience.rates import Rate, read_rates
 from wes_daemon.adapters.system import SystemClock, sleep
 from wes_daemon.application.ports.providers import Submission, WorkflowProvider
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, WorkflowRequest
@@ -43,9 +43,7 @@ class HealthOmicsAccount(Account):
         defaults = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
         rates = {} if rate_limits == "off" else defaults | read_rates(rate_limits)
         clock = SystemClock()
-        self._limiter = RateLimiter(
-            rates, budgets=MemoryBudgets(clock), account="healthomics", clock=clock, sleep=sleep
-        )
+        self._limiter = RateLimiter(rates, quotas=MemoryQuotas(clock), account="healthomics", clock=clock, sleep=sleep)
         # The bare client, told of endpoints as the daemon's own is.
         self._omics = Connection(config).omics()
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 from wes_daemon.domain.runs import IdempotencyKey
 
 
-class BudgetSpent(Exception):
+class QuotaExhausted(Exception):
     """This session has started as many runs as it may; nothing was started."""
 
 
@@ -29,11 +29,11 @@ class Budget:
         """Count one start; to be called before it.
 
         Raises:
-            BudgetSpent: there have been as many already.
+            QuotaExhausted: there have been as many already.
         """
         with self._lock:
             if self.spent >= self.at_most:
-                raise BudgetSpent(f"LIVE_RUNS_AT_MOST={self.at_most}: as many runs were started; raise it to go on")
+                raise QuotaExhausted(f"LIVE_RUNS_AT_MOST={self.at_most}: as many runs were started; raise it to go on")
             self.spent += 1
 
 

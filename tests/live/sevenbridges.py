@@ -12,12 +12,13 @@ from tests.call_gates import AskingGate
 from tests.live.account import FATES, Account, LiveRun
 from tests.live.processes import as_the_daemon_has_it, elsewhere, submit_to_sevenbridges
 from tests.live.session import LiveSession
-from wes_daemon.adapters.memory.budgets import MemoryBudgets
-from wes_daemon.adapters.providers.decorators.rate_limiting import RateLimiter
-from wes_daemon.adapters.providers.decorators.rates import ALL, read_window
+from wes_daemon.adapters.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProvider
+from wes_daemon.adapters.resilience.call_gate import RateLimiter
+from wes_daemon.adapters.resilience.rates import read_window
 from wes_daemon.adapters.system import SystemClock, sleep
+from wes_daemon.application.ports.call_gate import ALL_OPERATIONS
 from wes_daemon.application.ports.providers import Submission, WorkflowProvider
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, WorkflowRequest
 from wes_daemon.domain.states import RunState
@@ -45,11 +46,9 @@ class SevenBridgesAccount(Account):
         self._config = config
         self._session = session
         self._app = app
-        rates = {} if rate_limit == "off" else {ALL: read_window(rate_limit)}
+        rates = {} if rate_limit == "off" else {ALL_OPERATIONS: read_window(rate_limit)}
         clock = SystemClock()
-        self._limiter = RateLimiter(
-            rates, budgets=MemoryBudgets(clock), account="sevenbridges", clock=clock, sleep=sleep
-        )
+        self._limiter = RateLimiter(rates, quotas=MemoryQuotas(clock), account="sevenbridges", clock=clock, sleep=sleep)
         self._providers: list[SevenBridgesProvider] = []
         self._api = sevenbridges.Api(url=config.endpoint, token=config.token, timeout=(10, 60))
         # The SDK's own handler sleeps for five minutes.

@@ -15,26 +15,25 @@ from sqlalchemy import Engine
 
 from wes_daemon.adapters.events.interruptible import InterruptibleSource
 from wes_daemon.adapters.events.sqs import SqsHints
-from wes_daemon.adapters.persistence.budgets import SqlBudgets
 from wes_daemon.adapters.persistence.change_feed import DatabaseChangeFeed
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.invariants import SqlInvariants
 from wes_daemon.adapters.persistence.ledger import SqlLedger, SqlMendings
 from wes_daemon.adapters.persistence.queries import SqlRunQueries
+from wes_daemon.adapters.persistence.quotas import SqlQuotas
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
 from wes_daemon.adapters.persistence.watermarks import SqlWatermarks
 from wes_daemon.adapters.persistence.work_probe import SqlWorkProbe
-from wes_daemon.adapters.providers.decorators.rate_limiting import RateLimiter, account_name
-from wes_daemon.adapters.providers.decorators.rates import ALL, Rate, read_rates, read_window
-from wes_daemon.adapters.providers.decorators.stack import decorated
-from wes_daemon.adapters.providers.decorators.under_lease import LeaseCheckedGate
 from wes_daemon.adapters.providers.directory import LazyProviderDirectory
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND, HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
 from wes_daemon.adapters.providers.local.provider import LocalProvider
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProvider
+from wes_daemon.adapters.resilience.call_gate import LeaseCheckedGate, RateLimiter, account_name
+from wes_daemon.adapters.resilience.rates import Rate, read_rates, read_window
+from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.adapters.system import RandomIds, SilentChangeFeed, SystemClock, TimedWakeUp, sleep
 from wes_daemon.adapters.telemetry import LoggingTelemetry
 from wes_daemon.application.discrepancies import Patience
@@ -45,10 +44,11 @@ from wes_daemon.application.following.refresh_policy import RefreshPolicy
 from wes_daemon.application.following.refresh_statuses import RefreshStatuses
 from wes_daemon.application.following.status_recorder import StatusRecorder
 from wes_daemon.application.mending import Mender
-from wes_daemon.application.ports.budgets import SharedBudgets
+from wes_daemon.application.ports.call_gate import ALL_OPERATIONS
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.application.ports.providers import WorkflowProvider
+from wes_daemon.application.ports.quotas import SharedQuotas
 from wes_daemon.application.ports.telemetry import Telemetry
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.application.ports.wakeup import ChangeFeed
@@ -120,7 +120,7 @@ def _person() -> str:
 
 
 def _sevenbridges(
-    settings: Settings, telemetry: Telemetry, clock: Clock, daemon_session: DaemonSession, budgets: SharedBudgets
+    settings: Settings, telemetry: Telemetry, clock: Clock, daemon_session: DaemonSession, quotas: SharedQuotas
 ) -> WorkflowProvider:
     credentials, project = settings.sevenbridges_credentials, settings.sevenbridges_project
     if credentials is None or project is None:
@@ -130,8 +130,8 @@ def _sevenbridges(
         )
     limit = settings.sevenbridges_rate_limit
     limiter = RateLimiter(
-        {} if limit == "off" else {ALL: read_window(limit)},
-        budgets=budgets,
+        {} if limit == "off" else {ALL_OPERATIONS: read_window(limit)},
+        quotas=quotas,
         account=account_name("sevenbridges", credentials.endpoint, credentials.token),
         clock=clock,
         sleep=sleep,
@@ -151,13 +151,13 @@ def _sevenbridges(
 
 
 def _healthomics(
-    settings: Settings, telemetry: Telemetry, clock: Clock, daemon_session: DaemonSession, budgets: SharedBudgets
+    settings: Settings, telemetry: Telemetry, clock: Clock, daemon_session: DaemonSession, quotas: SharedQuotas
 ) -> WorkflowProvider:
     limits = settings.aws_healthomics_rate_limits
     defaults = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
     limiter = RateLimiter(
         {} if limits == "off" else defaults | read_rates(limits),
-        budgets=budgets,
+        quotas=quotas,
         account=account_name("healthomics", settings.aws_region, _aws_account(settings)),
         clock=clock,
         sleep=sleep,
@@ -386,7 +386,7 @@ class Container(containers.DeclarativeContainer):
     work_probe = providers.Singleton(SqlWorkProbe, engine)
     change_feed = providers.Singleton(_change_feed, settings, engine)
     invariants = providers.Singleton(SqlInvariants, engine)
-    budgets = providers.Singleton(SqlBudgets, engine)
+    quotas = providers.Singleton(SqlQuotas, engine)
     outage_log = providers.Singleton(OutageLog, clock)
 
     daemon_session = providers.Singleton(
@@ -401,10 +401,8 @@ class Container(containers.DeclarativeContainer):
         LazyProviderDirectory,
         providers.Callable(
             _by_type,
-            sevenbridges=providers.Callable(
-                _sevenbridges, settings, telemetry, clock, daemon_session, budgets
-            ).provider,
-            healthomics=providers.Callable(_healthomics, settings, telemetry, clock, daemon_session, budgets).provider,
+            sevenbridges=providers.Callable(_sevenbridges, settings, telemetry, clock, daemon_session, quotas).provider,
+            healthomics=providers.Callable(_healthomics, settings, telemetry, clock, daemon_session, quotas).provider,
             local=providers.Callable(_local, settings, telemetry, clock).provider,
         ),
     )

@@ -12,9 +12,9 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from wes_daemon.adapters.persistence.address import read_address
-from wes_daemon.adapters.providers.decorators.rates import read_rates, read_window
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND
 from wes_daemon.adapters.providers.sevenbridges.config import Profile, read_profile
+from wes_daemon.adapters.resilience.rates import read_rates, read_window
 from wes_daemon.application.ports.errors import Misconfigured
 from wes_daemon.domain.errors import WesDaemonError
 from wes_daemon.domain.runs import ProviderType

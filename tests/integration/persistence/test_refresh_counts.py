@@ -13,7 +13,7 @@ from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
 from wes_daemon.adapters.persistence.engine import writing
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
-from wes_daemon.adapters.providers.decorators.chunking import Chunking
+from wes_daemon.adapters.resilience.decorators import Batching
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
@@ -31,7 +31,7 @@ class Followed:
         self.provider = MemoryProvider(status_batch=BATCH)
         self.world = World(provider=self.provider)
         self.world.units = SqlHarness(engine).units
-        self.world.directory = MemoryProviderDirectory({TYPE: Chunking(self.provider)})
+        self.world.directory = MemoryProviderDirectory({TYPE: Batching(self.provider)})
         self.daemon = self.world.daemon()
         self.ids = [self._started(f"run-{number:06}") for number in range(runs)]
         self._store()

@@ -10,7 +10,7 @@ from tests.integration.persistence.costs import Costs, costs_of
 from tests.integration.persistence.harness import SqlHarness
 from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
-from wes_daemon.adapters.providers.decorators.chunking import Chunking
+from wes_daemon.adapters.resilience.decorators import Batching
 from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
@@ -40,7 +40,7 @@ class Site:
         world = World(provider=self.provider, submission_policy=policy)
         self.store = SqlHarness(engine)
         world.units = self.store.units
-        world.directory = MemoryProviderDirectory({ProviderType.SEVENBRIDGES: Chunking(self.provider)})
+        world.directory = MemoryProviderDirectory({ProviderType.SEVENBRIDGES: Batching(self.provider)})
         self.daemon = world.daemon()
         self.store.queue(*(f"run-{number:04}" for number in range(RUNS)))
 

@@ -10,7 +10,7 @@ from tests.integration.providers.healthomics_harness import HealthOmicsHarness, 
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from tests.simulators.healthomics.service import Repeats
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
-from wes_daemon.adapters.providers.decorators.stack import decorated
+from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.domain.runs import ProviderType

@@ -12,14 +12,14 @@ from tests.simulators.healthomics import faults
 from tests.simulators.healthomics.faults import Fault
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from tests.unit.application.conftest import World
-from wes_daemon.adapters.memory.budgets import MemoryBudgets
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
-from wes_daemon.adapters.providers.decorators.rate_limiting import RateLimiter
-from wes_daemon.adapters.providers.decorators.rates import Rate
-from wes_daemon.adapters.providers.decorators.stack import decorated
+from wes_daemon.adapters.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
+from wes_daemon.adapters.resilience.call_gate import RateLimiter
+from wes_daemon.adapters.resilience.rates import Rate
+from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
@@ -47,7 +47,7 @@ def world(simulator: HealthOmicsSimulator, clock: ManualClock) -> World:
         submission_policy=SubmissionPolicy(cap=RUNS, batch=16, default_provider=ProviderType.HEALTHOMICS),
     )
     rates = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
-    limiter = RateLimiter(rates, budgets=MemoryBudgets(clock), account="healthomics", clock=clock, sleep=clock.advance)
+    limiter = RateLimiter(rates, quotas=MemoryQuotas(clock), account="healthomics", clock=clock, sleep=clock.advance)
     bare = HealthOmicsProvider(CONFIG, clock=clock, gate=limiter)
     provider = decorated(bare, ProviderType.HEALTHOMICS, telemetry=world.telemetry, clock=clock, sleep=clock.advance)
     world.directory = MemoryProviderDirectory({ProviderType.HEALTHOMICS: provider})

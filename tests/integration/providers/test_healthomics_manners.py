@@ -22,18 +22,18 @@ from tests.integration.providers.healthomics_harness import (
 from tests.simulators.healthomics import faults
 from tests.simulators.healthomics.faults import Fault
 from tests.simulators.healthomics.server import HealthOmicsSimulator
-from wes_daemon.adapters.memory.budgets import MemoryBudgets
 from wes_daemon.adapters.memory.environment import ManualClock
+from wes_daemon.adapters.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
-from wes_daemon.adapters.providers.decorators.rate_limiting import RateLimiter
-from wes_daemon.adapters.providers.decorators.rates import Rate
-from wes_daemon.adapters.providers.decorators.stack import decorated
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND
 from wes_daemon.adapters.providers.healthomics.connection import Connection
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
-from wes_daemon.application.ports.budgets import SharedBudgets
+from wes_daemon.adapters.resilience.call_gate import RateLimiter
+from wes_daemon.adapters.resilience.rates import Rate
+from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError
 from wes_daemon.application.ports.providers import Submission, WorkflowProvider
+from wes_daemon.application.ports.quotas import SharedQuotas
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -51,11 +51,11 @@ def simulator(monkeypatch: pytest.MonkeyPatch, clock: ManualClock) -> Iterator[H
         yield simulator
 
 
-def limited_provider(clock: ManualClock, budgets: SharedBudgets | None = None) -> WorkflowProvider:
+def limited_provider(clock: ManualClock, quotas: SharedQuotas | None = None) -> WorkflowProvider:
     """The provider as the container makes it, with a clock that sleeping moves on."""
     rates = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
     limiter = RateLimiter(
-        rates, budgets=budgets or MemoryBudgets(clock), account="healthomics", clock=clock, sleep=clock.advance
+        rates, quotas=quotas or MemoryQuotas(clock), account="healthomics", clock=clock, sleep=clock.advance
     )
     bare = HealthOmicsProvider(CONFIG, clock=clock, gate=limiter)
     telemetry = MemoryTelemetry()
@@ -119,8 +119,8 @@ class TestStorm:
         self, simulator: HealthOmicsSimulator, clock: ManualClock
     ) -> None:
         """Once one of them was turned away the other one is slower, too, and both come back to the full pace."""
-        budgets = MemoryBudgets(clock)
-        daemons = [limited_provider(clock, budgets) for _ in range(2)]
+        quotas = MemoryQuotas(clock)
+        daemons = [limited_provider(clock, quotas) for _ in range(2)]
         ids = [daemons[0].submit(a_healthomics_submission(f"wes-{number}")).id for number in range(2)]
         over_at = clock.now() + timedelta(seconds=20)
         simulator.faults.weather = lambda _: faults.throttled() if clock.now() < over_at else None

@@ -19,8 +19,8 @@ from tests.simulators.sevenbridges import faults as bridges_faults
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
-from wes_daemon.adapters.providers.decorators.breaking import BreakingPolicy
-from wes_daemon.adapters.providers.decorators.stack import decorated
+from wes_daemon.adapters.resilience.circuit_breaking import CircuitPolicy
+from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.application.following.refresh_policy import RefreshPolicy
 from wes_daemon.application.ports.errors import NotNow, Unavailable
 from wes_daemon.application.ports.providers import WorkflowProvider
@@ -35,7 +35,7 @@ CAP = 8
 PASS = timedelta(seconds=10)
 OUTAGE = timedelta(minutes=20)
 # The circuit's minute, at its shortest.
-REST = BreakingPolicy().rest * 0.9
+REST = CircuitPolicy().cool_down * 0.9
 
 
 # By when five calls must have failed.
@@ -163,7 +163,7 @@ def test_a_service_that_is_down_is_left_alone_no_run_suffers_and_all_end_complet
     probes = [at for at in scene.calls() if opened <= at < opened + OUTAGE]
     assert min(later - earlier for earlier, later in pairwise(probes)) >= REST
     assert len(probes) > OUTAGE / timedelta(minutes=2)
-    assert calls_then - calls_before == BreakingPolicy().failures
+    assert calls_then - calls_before == CircuitPolicy().failures
     assert [event for _, event in scene.world.telemetry.circuits] == ["opened", *["probed"] * len(probes), "closed"]
 
 

@@ -15,7 +15,7 @@ from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.memory.store import PollRow, SubmissionRow
 from wes_daemon.adapters.memory.watermarks import MemoryWatermarks
-from wes_daemon.adapters.providers.decorators.chunking import Chunking
+from wes_daemon.adapters.resilience.decorators import Batching
 from wes_daemon.application.following.find_ended import FindEnded, SearchPolicy
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.application.ports.submissions import SubmissionState
@@ -33,7 +33,7 @@ def following(
 ) -> tuple[World, DaemonUnderTest]:
     """A daemon that has followed these for two days."""
     world = World(clock=clock)
-    world.directory = MemoryProviderDirectory({type: Chunking(provider)})
+    world.directory = MemoryProviderDirectory({type: Batching(provider)})
     now = clock.now()
     for number, id in enumerate(ids):
         run = a_run(f"run-{number}", RunState.INITIALIZING)
@@ -122,7 +122,7 @@ class TestHealthOmics:
         ids = start_many(simulator, 10 * RUNS)
         simulator.service.reach(run_id(ids[0]), "COMPLETED")
 
-        reports = Chunking(provider).statuses(ids)
+        reports = Batching(provider).statuses(ids)
 
         assert len(reports) == 10 * RUNS
         assert dict(simulator.operations) == {"ListRuns": 10 * RUNS / 100 + 3, "GetRun": 1}

@@ -11,11 +11,12 @@ from tests.integration.providers.sevenbridges_harness import APP, SevenBridgesHa
 from tests.simulators.sevenbridges import faults
 from tests.simulators.sevenbridges.faults import Fault
 from tests.unit.application.conftest import World
-from wes_daemon.adapters.memory.budgets import MemoryBudgets
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
-from wes_daemon.adapters.providers.decorators.rate_limiting import RateLimiter
-from wes_daemon.adapters.providers.decorators.rates import ALL, Rate
-from wes_daemon.adapters.providers.decorators.stack import decorated
+from wes_daemon.adapters.memory.quotas import MemoryQuotas
+from wes_daemon.adapters.resilience.call_gate import RateLimiter
+from wes_daemon.adapters.resilience.rates import Rate
+from wes_daemon.adapters.resilience.stack import decorated
+from wes_daemon.application.ports.call_gate import ALL_OPERATIONS
 from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
@@ -30,8 +31,8 @@ def world(harness: SevenBridgesHarness) -> World:
     """A database with fifty queued runs, and a daemon's rate limit."""
     world = World(clock=harness.clock, submission_policy=SubmissionPolicy(cap=RUNS, batch=16))
     gate = RateLimiter(
-        {ALL: Rate(calls=1000, per=timedelta(minutes=5), burst=50)},
-        budgets=MemoryBudgets(harness.clock),
+        {ALL_OPERATIONS: Rate(calls=1000, per=timedelta(minutes=5), burst=50)},
+        quotas=MemoryQuotas(harness.clock),
         account="sevenbridges",
         clock=harness.clock,
         sleep=harness.clock.advance,

@@ -9,7 +9,7 @@ from tests.integration.providers.sevenbridges_fixtures import authority, harness
 from tests.integration.providers.sevenbridges_harness import SevenBridgesHarness
 from tests.simulators.sevenbridges import faults
 from tests.simulators.sevenbridges.faults import Fault
-from wes_daemon.adapters.providers.decorators.chunking import Chunking
+from wes_daemon.adapters.resilience.decorators import Batching
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown
 from wes_daemon.domain.runs import ProviderRunId, StatusReport
 from wes_daemon.domain.states import RunState
@@ -140,7 +140,7 @@ class TestSweeps:
     def test_two_hundred_and_fifty_runs_cost_three_calls(self, harness: SevenBridgesHarness) -> None:
         ids = harness.copies(250)
 
-        reports = Chunking(harness.provider()).statuses(ids)
+        reports = Batching(harness.provider()).statuses(ids)
 
         assert set(reports) == set(ids)
         assert harness.operations() == ["bulk_get"] * 3

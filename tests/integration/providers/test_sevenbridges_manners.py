@@ -16,16 +16,17 @@ from tests.integration.providers.sevenbridges_fixtures import authority, harness
 from tests.integration.providers.sevenbridges_harness import APP, PROJECT, TOKEN, SevenBridgesHarness
 from tests.simulators.sevenbridges import faults
 from tests.simulators.sevenbridges.faults import Fault
-from wes_daemon.adapters.memory.budgets import MemoryBudgets
+from wes_daemon.adapters.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
-from wes_daemon.adapters.providers.decorators.rate_limiting import RateLimiter
-from wes_daemon.adapters.providers.decorators.rates import ALL, Rate, read_window
-from wes_daemon.adapters.providers.decorators.retrying import RetryPolicy
-from wes_daemon.adapters.providers.decorators.stack import decorated
 from wes_daemon.adapters.providers.sevenbridges.sdk import Sdk
-from wes_daemon.application.ports.budgets import SharedBudgets
+from wes_daemon.adapters.resilience.call_gate import RateLimiter
+from wes_daemon.adapters.resilience.rates import Rate, read_window
+from wes_daemon.adapters.resilience.retrying import RetryPolicy
+from wes_daemon.adapters.resilience.stack import decorated
+from wes_daemon.application.ports.call_gate import ALL_OPERATIONS
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError
 from wes_daemon.application.ports.providers import Prepared, Submission, WorkflowProvider
+from wes_daemon.application.ports.quotas import SharedQuotas
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -34,13 +35,11 @@ __all__ = ["authority", "harness", "trusted"]
 SECRET = "token-4f9d21-not-real"
 
 
-def limiter(
-    harness: SevenBridgesHarness, rate: Rate | None = None, budgets: SharedBudgets | None = None
-) -> RateLimiter:
+def limiter(harness: SevenBridgesHarness, rate: Rate | None = None, quotas: SharedQuotas | None = None) -> RateLimiter:
     """A rate limiter on the platform's clock; waiting advances the clock."""
     return RateLimiter(
-        {ALL: rate or Rate(calls=1000, per=timedelta(minutes=5), burst=50)},
-        budgets=budgets or MemoryBudgets(harness.clock),
+        {ALL_OPERATIONS: rate or Rate(calls=1000, per=timedelta(minutes=5), burst=50)},
+        quotas=quotas or MemoryQuotas(harness.clock),
         account="sevenbridges",
         clock=harness.clock,
         sleep=harness.clock.advance,
@@ -56,7 +55,7 @@ def stack(harness: SevenBridgesHarness) -> WorkflowProvider:
         telemetry=MemoryTelemetry(),
         clock=harness.clock,
         sleep=harness.clock.advance,
-        policy=RetryPolicy(),
+        retry_policy=RetryPolicy(),
     )
 
 
@@ -111,7 +110,7 @@ class TestRates:
     def test_daemons_that_share_a_quota_are_never_throttled_by_the_service(self, harness: SevenBridgesHarness) -> None:
         """They use most of it, although neither knows the other's calls."""
         harness.platform.rate_limit = 100
-        budgets, rate = MemoryBudgets(harness.clock), read_window("100/300")
+        budgets, rate = MemoryQuotas(harness.clock), read_window("100/300")
         gates = [limiter(harness, rate, budgets) for _ in range(2)]
         daemons = [harness.provider(gate=gate) for gate in gates]
         task = [ProviderRunId(harness.platform.new_id("task"))]

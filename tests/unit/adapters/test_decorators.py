@@ -1,4 +1,4 @@
-"""What is put round a provider."""
+"""The decorators in the order of the stack."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,9 +9,9 @@ from tests.builders import a_report, a_submission
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProvider
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
-from wes_daemon.adapters.providers.decorators.breaking import BreakingPolicy
-from wes_daemon.adapters.providers.decorators.retrying import RetryPolicy
-from wes_daemon.adapters.providers.decorators.stack import decorated
+from wes_daemon.adapters.resilience.circuit_breaking import CircuitPolicy
+from wes_daemon.adapters.resilience.retrying import RetryPolicy
+from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.application.ports.errors import (
     AnswerLost,
     CircuitOpen,
@@ -28,13 +28,13 @@ from wes_daemon.application.ports.telemetry import CallOutcome
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 
-POLICY = RetryPolicy(attempts=3, first_wait=timedelta(seconds=1), longest_wait=timedelta(seconds=5))
+RETRY_POLICY = RetryPolicy(attempts=3, first_wait=timedelta(seconds=1), longest_wait=timedelta(seconds=5))
 
-BREAKING = BreakingPolicy(failures=2)
+CIRCUIT_POLICY = CircuitPolicy(failures=2)
 
 
 class Stack:
-    """A provider, everything round it, and what that did."""
+    """A provider inside all decorators, and a record of what these did."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -47,8 +47,8 @@ class Stack:
             telemetry=self.telemetry,
             clock=self.clock,
             sleep=self.slept.append,
-            policy=POLICY,
-            breaking=BREAKING,
+            retry_policy=RETRY_POLICY,
+            circuit_policy=CIRCUIT_POLICY,
         )
 
 
@@ -59,7 +59,7 @@ def stack() -> Stack:
 
 class TestRetrying:
     @pytest.mark.parametrize("error", [NotNow("busy"), Throttled("busy"), OutcomeUnknown("cut")])
-    def test_passing_trouble_is_tried_again(self, stack: Stack, error: Exception) -> None:
+    def test_transient_errors_are_retried(self, stack: Stack, error: Exception) -> None:
         stack.inner.fail_next(error)
 
         answer = stack.outer.submit(a_submission())
@@ -74,11 +74,11 @@ class TestRetrying:
             Rejected("no"),
             Misconfigured("token"),
             Unprovable("?"),
-            CircuitOpen("left alone", retry_after=timedelta(seconds=1)),
+            CircuitOpen("open", retry_after=timedelta(seconds=1)),
             ZeroDivisionError("a bug"),
         ],
     )
-    def test_nothing_else_is(self, stack: Stack, error: Exception) -> None:
+    def test_no_other_error_is_retried(self, stack: Stack, error: Exception) -> None:
         stack.inner.fail_next(error)
 
         with pytest.raises(type(error)):
@@ -86,14 +86,14 @@ class TestRetrying:
 
         assert stack.inner.calls == ["submit"]
 
-    def test_a_few_times_only(self, stack: Stack) -> None:
+    def test_the_number_of_attempts_is_limited(self, stack: Stack) -> None:
         stack.inner.fail_next(*[NotNow("busy")] * 10)
 
         with pytest.raises(NotNow):
             stack.outer.submit(a_submission())
 
-        assert len(stack.inner.calls) == POLICY.attempts
-        assert len(stack.slept) == POLICY.attempts - 1
+        assert len(stack.inner.calls) == RETRY_POLICY.attempts
+        assert len(stack.slept) == RETRY_POLICY.attempts - 1
 
     def test_no_wait_is_longer_than_its_bound(self, stack: Stack) -> None:
         stack.inner.fail_next(*[NotNow("busy")] * 10)
@@ -101,16 +101,16 @@ class TestRetrying:
         with pytest.raises(NotNow):
             stack.outer.submit(a_submission())
 
-        assert all(wait <= POLICY.longest_wait for wait in stack.slept)
+        assert all(wait <= RETRY_POLICY.longest_wait for wait in stack.slept)
 
-    def test_the_service_is_given_the_time_that_it_asks_for(self, stack: Stack) -> None:
+    def test_a_retry_waits_as_long_as_the_service_asks(self, stack: Stack) -> None:
         stack.inner.fail_next(NotNow("busy", retry_after=timedelta(seconds=4)))
 
         stack.outer.submit(a_submission())
 
         assert stack.slept[0] >= timedelta(seconds=4)
 
-    def test_a_service_that_asks_for_longer_is_left_to_the_schedule(self, stack: Stack) -> None:
+    def test_a_call_is_not_retried_if_the_service_asks_for_a_longer_wait(self, stack: Stack) -> None:
         stack.inner.fail_next(NotNow("busy", retry_after=timedelta(minutes=5)))
 
         with pytest.raises(NotNow):
@@ -119,7 +119,7 @@ class TestRetrying:
         assert stack.slept == []
 
     @pytest.mark.parametrize("error", [NotNow("busy"), Rejected("busy"), Misconfigured("busy")])
-    def test_nothing_takes_back_an_earlier_doubt(self, stack: Stack, error: Exception) -> None:
+    def test_no_later_error_takes_back_an_earlier_doubt(self, stack: Stack, error: Exception) -> None:
         stack.inner.lose_next_answer()
         stack.inner.fail_next(error, error)
 
@@ -147,17 +147,17 @@ class TestRetrying:
         assert stack.inner.calls.count(operation) == 2
 
 
-class TestBreaking:
+class TestCircuitBreaking:
     def test_an_open_circuit_ends_the_attempts_at_once(self, stack: Stack) -> None:
         stack.inner.fail_next(*[Unavailable("down")] * 10, operation="statuses")
 
         with pytest.raises(CircuitOpen):
             stack.outer.statuses([ProviderRunId("memory-1")])
 
-        assert stack.inner.calls == ["statuses"] * BREAKING.failures
-        assert len(stack.slept) == BREAKING.failures
+        assert stack.inner.calls == ["statuses"] * CIRCUIT_POLICY.failures
+        assert len(stack.slept) == CIRCUIT_POLICY.failures
 
-    def test_it_does_not_take_back_an_earlier_doubt(self, stack: Stack) -> None:
+    def test_an_open_circuit_does_not_take_back_an_earlier_doubt(self, stack: Stack) -> None:
         stack.inner.lose_next_answer(error=AnswerLost("the answer was lost"))
         stack.inner.fail_next(AnswerLost("cut"))
 
@@ -166,16 +166,16 @@ class TestBreaking:
 
         assert stack.inner.started == ["wes-run-1"]
 
-    def test_a_batch_that_meets_it_is_the_last_one(self, stack: Stack) -> None:
+    def test_no_batch_follows_one_that_meets_an_open_circuit(self, stack: Stack) -> None:
         ids = [_submitted(stack, f"wes-{number}") for number in range(6)]
         stack.inner.fail_next(*[Unavailable("down")] * 10, operation="statuses")
 
         with pytest.raises(CircuitOpen):
             stack.outer.statuses(ids)
 
-        assert stack.inner.calls.count("statuses") == BREAKING.failures
+        assert stack.inner.calls.count("statuses") == CIRCUIT_POLICY.failures
 
-    def test_to_telemetry_it_is_a_call_that_did_not_take_place(self, stack: Stack) -> None:
+    def test_telemetry_reports_a_refused_call_as_not_now(self, stack: Stack) -> None:
         stack.inner.fail_next(*[Unavailable("down")] * 10, operation="details")
 
         with pytest.raises(CircuitOpen):
@@ -185,8 +185,8 @@ class TestBreaking:
         assert stack.telemetry.circuits == [(ProviderType.LOCAL, "opened")]
 
 
-class TestChunking:
-    def test_any_number_of_ids_is_asked_for_in_batches(self, stack: Stack) -> None:
+class TestBatching:
+    def test_any_number_of_ids_is_requested_in_batches(self, stack: Stack) -> None:
         ids = [_submitted(stack, f"wes-{number}") for number in range(5)]
 
         reports = stack.outer.statuses(ids)
@@ -194,11 +194,11 @@ class TestChunking:
         assert set(reports) == set(ids)
         assert stack.inner.calls.count("statuses") == 3
 
-    def test_nothing_is_asked_for_nothing(self, stack: Stack) -> None:
+    def test_no_ids_need_no_request(self, stack: Stack) -> None:
         assert stack.outer.statuses([]) == {}
         assert stack.inner.calls == []
 
-    def test_a_batch_that_fails_does_not_have_the_others_asked_again(self, stack: Stack) -> None:
+    def test_only_the_batch_that_fails_is_requested_again(self, stack: Stack) -> None:
         ids = [_submitted(stack, f"wes-{number}") for number in range(4)]
         stack.inner.put(ids[0], a_report(RunState.RUNNING))
         stack.inner.fail_next(NotNow("busy"), operation="statuses")
@@ -221,7 +221,7 @@ class TestInstrumenting:
             (ZeroDivisionError("a bug"), CallOutcome.BUG),
         ],
     )
-    def test_it_tells_how_a_call_ended(self, stack: Stack, error: Exception, outcome: CallOutcome) -> None:
+    def test_it_reports_the_outcome_of_a_call(self, stack: Stack, error: Exception, outcome: CallOutcome) -> None:
         stack.inner.fail_next(error)
 
         with pytest.raises(type(error)):
@@ -229,7 +229,7 @@ class TestInstrumenting:
 
         assert stack.telemetry.calls == [(ProviderType.LOCAL, "submit", outcome)]
 
-    def test_it_tells_a_doubt(self, stack: Stack) -> None:
+    def test_it_reports_an_unknown_outcome(self, stack: Stack) -> None:
         stack.inner.fail_next(*[OutcomeUnknown("cut")] * 3)
 
         with pytest.raises(OutcomeUnknown):
@@ -237,7 +237,7 @@ class TestInstrumenting:
 
         assert stack.telemetry.calls == [(ProviderType.LOCAL, "submit", CallOutcome.OUTCOME_UNKNOWN)]
 
-    def test_retries_are_one_call_to_the_caller(self, stack: Stack) -> None:
+    def test_a_call_with_its_retries_is_reported_once(self, stack: Stack) -> None:
         stack.inner.fail_next(NotNow("busy"))
 
         stack.outer.submit(a_submission())

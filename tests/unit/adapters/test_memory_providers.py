@@ -12,7 +12,7 @@ from tests.contracts.provider import ProviderContract, ProviderHarness, accept
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
-from wes_daemon.adapters.providers.decorators.stack import decorated
+from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, Rejected
 from wes_daemon.application.ports.providers import Prepared, ProviderTask, RunDetails, Submission, WorkflowProvider
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType, StatusReport

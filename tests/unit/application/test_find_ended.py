@@ -9,7 +9,7 @@ from tests.builders import a_report, a_run, some_details
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.memory.providers import MemoryProvider
 from wes_daemon.adapters.memory.watermarks import MemoryWatermarks
-from wes_daemon.adapters.providers.decorators.chunking import Chunking
+from wes_daemon.adapters.resilience.decorators import Batching
 from wes_daemon.application.following.find_ended import FindEnded, SearchPolicy
 from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotNow, Rejected
 from wes_daemon.application.ports.providers import EndedPage, ProviderLimits
@@ -44,7 +44,7 @@ class Office:
 
     def __post_init__(self) -> None:
         self.provider = Listing(self.world)
-        self.world.directory.providers[ProviderType.SEVENBRIDGES] = Chunking(self.provider)
+        self.world.directory.providers[ProviderType.SEVENBRIDGES] = Batching(self.provider)
         self.watermarks = MemoryWatermarks(self.world.store)
 
     def finder(self, daemon: DaemonUnderTest) -> FindEnded:

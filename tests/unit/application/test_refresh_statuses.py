@@ -11,7 +11,7 @@ import pytest
 from tests.builders import a_report, a_run, some_details
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.memory.providers import MemoryProvider
-from wes_daemon.adapters.providers.decorators.rate_limiting import BudgetSpent
+from wes_daemon.adapters.resilience.call_gate import QuotaExhausted
 from wes_daemon.application.following.refresh_policy import RefreshPolicy
 from wes_daemon.application.following.status_recorder import PollOutcome
 from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotNow, NotSent, OutcomeUnknown, Rejected
@@ -381,7 +381,7 @@ class TestProviderTrouble:
         assert world.run("run-2").state is RunState.RUNNING
 
     @pytest.mark.parametrize(
-        "error", [BudgetSpent("used up"), NotSent("not now"), NotNow("busy", retry_after=timedelta(seconds=70))]
+        "error", [QuotaExhausted("used up"), NotSent("not now"), NotNow("busy", retry_after=timedelta(seconds=70))]
     )
     def test_a_spent_budget_ends_the_pass_and_the_longest_due_go_first_next_time(
         self, world: World, error: Exception

@@ -1,1 +1,1 @@
-"""Workflow providers, one package for each service, and the decorators that go round them."""
+"""Workflow providers, one package for each service."""

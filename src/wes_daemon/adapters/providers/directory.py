@@ -1,4 +1,4 @@
-"""Providers that are made when they are first asked for."""
+"""The directory of providers, which builds each provider when it is first needed."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -9,25 +9,24 @@ from wes_daemon.domain.runs import ProviderType
 
 
 class LazyProviderDirectory:
-    """A `ProviderDirectory` over functions that make a provider, or raise why there is none.
+    """A `ProviderDirectory` over functions that build a provider, or raise the reason why there is none.
 
-    What was made is kept; a function that raised is called again the next time.
+    A provider is built once; a function that raised is called again the next time.
     """
 
-    def __init__(self, makers: Mapping[ProviderType, Callable[[], WorkflowProvider]]) -> None:
-        self._makers = makers
-        self._made: dict[ProviderType, WorkflowProvider] = {}
+    def __init__(self, factories: Mapping[ProviderType, Callable[[], WorkflowProvider]]) -> None:
+        self._factories = factories
+        self._providers: dict[ProviderType, WorkflowProvider] = {}
         self._lock = threading.Lock()
 
     def provider(self, type: ProviderType) -> WorkflowProvider:
-        """As the port says."""
         with self._lock:
-            if type not in self._made:
-                self._made[type] = self._make(type)
-            return self._made[type]
+            if type not in self._providers:
+                self._providers[type] = self._build(type)
+            return self._providers[type]
 
-    def _make(self, type: ProviderType) -> WorkflowProvider:
-        maker = self._makers.get(type)
-        if maker is None:
+    def _build(self, type: ProviderType) -> WorkflowProvider:
+        factory = self._factories.get(type)
+        if factory is None:
             raise Rejected(f"provider {type} does not exist in this version of wes-daemon")
-        return maker()
+        return factory()

@@ -23,7 +23,7 @@ class Allowance:
 
 
 class CallGate(Protocol):
-    """The one object through which a provider's client asks for permission to call and reports what the service said.
+    """The one object from which a provider's client gets permission to call, and to which it reports the answers.
 
     Every method may be called from several threads at once.
     """
@@ -44,7 +44,7 @@ class CallGate(Protocol):
         """Record that the service refused a request of this operation because there were too many."""
 
     def block_until(self, until: datetime, operation: str = ALL_OPERATIONS) -> None:
-        """Send no request of this operation before `until`: the service asked for it."""
+        """Permit no request of this operation before `until`, a time that the service named."""
 
 
 class OpenCallGate:

@@ -1,4 +1,4 @@
-"""Passing trouble is tried again, a few times and with growing waits."""
+"""Retries transient errors with exponential backoff."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import tenacity
 
-from wes_daemon.adapters.providers.decorators.forwarding import Forwarding
+from wes_daemon.adapters.resilience.decorators import Forwarding
 from wes_daemon.application.ports.errors import CircuitOpen, NotNow, OutcomeUnknown, ProviderError, Unprovable
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.application.ports.telemetry import Telemetry
@@ -19,12 +19,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often a call is made and how long is waited in between.
+    """How often a call is attempted, and how long to wait between attempts.
 
     Attributes:
         attempts: calls in all, at least 1.
-        first_wait: upper bound of the first wait; it doubles, and each wait is drawn at random below its bound.
-        longest_wait: no wait is longer; a service that asks for more is not waited for here.
+        first_wait: upper bound of the first wait. The bound doubles each time; each wait is random below its bound.
+        longest_wait: upper bound of every wait. If the service asks for a longer wait, the call is not retried.
     """
 
     attempts: int = 3
@@ -33,9 +33,9 @@ class RetryPolicy:
 
 
 class Retrying(Forwarding):
-    """Makes a call again that ended in `NotNow` or `OutcomeUnknown`; both are safe, for every call is idempotent.
+    """Retries a call that ended in `NotNow` or `OutcomeUnknown`, which is safe: every call is idempotent.
 
-    Not where that is known to be in vain: an open circuit ends the attempts, and so does what no call can tell.
+    `CircuitOpen` and `Unprovable` are not retried: a further attempt cannot succeed.
     """
 
     def __init__(
@@ -57,35 +57,35 @@ class Retrying(Forwarding):
         )
 
     def _call(self, operation: str, call: Callable[[], T]) -> T:
-        # Most calls need no second attempt, and none of what it takes to make one.
+        # Most calls succeed at once: they do not pay for the objects of a retry.
         try:
             return call()
         except ProviderError as error:
-            failure = error
-        return self._tried_again(operation, call, failure)
+            first_failure = error
+        return self._retry(operation, call, first_failure)
 
-    def _tried_again(self, operation: str, call: Callable[[], T], failure: ProviderError) -> T:
-        """What comes of the attempts after the first one, which has failed."""
+    def _retry(self, operation: str, call: Callable[[], T], first_failure: ProviderError) -> T:
+        """Make the attempts after the first one, which failed."""
         attempts = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(self._is_worth_waiting),
+            retry=tenacity.retry_if_exception(self._is_retriable),
             stop=tenacity.stop_after_attempt(self._policy.attempts),
             wait=self._wait,
             sleep=lambda seconds: self._sleep(timedelta(seconds=seconds)),
-            before_sleep=partial(self._tell, operation),
+            before_sleep=partial(self._report, operation),
             reraise=True,
         )
         doubts: list[OutcomeUnknown] = []
         try:
-            return attempts(_noting(doubts, _failing_first(failure, call)))
+            return attempts(_collecting_doubts(doubts, _failing_first(first_failure, call)))
         except OutcomeUnknown:
             raise
         except ProviderError as error:
-            # Once an attempt may have acted, a later "nothing happened", of whatever kind, speaks only of itself.
+            # An earlier attempt may have had an effect, which a later "nothing happened" does not exclude.
             if doubts:
                 raise OutcomeUnknown(f"{doubts[-1]}; then {error}") from error
             raise
 
-    def _is_worth_waiting(self, error: BaseException) -> bool:
+    def _is_retriable(self, error: BaseException) -> bool:
         if isinstance(error, CircuitOpen | Unprovable):
             return False
         if isinstance(error, NotNow):
@@ -94,16 +94,16 @@ class Retrying(Forwarding):
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after if isinstance(error, NotNow) and error.retry_after else timedelta(0)
-        return max(asked.total_seconds(), self._backoff(state))
+        requested = error.retry_after if isinstance(error, NotNow) and error.retry_after else timedelta(0)
+        return max(requested.total_seconds(), self._backoff(state))
 
-    def _tell(self, operation: str, state: tenacity.RetryCallState) -> None:
+    def _report(self, operation: str, state: tenacity.RetryCallState) -> None:
         wait = timedelta(seconds=state.next_action.sleep if state.next_action else 0)
         error = state.outcome.exception() if state.outcome else None
         self._telemetry.retrying(self._type, operation, state.attempt_number, wait, str(error))
 
 
-def _noting(doubts: list[OutcomeUnknown], call: Callable[[], T]) -> Callable[[], T]:
+def _collecting_doubts(doubts: list[OutcomeUnknown], call: Callable[[], T]) -> Callable[[], T]:
     def attempt() -> T:
         try:
             return call()
@@ -115,7 +115,7 @@ def _noting(doubts: list[OutcomeUnknown], call: Callable[[], T]) -> Callable[[],
 
 
 def _failing_first(failure: ProviderError, call: Callable[[], T]) -> Callable[[], T]:
-    """The call, where its first attempt was made already."""
+    """Return a function that raises `failure` once, for the attempt that was made already, and then calls `call`."""
     failures = [failure]
 
     def attempt() -> T:

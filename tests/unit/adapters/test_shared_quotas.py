@@ -1,4 +1,4 @@
-"""However many share a budget, together they keep to it; what is urgent goes first, and nobody is starved."""
+"""Processes that share a quota keep within it together; urgent calls go first, and no call is starved."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wes_daemon.adapters.memory.budgets import MemoryBudgets
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.providers.decorators.purposes import OnBehalfOf, Purpose
-from wes_daemon.adapters.providers.decorators.rate_limiting import BudgetSpent, RateLimiter
-from wes_daemon.adapters.providers.decorators.rates import ALL, Rate, window_rate
-from wes_daemon.adapters.providers.decorators.shares import Wish, take_share
-from wes_daemon.application.ports.budgets import Budget, Revision
-from wes_daemon.application.ports.call_gate import Allowance
+from wes_daemon.adapters.memory.quotas import MemoryQuotas
+from wes_daemon.adapters.resilience.call_gate import QuotaExhausted, RateLimiter
+from wes_daemon.adapters.resilience.call_priority import AtPriority, CallPriority
+from wes_daemon.adapters.resilience.quotas import QuotaRequest, grant_calls
+from wes_daemon.adapters.resilience.rates import Rate, window_rate
+from wes_daemon.application.ports.call_gate import ALL_OPERATIONS, Allowance
 from wes_daemon.application.ports.errors import StorageUnavailable
+from wes_daemon.application.ports.quotas import Quota, QuotaChange
 
 T = TypeVar("T")
 
@@ -26,73 +26,75 @@ SEVEN_BRIDGES = window_rate(1000, 300 * SECOND)
 RATES = [SEVEN_BRIDGES, window_rate(100, 30 * SECOND), Rate(calls=10), Rate(calls=1), Rate(calls=0.1), Rate(calls=40)]
 
 
-class Budgets:
-    """Budgets in memory that count how often they are asked, and may be away."""
+class Quotas:
+    """Quotas in memory that count the requests and may be unavailable."""
 
     def __init__(self, clock: ManualClock) -> None:
-        self._inner = MemoryBudgets(clock)
-        self.asked = 0
-        self.is_away = False
+        self._inner = MemoryQuotas(clock)
+        self.requests = 0
+        self.is_unavailable = False
 
-    def revise(self, name: str, revision: Revision[T]) -> T:
-        self.asked += 1
-        if self.is_away:
-            raise StorageUnavailable("away")
-        return self._inner.revise(name, revision)
+    def apply(self, name: str, change: QuotaChange[T]) -> T:
+        self.requests += 1
+        if self.is_unavailable:
+            raise StorageUnavailable("unavailable")
+        return self._inner.apply(name, change)
 
 
 class Fleet:
-    """Daemons that share one budget; nobody waits, and whoever would have to makes no call."""
+    """Daemons that share one quota. No daemon waits: a call that would have to wait is not made."""
 
     def __init__(self, rate: Rate, *, daemons: int = 1) -> None:
         self.clock = ManualClock()
-        self.budgets = Budgets(self.clock)
+        self.quotas = Quotas(self.clock)
         self.limiters = [
             RateLimiter(
-                {ALL: rate},
-                budgets=self.budgets,
+                {ALL_OPERATIONS: rate},
+                quotas=self.quotas,
                 account="service",
                 clock=self.clock,
                 sleep=self.clock.advance,
-                patience=timedelta(0),
+                longest_wait=timedelta(0),
             )
             for _ in range(daemons)
         ]
         self.made: list[timedelta] = []
 
-    def calls(self, purpose: Purpose = Purpose.SUBMISSION, *, daemon: int = 0) -> bool:
-        """Whether a call goes out now."""
+    def calls(self, priority: CallPriority = CallPriority.SUBMISSION, *, daemon: int = 0) -> bool:
+        """Try to call; return whether the call was made."""
         try:
-            with OnBehalfOf(purpose):
+            with AtPriority(priority):
                 self.limiters[daemon].acquire("anything")
-        except BudgetSpent:
+        except QuotaExhausted:
             return False
         self.made.append(self.clock.monotonic())
         return True
 
-    def calls_at_once(self, purpose: Purpose = Purpose.SUBMISSION, *, daemon: int = 0) -> int:
-        """How many calls go out now."""
+    def calls_at_once(self, priority: CallPriority = CallPriority.SUBMISSION, *, daemon: int = 0) -> int:
+        """Return how many calls can be made now."""
         made = 0
-        while self.calls(purpose, daemon=daemon):
+        while self.calls(priority, daemon=daemon):
             made += 1
         return made
 
-    def calls_within(self, time: timedelta, purpose: Purpose = Purpose.SUBMISSION, *, daemon: int = 0) -> int:
-        """How many calls go out from now on if somebody tries all the time."""
+    def calls_within(
+        self, time: timedelta, priority: CallPriority = CallPriority.SUBMISSION, *, daemon: int = 0
+    ) -> int:
+        """Return how many calls are made from now on, with ten attempts per second."""
         made, end = 0, self.clock.monotonic() + time
         while self.clock.monotonic() < end:
-            made += self.calls_at_once(purpose, daemon=daemon)
+            made += self.calls_at_once(priority, daemon=daemon)
             self.clock.advance(SECOND / 10)
         return made
 
 
-def most_in_any(window: timedelta, moments: Sequence[timedelta]) -> int:
-    """The most calls in any time of that length."""
-    return max((sum(start <= moment < start + window for moment in moments) for start in moments), default=0)
+def most_in_any(window: timedelta, times: Sequence[timedelta]) -> int:
+    """Return the most calls in any window of that length."""
+    return max((sum(start <= time < start + window for time in times) for start in times), default=0)
 
 
 steps = st.lists(
-    st.tuples(st.floats(0, 20), st.integers(0, 2), st.sampled_from(Purpose), st.integers(1, 40)), max_size=40
+    st.tuples(st.floats(0, 20), st.integers(0, 2), st.sampled_from(CallPriority), st.integers(1, 40)), max_size=40
 )
 
 
@@ -100,34 +102,34 @@ class TestTheLimit:
     @settings(max_examples=150, deadline=None)
     @given(steps=steps, rate=st.sampled_from(RATES), window=st.sampled_from([1, 5, 30, 300]))
     def test_together_all_stay_within_the_limit_and_the_stated_burst(
-        self, steps: Sequence[tuple[float, int, Purpose, int]], rate: Rate, window: int
+        self, steps: Sequence[tuple[float, int, CallPriority, int]], rate: Rate, window: int
     ) -> None:
         fleet = Fleet(rate, daemons=3)
 
-        for wait, daemon, purpose, times in steps:
+        for wait, daemon, priority, times in steps:
             fleet.clock.advance(wait * SECOND)
             for _ in range(times):
-                fleet.calls(purpose, daemon=daemon)
+                fleet.calls(priority, daemon=daemon)
 
-        allowed = rate.per_second * (window + rate.lasting.total_seconds()) + rate.stock
+        allowed = rate.calls_per_second * (window + rate.grant_lifetime.total_seconds()) + rate.capacity
         assert most_in_any(window * SECOND, fleet.made) <= allowed + 1e-2
 
     @pytest.mark.parametrize("daemons", [1, 2, 5])
-    def test_a_window_is_never_passed_however_many_spend_it(self, daemons: int) -> None:
+    def test_a_window_is_never_exceeded_however_many_daemons_share_it(self, daemons: int) -> None:
         fleet = Fleet(window_rate(100, 30 * SECOND), daemons=daemons)
 
         for number in range(900):
-            fleet.calls(Purpose(number % 4), daemon=number % daemons)
+            fleet.calls(CallPriority(number % 4), daemon=number % daemons)
             fleet.clock.advance(SECOND / 10)
 
         assert 80 <= most_in_any(30 * SECOND, fleet.made) <= 100
 
-    def test_one_daemon_alone_has_nearly_the_whole_budget(self) -> None:
+    def test_one_daemon_alone_has_nearly_the_whole_quota(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES)
 
         assert 970 <= fleet.calls_within(300 * SECOND) <= 1000
 
-    def test_two_daemons_that_want_everything_have_nearly_the_whole_budget_together(self) -> None:
+    def test_two_daemons_that_call_all_the_time_have_nearly_the_whole_quota_together(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES, daemons=2)
 
         for _ in range(3_000):
@@ -137,7 +139,7 @@ class TestTheLimit:
 
         assert 970 <= len(fleet.made) <= 1000
 
-    def test_of_two_daemons_that_want_everything_neither_gets_little(self) -> None:
+    def test_of_two_daemons_that_call_all_the_time_neither_gets_little(self) -> None:
         fleet, made = Fleet(window_rate(300, 10 * SECOND), daemons=2), [0, 0]
 
         for _ in range(3_000):
@@ -147,14 +149,14 @@ class TestTheLimit:
 
         assert min(made) >= max(made) / 3
 
-    def test_what_a_dead_daemon_had_in_hand_is_not_made_by_others(self) -> None:
+    def test_the_local_quota_of_a_dead_daemon_is_not_used_by_others(self) -> None:
         fleet = Fleet(Rate(calls=1, per=1000 * SECOND, burst=20), daemons=2)
         for _ in range(4):
             fleet.calls(daemon=0)
 
         assert fleet.calls_at_once(daemon=1) <= 16
 
-    def test_what_a_daemon_has_not_called_for_in_time_is_lost(self) -> None:
+    def test_calls_that_are_not_made_before_the_local_quota_expires_are_lost(self) -> None:
         fleet = Fleet(Rate(calls=1, per=100 * SECOND, burst=20), daemons=2)
         for _ in range(4):
             fleet.calls(daemon=0)
@@ -165,59 +167,59 @@ class TestTheLimit:
 
 
 class TestTheDatabase:
-    def test_it_is_asked_about_once_in_five_seconds(self) -> None:
+    def test_a_grant_is_requested_about_once_in_five_seconds(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES)
 
         made = fleet.calls_within(300 * SECOND)
 
-        assert fleet.budgets.asked < made / 2
-        fleet.budgets.asked = 0
+        assert fleet.quotas.requests < made / 2
+        fleet.quotas.requests = 0
         for _ in range(100):
             assert fleet.calls()
             fleet.clock.advance(SECOND / 2)
-        assert fleet.budgets.asked <= 14
+        assert fleet.quotas.requests <= 14
 
-    def test_it_is_not_asked_by_those_who_call_nobody(self) -> None:
+    def test_a_daemon_that_makes_no_calls_requests_no_grant(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES)
         fleet.clock.advance(3600 * SECOND)
 
-        assert fleet.budgets.asked == 0
+        assert fleet.quotas.requests == 0
 
-    def test_while_the_budget_is_empty_it_is_asked_once_a_second_for_each_kind_of_purpose(self) -> None:
+    def test_while_the_quota_is_empty_a_grant_is_requested_once_a_second_for_each_urgency(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES)
         fleet.calls_at_once()
-        fleet.calls_at_once(Purpose.FOLLOWING)
-        fleet.budgets.asked = 0
+        fleet.calls_at_once(CallPriority.STATUS)
+        fleet.quotas.requests = 0
 
         for _ in range(1_000):
             fleet.calls()
-            fleet.calls(Purpose.FOLLOWING)
+            fleet.calls(CallPriority.STATUS)
             fleet.clock.advance(SECOND / 100)
 
-        assert fleet.budgets.asked <= 22
+        assert fleet.quotas.requests <= 22
 
-    def test_without_it_a_tenth_of_the_pace_is_kept(self) -> None:
+    def test_without_the_database_calls_go_on_at_a_tenth_of_the_pace(self) -> None:
         fleet = Fleet(Rate(calls=10, burst=10))
         fleet.calls_at_once()
-        fleet.budgets.is_away = True
+        fleet.quotas.is_unavailable = True
 
         assert 18 <= fleet.calls_within(20 * SECOND) <= 22
 
-    def test_when_it_is_back_so_is_the_pace(self) -> None:
+    def test_when_the_database_is_back_so_is_the_pace(self) -> None:
         fleet = Fleet(Rate(calls=10, burst=10))
-        fleet.budgets.is_away = True
+        fleet.quotas.is_unavailable = True
         fleet.calls_within(20 * SECOND)
 
-        fleet.budgets.is_away = False
+        fleet.quotas.is_unavailable = False
         fleet.clock.advance(6 * SECOND)
 
         assert fleet.calls_within(20 * SECOND) >= 180
 
-    def test_what_is_in_hand_may_be_made_without_it(self) -> None:
+    def test_the_local_quota_may_be_used_without_the_database(self) -> None:
         fleet = Fleet(Rate(calls=10, burst=10))
         for _ in range(6):
             fleet.calls()
-        fleet.budgets.is_away = True
+        fleet.quotas.is_unavailable = True
 
         assert fleet.calls_at_once() == 1
 
@@ -226,88 +228,88 @@ class TestTheReserve:
     @settings(max_examples=200, deadline=None)
     @given(
         tokens=st.floats(-5, 120),
-        kept=st.floats(0, 10),
-        wished=st.integers(0, 200),
+        routine_tokens=st.floats(0, 10),
+        routine=st.integers(0, 200),
         passed=st.floats(0, 100),
         rate=st.sampled_from(RATES),
     )
-    def test_following_never_touches_it(
-        self, tokens: float, kept: float, wished: int, passed: float, rate: Rate
+    def test_routine_calls_never_use_it(
+        self, tokens: float, routine_tokens: float, routine: int, passed: float, rate: Rate
     ) -> None:
         now = ManualClock().now()
-        budget = Budget(tokens=tokens, kept=kept, counted_at=now - passed * SECOND)
-        before, _ = take_share(budget, now, rate=rate, wish=Wish())
+        quota = Quota(tokens=tokens, routine_tokens=routine_tokens, counted_at=now - passed * SECOND)
+        before, _ = grant_calls(quota, now, rate=rate, request=QuotaRequest())
 
-        left, share = take_share(budget, now, rate=rate, wish=Wish(following=wished))
+        left, grant = grant_calls(quota, now, rate=rate, request=QuotaRequest(routine=routine))
 
-        assert share.reserved == 0
-        assert left.tokens >= min(rate.reserve, before.tokens) - 1e-2
+        assert grant.urgent_only == 0
+        assert left.tokens >= min(rate.urgent_reserve, before.tokens) - 1e-2
 
-    def test_however_much_is_followed_a_submission_goes_out_at_once(self) -> None:
+    def test_however_many_status_calls_are_made_a_submission_is_sent_at_once(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES, daemons=2)
-        fleet.calls_within(60 * SECOND, Purpose.FOLLOWING)
-        fleet.calls_at_once(Purpose.INVENTORY)
+        fleet.calls_within(60 * SECOND, CallPriority.STATUS)
+        fleet.calls_at_once(CallPriority.INVENTORY)
 
-        assert SEVEN_BRIDGES.reserve == 30
-        assert fleet.calls_at_once(Purpose.SUBMISSION, daemon=1) >= 29
+        assert SEVEN_BRIDGES.urgent_reserve == 30
+        assert fleet.calls_at_once(CallPriority.SUBMISSION, daemon=1) >= 29
 
-    def test_what_is_urgent_may_spend_everything_but_what_is_kept(self) -> None:
+    def test_urgent_calls_may_use_everything_but_the_routine_tokens(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES)
 
-        assert fleet.calls_at_once(Purpose.CANCEL) == SEVEN_BRIDGES.stock - SEVEN_BRIDGES.kept
+        assert fleet.calls_at_once(CallPriority.CANCEL) == SEVEN_BRIDGES.capacity - SEVEN_BRIDGES.routine_capacity
 
-    def test_however_much_is_submitted_following_gets_a_tenth(self) -> None:
+    def test_however_much_is_submitted_status_calls_get_a_tenth(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES, daemons=2)
         followed = 0
 
         for _ in range(3_000):
-            fleet.calls_at_once(Purpose.SUBMISSION, daemon=0)
-            followed += fleet.calls(Purpose.FOLLOWING, daemon=1)
+            fleet.calls_at_once(CallPriority.SUBMISSION, daemon=0)
+            followed += fleet.calls(CallPriority.STATUS, daemon=1)
             fleet.clock.advance(SECOND / 10)
 
         assert followed >= 85
 
 
-class TestWhatTheServiceSays:
-    def said(self, fleet: Fleet, *, remaining: int, limit: int = 1000, reset_in: timedelta = 100 * SECOND) -> None:
-        """An answer to the first daemon."""
-        said = Allowance(limit=limit, remaining=remaining, resets_at=fleet.clock.now() + reset_in)
-        fleet.limiters[0].observe(said)
+class TestReportsOfTheService:
+    def report(self, fleet: Fleet, *, remaining: int, limit: int = 1000, reset_in: timedelta = 100 * SECOND) -> None:
+        """Report an allowance to the first daemon."""
+        allowance = Allowance(limit=limit, remaining=remaining, resets_at=fleet.clock.now() + reset_in)
+        fleet.limiters[0].observe(allowance)
 
-    def test_calls_that_others_have_made_are_not_made_again(self) -> None:
+    def test_calls_that_other_clients_made_are_not_made_again(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES)
         fleet.calls()
 
-        self.said(fleet, remaining=12)
+        self.report(fleet, remaining=12)
 
         assert fleet.calls_at_once() == 12
 
     def test_the_other_daemons_learn_of_it(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES, daemons=2)
-        self.said(fleet, remaining=12)
+        self.report(fleet, remaining=12)
         fleet.calls(daemon=0)
 
         assert fleet.calls_at_once(daemon=1) <= 11
 
-    def test_following_leaves_alone_what_is_left_at_last(self) -> None:
+    def test_routine_calls_leave_the_last_calls_to_urgent_ones(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES)
 
-        self.said(fleet, remaining=12)
+        self.report(fleet, remaining=12)
 
-        assert fleet.calls_at_once(Purpose.FOLLOWING) == 0
-        assert fleet.calls_at_once(Purpose.SUBMISSION) == 12
+        assert fleet.calls_at_once(CallPriority.STATUS) == 0
+        assert fleet.calls_at_once(CallPriority.SUBMISSION) == 12
 
-    def test_more_than_was_thought_is_no_news(self) -> None:
+    def test_more_remaining_calls_than_expected_change_nothing(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES)
         fleet.calls_at_once()
 
-        self.said(fleet, remaining=900)
+        self.report(fleet, remaining=900)
 
         assert fleet.calls_at_once() == 0
 
-    def test_what_it_said_of_a_window_that_is_over_is_forgotten(self) -> None:
+    def test_a_report_on_a_window_that_is_over_is_forgotten(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES)
-        self.said(fleet, remaining=2, reset_in=20 * SECOND)
+        self.report(fleet, remaining=2, reset_in=20 * SECOND)
         fleet.clock.advance(21 * SECOND)
 
         assert fleet.calls_at_once() > 2
@@ -316,7 +318,7 @@ class TestWhatTheServiceSays:
         fleet = Fleet(SEVEN_BRIDGES)
         fleet.calls_at_once()
 
-        self.said(fleet, remaining=500, limit=500)
+        self.report(fleet, remaining=500, limit=500)
 
         assert 440 <= fleet.calls_within(300 * SECOND) <= 500
 
@@ -324,11 +326,11 @@ class TestWhatTheServiceSays:
         fleet = Fleet(SEVEN_BRIDGES)
         fleet.calls_at_once()
 
-        self.said(fleet, remaining=5000, limit=5000)
+        self.report(fleet, remaining=5000, limit=5000)
 
         assert fleet.calls_within(300 * SECOND) <= 900
 
-    def test_nobody_calls_before_the_time_that_it_names_in_whichever_daemon(self) -> None:
+    def test_no_daemon_calls_before_the_time_that_the_service_names(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES, daemons=2)
         fleet.limiters[0].block_until(fleet.clock.now() + 40 * SECOND)
 
@@ -336,19 +338,19 @@ class TestWhatTheServiceSays:
         fleet.clock.advance(40 * SECOND)
         assert [fleet.calls(daemon=daemon) for daemon in (0, 1)] == [True, True]
 
-    def test_the_same_time_is_written_down_once(self) -> None:
+    def test_the_same_time_is_stored_once(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES)
         until = fleet.clock.now() + 40 * SECOND
 
         for _ in range(10):
             fleet.limiters[0].block_until(until)
 
-        assert fleet.budgets.asked == 1
+        assert fleet.quotas.requests == 1
 
 
 class TestThrottling:
     def pace(self, fleet: Fleet, *, daemon: int = 0) -> float:
-        """Calls a second, over the next second."""
+        """Return the calls of the next second."""
         return fleet.calls_within(SECOND, daemon=daemon)
 
     def test_it_slows_an_operation_down_and_it_grows_back(self) -> None:
@@ -367,7 +369,7 @@ class TestThrottling:
 
         assert self.pace(fleet, daemon=1) < 95
 
-    def test_calls_that_were_under_way_together_count_once(self) -> None:
+    def test_throttlings_in_the_same_second_count_once(self) -> None:
         one, ten = Fleet(Rate(calls=100, burst=100)), Fleet(Rate(calls=100, burst=100))
         one.limiters[0].throttled("anything")
         for _ in range(10):
@@ -388,16 +390,16 @@ class TestThrottling:
 
     def test_an_operation_without_a_rate_is_not_slowed_down(self) -> None:
         fleet = Fleet(Rate(calls=1))
-        free = RateLimiter({}, budgets=fleet.budgets, account="service", clock=fleet.clock, sleep=fleet.clock.advance)
+        free = RateLimiter({}, quotas=fleet.quotas, account="service", clock=fleet.clock, sleep=fleet.clock.advance)
 
-        free.slow_down("anything")
+        free.throttled("anything")
 
         for _ in range(100):
-            free.take("anything")
-        assert (fleet.budgets.asked, fleet.clock.monotonic()) == (0, timedelta(0))
+            free.acquire("anything")
+        assert (fleet.quotas.requests, fleet.clock.monotonic()) == (0, timedelta(0))
 
 
-def test_moments_of_turns_do_not_go_backwards() -> None:
+def test_times_of_calls_do_not_go_backwards() -> None:
     fleet = Fleet(Rate(calls=3), daemons=2)
     fleet.calls_within(10 * SECOND, daemon=1)
 

@@ -1,4 +1,4 @@
-"""A service that fails again and again is left alone, then tried with one call."""
+"""A service that fails several times in a row is not called for a cool-down; then one trial call is sent."""
 
 import errno
 import threading
@@ -13,9 +13,9 @@ from tests.builders import a_submission
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProvider
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
-from wes_daemon.adapters.providers.decorators.breaking import Breaking, BreakingPolicy
-from wes_daemon.adapters.providers.decorators.rate_limiting import BudgetSpent
 from wes_daemon.adapters.providers.local.errors import translate_os_errors
+from wes_daemon.adapters.resilience.call_gate import QuotaExhausted
+from wes_daemon.adapters.resilience.circuit_breaking import CircuitBreaking, CircuitPolicy
 from wes_daemon.adapters.telemetry import LoggingTelemetry
 from wes_daemon.application.ports.errors import (
     AnswerLost,
@@ -32,27 +32,27 @@ from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.telemetry import Telemetry
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 
-POLICY = BreakingPolicy()
+POLICY = CircuitPolicy()
 A_MOMENT = timedelta(seconds=1)
 RACERS = 16
 ID = ProviderRunId("memory-1")
 
 ANSWERS = [None, Rejected("no"), Misconfigured("token"), Throttled("too many")]
 FAILURES = [Unavailable("connection refused"), AnswerLost("timeout")]
-NEITHER = [
+INCONCLUSIVE = [
     NotNow("import under way"),
     OutcomeUnknown("not listed yet"),
-    BudgetSpent("the budget is used up"),
+    QuotaExhausted("the quota is exhausted"),
     ZeroDivisionError("a bug"),
 ]
 
 
 class SlowService(MemoryProvider):
-    """A service whose `details` take until a test lets them end.
+    """A service whose `details` last until a test lets them end.
 
     Attributes:
-        outcome: what they end with then.
-        entered: released by each call of them.
+        outcome: the error that they raise then, if any.
+        entered: released by each call of `details`.
     """
 
     def __init__(self) -> None:
@@ -70,13 +70,13 @@ class SlowService(MemoryProvider):
 
 
 class Wire:
-    """A service with a breaker before it, and what reached it."""
+    """A service behind a circuit breaker, and a record of the calls that reached it."""
 
     def __init__(self, *, chance: float = 0.5, telemetry: Telemetry | None = None) -> None:
         self.clock = ManualClock()
         self.telemetry = MemoryTelemetry()
         self.service = SlowService()
-        self.provider = Breaking(
+        self.provider = CircuitBreaking(
             self.service,
             ProviderType.SEVENBRIDGES,
             telemetry=telemetry or self.telemetry,
@@ -86,32 +86,32 @@ class Wire:
         )
 
     def call(self, outcome: Exception | None = None) -> None:
-        """Make one call that ends so, if it is let through; what it ends with is not of interest."""
+        """Make one call that ends with `outcome` if it is permitted; ignore how it ends."""
         if outcome:
             self.service.fail_next(outcome, operation="cancel")
         with suppress(ProviderError, ZeroDivisionError):
             self.provider.cancel(ID)
 
     def open(self) -> None:
-        """Let the service fail until it is left alone."""
+        """Let the service fail until the circuit opens."""
         for _ in range(POLICY.failures):
             self.call(FAILURES[0])
 
     def refusal(self) -> CircuitOpen:
-        """What a call is told that is not let through."""
+        """Make one call that is refused, and return the error."""
         with pytest.raises(CircuitOpen) as caught:
             self.provider.cancel(ID)
         return caught.value
 
     @property
     def reached(self) -> int:
-        """Calls that reached the service."""
+        """How many calls reached the service."""
         return len(self.service.calls)
 
     @property
     def events(self) -> list[str]:
-        """What was told of the circuit."""
-        return [word for _, word in self.telemetry.circuits]
+        """The events that were reported to telemetry."""
+        return [event for _, event in self.telemetry.circuits]
 
 
 @pytest.fixture
@@ -149,30 +149,30 @@ class TestClosed:
                 call()
 
     @pytest.mark.parametrize("answer", ANSWERS, ids=repr)
-    def test_any_answer_of_the_service_begins_the_count_anew(self, wire: Wire, answer: Exception | None) -> None:
+    def test_any_answer_of_the_service_resets_the_count(self, wire: Wire, answer: Exception | None) -> None:
         for outcome in [*FAILURES * 2, answer] * 3:
             wire.call(outcome)
 
         assert wire.reached == 15
         assert wire.events == []
 
-    @pytest.mark.parametrize("outcome", NEITHER, ids=repr)
-    def test_what_says_nothing_of_the_service_is_not_counted(self, wire: Wire, outcome: Exception) -> None:
+    @pytest.mark.parametrize("outcome", INCONCLUSIVE, ids=repr)
+    def test_inconclusive_outcomes_are_not_counted(self, wire: Wire, outcome: Exception) -> None:
         for _ in range(20):
             wire.call(outcome)
 
         assert wire.reached == 20
 
-    @pytest.mark.parametrize("outcome", NEITHER, ids=repr)
-    def test_nor_does_it_begin_the_count_anew(self, wire: Wire, outcome: Exception) -> None:
+    @pytest.mark.parametrize("outcome", INCONCLUSIVE, ids=repr)
+    def test_inconclusive_outcomes_do_not_reset_the_count(self, wire: Wire, outcome: Exception) -> None:
         for _ in range(POLICY.failures):
             wire.call(outcome)
             wire.call(FAILURES[0])
 
         wire.refusal()
 
-    def test_what_the_provider_says_goes_through_unchanged(self, wire: Wire) -> None:
-        for outcome in [*FAILURES, *NEITHER, *ANSWERS[1:]]:
+    def test_errors_of_the_provider_pass_unchanged(self, wire: Wire) -> None:
+        for outcome in [*FAILURES, *INCONCLUSIVE, *ANSWERS[1:]]:
             assert outcome is not None
             wire.service.fail_next(outcome, operation="cancel")
             with pytest.raises(type(outcome)) as caught:
@@ -200,7 +200,7 @@ class TestOpen:
 
         assert wire.reached == POLICY.failures
 
-    def test_it_says_how_long_and_why(self, wire: Wire) -> None:
+    def test_a_refusal_says_for_how_long_and_why(self, wire: Wire) -> None:
         wire.open()
         wire.clock.advance(timedelta(seconds=20))
 
@@ -208,7 +208,7 @@ class TestOpen:
 
         assert refusal.retry_after == timedelta(seconds=40)
         assert str(refusal) == (
-            "sevenbridges has failed 5 times in a row and is left alone until 2026-01-01T00:01:00+00:00: "
+            "sevenbridges has failed 5 times in a row and is not called until 2026-01-01T00:01:00+00:00: "
             "connection refused"
         )
 
@@ -224,7 +224,7 @@ class TestOpen:
         wire.open()
         wire.clock.set_back(timedelta(days=1))
 
-        wire.clock.advance(POLICY.rest)
+        wire.clock.advance(POLICY.cool_down)
         wire.call()
 
         assert wire.events == ["opened", "closed"]
@@ -238,25 +238,25 @@ class TestOpen:
 
         slow.end()
 
-        assert wire.refusal().retry_after == POLICY.rest
+        assert wire.refusal().retry_after == POLICY.cool_down
         assert wire.events == ["opened"]
 
 
 class TestHalfOpen:
-    def test_one_call_tries_the_service_while_the_others_wait(self, wire: Wire) -> None:
+    def test_one_trial_call_is_sent_while_the_others_wait(self, wire: Wire) -> None:
         wire.open()
-        wire.clock.advance(POLICY.rest)
-        probe = _SlowCall(wire, None)
+        wire.clock.advance(POLICY.cool_down)
+        trial = _SlowCall(wire, None)
 
         refusal = wire.refusal()
-        probe.end()
+        trial.end()
 
-        assert refusal.retry_after == POLICY.probe
+        assert refusal.retry_after == POLICY.trial_wait
         assert wire.events == ["opened", "closed"]
 
-    def test_of_threads_that_race_for_it_exactly_one_gets_through(self, wire: Wire) -> None:
+    def test_of_threads_that_race_for_the_trial_call_exactly_one_is_permitted(self, wire: Wire) -> None:
         wire.open()
-        wire.clock.advance(POLICY.rest)
+        wire.clock.advance(POLICY.cool_down)
         refused, start = threading.Semaphore(0), threading.Barrier(RACERS)
 
         def race() -> None:
@@ -268,10 +268,10 @@ class TestHalfOpen:
 
         with ThreadPoolExecutor(RACERS) as pool:
             racing = [pool.submit(race) for _ in range(RACERS)]
-            turned_away = [refused.acquire(timeout=10) for _ in range(RACERS - 1)]
+            refusals = [refused.acquire(timeout=10) for _ in range(RACERS - 1)]
             wire.service.may_end.set()
 
-        assert all(turned_away)
+        assert all(refusals)
         assert [future.result() for future in racing] == [None] * RACERS
         assert wire.service.entered.acquire(blocking=False)
         assert not wire.service.entered.acquire(blocking=False)
@@ -279,7 +279,7 @@ class TestHalfOpen:
     @pytest.mark.parametrize("answer", ANSWERS, ids=repr)
     def test_an_answer_closes_it(self, wire: Wire, answer: Exception | None) -> None:
         wire.open()
-        wire.clock.advance(POLICY.rest)
+        wire.clock.advance(POLICY.cool_down)
 
         wire.call(answer)
         for _ in range(POLICY.failures - 1):
@@ -292,19 +292,17 @@ class TestHalfOpen:
     @pytest.mark.parametrize("failure", FAILURES, ids=repr)
     def test_a_failure_opens_it_for_as_long_again(self, wire: Wire, failure: Exception) -> None:
         wire.open()
-        wire.clock.advance(POLICY.rest)
+        wire.clock.advance(POLICY.cool_down)
 
         wire.call(failure)
 
-        assert wire.refusal().retry_after == POLICY.rest
+        assert wire.refusal().retry_after == POLICY.cool_down
         assert wire.events == ["opened", "probed"]
 
-    @pytest.mark.parametrize("outcome", NEITHER, ids=repr)
-    def test_what_says_nothing_of_the_service_leaves_the_trial_to_the_next_call(
-        self, wire: Wire, outcome: Exception
-    ) -> None:
+    @pytest.mark.parametrize("outcome", INCONCLUSIVE, ids=repr)
+    def test_after_an_inconclusive_trial_call_the_next_call_is_the_trial(self, wire: Wire, outcome: Exception) -> None:
         wire.open()
-        wire.clock.advance(POLICY.rest)
+        wire.clock.advance(POLICY.cool_down)
 
         wire.call(outcome)
         wire.call()
@@ -321,14 +319,14 @@ class TestHalfOpen:
         assert wire.reached == POLICY.failures + 60
 
 
-def test_an_outage_is_an_error_once_and_a_word_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outage_is_logged_as_an_error_once_and_its_end_once(caplog: pytest.LogCaptureFixture) -> None:
     wire = Wire(telemetry=LoggingTelemetry())
     caplog.set_level("INFO")
 
     wire.open()
-    wire.clock.advance(POLICY.rest)
+    wire.clock.advance(POLICY.cool_down)
     wire.call(FAILURES[1])
-    wire.clock.advance(POLICY.rest)
+    wire.clock.advance(POLICY.cool_down)
     wire.call()
 
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
@@ -342,7 +340,7 @@ def test_an_outage_is_an_error_once_and_a_word_at_its_end(caplog: pytest.LogCapt
 
 
 class _SlowCall:
-    """A call that is under way until it is told to end."""
+    """A call that is in progress until `end` is called."""
 
     def __init__(self, wire: Wire, outcome: Exception | None) -> None:
         self._service = wire.service
@@ -355,6 +353,6 @@ class _SlowCall:
         self._service.may_end.set()
         self._thread.join(10)
 
-    def _call(self, provider: Breaking) -> None:
+    def _call(self, provider: CircuitBreaking) -> None:
         with suppress(ProviderError):
             provider.details(ID)

@@ -1,1 +1,0 @@
-"""What is put round a provider: each decorator is itself a `WorkflowProvider`."""

@@ -1,0 +1,1 @@
+"""Wrappers for any provider: rate limiting, retries, circuit breaking, batching, telemetry."""
