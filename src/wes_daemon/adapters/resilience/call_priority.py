@@ -37,8 +37,8 @@ class CallPriority(IntEnum):
 _PRIORITIES: Mapping[str, CallPriority] = {
     "cancel": CallPriority.CANCEL,
     "submit": CallPriority.SUBMISSION,
-    "marked": CallPriority.INVENTORY,
-    "discard": CallPriority.INVENTORY,
+    "owned_runs": CallPriority.INVENTORY,
+    "delete_draft": CallPriority.INVENTORY,
 }
 
 # The default applies to a provider without `Prioritising`, which no other caller competes with.
