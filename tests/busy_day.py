@@ -14,8 +14,8 @@ from tests.contracts.persistence_harness import MINUTE, OTHER, PersistenceHarnes
 from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.application.following.refresh_policy import RefreshPolicy
+from wes_daemon.application.ports.checks import CheckContext
 from wes_daemon.application.ports.errors import NotNow, Rejected
-from wes_daemon.application.ports.invariants import Expected
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
 from wes_daemon.application.submitting.outcomes import SubmissionPolicy
@@ -23,7 +23,7 @@ from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 
 CAP = 100
-EXPECTED = Expected(cap=CAP, default_provider=ProviderType.SEVENBRIDGES, unchecked_for=10 * MINUTE)
+CONTEXT = CheckContext(concurrency_limit=CAP, default_provider=ProviderType.SEVENBRIDGES, overdue_after=10 * MINUTE)
 YEARS_AGO = NOON - timedelta(days=2_000)
 EARLIER = NOON - timedelta(days=2)
 LATER = NOON - timedelta(days=1)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     )
     from wes_daemon.application.ports.queries import RunFilter, RunQueries, RunRecord
     from wes_daemon.application.ports.unit_of_work import UnitOfWork
+    from wes_daemon.application.reconciling.resolve_review import ResolveReview
     from wes_daemon.application.requests.create_run import CreateRun
     from wes_daemon.application.requests.get_run import GetRun
     from wes_daemon.application.requests.list_runs import ListRuns
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     from wes_daemon.application.runtime.daemon import Daemon, PeriodicTask
     from wes_daemon.application.submitting.outcomes import SubmissionPolicy
     from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
-    from wes_daemon.application.use_cases.resolve_review import ResolveReview
     from wes_daemon.bootstrap.container import Container
     from wes_daemon.bootstrap.settings import ConfigurationError, Settings, read_settings
     from wes_daemon.domain.errors import IllegalTransition, InvalidRequest, UnknownProvider, WesDaemonError
@@ -116,7 +116,7 @@ _HOMES = {
     "application.requests.list_runs": ("ListRuns",),
     "application.following.refresh_statuses": ("RefreshStatuses",),
     "application.requests.request_cancel": ("RequestCancel",),
-    "application.use_cases.resolve_review": ("ResolveReview",),
+    "application.reconciling.resolve_review": ("ResolveReview",),
     "application.submitting.outcomes": ("SubmissionPolicy",),
     "application.submitting.submit_queued_runs": ("SubmitQueuedRuns",),
     "bootstrap.container": ("Container",),

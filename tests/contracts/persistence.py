@@ -9,7 +9,6 @@ class TestMemoryPersistence(PersistenceContract):
 from tests.contracts.persistence_claims import ClaimRules
 from tests.contracts.persistence_enrolment import EnrolmentRules
 from tests.contracts.persistence_harness import PersistenceHarness, ServiceRow
-from tests.contracts.persistence_invariants import InvariantRules
 from tests.contracts.persistence_leases import LeaseRules, UnitOfWorkRules
 from tests.contracts.persistence_polls import CancellationRules, PollRules
 from tests.contracts.persistence_queries import QueryRules
@@ -33,7 +32,6 @@ class PersistenceContract(
     RunRules,
     StoredValueRules,
     QueryRules,
-    InvariantRules,
 ):
     """All of it."""
 

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from threading import Barrier, BrokenBarrierError
 
 from tests.builders import ALL_PROVIDERS, NOON
-from wes_daemon.application.ports.invariants import Invariants
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.polls import DuePoll, PollDelay, no_delay
 from wes_daemon.application.ports.queries import RunQueries
@@ -66,18 +65,9 @@ class PersistenceHarness(ABC):
     def queries(self) -> RunQueries:
         """Reads on the same store."""
 
-    @property
-    @abstractmethod
-    def invariants(self) -> Invariants:
-        """What is looked at by whoever wants to know whether everything is right."""
-
     @abstractmethod
     def tamper(self, table: str, run_id: str, **values: object) -> None:
-        """Write values into a row of `submissions` or `polls`, as nobody may but somebody might."""
-
-    @abstractmethod
-    def strike(self, table: str, run_id: str) -> None:
-        """Delete a row of `submissions` or `polls`, as nobody may but somebody might."""
+        """Overwrite values in a row of `submissions` or `polls`, as a person might by hand."""
 
     @abstractmethod
     def let_pass(self, time: timedelta) -> None:

@@ -1,4 +1,4 @@
-"""What nobody can prove is stopped, is not forgotten, and is resolved by a person."""
+"""Runs that need review: no daemon claims them, and a person decides what becomes of them."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ THERE = ProviderRunId("at-run-1")
 
 
 class ReviewRules:
-    """`SubmissionQueue.review`, and the three ways out of it."""
+    """`SubmissionQueue.review`, and the three decisions: `adopt`, `send_again` and `give_up`."""
 
     def in_review(self, store: PersistenceHarness, *, prepared: str | None = None) -> None:
         claim = store.claimed("run-1").claim
@@ -25,7 +25,7 @@ class ReviewRules:
             unit.submissions.review(claim, reason="nobody can tell")
             unit.commit()
 
-    def test_a_run_in_review_is_shown_with_its_reason_and_claimed_by_nobody(self, store: PersistenceHarness) -> None:
+    def test_a_run_that_needs_review_has_its_reason_and_is_not_claimed(self, store: PersistenceHarness) -> None:
         self.in_review(store)
         store.let_pass(HOUR)
 
@@ -34,7 +34,9 @@ class ReviewRules:
         assert (record.submission, record.last_reason) == (SubmissionState.REVIEW, "nobody can tell")
         assert store.claim(ME) == store.claim(OTHER) == []
 
-    def test_a_run_in_review_counts_for_the_cap_since_it_may_be_running(self, store: PersistenceHarness) -> None:
+    def test_a_run_that_needs_review_counts_for_the_limit_because_it_may_be_running(
+        self, store: PersistenceHarness
+    ) -> None:
         self.in_review(store)
         store.queue("run-2")
         store.enrol()
@@ -42,7 +44,7 @@ class ReviewRules:
         assert store.claim(cap=1) == []
         assert ids_of(store.claim(cap=2)) == ["run-2"]
 
-    def test_only_who_holds_the_claim_puts_a_run_in_review(self, store: PersistenceHarness) -> None:
+    def test_only_the_owner_of_the_claim_can_put_a_run_in_review(self, store: PersistenceHarness) -> None:
         claim = store.claimed("run-1", OTHER).claim
         store.let_pass(2 * MINUTE)
         store.claim(ME)
@@ -62,14 +64,14 @@ class ReviewRules:
         assert (due.run_id, due.provider, due.provider_run_id) == (RUN, ProviderType.LOCAL, THERE)
         assert store.queries.get(RUN).submission is SubmissionState.ACCEPTED
 
-    def test_what_another_run_has_is_not_adopted(self, store: PersistenceHarness) -> None:
+    def test_the_provider_run_of_another_run_is_not_adopted(self, store: PersistenceHarness) -> None:
         store.accepted("run-2")
         self.in_review(store)
 
         with store.units() as unit, pytest.raises(NotInReview, match="belongs to"):
             unit.submissions.adopt(RUN, ProviderRunId("at-run-2"), check_after=0 * SECOND)
 
-    def test_what_is_sent_again_is_in_doubt_anew(self, store: PersistenceHarness) -> None:
+    def test_a_run_that_is_sent_again_is_in_doubt_from_now_on(self, store: PersistenceHarness) -> None:
         self.in_review(store)
         store.let_pass(HOUR)
 
@@ -81,7 +83,7 @@ class ReviewRules:
         assert (claimed.claim.resumed, claimed.attempts, claimed.failing_for) == (True, 0, 0 * SECOND)
         assert claimed.in_doubt_for < MINUTE
 
-    def test_what_was_prepared_is_sent_again_as_it_was_prepared(self, store: PersistenceHarness) -> None:
+    def test_a_prepared_run_is_sent_again_with_its_draft(self, store: PersistenceHarness) -> None:
         self.in_review(store, prepared="draft-1")
 
         with store.units() as unit:
@@ -91,7 +93,7 @@ class ReviewRules:
         [claimed] = store.claim()
         assert (claimed.prepared_id, claimed.claim.resumed) == ("draft-1", True)
 
-    def test_what_is_given_up_is_closed_and_makes_room(self, store: PersistenceHarness) -> None:
+    def test_a_run_that_is_given_up_is_closed_and_does_not_count_for_the_limit(self, store: PersistenceHarness) -> None:
         self.in_review(store)
         store.queue("run-2")
         store.enrol()
@@ -113,7 +115,7 @@ class ReviewRules:
         ],
         ids=["adopt", "send again", "give up"],
     )
-    def test_a_run_that_is_not_in_review_needs_no_decision(
+    def test_a_run_that_does_not_need_review_takes_no_decision(
         self, store: PersistenceHarness, resolve: Callable[[UnitOfWork], object]
     ) -> None:
         store.claimed("run-1")
@@ -121,9 +123,7 @@ class ReviewRules:
         with store.units() as unit, pytest.raises(NotInReview, match="not in review"):
             resolve(unit)
 
-    def test_a_run_whose_row_was_deleted_while_it_was_under_way_is_for_a_person(
-        self, store: PersistenceHarness
-    ) -> None:
+    def test_a_run_whose_row_was_deleted_while_in_doubt_needs_review(self, store: PersistenceHarness) -> None:
         store.claimed("run-1", OTHER)
         store.remove("run-1")
         store.let_pass(2 * MINUTE)

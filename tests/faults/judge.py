@@ -68,7 +68,7 @@ def judge(site: Site, *, bugs_are_injected: bool = False) -> Verdict:
     rows = {row.run_id: row for row in _rows(site)}
     starts = [start for cloud in site.clouds for start in cloud.started()]
     problems = [
-        *_strangers(rows, starts),
+        *_foreign_runs(rows, starts),
         *_bad_ends(site, rows),
         *_steps_back(site),
         *_still_under_way(site),
@@ -100,7 +100,7 @@ def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def _strangers(rows: Mapping[str, _Row], starts: Sequence[Start]) -> Iterator[str]:
+def _foreign_runs(rows: Mapping[str, _Row], starts: Sequence[Start]) -> Iterator[str]:
     """Each run of a cloud belongs to the one row whose key it bears, and that row names it."""
     for start in starts:
         row = rows.get(start.key.removeprefix("wes-"))

@@ -1,4 +1,4 @@
-"""`wes-daemon reconcile`: do database and providers agree?"""
+"""`wes-daemon reconcile` compares the database with the providers."""
 
 import json
 import os
@@ -52,16 +52,16 @@ def at_provider(here: Path) -> Callable[..., Path]:
 
 
 @pytest.mark.usefixtures("run_id")
-def test_where_all_agrees_it_says_so_and_who_was_asked(call: Call) -> None:
+def test_without_discrepancies_it_prints_the_compared_providers(call: Call) -> None:
     call("run-once")
 
     result = call("reconcile")
 
     assert result.exit_code == 0, result.output
-    assert result.stdout == "no discrepancies; compared: local; not set up: sevenbridges, healthomics\n"
+    assert result.stdout == "no discrepancies; compared: local; not configured: sevenbridges, healthomics\n"
 
 
-def test_what_is_found_is_a_table_and_the_exit_code_and_changes_nothing(
+def test_discrepancies_are_printed_as_a_table_and_nothing_is_changed(
     call: Call, run_id: str, at_provider: Prepare
 ) -> None:
     at_provider(run_id)
@@ -71,7 +71,7 @@ def test_what_is_found_is_a_table_and_the_exit_code_and_changes_nothing(
     assert [result.exit_code for result in results] == [1, 1]
     assert results[0].stdout == results[1].stdout
     head, row, conclusion = results[0].stdout.splitlines()
-    assert head.split()[:3] == ["WHAT", "RUN", "STATE"]
+    assert head.split()[:3] == ["KIND", "RUN", "STATE"]
     assert all(word in row for word in ("unknown run", run_id, "QUEUED", f"wes-{run_id}", "exited 0", "adopt"))
     assert conclusion.startswith("1 discrepancy; compared: local")
 
@@ -86,33 +86,33 @@ def test_as_json(call: Call, at_provider: Prepare) -> None:
     assert result.exit_code == 1
     assert found["agrees"] is False
     assert found["compared"] == ["local"]
-    [stranger] = found["discrepancies"]
-    assert (stranger["kind"], stranger["remedy"], stranger["provider_id"]) == ("stranger", "none", "wes-elsewhere")
+    [foreign] = found["discrepancies"]
+    assert (foreign["kind"], foreign["repair"], foreign["provider_id"]) == ("foreign_run", "none", "wes-elsewhere")
 
 
-def test_with_apply_and_yes_it_is_mended_and_noted(call: Call, run_id: str, at_provider: Prepare) -> None:
+def test_apply_and_yes_repair_and_add_a_timeline_entry(call: Call, run_id: str, at_provider: Prepare) -> None:
     at_provider(run_id)
 
     result = call("reconcile", "--apply", "--yes")
 
     assert result.exit_code == 0, result.output
-    assert f"mended: unknown_run of run {run_id}: adopted local run wes-{run_id}" in result.stdout
+    assert f"repaired: unknown_run of run {run_id}: adopted local run wes-{run_id}" in result.stdout
     shown = json.loads(call("show", run_id, "--json").stdout)
     assert shown["daemon"]["provider_id"] == f"wes-{run_id}"
     assert "adopted local run" in shown["daemon"]["timeline"][-1]["why"]
 
 
-def test_with_apply_and_json_there_is_no_question(call: Call, run_id: str, at_provider: Prepare) -> None:
+def test_apply_and_json_ask_for_no_confirmation(call: Call, run_id: str, at_provider: Prepare) -> None:
     at_provider(run_id)
 
     result = call("reconcile", "--apply", "--json")
 
     [found] = json.loads(result.stdout)["discrepancies"]
-    assert (result.exit_code, found["mended"]) == (0, True)
+    assert (result.exit_code, found["repaired"]) == (0, True)
     assert found["outcome"].startswith("adopted")
 
 
-def test_with_apply_and_nobody_to_ask_it_refuses(call: Call, run_id: str, at_provider: Prepare) -> None:
+def test_apply_without_a_terminal_needs_yes(call: Call, run_id: str, at_provider: Prepare) -> None:
     at_provider(run_id)
 
     result = call("reconcile", "--apply")
@@ -123,20 +123,20 @@ def test_with_apply_and_nobody_to_ask_it_refuses(call: Call, run_id: str, at_pro
 
 
 @pytest.mark.parametrize(("answer", "code", "state"), [("n", 1, "QUEUED"), ("y", 0, "INITIALIZING")])
-def test_on_a_terminal_it_shows_and_asks(
+def test_apply_on_a_terminal_asks_for_confirmation(
     call: Call, run_id: str, at_provider: Prepare, answer: str, code: int, state: str
 ) -> None:
     at_provider(run_id)
 
     ended, said = _on_a_terminal(answer)
 
-    assert "Mend this (adopt 1)?" in said
-    assert run_id in said.partition("Mend this")[0]
+    assert "Repair this (adopt 1)?" in said
+    assert run_id in said.partition("Repair this")[0]
     assert ended == code, said
     assert json.loads(call("show", run_id, "--json").stdout)["state"] == state
 
 
-def test_a_stranger_is_cancelled_only_where_that_is_asked_for(call: Call, at_provider: Prepare) -> None:
+def test_a_foreign_run_is_cancelled_only_on_request(call: Call, at_provider: Prepare) -> None:
     call("db", "upgrade")
     run = at_provider("elsewhere", started=False, age=timedelta(days=2))
     left = call("reconcile", "--apply", "--yes")
@@ -161,14 +161,14 @@ def test_the_window_and_the_age_of_drafts_can_be_chosen(call: Call, at_provider:
 
 
 @pytest.mark.parametrize("age", ["7", "0d", "-1d", "d", "1y", "99999d"])
-def test_what_is_no_age_is_said(call: Call, age: str) -> None:
+def test_an_invalid_age_is_a_usage_error(call: Call, age: str) -> None:
     result = call("reconcile", "--since", age)
 
     assert result.exit_code == 2
     assert "such as 7d" in result.stderr
 
 
-def test_a_provider_that_is_named_and_not_set_up_is_a_misconfiguration(call: Call) -> None:
+def test_a_named_provider_that_is_not_configured_is_a_misconfiguration(call: Call) -> None:
     call("db", "upgrade")
 
     result = call("reconcile", "--provider", "sevenbridges")
@@ -178,7 +178,7 @@ def test_a_provider_that_is_named_and_not_set_up_is_a_misconfiguration(call: Cal
 
 
 @pytest.mark.usefixtures("run_id")
-def test_a_provider_that_holds_runs_and_cannot_be_asked_has_a_line_of_its_own(
+def test_a_provider_that_has_runs_and_cannot_be_compared_has_a_line_of_its_own(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call("run-once")
@@ -187,11 +187,11 @@ def test_a_provider_that_holds_runs_and_cannot_be_asked_has_a_line_of_its_own(
     result = call("reconcile")
 
     assert result.exit_code == 1
-    assert result.stdout.splitlines()[0].startswith("local could not be asked: ")
+    assert result.stdout.splitlines()[0].startswith("local could not be compared: ")
 
 
 @pytest.mark.usefixtures("run_id")
-def test_text_of_a_provider_steers_no_terminal(call: Call, here: Path) -> None:
+def test_control_characters_of_a_provider_are_not_printed(call: Call, here: Path) -> None:
     call("run-once")
     with sqlite3.connect(here / "runs.db") as connection:
         connection.execute("UPDATE polls SET provider_run_id = 'x' || char(27) || '[31m'")

@@ -1,4 +1,4 @@
-"""`resolve`: a person decides what nobody could prove."""
+"""`resolve`: a person decides what becomes of a run that needs review."""
 
 import json
 import sqlite3
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("set_up")
 
 @pytest.fixture
 def run_id(call: Call, clean: Path) -> str:
-    """A run in review."""
+    """A run that needs review."""
     queued: str = call("submit", "https://example.org/a.cwl").stdout.strip()
     with sqlite3.connect(clean / "runs.db") as connection:
         connection.execute(
@@ -25,7 +25,7 @@ def run_id(call: Call, clean: Path) -> str:
     return queued
 
 
-def test_it_is_listed_and_shown_with_what_can_be_done(run_id: str, call: Call) -> None:
+def test_a_run_that_needs_review_is_listed_and_shown_with_its_decisions(run_id: str, call: Call) -> None:
     other = call("submit", "https://example.org/b.cwl").stdout.strip()
 
     listed = call("list", "--review")
@@ -38,7 +38,7 @@ def test_it_is_listed_and_shown_with_what_can_be_done(run_id: str, call: Call) -
     assert f"wes-daemon resolve {run_id} --adopt ID" in shown.stdout
 
 
-def test_given_up_it_ends_with_the_reason(run_id: str, call: Call) -> None:
+def test_fail_ends_the_run_with_the_reason(run_id: str, call: Call) -> None:
     result = call("resolve", run_id, "--fail", "--reason", "it is not there")
 
     shown = json.loads(call("show", run_id, "--json").stdout)
@@ -46,7 +46,7 @@ def test_given_up_it_ends_with_the_reason(run_id: str, call: Call) -> None:
     assert (shown["state"], shown["daemon"]["error"]) == ("SYSTEM_ERROR", "it is not there")
 
 
-def test_sent_again_it_is_in_doubt_anew(run_id: str, call: Call) -> None:
+def test_send_again_puts_the_run_in_doubt_again(run_id: str, call: Call) -> None:
     result = call("resolve", run_id, "--send-again")
 
     assert result.exit_code == 0
@@ -54,16 +54,18 @@ def test_sent_again_it_is_in_doubt_anew(run_id: str, call: Call) -> None:
     assert call("list", "--review", "--json").stdout.strip() == "[]"
 
 
-def test_what_the_provider_does_not_know_is_not_adopted(run_id: str, call: Call, clean: Path) -> None:
+def test_an_id_that_is_unknown_to_the_provider_is_not_adopted(run_id: str, call: Call, clean: Path) -> None:
     (clean / "local").mkdir()
 
     result = call("resolve", run_id, "--adopt", "wes-somebody-else")
 
     assert result.exit_code == 1
-    assert f"local knows no run wes-somebody-else: look for the run's key wes-{run_id} there" in result.stderr
+    assert (
+        f"local has no run wes-somebody-else: search there for the run's idempotency key wes-{run_id}" in result.stderr
+    )
 
 
-def test_a_run_that_needs_no_decision_is_left_alone(call: Call) -> None:
+def test_a_run_that_does_not_need_review_is_not_changed(call: Call) -> None:
     queued = call("submit", "https://example.org/a.cwl").stdout.strip()
 
     result = call("resolve", queued, "--fail")
@@ -73,5 +75,5 @@ def test_a_run_that_needs_no_decision_is_left_alone(call: Call) -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["--fail", "--send-again"], ["--send-again", "--reason", "x"]])
-def test_a_decision_that_is_none_is_wrong_usage(run_id: str, call: Call, options: list[str]) -> None:
+def test_not_exactly_one_decision_is_a_usage_error(run_id: str, call: Call, options: list[str]) -> None:
     assert call("resolve", run_id, *options).exit_code == 2

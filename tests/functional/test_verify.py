@@ -1,4 +1,4 @@
-"""`verify`: what it prints for people and for programs, and how it ends."""
+"""`verify`: its table, its JSON and its exit code."""
 
 import json
 import sqlite3
@@ -20,7 +20,7 @@ def run_id(call: Call) -> str:
 
 @pytest.fixture
 def broken_run(run_id: str, clean: Path) -> str:
-    """A run in whose timeline a step leads out of an ending."""
+    """A run whose timeline records a transition out of an end state."""
     with closing(sqlite3.connect(clean / "runs.db")) as database, database:
         database.execute(
             "INSERT INTO run_events (run_id, at, from_state, to_state, by, why)"
@@ -30,20 +30,20 @@ def broken_run(run_id: str, clean: Path) -> str:
     return run_id
 
 
-def test_every_rule_is_told_of_where_all_hold(call: Call) -> None:
+def test_every_check_is_printed_when_all_pass(call: Call) -> None:
     call("db", "upgrade")
 
     result = call("verify")
 
-    head, *rules, last = result.stdout.splitlines()
+    head, *lines, last = result.stdout.splitlines()
     assert result.exit_code == 0
-    assert head.split() == ["RULE", "STATE", "RUNS", "WHAT", "IT", "SAYS"]
-    assert len(rules) == 15
-    assert all(line.split()[1] == "holds" for line in rules)
+    assert head.split() == ["CHECK", "STATE", "RUNS", "DESCRIPTION"]
+    assert len(lines) == 15
+    assert all(line.split()[1] == "passed" for line in lines)
     assert last == "broken: none; notices: none"
 
 
-def test_a_broken_rule_is_told_of_with_the_run_that_breaks_it_and_fails(broken_run: str, call: Call) -> None:
+def test_a_broken_check_is_printed_with_its_violation_and_fails(broken_run: str, call: Call) -> None:
     result = call("verify")
 
     assert result.exit_code == 1
@@ -51,20 +51,20 @@ def test_a_broken_rule_is_told_of_with_the_run_that_breaks_it_and_fails(broken_r
     assert result.stdout.endswith("broken: endings-are-last; notices: a-daemon-lives\n")
 
 
-def test_programs_are_told_the_same(broken_run: str, call: Call) -> None:
+def test_json_has_the_same_results(broken_run: str, call: Call) -> None:
     result = call("verify", "--json")
 
     found = json.loads(result.stdout)
     assert result.exit_code == 1
     assert (found["broken"], found["notices"]) == (["endings-are-last"], ["a-daemon-lives"])
-    [rule] = [rule for rule in found["rules"] if rule["name"] == "endings-are-last"]
-    assert (rule["gravity"], rule["holds"], rule["runs"]) == ("broken", False, 1)
-    assert rule["first"] == [{"run_id": broken_run, "found": "COMPLETE to RUNNING on 2026-01-01 12:00:00+00:00"}]
+    [check] = [check for check in found["checks"] if check["name"] == "endings-are-last"]
+    assert (check["severity"], check["passed"], check["runs"]) == ("broken", False, 1)
+    assert check["first"] == [{"run_id": broken_run, "found": "COMPLETE to RUNNING on 2026-01-01 12:00:00+00:00"}]
 
 
 @pytest.mark.parametrize(("options", "code"), [([], 0), (["--strict"], 1)])
 @pytest.mark.usefixtures("set_up", "run_id")
-def test_a_notice_fails_only_where_that_is_wanted(options: list[str], code: int, call: Call) -> None:
+def test_a_notice_fails_only_with_strict(options: list[str], code: int, call: Call) -> None:
     result = call("verify", *options)
 
     assert result.exit_code == code
@@ -72,11 +72,11 @@ def test_a_notice_fails_only_where_that_is_wanted(options: list[str], code: int,
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "soon"])
-def test_a_patience_that_is_none_is_wrong_usage(text: str, call: Call) -> None:
+def test_an_invalid_duration_is_a_usage_error(text: str, call: Call) -> None:
     assert call("verify", "--unchecked-for", text).exit_code == 2
 
 
-def test_looking_makes_no_database(clean: Path, call: Call) -> None:
+def test_verify_creates_no_database(clean: Path, call: Call) -> None:
     result = call("verify", "--db-uri", "sqlite:///deep/down/runs.db")
 
     assert (result.exit_code, result.stdout) == (1, "")
@@ -85,7 +85,7 @@ def test_looking_makes_no_database(clean: Path, call: Call) -> None:
 
 
 @pytest.mark.usefixtures("set_up", "broken_run")
-def test_text_from_a_row_steers_no_terminal(clean: Path, call: Call) -> None:
+def test_control_characters_of_a_row_are_not_printed(clean: Path, call: Call) -> None:
     evil = "[bold red]\x1b]0;title\x07\nforged"
     with closing(sqlite3.connect(clean / "runs.db")) as database, database:
         database.execute("UPDATE run_events SET to_state = ? WHERE from_state = 'COMPLETE'", [evil])

@@ -16,11 +16,11 @@ from sqlalchemy import Engine
 from wes_daemon.adapters.events.interruptible import InterruptibleSource
 from wes_daemon.adapters.events.sqs import SqsHints
 from wes_daemon.adapters.persistence.change_feed import DatabaseChangeFeed
+from wes_daemon.adapters.persistence.checks import SqlChecks
 from wes_daemon.adapters.persistence.engine import make_engine
-from wes_daemon.adapters.persistence.invariants import SqlInvariants
-from wes_daemon.adapters.persistence.ledger import SqlLedger, SqlMendings
 from wes_daemon.adapters.persistence.queries import SqlRunQueries
 from wes_daemon.adapters.persistence.quotas import SqlQuotas
+from wes_daemon.adapters.persistence.reconcile_queries import SqlReconcileQueries, SqlRepairUnits
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
 from wes_daemon.adapters.persistence.watermarks import SqlWatermarks
@@ -36,14 +36,12 @@ from wes_daemon.adapters.resilience.rates import Rate, read_rates, read_window
 from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.adapters.system import RandomIds, SilentChangeFeed, SystemClock, TimedWakeUp, sleep
 from wes_daemon.adapters.telemetry import LoggingTelemetry
-from wes_daemon.application.discrepancies import Patience
 from wes_daemon.application.following.cancel_runs import CancelRuns
 from wes_daemon.application.following.find_ended import FindEnded, SearchPolicy
 from wes_daemon.application.following.follow_events import FollowEvents
 from wes_daemon.application.following.refresh_policy import RefreshPolicy
 from wes_daemon.application.following.refresh_statuses import RefreshStatuses
 from wes_daemon.application.following.status_recorder import StatusRecorder
-from wes_daemon.application.mending import Mender
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Rejected
@@ -53,6 +51,12 @@ from wes_daemon.application.ports.telemetry import Telemetry
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.application.ports.wakeup import ChangeFeed
 from wes_daemon.application.ports.work_probe import WorkProbe
+from wes_daemon.application.reconciling.delete_drafts import DeleteDrafts
+from wes_daemon.application.reconciling.discrepancies import Tolerances
+from wes_daemon.application.reconciling.reconcile import Reconcile
+from wes_daemon.application.reconciling.repairing import Repairer
+from wes_daemon.application.reconciling.resolve_review import ResolveReview
+from wes_daemon.application.reconciling.verify import Verify
 from wes_daemon.application.requests.create_run import CreateRun
 from wes_daemon.application.requests.get_run import GetRun
 from wes_daemon.application.requests.list_runs import ListRuns
@@ -66,10 +70,6 @@ from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.application.runtime.work_probe import ProviderWorkProbe
 from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns, SubmitReport
-from wes_daemon.application.use_cases.reconcile import Reconcile
-from wes_daemon.application.use_cases.remove_leftover_drafts import RemoveLeftoverDrafts
-from wes_daemon.application.use_cases.resolve_review import ResolveReview
-from wes_daemon.application.use_cases.verify import Verify
 from wes_daemon.bootstrap.settings import ConfigurationError, Settings
 from wes_daemon.domain.runs import ProviderType
 
@@ -249,9 +249,9 @@ def _refresh_policy(settings: Settings) -> RefreshPolicy:
     )
 
 
-def _patience(settings: Settings) -> Patience:
-    """The daemon has had two looks at a run before anybody complains."""
-    return Patience(settling=max(Patience().settling, settings.status_check_interval * 2))
+def _tolerances(settings: Settings) -> Tolerances:
+    """The daemon has polled a run twice before a difference counts as a discrepancy."""
+    return Tolerances(recent=max(Tolerances().recent, settings.status_check_interval * 2))
 
 
 def _daemon_here() -> str:
@@ -273,7 +273,7 @@ def _loops(
     cancel: Callable[..., CancelRuns],
     refresh: Callable[..., RefreshStatuses],
     find_ended: Callable[..., FindEnded],
-    remove_drafts: Callable[..., RemoveLeftoverDrafts],
+    delete_drafts: Callable[..., DeleteDrafts],
     hearing: Sequence[PeriodicTask],
 ) -> list[PeriodicTask]:
     """A heartbeat, and for each provider beats of its own, so that one that hangs does not hold up the others."""
@@ -286,7 +286,7 @@ def _loops(
             _submitting(settings, clock, probe, submit(serving=serving), type),
             _cancelling(probe, cancel(serving=serving), type, often),
             *_following(settings, probe, refresh(serving=serving), find_ended, type),
-            PeriodicTask(name=f"remove-drafts-{type}", work=remove_drafts(serving=serving), every=_TIDY_UP),
+            PeriodicTask(name=f"delete-drafts-{type}", work=delete_drafts(serving=serving), every=_TIDY_UP),
         ]
     return [*loops, *hearing]
 
@@ -385,7 +385,7 @@ class Container(containers.DeclarativeContainer):
     queries = providers.Singleton(SqlRunQueries, engine)
     work_probe = providers.Singleton(SqlWorkProbe, engine)
     change_feed = providers.Singleton(_change_feed, settings, engine)
-    invariants = providers.Singleton(SqlInvariants, engine)
+    checks = providers.Singleton(SqlChecks, engine)
     quotas = providers.Singleton(SqlQuotas, engine)
     outage_log = providers.Singleton(OutageLog, clock)
 
@@ -464,23 +464,25 @@ class Container(containers.DeclarativeContainer):
         policy=providers.Factory(SearchPolicy, every=settings.provided.status_check_floor),
     )
 
-    ledger = providers.Singleton(SqlLedger, engine)
-    mendings = providers.Singleton(SqlMendings, engine)
-    patience = providers.Callable(_patience, settings)
-    remove_leftover_drafts = providers.Factory(
-        RemoveLeftoverDrafts,
-        ledger=ledger,
+    reconcile_queries = providers.Singleton(SqlReconcileQueries, engine)
+    repair_units = providers.Singleton(SqlRepairUnits, engine)
+    tolerances = providers.Callable(_tolerances, settings)
+    delete_drafts = providers.Factory(
+        DeleteDrafts,
+        queries=reconcile_queries,
         providers=directory,
-        mender=providers.Factory(Mender, mendings=mendings, clock=clock, ids=ids, by=providers.Callable(_daemon_here)),
+        repairer=providers.Factory(
+            Repairer, units=repair_units, clock=clock, ids=ids, by=providers.Callable(_daemon_here)
+        ),
         clock=clock,
         stop=stop,
-        patience=patience,
+        tolerances=tolerances,
     )
     reconcile = providers.Factory(
         Reconcile,
-        ledger=ledger,
+        queries=reconcile_queries,
         providers=directory,
-        mender=providers.Factory(Mender, mendings=mendings, clock=clock, ids=ids, by=providers.Callable(_person)),
+        repairer=providers.Factory(Repairer, units=repair_units, clock=clock, ids=ids, by=providers.Callable(_person)),
         clock=clock,
     )
 
@@ -496,7 +498,12 @@ class Container(containers.DeclarativeContainer):
     )
     get_run = providers.Factory(GetRun, queries=queries)
     list_runs = providers.Factory(ListRuns, queries=queries)
-    verify = providers.Factory(Verify, invariants=invariants, policy=submission_policy)
+    verify = providers.Factory(
+        Verify,
+        checks=checks,
+        concurrency_limit=settings.provided.max_concurrent_workflows,
+        default_provider=settings.provided.default_provider,
+    )
 
     daemon = providers.Singleton(
         Daemon,
@@ -510,7 +517,7 @@ class Container(containers.DeclarativeContainer):
             cancel=cancel_runs.provider,
             refresh=refresh_statuses.provider,
             find_ended=find_ended.provider,
-            remove_drafts=remove_leftover_drafts.provider,
+            delete_drafts=delete_drafts.provider,
             hearing=providers.Callable(_hearing, settings, clock, units, stop, refresh_statuses.provider),
         ),
         daemon_session=daemon_session,

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import DateTime, Engine, Text, TextClause, delete, text, update
+from sqlalchemy import DateTime, Engine, Text, TextClause, text, update
+from sqlalchemy import delete as sql_delete
 
 from tests.contracts.persistence_harness import PersistenceHarness, ServiceRow
+from wes_daemon.adapters.persistence.checks import SqlChecks
 from wes_daemon.adapters.persistence.engine import writing
-from wes_daemon.adapters.persistence.invariants import SqlInvariants
 from wes_daemon.adapters.persistence.queries import SqlRunQueries
 from wes_daemon.adapters.persistence.tables import own
 from wes_daemon.adapters.persistence.types import UtcTime
@@ -46,8 +47,9 @@ class SqlHarness(PersistenceHarness):
         return SqlRunQueries(self.engine)
 
     @property
-    def invariants(self) -> SqlInvariants:
-        return SqlInvariants(self.engine)
+    def checks(self) -> SqlChecks:
+        """The checks of `verify` on the same store."""
+        return SqlChecks(self.engine)
 
     def tamper(self, table: str, run_id: str, **values: object) -> None:
         held = own.tables[table]
@@ -55,10 +57,11 @@ class SqlHarness(PersistenceHarness):
             connection.execute(update(held).where(held.c.run_id == run_id).values(**values))
             connection.commit()
 
-    def strike(self, table: str, run_id: str) -> None:
+    def delete(self, table: str, run_id: str) -> None:
+        """Delete a row of `submissions` or `polls`, as a person might by hand."""
         held = own.tables[table]
         with writing(self.engine) as connection:
-            connection.execute(delete(held).where(held.c.run_id == run_id))
+            connection.execute(sql_delete(held).where(held.c.run_id == run_id))
             connection.commit()
 
     def strike_out(self, daemon: SessionId) -> None:

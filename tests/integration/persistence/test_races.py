@@ -15,7 +15,7 @@ from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.workers import claim, in_processes
 from wes_daemon.adapters.persistence import engine as engine_module
 from wes_daemon.adapters.persistence.engine import make_engine
-from wes_daemon.adapters.persistence.ledger import SqlMending
+from wes_daemon.adapters.persistence.reconcile_queries import SqlRepairUnit
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork, SqlUnitsOfWork
 from wes_daemon.application.ports.errors import StorageUnavailable
 from wes_daemon.application.ports.leases import SessionId
@@ -174,8 +174,8 @@ def test_a_run_that_was_adopted_after_it_was_chosen_stays_adopted_though_its_row
 
     def adopt(statement: str) -> None:
         if "SELECT submissions.seq, submissions.run_id" in statement and not adopted:
-            with SqlMending(store.engine) as other:
-                claim = other.take(RunId("run-1"), person, ProviderType.LOCAL)
+            with SqlRepairUnit(store.engine) as other:
+                claim = other.claim_for_repair(RunId("run-1"), person, ProviderType.LOCAL)
                 other.submissions.accepted(claim, ProviderType.LOCAL, id, check_after=MINUTE)
                 other.commit()
             store.remove("run-1")

@@ -4,21 +4,21 @@ from datetime import timedelta
 
 import pytest
 
-from tests.builders import a_run
 from tests.contracts.provider import accept, everything_marked, marked_as
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import SevenBridgesHarness
 from tests.simulators.sevenbridges.faults import CUT_AFTER, TOO_MANY
+from tests.unit.application.reconciling import FakeReconcileQueries, FakeRepairUnits
 from wes_daemon.adapters.memory.environment import CountingIds
-from wes_daemon.adapters.memory.ledger import MemoryLedger, MemoryMendings
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.memory.store import MemoryStore
-from wes_daemon.application.discrepancies import Patience
-from wes_daemon.application.mending import Mender
 from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown
+from wes_daemon.application.ports.reconcile_queries import RecordedRun
+from wes_daemon.application.reconciling.delete_drafts import DeleteDrafts
+from wes_daemon.application.reconciling.discrepancies import Tolerances
+from wes_daemon.application.reconciling.repairing import Repairer
 from wes_daemon.application.runtime.stop_signal import StopSignal
-from wes_daemon.application.use_cases.remove_leftover_drafts import RemoveLeftoverDrafts
-from wes_daemon.domain.runs import ProviderRunId, ProviderType
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
 __all__ = ["authority", "harness", "trusted"]
@@ -105,32 +105,34 @@ def test_a_throttled_list_is_not_now(harness: SevenBridgesHarness) -> None:
         harness.provider().owned_runs(harness.beginning)
 
 
-def test_drafts_of_ended_runs_are_deleted_and_the_run_goes_on(harness: SevenBridgesHarness) -> None:
+def test_leftover_drafts_are_deleted_and_the_accepted_run_continues(harness: SevenBridgesHarness) -> None:
     submission = harness.of(key="wes-run-1")
     ended = harness.of(key="wes-run-2")
     left = harness.drafts(ended, 3)
     running = accept(harness.provider(), submission)
-    store = MemoryStore(harness.clock)
-    store.insert(a_run("run-1", RunState.RUNNING), a_run("run-2", RunState.CANCELED))
+    queries = FakeReconcileQueries()
+    for run_id, state in ((RunId("run-1"), RunState.RUNNING), (RunId("run-2"), RunState.CANCELED)):
+        queries.records[run_id] = RecordedRun(run_id=run_id, state=state)
     harness.clock.advance(timedelta(days=2))
     harness.operations()
 
-    report = _draft_deletion(harness, store)()
+    report = _delete_drafts(harness, queries)()
 
-    assert report.removed == 3
+    assert report.deleted == 3
     assert set(left).isdisjoint(harness.platform.tasks)
     assert running in harness.platform.tasks
     assert harness.operations() == ["list_tasks", *["delete_task"] * 3]
 
 
-def _draft_deletion(harness: SevenBridgesHarness, store: MemoryStore) -> RemoveLeftoverDrafts:
-    return RemoveLeftoverDrafts(
-        ledger=MemoryLedger(store),
+def _delete_drafts(harness: SevenBridgesHarness, queries: FakeReconcileQueries) -> DeleteDrafts:
+    units = FakeRepairUnits(MemoryStore(harness.clock))
+    return DeleteDrafts(
+        queries=queries,
         providers=MemoryProviderDirectory({ProviderType.SEVENBRIDGES: harness.provider()}),
-        mender=Mender(mendings=MemoryMendings(store), clock=harness.clock, ids=CountingIds(), by="a test"),
+        repairer=Repairer(units=units, clock=harness.clock, ids=CountingIds(), by="a test"),
         clock=harness.clock,
         stop=StopSignal(),
-        patience=Patience(),
+        tolerances=Tolerances(),
     )
 
 

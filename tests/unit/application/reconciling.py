@@ -1,117 +1,190 @@
-"""A world whose providers can be compared with its database."""
+"""A Seven Bridges in memory, and a database whose records are what a test puts in."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from tests.builders import a_run, a_submission
-from tests.unit.application.conftest import World
+from tests.contracts.provider import accept
 from wes_daemon.adapters.memory.environment import CountingIds, ManualClock
-from wes_daemon.adapters.memory.ledger import MemoryLedger, MemoryMendings
-from wes_daemon.adapters.memory.providers import PreparingMemoryProvider
-from wes_daemon.application.discrepancies import Discrepancy, Kind, Patience, Remedy
-from wes_daemon.application.mending import Mended, Mender
-from wes_daemon.application.ports.submissions import Claim
+from wes_daemon.adapters.memory.providers import MemoryProviderDirectory, PreparingMemoryProvider
+from wes_daemon.adapters.memory.store import MemoryStore, SubmissionRow
+from wes_daemon.adapters.memory.unit_of_work import MemoryUnitOfWork
+from wes_daemon.application.ports.errors import ClaimLost
+from wes_daemon.application.ports.leases import SessionId
+from wes_daemon.application.ports.reconcile_queries import FollowedRun, RecordedRun
+from wes_daemon.application.ports.submissions import Claim, SubmissionState
+from wes_daemon.application.reconciling.delete_drafts import DeleteDrafts, DraftReport
+from wes_daemon.application.reconciling.discrepancies import Discrepancy, DiscrepancyKind, Repair, Tolerances
+from wes_daemon.application.reconciling.reconcile import Reconcile, ReconcileReport
+from wes_daemon.application.reconciling.repairing import Repairer, RepairResult
 from wes_daemon.application.runtime.stop_signal import StopSignal
-from wes_daemon.application.use_cases.reconcile import Reconcile, ReconcileReport
-from wes_daemon.application.use_cases.remove_leftover_drafts import RemovalReport, RemoveLeftoverDrafts
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
+from wes_daemon.domain.states import RunState
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 SEVENBRIDGES = ProviderType.SEVENBRIDGES
 
 
-class Site:
-    """A database, a Seven Bridges in memory that prepares, and one daemon."""
+class FakeReconcileQueries:
+    """Returns the records that a test has put in."""
 
     def __init__(self) -> None:
-        clock = ManualClock()
-        self.provider = PreparingMemoryProvider(status_batch=2, clock=clock)
-        self.world = World(clock=clock, provider=self.provider)
-        self.daemon = self.world.daemon()
-        self.ledger = MemoryLedger(self.world.store)
-        self.stop = StopSignal()
-        self.patience = Patience()
-        self.mender = Mender(
-            mendings=MemoryMendings(self.world.store), clock=clock, ids=CountingIds("person"), by="ada@lab"
+        self.records: dict[RunId, RecordedRun] = {}
+        self.followed: dict[ProviderType, list[FollowedRun]] = defaultdict(list)
+
+    def recorded_runs(self, run_ids: Collection[RunId]) -> Mapping[RunId, RecordedRun]:
+        return {run_id: self.records[run_id] for run_id in run_ids if run_id in self.records}
+
+    def run_ids_of(self, provider: ProviderType, ids: Collection[ProviderRunId]) -> Mapping[ProviderRunId, RunId]:
+        accepted = self._accepted_by(provider)
+        return {id: run_id for id, run_id in accepted.items() if id in ids}
+
+    def followed_runs(self, provider: ProviderType, *, after: RunId | None, limit: int) -> Sequence[FollowedRun]:
+        return [run for run in self.followed[provider] if run.run_id > (after or "")][:limit]
+
+    def has_accepted(self, provider: ProviderType) -> bool:
+        return bool(self._accepted_by(provider))
+
+    def _accepted_by(self, provider: ProviderType) -> Mapping[ProviderRunId, RunId]:
+        records = (record for record in self.records.values() if record.provider is provider)
+        return {record.provider_run_id: record.run_id for record in records if record.provider_run_id}
+
+
+class FakeRepairUnits:
+    """Makes repair units on a memory store.
+
+    Attributes:
+        refused: the runs that cannot be claimed.
+        due: the provider runs that were made due.
+        ended: the provider runs that are not followed any more.
+    """
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.refused: set[RunId] = set()
+        self.due: list[ProviderRunId] = []
+        self.ended: set[ProviderRunId] = set()
+
+    def __call__(self) -> "FakeRepairUnit":
+        return FakeRepairUnit(self)
+
+
+class FakeRepairUnit(MemoryUnitOfWork):
+    """A unit of work that claims, and makes due, as the test says."""
+
+    def __init__(self, units: FakeRepairUnits) -> None:
+        super().__init__(units.store)
+        self._units = units
+
+    def claim_for_repair(self, run_id: RunId, owner: SessionId, provider: ProviderType) -> Claim:
+        if run_id in self._units.refused:
+            raise ClaimLost(f"run {run_id}: a live daemon has claimed it")
+        now = self._store.clock.now()
+        self._copy.submissions[run_id] = SubmissionRow(
+            provider=provider,
+            state=SubmissionState.INTENT,
+            enrolled_at=now,
+            not_before=now,
+            owner=owner,
+            claim_seq=1,
         )
-        self.reconcile = Reconcile(ledger=self.ledger, providers=self.world.directory, mender=self.mender, clock=clock)
+        return Claim(run_id=run_id, owner=owner, seq=1, resumed=True)
+
+    def make_due(self, run_id: RunId, id: ProviderRunId) -> bool:
+        if id in self._units.ended:
+            return False
+        self._units.due.append(id)
+        return True
+
+
+class Site:
+    """A database with the records that a test puts in, and a Seven Bridges in memory that submits in two steps."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.provider = PreparingMemoryProvider(status_batch=2, clock=self.clock)
+        self.directory = MemoryProviderDirectory({SEVENBRIDGES: self.provider})
+        self.store = MemoryStore(self.clock)
+        self.queries = FakeReconcileQueries()
+        self.units = FakeRepairUnits(self.store)
+        self.stop = StopSignal()
+        self.tolerances = Tolerances()
+        self.repairer = Repairer(units=self.units, clock=self.clock, ids=CountingIds("person"), by="ada@lab")
+        self.reconcile = Reconcile(
+            queries=self.queries, providers=self.directory, repairer=self.repairer, clock=self.clock
+        )
 
     def pass_time(self, time: timedelta) -> None:
         """Let time pass."""
-        self.world.clock.advance(time)
+        self.clock.advance(time)
 
-    def queue(self, run_id: str = "run-1") -> None:
-        """Queue a run, which no daemon sees yet."""
-        self.world.queue(a_run(run_id))
+    def record(self, run_id: str = "run-1", state: RunState = RunState.QUEUED) -> None:
+        """Record a run that is not enrolled."""
+        self.store.insert(a_run(run_id, state))
+        self.queries.records[RunId(run_id)] = RecordedRun(run_id=RunId(run_id), state=state)
+
+    def update(self, run_id: str = "run-1", **changes: object) -> None:
+        """Change the record of a run."""
+        records = self.queries.records
+        records[RunId(run_id)] = replace(records[RunId(run_id)], **changes)  # type: ignore[arg-type]
 
     def accepted(self, run_id: str = "run-1") -> ProviderRunId:
-        """A run that the provider holds and the daemon has recorded."""
-        self.queue(run_id)
-        self.daemon.submit()
-        return self.provider.id_of(a_run(run_id).idempotency_key)
+        """A run that the provider has accepted, and that is recorded and followed."""
+        id = accept(self.provider, a_submission(f"wes-{run_id}"))
+        self.record(run_id, RunState.INITIALIZING)
+        self.update(run_id, submission=SubmissionState.ACCEPTED, provider=SEVENBRIDGES, provider_run_id=id)
+        followed = FollowedRun(
+            run_id=RunId(run_id),
+            provider_run_id=id,
+            state=RunState.INITIALIZING,
+            known_state=RunState.INITIALIZING,
+        )
+        self.queries.followed[SEVENBRIDGES].append(followed)
+        return id
 
-    def started_unseen(self, run_id: str = "run-1") -> ProviderRunId:
-        """Something that runs at the provider under the mark of a run, and that nobody has recorded."""
+    def started(self, run_id: str = "run-1") -> ProviderRunId:
+        """A provider run with the key of a run, which is not recorded."""
         return self.provider.start_again(a_submission(f"wes-{run_id}"))
 
     def drafted(self, run_id: str = "run-1") -> ProviderRunId:
-        """A further draft at the provider under the mark of a run, and that nobody has recorded."""
+        """A further draft with the key of a run, which is not recorded."""
         return self.provider.draft_again(a_submission(f"wes-{run_id}"))
-
-    def claimed(self) -> Claim:
-        """The run that waits, claimed by the daemon."""
-        owner = self.daemon.daemon_session.id
-        with self.world.units() as work:
-            work.submissions.enrol(lambda _: SEVENBRIDGES, limit=1)
-            [claimed] = work.submissions.claim(owner, limit=1, cap=1, excluding=(), destination=lambda _: SEVENBRIDGES)
-            work.commit()
-        return claimed.claim
-
-    def prepared(self, draft: ProviderRunId) -> None:
-        """Record a draft for the run that waits."""
-        claim = self.claimed()
-        with self.world.units() as work:
-            work.submissions.prepared(claim, draft)
-            work.commit()
 
     def compare(self, *, window: timedelta = 7 * DAY) -> ReconcileReport:
         """Compare all providers."""
-        return self.reconcile(window=window, patience=self.patience)
+        return self.reconcile(window=window, tolerances=self.tolerances)
 
     def found(self) -> Sequence[Discrepancy]:
-        """What a comparison finds."""
+        """The discrepancies that a comparison finds."""
         return self.compare().discrepancies
 
-    def kinds(self) -> Sequence[tuple[Kind, Remedy]]:
-        """What a comparison finds, in short."""
-        return [(each.kind, each.remedy) for each in self.found()]
+    def kinds(self) -> Sequence[tuple[DiscrepancyKind, Repair]]:
+        """The kind and the repair of each discrepancy that a comparison finds."""
+        return [(each.kind, each.repair) for each in self.found()]
 
-    def mend(self) -> Sequence[Mended]:
-        """Compare, and mend what can be."""
-        return self.mend_what_was(self.found())
+    def repair(self, found: Sequence[Discrepancy] | None = None) -> Sequence[RepairResult]:
+        """Repair what an earlier comparison has found, or what a comparison finds now."""
+        return self.reconcile.repair(self.found() if found is None else found, tolerances=self.tolerances)
 
-    def mend_what_was(self, found: Sequence[Discrepancy]) -> Sequence[Mended]:
-        """Mend what an earlier comparison has found."""
-        return self.reconcile.mend(found, patience=self.patience)
+    def timeline(self, run_id: str = "run-1") -> Sequence[str]:
+        """The actor and the reason of each entry in the run's timeline."""
+        return [f"{entry.by}: {entry.why}" for entry in self.store.timeline(RunId(run_id))]
 
-    def whys(self, run_id: str = "run-1") -> Sequence[str]:
-        """What was noted in the run's timeline, and by whom."""
-        return [f"{entry.by}: {entry.why}" for entry in self.world.store.timeline(RunId(run_id))]
-
-    def remove_drafts(self) -> RemovalReport:
-        """One pass of the janitor."""
-        janitor = RemoveLeftoverDrafts(
-            ledger=self.ledger,
-            providers=self.world.directory,
-            mender=self.mender,
-            clock=self.world.clock,
+    def delete_drafts(self) -> DraftReport:
+        """Make one pass over the drafts."""
+        use_case = DeleteDrafts(
+            queries=self.queries,
+            providers=self.directory,
+            repairer=self.repairer,
+            clock=self.clock,
             stop=self.stop,
-            patience=self.patience,
+            tolerances=self.tolerances,
         )
-        return janitor()
+        return use_case()
 
-    def cancel_strangers(self) -> None:
-        """From now on."""
-        self.patience = replace(self.patience, strangers=Remedy.CANCEL)
+    def cancel_foreign_runs(self) -> None:
+        """Cancel foreign runs from now on."""
+        self.tolerances = replace(self.tolerances, foreign_runs=Repair.CANCEL)

@@ -1,4 +1,4 @@
-"""Do database and providers agree?"""
+"""The comparison of the database with the providers, and the repair of discrepancies."""
 
 import logging
 from datetime import timedelta
@@ -8,12 +8,14 @@ import pytest
 from tests.builders import a_report, a_run
 from tests.unit.application.reconciling import DAY, HOUR, SEVENBRIDGES, Site
 from wes_daemon.adapters.memory.providers import MemoryProvider
-from wes_daemon.application.discrepancies import Kind, Remedy
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, Rejected
 from wes_daemon.application.ports.providers import as_key, run_id_of
 from wes_daemon.application.ports.submissions import SubmissionState
+from wes_daemon.application.reconciling.discrepancies import DiscrepancyKind, Repair
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
+
+RUN = RunId("run-1")
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def site() -> Site:
     return Site()
 
 
-def test_a_runs_key_is_known_for_one_and_leads_back_to_the_run() -> None:
+def test_the_key_of_a_run_is_recognised_and_names_the_run() -> None:
     key = a_run("7f3a").idempotency_key
 
     assert as_key(key) == key
@@ -29,14 +31,14 @@ def test_a_runs_key_is_known_for_one_and_leads_back_to_the_run() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "wes-", "wes", "my wes-1", "wes-1 of mine", "wes-\x1b", "wes-" + "x" * 80])
-def test_what_has_not_the_form_of_a_key_is_none(text: str) -> None:
+def test_other_text_is_not_recognised_as_a_key(text: str) -> None:
     assert as_key(text) is None
 
 
-# what is found
+# comparison
 
 
-def test_what_is_recorded_and_runs_is_no_discrepancy(site: Site) -> None:
+def test_a_recorded_run_that_is_running_is_no_discrepancy(site: Site) -> None:
     for number in range(5):
         site.accepted(f"run-{number}")
     site.pass_time(HOUR)
@@ -49,131 +51,139 @@ def test_what_is_recorded_and_runs_is_no_discrepancy(site: Site) -> None:
 
 def test_a_comparison_changes_nothing(site: Site) -> None:
     site.accepted()
-    site.started_unseen("run-1")
+    site.started("run-1")
     site.pass_time(DAY)
-    tables, started = site.world.store.tables, list(site.provider.started)
+    tables, started = site.store.tables, list(site.provider.started)
 
     site.found()
 
-    assert site.world.store.tables is tables
+    assert site.store.tables is tables
     assert (site.provider.started, site.provider.cancelled) == (started, [])
 
 
-def test_a_run_that_waits_here_and_runs_there_is_to_be_adopted(site: Site) -> None:
-    site.queue()
-    id = site.started_unseen()
+def test_an_unknown_run_of_a_queued_run_is_to_be_adopted(site: Site) -> None:
+    site.record()
+    id = site.started()
     site.pass_time(HOUR)
 
     [found] = site.found()
 
-    assert (found.kind, found.remedy) == (Kind.UNKNOWN_RUN, Remedy.ADOPT)
+    assert (found.kind, found.repair) == (DiscrepancyKind.UNKNOWN_RUN, Repair.ADOPT)
     assert (found.provider_run_id, found.run_id, found.run_state) == (id, "run-1", RunState.QUEUED)
 
 
-def test_what_has_just_begun_is_left_to_the_daemon(site: Site) -> None:
-    site.queue()
-    site.started_unseen()
+def test_a_recently_created_run_is_left_to_the_daemon(site: Site) -> None:
+    site.record()
+    site.started()
     site.pass_time(timedelta(minutes=4))
 
     assert site.kinds() == []
 
 
-def test_what_a_daemon_works_on_is_told_and_left_to_it(site: Site) -> None:
-    site.queue()
-    site.started_unseen()
+def test_an_unknown_run_that_a_live_daemon_has_claimed_is_reported_without_a_repair(site: Site) -> None:
+    site.record()
+    site.started()
     site.pass_time(HOUR)
-    site.claimed()
+    site.update(submission=SubmissionState.INTENT, is_claimed=True)
 
-    assert site.kinds() == [(Kind.UNKNOWN_RUN, Remedy.NONE)]
+    assert site.kinds() == [(DiscrepancyKind.UNKNOWN_RUN, Repair.NONE)]
 
 
-def test_a_second_run_is_told_loudly(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_duplicate_run_is_logged_as_an_error(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     recorded = site.accepted()
-    second = site.started_unseen()
+    second = site.started()
 
     [found] = site.found()
 
-    assert (found.kind, found.remedy, found.provider_run_id) == (Kind.DUPLICATE_RUN, Remedy.CANCEL, second)
+    assert (found.kind, found.repair, found.provider_run_id) == (DiscrepancyKind.DUPLICATE_RUN, Repair.CANCEL, second)
     assert recorded in found.explanation
     assert [record.levelno for record in caplog.records if second in record.message] == [logging.ERROR]
 
 
-def test_a_second_run_that_has_ended_is_told_and_left(site: Site) -> None:
+def test_a_duplicate_run_that_has_ended_is_reported_without_a_repair(site: Site) -> None:
     site.accepted()
-    site.provider.put(site.started_unseen(), a_report(RunState.COMPLETE))
+    site.provider.put(site.started(), a_report(RunState.COMPLETE))
 
-    assert site.kinds() == [(Kind.DUPLICATE_RUN, Remedy.NONE)]
+    assert site.kinds() == [(DiscrepancyKind.DUPLICATE_RUN, Repair.NONE)]
 
 
-def test_a_second_run_that_was_cancelled_is_settled(site: Site) -> None:
+def test_a_duplicate_run_that_was_cancelled_is_no_discrepancy(site: Site) -> None:
     site.accepted()
-    site.provider.put(site.started_unseen(), a_report(RunState.CANCELED))
+    site.provider.put(site.started(), a_report(RunState.CANCELED))
 
     assert site.kinds() == []
 
 
-def test_of_two_runs_for_one_that_waits_the_older_is_adopted_and_the_other_is_a_second_run(site: Site) -> None:
-    site.queue()
-    older = site.started_unseen()
+def test_of_two_unknown_runs_of_one_run_the_older_is_adopted_and_the_other_is_a_duplicate(site: Site) -> None:
+    site.record()
+    older = site.started()
     site.pass_time(HOUR)
-    younger = site.started_unseen()
+    younger = site.started()
     site.pass_time(HOUR)
 
     found = site.found()
 
-    assert [(each.provider_run_id, each.remedy) for each in found] == [(older, Remedy.ADOPT), (younger, Remedy.CANCEL)]
-    assert found[1].kind is Kind.DUPLICATE_RUN
+    assert [(each.provider_run_id, each.repair) for each in found] == [(older, Repair.ADOPT), (younger, Repair.CANCEL)]
+    assert found[1].kind is DiscrepancyKind.DUPLICATE_RUN
 
 
-def test_a_run_for_one_that_has_ended_without_it_is_an_orphan(site: Site) -> None:
-    site.world.queue(a_run("run-1", RunState.SYSTEM_ERROR))
-    site.started_unseen()
+def test_a_provider_run_of_a_run_that_has_ended_without_one_is_orphaned(site: Site) -> None:
+    site.record(state=RunState.SYSTEM_ERROR)
+    site.started()
 
-    assert site.kinds() == [(Kind.ORPHANED_RUN, Remedy.CANCEL)]
+    assert site.kinds() == [(DiscrepancyKind.ORPHANED_RUN, Repair.CANCEL)]
 
 
-def test_a_run_for_one_that_is_active_here_without_a_provider_is_told_and_left(site: Site) -> None:
-    site.world.queue(a_run("run-1", RunState.RUNNING))
-    site.started_unseen()
+def test_a_provider_run_of_a_deleted_run_without_one_is_orphaned(site: Site) -> None:
+    site.record()
+    site.update(state=None, submission=SubmissionState.CLOSED)
+    site.started()
+
+    assert site.kinds() == [(DiscrepancyKind.ORPHANED_RUN, Repair.CANCEL)]
+
+
+def test_an_unknown_run_of_an_active_run_that_is_not_enrolled_is_reported_without_a_repair(site: Site) -> None:
+    site.record(state=RunState.RUNNING)
+    site.started()
     site.pass_time(HOUR)
 
-    assert site.kinds() == [(Kind.UNKNOWN_RUN, Remedy.NONE)]
+    assert site.kinds() == [(DiscrepancyKind.UNKNOWN_RUN, Repair.NONE)]
 
 
-def test_a_run_of_no_run_here_is_a_stranger_and_left_alone(site: Site) -> None:
-    site.started_unseen("elsewhere")
+def test_a_provider_run_of_no_run_in_this_database_is_foreign_and_has_no_repair(site: Site) -> None:
+    site.started("elsewhere")
 
-    assert site.kinds() == [(Kind.STRANGER, Remedy.NONE)]
+    assert site.kinds() == [(DiscrepancyKind.FOREIGN_RUN, Repair.NONE)]
 
 
-def test_what_was_created_before_the_window_is_not_told(site: Site) -> None:
-    site.started_unseen("elsewhere")
+def test_a_run_that_was_created_before_the_window_is_not_compared(site: Site) -> None:
+    site.started("elsewhere")
     site.pass_time(2 * DAY)
 
     assert site.compare(window=DAY).agrees
     assert not site.compare(window=3 * DAY).agrees
 
 
-def test_a_run_that_the_provider_does_not_know_is_missing(site: Site) -> None:
+def test_a_followed_run_that_is_unknown_to_the_provider_is_missing(site: Site) -> None:
     site.provider.forget(site.accepted())
 
     [found] = site.found()
 
-    assert (found.kind, found.remedy) == (Kind.MISSING_AT_PROVIDER, Remedy.LOOK_AGAIN)
+    assert (found.kind, found.repair) == (DiscrepancyKind.MISSING_AT_PROVIDER, Repair.POLL_NOW)
     assert found.provider_status is None
 
 
-def test_an_end_that_nobody_has_written_down_differs(site: Site) -> None:
-    ended_at = site.world.clock.now()
+def test_an_end_that_is_not_recorded_is_a_differing_state(site: Site) -> None:
+    ended_at = site.clock.now()
     site.provider.put(site.accepted(), a_report(RunState.COMPLETE, ended_at=ended_at))
     at_once = site.kinds()
     site.pass_time(HOUR)
 
     assert at_once == []
-    assert site.kinds() == [(Kind.STATE_DIFFERS, Remedy.LOOK_AGAIN)]
+    assert site.kinds() == [(DiscrepancyKind.STATE_DIFFERS, Repair.POLL_NOW)]
 
 
-def test_no_news_is_no_discrepancy(site: Site) -> None:
+def test_an_unknown_status_is_no_discrepancy(site: Site) -> None:
     site.provider.put(site.accepted(), a_report(RunState.UNKNOWN))
 
     assert site.kinds() == []
@@ -182,18 +192,18 @@ def test_no_news_is_no_discrepancy(site: Site) -> None:
 def test_many_runs_are_compared_page_by_page(site: Site) -> None:
     for number in range(7):
         site.provider.forget(site.accepted(f"run-{number}"))
-        site.started_unseen(f"stranger-{number}")
+        site.started(f"elsewhere-{number}")
 
     kinds = [kind for kind, _ in site.kinds()]
 
-    assert kinds.count(Kind.MISSING_AT_PROVIDER) == 7
-    assert kinds.count(Kind.STRANGER) == 7
+    assert kinds.count(DiscrepancyKind.MISSING_AT_PROVIDER) == 7
+    assert kinds.count(DiscrepancyKind.FOREIGN_RUN) == 7
 
 
 # drafts
 
 
-def test_an_old_draft_beside_the_recorded_run_is_left_behind(site: Site) -> None:
+def test_an_old_draft_of_an_accepted_run_is_a_leftover_draft(site: Site) -> None:
     site.accepted()
     draft = site.drafted()
     site.pass_time(timedelta(hours=23))
@@ -203,237 +213,245 @@ def test_an_old_draft_beside_the_recorded_run_is_left_behind(site: Site) -> None
     [found] = site.found()
 
     assert before == []
-    assert (found.kind, found.remedy, found.provider_run_id) == (Kind.LEFTOVER_DRAFT, Remedy.REMOVE, draft)
+    assert (found.kind, found.repair, found.provider_run_id) == (
+        DiscrepancyKind.LEFTOVER_DRAFT,
+        Repair.DELETE_DRAFT,
+        draft,
+    )
 
 
-def test_a_draft_that_may_yet_be_started_is_no_leftover(site: Site) -> None:
-    site.queue()
+def test_a_draft_that_may_still_be_started_is_no_leftover_draft(site: Site) -> None:
+    site.record()
     site.drafted()
     site.pass_time(2 * DAY)
 
     assert site.kinds() == []
 
 
-def test_a_draft_of_no_run_here_is_a_stranger(site: Site) -> None:
+def test_a_draft_of_no_run_in_this_database_is_foreign(site: Site) -> None:
     site.drafted("elsewhere")
     site.pass_time(2 * DAY)
 
-    assert site.kinds() == [(Kind.STRANGER, Remedy.NONE)]
+    assert site.kinds() == [(DiscrepancyKind.FOREIGN_RUN, Repair.NONE)]
 
 
-# who could not be asked
+# providers that cannot be compared
 
 
-@pytest.mark.parametrize("trouble", [NotNow("busy"), Misconfigured("token expired"), Rejected("not set up")])
-def test_a_provider_that_holds_runs_and_cannot_be_asked_is_told(site: Site, trouble: Exception) -> None:
+@pytest.mark.parametrize("error", [NotNow("busy"), Misconfigured("token expired"), Rejected("not set up")])
+def test_a_provider_that_has_accepted_runs_and_fails_is_reported(site: Site, error: Exception) -> None:
     site.accepted()
-    site.provider.fail_next(trouble, operation="owned_runs")
+    site.provider.fail_next(error, operation="owned_runs")
 
     report = site.compare()
 
-    assert report.not_asked == {SEVENBRIDGES: str(trouble)}
+    assert report.not_compared == {SEVENBRIDGES: str(error)}
     assert not report.agrees
 
 
-def test_a_provider_that_nobody_has_set_up_or_used_is_no_trouble(site: Site) -> None:
-    site.world.directory.providers[ProviderType.HEALTHOMICS] = Misconfigured("no credentials")
+def test_a_provider_that_is_not_configured_and_was_never_used_is_no_error(site: Site) -> None:
+    site.directory.providers[ProviderType.HEALTHOMICS] = Misconfigured("no credentials")
 
     report = site.compare()
 
-    assert report.not_set_up.keys() == {ProviderType.HEALTHOMICS, ProviderType.LOCAL}
+    assert report.not_configured.keys() == {ProviderType.HEALTHOMICS, ProviderType.LOCAL}
     assert report.agrees
 
 
-def test_trouble_that_passes_is_told_also_where_nobody_has_used_the_provider(site: Site) -> None:
+def test_a_transient_error_is_reported_for_a_provider_that_was_never_used(site: Site) -> None:
     site.provider.fail_next(NotNow("busy"), operation="owned_runs")
 
-    assert site.compare().not_asked == {SEVENBRIDGES: "busy"}
+    assert site.compare().not_compared == {SEVENBRIDGES: "busy"}
 
 
-def test_one_provider_in_trouble_hides_nothing_of_the_others(site: Site) -> None:
+def test_an_error_of_one_provider_does_not_hide_discrepancies_of_others(site: Site) -> None:
     site.accepted()
     site.provider.fail_next(NotNow("busy"), operation="owned_runs")
-    local = MemoryProvider(clock=site.world.clock)
-    site.world.directory.providers[ProviderType.LOCAL] = local
+    local = MemoryProvider(clock=site.clock)
+    site.directory.providers[ProviderType.LOCAL] = local
     local.start_again(site.provider.submission(ProviderRunId("draft-1")))
 
     report = site.compare()
 
     assert [each.provider for each in report.discrepancies] == [ProviderType.LOCAL]
-    assert report.not_asked.keys() == {SEVENBRIDGES}
+    assert report.not_compared.keys() == {SEVENBRIDGES}
 
 
-# what is mended
+# repair
 
 
-def test_an_adopted_run_is_followed_from_then_on(site: Site) -> None:
-    site.queue()
-    id = site.started_unseen()
-    site.provider.put(id, a_report(RunState.RUNNING))
+def test_only_discrepancies_with_a_repair_are_repairable(site: Site) -> None:
+    site.accepted()
+    duplicate = site.started()
+    site.started("elsewhere")
+
+    report = site.compare()
+
+    assert len(report.discrepancies) == 2
+    assert [each.provider_run_id for each in report.repairable] == [duplicate]
+
+
+def test_an_adopted_run_is_recorded_as_accepted(site: Site) -> None:
+    site.record()
+    id = site.started()
     site.pass_time(HOUR)
 
-    [mended] = site.mend()
+    [result] = site.repair()
 
-    assert mended.done
-    assert site.world.run().state is RunState.INITIALIZING
-    assert site.whys()[-1] == f"ada@lab: adopted sevenbridges run {id}"
-    assert site.kinds() == []
-    site.daemon.refresh()
-    assert site.world.run().state is RunState.RUNNING
-    site.daemon.submit()
-    assert site.provider.started == ["wes-run-1"]
+    assert result.succeeded
+    assert site.store.run(RUN).state is RunState.INITIALIZING
+    assert site.timeline() == [f"ada@lab: adopted sevenbridges run {id}"]
+    submission = site.store.tables.submissions[RUN]
+    assert (submission.state, submission.provider_run_id) == (SubmissionState.ACCEPTED, id)
 
 
-def test_a_run_that_the_daemon_has_sent_meanwhile_is_not_adopted(site: Site) -> None:
-    site.queue()
-    site.started_unseen()
+def test_a_run_that_cannot_be_claimed_is_not_adopted(site: Site) -> None:
+    site.record()
+    site.started()
     site.pass_time(HOUR)
-    found = site.found()
-    site.daemon.submit()
+    site.units.refused.add(RUN)
 
-    [mended] = site.mend_what_was(found)
+    [result] = site.repair()
 
-    assert not mended.done
-    assert "settled" in mended.words
-    assert [kind for kind, _ in site.kinds()] == [Kind.DUPLICATE_RUN]
+    assert (result.succeeded, result.message) == (False, "run run-1: a live daemon has claimed it")
+    assert site.store.run(RUN).state is RunState.QUEUED
 
 
-def test_a_run_whose_daemon_has_died_is_adopted(site: Site) -> None:
-    site.queue()
-    site.started_unseen()
-    site.claimed()
+def test_a_run_whose_row_is_gone_is_not_adopted(site: Site) -> None:
+    site.record()
+    site.started()
     site.pass_time(HOUR)
+    del site.store.tables.runs[RUN]
 
-    [mended] = site.mend()
+    [result] = site.repair()
 
-    assert mended.done
-    assert site.world.store.tables.submissions[RunId("run-1")].state is SubmissionState.ACCEPTED
+    assert (result.succeeded, result.message) == (False, "run run-1 does not exist")
+    assert RUN not in site.store.tables.submissions
 
 
-def test_a_second_run_is_cancelled_and_the_recorded_one_goes_on(site: Site) -> None:
-    recorded, second = site.accepted(), site.started_unseen()
+def test_a_duplicate_run_is_cancelled_and_the_recorded_run_continues(site: Site) -> None:
+    recorded, second = site.accepted(), site.started()
 
-    [mended] = site.mend()
+    [result] = site.repair()
 
-    assert mended.done
+    assert result.succeeded
     assert site.provider.cancelled == [second]
     assert not site.provider.statuses([recorded])[recorded].state.has_ended
-    assert any("told sevenbridges to cancel" in why for why in site.whys())
+    assert any(f"requested cancellation of sevenbridges run {second}" in entry for entry in site.timeline())
     assert site.kinds() == []
 
 
-def test_both_of_two_runs_for_one_are_put_right_at_once(site: Site) -> None:
-    site.queue()
-    older = site.started_unseen()
-    site.pass_time(HOUR)
-    younger = site.started_unseen()
-    site.pass_time(HOUR)
-
-    mended = site.mend()
-
-    assert [each.done for each in mended] == [True, True]
-    assert site.provider.cancelled == [younger]
-    assert site.ledger.holders(SEVENBRIDGES, [older, younger]) == {older: "run-1"}
-
-
-def test_what_the_database_has_come_to_know_since_is_not_cancelled(site: Site) -> None:
+def test_a_run_that_the_database_has_recorded_since_is_not_cancelled(site: Site) -> None:
     site.accepted()
-    second = site.started_unseen()
+    second = site.started()
     found = site.found()
-    site.world.queue(a_run("run-2", RunState.RUNNING, tags={"provider_type": SEVENBRIDGES, "provider_id": second}))
-    site.daemon.submit()
+    site.record("run-2", RunState.RUNNING)
+    site.update("run-2", provider=SEVENBRIDGES, provider_run_id=second)
 
-    [mended] = site.mend_what_was(found)
+    [result] = site.repair(found)
 
-    assert (mended.done, site.provider.cancelled) == (False, [])
-
-
-def test_a_stranger_is_cancelled_only_where_that_is_wanted(site: Site) -> None:
-    stranger = site.started_unseen("elsewhere")
-    [left] = site.mend()
-    site.cancel_strangers()
-    [mended] = site.mend()
-
-    assert (left.done, mended.done) == (False, True)
-    assert site.provider.cancelled == [stranger]
+    assert (result.succeeded, site.provider.cancelled) == (False, [])
 
 
-def test_a_missing_run_is_made_due_and_ended_by_the_daemons_own_rule_alone(site: Site) -> None:
-    site.provider.forget(site.accepted())
+def test_a_foreign_run_is_cancelled_only_on_request(site: Site) -> None:
+    foreign = site.started("elsewhere")
+    [left] = site.repair()
+    site.cancel_foreign_runs()
+    [result] = site.repair()
 
-    [mended] = site.mend()
-
-    assert mended.done
-    assert site.world.run().state is RunState.INITIALIZING
-    assert any("to be asked for at once" in why for why in site.whys())
-    site.daemon.refresh()
-    assert site.world.run().state is RunState.INITIALIZING
-    site.pass_time(2 * HOUR)
-    site.daemon.refresh()
-    assert site.world.run().state is RunState.SYSTEM_ERROR
+    assert (left.succeeded, result.succeeded) == (False, True)
+    assert site.provider.cancelled == [foreign]
 
 
-def test_an_end_is_written_down_by_the_daemon_at_once(site: Site) -> None:
-    site.provider.put(site.accepted(), a_report(RunState.COMPLETE))
+def test_a_foreign_draft_is_deleted_only_on_request(site: Site) -> None:
+    draft = site.drafted("elsewhere")
+    site.pass_time(2 * DAY)
+    [left] = site.repair()
+    drafts = list(site.provider.drafts)
+    site.cancel_foreign_runs()
+    [result] = site.repair()
 
-    site.mend()
-    site.daemon.refresh()
-
-    assert site.world.run().state is RunState.COMPLETE
+    assert (left.succeeded, drafts) == (False, [draft])
+    assert (result.succeeded, site.provider.drafts) == (True, {})
 
 
-def test_a_run_that_has_ended_meanwhile_is_not_made_due(site: Site) -> None:
-    site.provider.put(site.accepted(), a_report(RunState.COMPLETE))
+def test_a_missing_run_is_made_due_and_not_ended(site: Site) -> None:
+    id = site.accepted()
+    site.provider.forget(id)
+
+    [result] = site.repair()
+
+    assert result.succeeded
+    assert site.units.due == [id]
+    assert site.store.run(RUN).state is RunState.INITIALIZING
+    assert site.timeline() == ["ada@lab: sevenbridges has no run with this id: next poll set to now"]
+
+
+def test_a_run_that_is_not_followed_any_more_is_not_made_due(site: Site) -> None:
+    id = site.accepted()
+    site.provider.put(id, a_report(RunState.COMPLETE))
     found = site.found()
-    site.pass_time(HOUR)
-    site.daemon.refresh()
+    site.units.ended.add(id)
 
-    [mended] = site.mend_what_was(found)
+    [result] = site.repair(found)
 
-    assert not mended.done
+    assert (result.succeeded, site.timeline()) == (False, [])
 
 
-def test_a_leftover_draft_is_removed_and_the_run_goes_on(site: Site) -> None:
+def test_a_leftover_draft_is_deleted_and_the_run_continues(site: Site) -> None:
     recorded, draft = site.accepted(), site.drafted()
     site.pass_time(2 * DAY)
 
-    [mended] = site.mend()
+    [result] = site.repair()
 
-    assert mended.done
+    assert result.succeeded
     assert draft not in site.provider.drafts
     assert recorded in site.provider.statuses([recorded])
-    assert site.whys()[-1] == f"ada@lab: removed sevenbridges draft {draft}"
+    assert site.timeline()[-1] == f"ada@lab: deleted sevenbridges draft {draft}"
 
 
-def test_a_provider_that_fails_leaves_that_one_and_the_next_is_tried(site: Site) -> None:
+def test_an_error_of_the_provider_fails_one_repair_and_the_next_is_tried(site: Site) -> None:
     for run_id in ("run-1", "run-2"):
         site.accepted(run_id)
-        site.started_unseen(run_id)
+        site.started(run_id)
     found = site.found()
     site.provider.fail_next(NotNow("busy"), operation="cancel")
 
-    mended = site.mend_what_was(found)
+    results = site.repair(found)
 
-    assert [(each.done, each.words == "busy") for each in mended] == [(False, True), (True, False)]
+    assert [(each.succeeded, each.message == "busy") for each in results] == [(False, True), (True, False)]
 
 
-def test_what_is_of_a_deleted_row_is_mended_without_a_timeline(site: Site) -> None:
+def test_a_provider_that_is_not_configured_any_more_fails_the_repair(site: Site) -> None:
     site.accepted()
-    second = site.started_unseen()
-    del site.world.store.tables.runs[RunId("run-1")]
+    site.started()
+    found = site.found()
+    site.directory.providers[SEVENBRIDGES] = Rejected("not configured")
 
-    [mended] = site.mend()
+    [result] = site.repair(found)
 
-    assert mended.done
+    assert (result.succeeded, result.message) == (False, "not configured")
+
+
+def test_a_discrepancy_of_a_deleted_row_is_repaired_without_a_timeline_entry(site: Site) -> None:
+    site.accepted()
+    second = site.started()
+    del site.store.tables.runs[RUN]
+    site.update(state=None)
+
+    [result] = site.repair()
+
+    assert result.succeeded
     assert site.provider.cancelled == [second]
+    assert site.timeline() == []
 
 
-def test_every_mending_is_logged(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_repair_is_logged(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     site.accepted()
-    second = site.started_unseen()
+    second = site.started()
 
-    site.mend()
+    site.repair()
 
-    [line] = [record.message for record in caplog.records if record.message.startswith("discrepancy.mended")]
+    [line] = [record.message for record in caplog.records if record.message.startswith("discrepancy.repaired")]
     assert second in line
     assert "run_id=run-1" in line

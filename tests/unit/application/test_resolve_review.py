@@ -1,4 +1,4 @@
-"""A person decides what nobody could prove."""
+"""A person decides what becomes of a run that needs review."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from tests.builders import a_report, a_run
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.application.ports.errors import NotInReview, NotNow, Unprovable
 from wes_daemon.application.ports.submissions import SubmissionState
-from wes_daemon.application.use_cases.resolve_review import ResolveReview
+from wes_daemon.application.reconciling.resolve_review import ResolveReview
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId
 from wes_daemon.domain.states import RunState
 
@@ -24,7 +24,7 @@ def resolve(world: World) -> ResolveReview:
 
 @pytest.fixture
 def there(world: World, daemon: DaemonUnderTest) -> ProviderRunId:
-    """A run in review that its provider has."""
+    """A run that needs review and that its provider has."""
     world.queue(a_run())
     world.provider.lose_next_answer(error=Unprovable("nobody can tell"))
     daemon.submit()
@@ -33,7 +33,7 @@ def there(world: World, daemon: DaemonUnderTest) -> ProviderRunId:
 
 @pytest.fixture
 def nowhere(world: World, daemon: DaemonUnderTest) -> None:
-    """A run in review that no provider has."""
+    """A run that needs review and that no provider has."""
     world.queue(a_run())
     world.provider.fail_next(Unprovable("nobody can tell"))
     daemon.submit()
@@ -52,8 +52,10 @@ def test_an_adopted_run_is_followed_to_its_end(
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_what_the_provider_does_not_know_is_not_adopted(world: World, resolve: ResolveReview) -> None:
-    with pytest.raises(NotInReview, match="knows no run no-such-run: look for the run's key wes-run-1"):
+def test_an_id_that_is_unknown_to_the_provider_is_not_adopted(world: World, resolve: ResolveReview) -> None:
+    with pytest.raises(
+        NotInReview, match="has no run no-such-run: search there for the run's idempotency key wes-run-1"
+    ):
         resolve.adopt(RUN, ProviderRunId("no-such-run"))
 
     assert world.queries.get(RUN).submission is SubmissionState.REVIEW
@@ -71,7 +73,7 @@ def test_nothing_is_adopted_while_the_provider_cannot_be_asked(
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_what_is_sent_again_goes_out_once_more_under_its_key(
+def test_a_run_that_is_sent_again_is_submitted_under_the_same_key(
     world: World, daemon: DaemonUnderTest, resolve: ResolveReview
 ) -> None:
     world.clock.advance(timedelta(days=3))
@@ -87,7 +89,7 @@ def test_what_is_sent_again_goes_out_once_more_under_its_key(
 @pytest.mark.parametrize(
     ("before", "after"), [(RunState.QUEUED, RunState.SYSTEM_ERROR), (RunState.CANCELING, RunState.CANCELED)]
 )
-def test_what_is_given_up_ends_with_the_reason(
+def test_a_run_that_is_given_up_ends_with_the_reason(
     world: World, resolve: ResolveReview, before: RunState, after: RunState
 ) -> None:
     world.set_state("run-1", before)
@@ -101,8 +103,8 @@ def test_what_is_given_up_ends_with_the_reason(
 def test_each_decision_is_in_the_timeline(world: World, resolve: ResolveReview) -> None:
     resolve.send_again(RUN)
 
-    told = [(entry.by, entry.why) for entry in world.store.timeline(RUN)]
-    assert told == [("daemon-1", "needs review: nobody can tell"), ("ann@node", "to be sent once more")]
+    entries = [(entry.by, entry.why) for entry in world.store.timeline(RUN)]
+    assert entries == [("daemon-1", "needs review: nobody can tell"), ("ann@node", "to be submitted again")]
 
 
 @pytest.mark.usefixtures("nowhere")
@@ -115,7 +117,7 @@ def test_a_run_whose_row_is_gone_can_be_given_up(world: World, resolve: ResolveR
 
 
 @pytest.mark.parametrize("decision", ["send again", "give up"])
-def test_a_run_that_is_not_in_review_is_left_alone(world: World, resolve: ResolveReview, decision: str) -> None:
+def test_a_run_that_does_not_need_review_is_not_changed(world: World, resolve: ResolveReview, decision: str) -> None:
     world.queue(a_run())
 
     with pytest.raises(NotInReview):

@@ -1,24 +1,28 @@
-"""What must be true at every moment, whatever has happened, and what must be true in the end."""
+"""What must be true at every moment of any interleaving, and what must be true in the end."""
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import chain
 
 from tests.unit.stateful.clouds import Started, TokenCloud
-from wes_daemon.adapters.memory.invariants import MemoryInvariants
+from tests.unit.stateful.verified import verified
 from wes_daemon.adapters.memory.store import MemoryStore, PollRow, SubmissionRow, Tables
-from wes_daemon.application.ports import invariants as verified
-from wes_daemon.application.ports.invariants import Expected, Finding, Gravity
+from wes_daemon.application.ports import checks
+from wes_daemon.application.ports.checks import Check, CheckContext, Severity
+from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderType, Run, RunId
 from wes_daemon.domain.states import FOLLOWS, RunState
 
-_UNSETTLED = (SubmissionState.INTENT, SubmissionState.PREPARED, SubmissionState.REVIEW)
-# True only where daemons are at work all the time.
-_IN_THE_END = (verified.DOUBT_IS_SETTLED, verified.CHECKED_IN_TIME)
-# This service ends runs as it likes, also those that the daemon has ended; that daemons never do is seen at commits.
-_NOT_HERE = (verified.ENDINGS_ARE_KEPT,)
+_UNRESOLVED = (SubmissionState.INTENT, SubmissionState.PREPARED, SubmissionState.REVIEW)
+_NOT_ACCEPTED = (SubmissionState.READY, *_UNRESOLVED)
+_ACTIVE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
+# True only while daemons work without interruption.
+_IN_THE_END = (checks.DOUBT_IS_RESOLVED, checks.POLL_IS_ON_TIME)
+# The service of these tests overwrites end states. Each commit shows that a daemon never does.
+_NOT_HERE = (checks.END_STATE_IS_KEPT,)
 
 
 class PlannedBug(Exception):
@@ -26,95 +30,107 @@ class PlannedBug(Exception):
 
 
 class Judge(logging.Handler):
-    """Looks at each commit, at each moment between two steps, and at the log; remembers what was wrong.
+    """Judges each commit, each moment between two steps, and the log.
 
     Attributes:
-        breaches: what was wrong, in sentences.
+        violations: what was wrong, as text.
         queued: the runs that a service ever queued.
-        meddled: those of them whose row it has overwritten or deleted since.
-        redirected: those of them that it has sent to another provider since; the caps of single providers are counted
-            by where a run was to go when it was first seen, so these may pass them.
+        meddled: those of them whose row a service has overwritten or deleted since.
+        redirected: those of them that a service has redirected to another provider since. The limits of single
+            providers count the provider at enrolment, so these runs may exceed them.
     """
 
     def __init__(
         self, store: MemoryStore, clouds: Mapping[ProviderType, TokenCloud], caps: Mapping[ProviderType | None, int]
     ) -> None:
-        """Nothing is wrong yet.
+        """Start without violations.
 
         Args:
-            caps: runs that may be at work at once at single providers, and at all of them together (None).
+            caps: the number of runs that may be active at once at a provider, and at all providers together (None).
         """
         super().__init__(logging.ERROR)
-        self.breaches: list[str] = []
+        self.violations: list[str] = []
         self.queued: set[RunId] = set()
         self.meddled: set[RunId] = set()
         self.redirected: set[RunId] = set()
         self._store = store
         self._clouds = clouds
         self._caps = caps
-        self._verify = MemoryInvariants(store)
-        default = ProviderType.SEVENBRIDGES
-        self._expected = Expected(cap=sum(caps.values()), default_provider=default, unchecked_for=timedelta(hours=3))
+        self._context = CheckContext(
+            concurrency_limit=sum(caps.values()),
+            default_provider=ProviderType.SEVENBRIDGES,
+            overdue_after=timedelta(hours=3),
+        )
 
     def emit(self, record: logging.LogRecord) -> None:
-        """A bug was caught by the guard."""
+        """Record a bug that the guard caught."""
         error = record.exc_info[1] if record.exc_info else None
         if error is not None and not isinstance(error, PlannedBug):
-            self.breaches.append(f"a bug was caught: {error!r}")
+            self.violations.append(f"a bug was caught: {error!r}")
 
     def committed(self, before: Tables, after: Tables) -> None:
-        """A daemon, or a person, has written something."""
+        """Judge a commit of a daemon or a person."""
         for run_id, run in after.runs.items():
             if (earlier := before.runs.get(run_id)) and earlier != run:
-                self.breaches.extend(_wrong_steps(earlier, run, after.submissions.get(run_id)))
+                self.violations.extend(_wrong_steps(earlier, run, after.submissions.get(run_id)))
         for run_id, row in before.submissions.items():
             now = after.submissions.get(run_id)
             if now is None or now.claim_seq < row.claim_seq:
-                self.breaches.append(f"{run_id}: the number of its claim fell")
-        self._look_at(after)
+                self.violations.append(f"{run_id}: its fencing token was lowered")
+        for run_id, entries in after.timeline.items():
+            added = entries[len(before.timeline.get(run_id, ())) :]
+            self.violations.extend(_wrong_entries(run_id, added, after.submissions.get(run_id)))
+        self._judge(after)
 
-    def look(self) -> None:
-        """Judge this moment, and whether `verify` says the same of it."""
-        self._look_at(self._store.tables)
-        for finding in self._verify.check(self._expected):
-            if finding.rule not in (*_IN_THE_END, *_NOT_HERE):
-                self.breaches.extend(_said(finding))
+    def judge_moment(self) -> None:
+        """Judge this moment."""
+        self._judge(self._store.tables)
 
-    def look_for_unwanted(self) -> None:
-        """Judge when a daemon had the time to tell every provider what nobody wants any more."""
+    def verify(self) -> None:
+        """Judge this moment by the checks of `verify`."""
+        self.violations.extend(self._verified(_IN_THE_END, _NOT_HERE))
+
+    def judge_cancellations(self) -> None:
+        """Judge when a daemon had the time to cancel every provider run that must not run any more."""
         for cloud in self._clouds.values():
             for started in cloud.at_work():
                 run = self._store.runs.get(started.run_id)
                 if run and (run.state.has_ended or run.state is RunState.CANCELING):
-                    self.breaches.append(f"{run.id}: {run.state}, and its provider still works on it")
+                    self.violations.append(f"{run.id}: {run.state}, and it is still active at its provider")
 
-    def look_in_the_end(self) -> None:
-        """Judge when every provider run has ended and a daemon had the time to see it."""
+    def judge_end(self) -> None:
+        """Judge when every provider run has ended and a daemon had the time to record it."""
         tables = self._store.tables
-        for finding in self._verify.check(self._expected):
-            if finding.rule not in _NOT_HERE:
-                self.breaches.extend(_said(finding))
+        self.violations.extend(self._verified(_NOT_HERE))
         for run in tables.runs.values():
             if not run.state.has_ended:
-                self.breaches.append(f"{run.id}: never ended, but stayed {run.state}")
+                self.violations.append(f"{run.id}: never ended, but stayed {run.state}")
         for run_id, row in tables.submissions.items():
             if row.state is not SubmissionState.CLOSED:
-                self.breaches.append(f"{run_id}: its submission was left {row.state}")
-        self.breaches.extend(f"{run_id}: still asked for" for run_id in tables.polls)
-        self.breaches.extend(self._wrong_endings(tables))
+                self.violations.append(f"{run_id}: its submission was left {row.state}")
+        self.violations.extend(f"{run_id}: still polled" for run_id in tables.polls)
+        self.violations.extend(self._wrong_endings(tables))
 
-    def _look_at(self, tables: Tables) -> None:
-        self.breaches.extend(self._duplicates())
-        self.breaches.extend(self._beyond_caps())
-        self.breaches.extend(self._orphans(tables))
-        self.breaches.extend(_wrongly_followed(tables))
+    def _judge(self, tables: Tables) -> None:
+        self.violations.extend(self._duplicates())
+        self.violations.extend(self._beyond_caps())
+        self.violations.extend(self._orphans(tables))
+        self.violations.extend(_wrongly_followed(tables))
+        self.violations.extend(_wrong_submissions(tables))
+        self.violations.extend(_active_without_provider_run(tables))
+
+    def _verified(self, *excluded: Sequence[Check]) -> Iterator[str]:
+        for result in verified(self._store.tables, self._store.clock.now(), self._context):
+            check = result.check
+            if check.severity is Severity.BROKEN and check not in chain(*excluded):
+                yield from (f"verify, {check.name}: {each.run_id}: {each.found}" for each in result.first)
 
     def _wrong_endings(self, tables: Tables) -> Iterator[str]:
         for cloud in self._clouds.values():
             for started in cloud.ledger:
-                run, told = tables.runs.get(started.run_id), cloud.state(started.id)
-                if run and told and run.id not in self.meddled and run.state is not told:
-                    yield f"{run.id}: {run.state}, its provider says {told}"
+                run, reported = tables.runs.get(started.run_id), cloud.state(started.id)
+                if run and reported and run.id not in self.meddled and run.state is not reported:
+                    yield f"{run.id}: {run.state}, its provider reports {reported}"
 
     def _duplicates(self) -> Iterator[str]:
         started = [each for cloud in self._clouds.values() for each in cloud.ledger]
@@ -136,8 +152,8 @@ class Judge(logging.Handler):
     def _orphans(self, tables: Tables) -> Iterator[str]:
         for cloud in self._clouds.values():
             for started in cloud.at_work():
-                if not _is_seen_to(tables, started):
-                    yield f"{started.run_id}: at work as {started.id}, and nobody knows"
+                if not _is_tracked(tables, started):
+                    yield f"{started.run_id}: at work as {started.id}, and not tracked"
 
 
 def _wrong_steps(before: Run, after: Run, row: SubmissionRow | None) -> Iterator[str]:
@@ -153,19 +169,29 @@ def _wrong_steps(before: Run, after: Run, row: SubmissionRow | None) -> Iterator
         yield f"{after.id}: ended at {after.end_time}, started at {after.start_time}"
 
 
-def _is_seen_to(tables: Tables, started: Started) -> bool:
+def _wrong_entries(run_id: RunId, added: Iterable[TimelineEntry], row: SubmissionRow | None) -> Iterator[str]:
+    is_held = row is not None and row.provider_run_id is not None
+    for entry in added:
+        allowed = {entry.before, *(FOLLOWS[entry.before] if entry.before else [RunState.QUEUED])}
+        if entry.before is RunState.QUEUED and is_held:
+            allowed |= FOLLOWS[RunState.INITIALIZING]
+        if entry.after not in allowed:
+            yield f"{run_id}: its timeline went from {entry.before} to {entry.after}"
+
+
+def _is_tracked(tables: Tables, started: Started) -> bool:
     poll, row = tables.polls.get(started.run_id), tables.submissions.get(started.run_id)
     is_followed = poll is not None and poll.provider_run_id == started.id
-    return is_followed or (row is not None and row.state in _UNSETTLED)
+    return is_followed or (row is not None and row.state in _UNRESOLVED)
 
 
 def _wrongly_followed(tables: Tables) -> Iterator[str]:
     for run_id, row in tables.submissions.items():
         poll = tables.polls.get(run_id)
         if row.state is SubmissionState.ACCEPTED and not _is_of(poll, row):
-            yield f"{run_id}: accepted as {row.provider_run_id}, and not asked for"
+            yield f"{run_id}: accepted as {row.provider_run_id}, and not polled"
         elif row.state is not SubmissionState.ACCEPTED and poll is not None and not _lacks_details(poll, row):
-            yield f"{run_id}: asked for, and its submission is {row.state}"
+            yield f"{run_id}: polled, and its submission is {row.state}"
 
 
 def _is_of(poll: PollRow | None, row: SubmissionRow) -> bool:
@@ -176,6 +202,20 @@ def _lacks_details(poll: PollRow, row: SubmissionRow) -> bool:
     return row.state is SubmissionState.CLOSED and poll.known_state.has_ended and _is_of(poll, row)
 
 
-def _said(finding: Finding) -> Iterator[str]:
-    if finding.rule.gravity is Gravity.BROKEN:
-        yield from (f"verify, {finding.rule.name}: {breach.run_id}: {breach.found}" for breach in finding.first)
+def _wrong_submissions(tables: Tables) -> Iterator[str]:
+    for run_id, row in tables.submissions.items():
+        if (row.owner is not None or row.state in _UNRESOLVED) and row.claim_seq < 1:
+            yield f"{run_id}: {row.state}, claimed by {row.owner} without a fencing token"
+        if row.state in _NOT_ACCEPTED and row.provider_run_id is not None:
+            yield f"{run_id}: {row.state}, and has the provider run {row.provider_run_id}"
+    rows = tables.submissions.values()
+    held = Counter((row.provider, row.provider_run_id) for row in rows if row.provider_run_id is not None)
+    yield from (f"{id}: is the provider run of {number} runs" for (_, id), number in held.items() if number > 1)
+
+
+def _active_without_provider_run(tables: Tables) -> Iterator[str]:
+    """Only daemons write active states: the service of these tests does not."""
+    for run in tables.runs.values():
+        row = tables.submissions.get(run.id)
+        if run.state in _ACTIVE and (row is None or row.provider_run_id is None):
+            yield f"{run.id}: {run.state} without a provider run"

@@ -248,7 +248,7 @@ class AnyInterleaving(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_broken(self) -> None:
-        self.scene.judge.look()
+        self.scene.judge.judge_moment()
         self._require_nothing_broken()
 
     def teardown(self) -> None:
@@ -256,17 +256,19 @@ class AnyInterleaving(RuleBasedStateMachine):
         is_broken_off = sys.exc_info()[0] is not None
         try:
             if not is_broken_off:
+                self.scene.judge.verify()
+                self._require_nothing_broken()
                 self.scene.heal()
                 self._require_nothing_broken()
                 self.scene.bring_to_an_end()
-                self.scene.judge.look_in_the_end()
+                self.scene.judge.judge_end()
                 self._require_nothing_broken()
         finally:
             self.scene.close()
 
     def _require_nothing_broken(self) -> None:
-        breaches = self.scene.judge.breaches
-        assert not breaches, "\n".join(dict.fromkeys(breaches))
+        violations = self.scene.judge.violations
+        assert not violations, "\n".join(dict.fromkeys(violations))
 
 
 def _one_of(choices: Sequence[T], which: int) -> T:

@@ -16,9 +16,9 @@ from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.application.following.refresh_policy import RefreshPolicy
 from wes_daemon.application.ports.errors import NotInReview, ProviderError, RunNotFound
 from wes_daemon.application.ports.submissions import SubmissionState
+from wes_daemon.application.reconciling.resolve_review import ResolveReview
 from wes_daemon.application.requests.request_cancel import RequestCancel
 from wes_daemon.application.submitting.outcomes import SubmissionPolicy
-from wes_daemon.application.use_cases.resolve_review import ResolveReview
 from wes_daemon.domain.errors import IllegalTransition
 from wes_daemon.domain.runs import PROVIDER_TYPE_TAG, ProviderType, Run, RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
@@ -102,7 +102,7 @@ class Scene:
         """Let something happen to a process; one that ends by it has a successor."""
         process = self.processes[number]
         happening(process)
-        self.judge.breaches.extend(f"a pass ended with {bug!r}" for bug in process.bugs)
+        self.judge.violations.extend(f"a pass ended with {bug!r}" for bug in process.bugs)
         if process.has_ended:
             self.processes[number] = Process(self._world, _SERVING[number])
 
@@ -177,7 +177,7 @@ class Scene:
             cloud.heal()
         for process in self.processes:
             process.finish()
-            self.judge.breaches.extend(f"a pass ended with {bug!r}" for bug in process.bugs)
+            self.judge.violations.extend(f"a pass ended with {bug!r}" for bug in process.bugs)
             process.kill()
 
     def bring_to_an_end(self) -> None:
@@ -185,11 +185,11 @@ class Scene:
         fresh = Process(self._world, _EVERYBODY)
         for _ in range(_ROUNDS_OF_WORK):
             self._work_on(fresh)
-        self.judge.look_for_unwanted()
+        self.judge.judge_cancellations()
         for _ in range(_ROUNDS_OF_ENDING):
             self._end_provider_runs()
             self._work_on(fresh)
-        self.judge.breaches.extend(f"a pass ended with {bug!r}" for bug in fresh.bugs)
+        self.judge.violations.extend(f"a pass ended with {bug!r}" for bug in fresh.bugs)
 
     def _work_on(self, daemon: Process) -> None:
         self.pass_time(_A_ROUND)

@@ -14,7 +14,7 @@ _EXAMPLES = int(os.environ.get("WES_DAEMON_TEST_EXAMPLES", "120"))
 
 @pytest.mark.timeout(300 + 2 * _EXAMPLES)
 def test_no_order_of_events_breaks_a_promise() -> None:
-    """At every moment the invariants of `Judge` hold, and when the faults stop every run comes to its end."""
+    """At every moment `Judge` finds no violation, and when the faults stop every run comes to its end."""
     run_state_machine_as_test(
         AnyInterleaving,
         settings=settings(

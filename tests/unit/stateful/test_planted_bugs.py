@@ -74,7 +74,7 @@ def test_it_finds_that_a_daemon_records_what_it_no_longer_holds(monkeypatch: pyt
     monkeypatch.setattr(MemorySubmissionQueue, "_held", unguarded)
     monkeypatch.setattr(MemorySubmissionQueue, "_is_recorded", recorded_by_anybody)
 
-    _find(broken="started twice|nobody knows|not asked for|its submission is")
+    _find(broken="started twice|not tracked|not polled|its submission is")
 
 
 def test_it_finds_a_draft_that_is_started_before_it_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_it_finds_that_not_now_takes_back_the_doubt(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(MemorySubmissionQueue, "_given_back", certain)
 
-    _find(broken="nobody knows")
+    _find(broken="not tracked")
 
 
 def test_it_finds_a_cap_that_counts_only_what_was_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,4 +130,4 @@ def test_it_finds_a_run_that_is_no_longer_followed_once_it_could_not_be_asked_fo
 
     monkeypatch.setattr(MemoryPollSchedule, "defer", dropped)
 
-    _find(broken="not asked for")
+    _find(broken="not polled")

@@ -1,4 +1,4 @@
-"""What a comparison has shown, as a table for people and as JSON for programs."""
+"""The result of `reconcile`, as a table and as JSON."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,76 +7,76 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from wes_daemon.application.discrepancies import Discrepancy, Kind, Remedy
-from wes_daemon.application.mending import Mended
-from wes_daemon.application.use_cases.reconcile import ReconcileReport
+from wes_daemon.application.reconciling.discrepancies import Discrepancy, DiscrepancyKind, Repair
+from wes_daemon.application.reconciling.reconcile import ReconcileReport
+from wes_daemon.application.reconciling.repairing import RepairResult
 from wes_daemon.entrypoints.cli.documents import instant
 from wes_daemon.entrypoints.cli.escaping import one_line
 from wes_daemon.entrypoints.cli.rendering import PersonsConsole
 from wes_daemon.entrypoints.cli.wording import moment, plain
 
-_LOUD = frozenset({Kind.DUPLICATE_RUN, Kind.ORPHANED_RUN})
+_HIGHLIGHTED = frozenset({DiscrepancyKind.DUPLICATE_RUN, DiscrepancyKind.ORPHANED_RUN})
 
 
 def print_report(report: ReconcileReport) -> None:
-    """Print what was found, then who could not be asked, then who was."""
+    """Print the discrepancies, the providers that could not be compared, and a summary."""
     if report.discrepancies:
         PersonsConsole().put_unfolded(_table(report.discrepancies))
-    for type, reason in report.not_asked.items():
-        click.echo(one_line(f"{type} could not be asked: {reason}"))
-    click.echo(_conclusion(report))
+    for type, reason in report.not_compared.items():
+        click.echo(one_line(f"{type} could not be compared: {reason}"))
+    click.echo(_summary(report))
 
 
-def line(mended: Mended) -> str:
-    """What became of one of them."""
-    found = mended.discrepancy
-    beginning = "mended" if mended.done else "NOT mended"
-    return one_line(f"{beginning}: {found.kind} of run {found.run_id}: {mended.words}")
+def result_line(result: RepairResult) -> str:
+    """Return the outcome of one repair, on one line."""
+    found = result.discrepancy
+    outcome = "repaired" if result.succeeded else "NOT repaired"
+    return one_line(f"{outcome}: {found.kind} of run {found.run_id}: {result.message}")
 
 
-def document(report: ReconcileReport, mended: Sequence[Mended]) -> dict[str, Any]:
-    """All of it."""
-    outcomes = {each.discrepancy: each for each in mended}
+def document(report: ReconcileReport, results: Sequence[RepairResult]) -> dict[str, Any]:
+    """Return the report and the outcomes of the repairs as a JSON object."""
+    by_discrepancy = {result.discrepancy: result for result in results}
     return {
         "agrees": report.agrees,
-        "discrepancies": [_document(each, outcomes) for each in report.discrepancies],
+        "discrepancies": [_document(each, by_discrepancy) for each in report.discrepancies],
         "compared": sorted(report.compared),
-        "not_asked": dict(report.not_asked),
-        "not_set_up": dict(report.not_set_up),
+        "not_compared": dict(report.not_compared),
+        "not_configured": dict(report.not_configured),
     }
 
 
 def _table(found: Sequence[Discrepancy]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for title in ("WHAT", "RUN", "STATE", "PROVIDER", "PROVIDER ID", "PROVIDER SAYS", "CREATED", "REMEDY", "WHY"):
+    for title in ("KIND", "RUN", "STATE", "PROVIDER", "PROVIDER ID", "PROVIDER STATUS", "CREATED", "REPAIR", "WHY"):
         table.add_column(title, no_wrap=True)
     for each in found:
         table.add_row(
-            Text(each.kind.replace("_", " "), "bold red" if each.kind in _LOUD else ""),
+            Text(each.kind.replace("_", " "), "bold red" if each.kind in _HIGHLIGHTED else ""),
             plain(each.run_id),
             plain(each.run_state or "no such run"),
             plain(each.provider),
             plain(each.provider_run_id),
-            plain(each.provider_status or "does not know it"),
+            plain(each.provider_status or "no such run"),
             plain(moment(each.created_at)),
-            plain(each.remedy.replace("_", " ") if each.remedy is not Remedy.NONE else "-"),
+            plain(each.repair.replace("_", " ") if each.repair is not Repair.NONE else "-"),
             plain(each.explanation),
         )
     return table
 
 
-def _conclusion(report: ReconcileReport) -> str:
+def _summary(report: ReconcileReport) -> str:
     compared = f"compared: {', '.join(report.compared) or 'none'}"
-    absent = f"; not set up: {', '.join(report.not_set_up)}" if report.not_set_up else ""
+    absent = f"; not configured: {', '.join(report.not_configured)}" if report.not_configured else ""
     count = len(report.discrepancies)
     found = f"{count} discrepanc{'y' if count == 1 else 'ies'}" if count else "no discrepancies"
-    if not (report.compared or report.not_asked):
+    if not (report.compared or report.not_compared):
         return f"nothing was compared{absent}"
     return f"{found}; {compared}{absent}"
 
 
-def _document(found: Discrepancy, outcomes: Mapping[Discrepancy, Mended]) -> dict[str, Any]:
-    outcome = outcomes.get(found)
+def _document(found: Discrepancy, results: Mapping[Discrepancy, RepairResult]) -> dict[str, Any]:
+    result = results.get(found)
     values = {
         "kind": found.kind,
         "run_id": found.run_id,
@@ -87,8 +87,8 @@ def _document(found: Discrepancy, outcomes: Mapping[Discrepancy, Mended]) -> dic
         "provider_status": found.provider_status,
         "created_at": instant(found.created_at),
         "explanation": found.explanation,
-        "remedy": found.remedy,
-        "mended": outcome.done if outcome else None,
-        "outcome": outcome.words if outcome else None,
+        "repair": found.repair,
+        "repaired": result.succeeded if result else None,
+        "outcome": result.message if result else None,
     }
     return {name: value for name, value in values.items() if value is not None}

@@ -14,9 +14,8 @@ from wes_daemon.entrypoints.cli.exits import ExitCode, say
 from wes_daemon.entrypoints.cli.options import database_option, json_option
 
 if TYPE_CHECKING:
-    from wes_daemon.application.discrepancies import Patience
-    from wes_daemon.application.mending import Mended
-    from wes_daemon.application.use_cases.reconcile import Reconcile, ReconcileReport
+    from wes_daemon.application.reconciling.reconcile import ReconcileReport
+    from wes_daemon.application.reconciling.repairing import RepairResult
     from wes_daemon.bootstrap.container import Container
 
 
@@ -26,13 +25,13 @@ class Age(click.ParamType[timedelta]):
     name = "age"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """The duration."""
+        """Parse the duration."""
         if isinstance(value, timedelta):
             return value
         units = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
         found = re.fullmatch(r"(\d{1,4})([mhdw])", value.strip().lower(), re.ASCII)
         if found is None or not int(found[1]):
-            self.fail(f"{value!r} is no age: give a number and m, h, d or w, such as 7d.", param, ctx)
+            self.fail(f"{value!r} is not an age: give a number and m, h, d or w, such as 7d.", param, ctx)
         return int(found[1]) * units[found[2]]
 
 
@@ -43,27 +42,28 @@ class Age(click.ParamType[timedelta]):
     default="7d",
     show_default=True,
     metavar="AGE",
-    help="How far back to look at what providers hold: 36h, 7d, 4w.",
+    help="Compare what was created at the providers within this time: 36h, 7d, 4w.",
 )
 @click.option(
     "--provider",
     type=click.Choice([type.value for type in ProviderType], case_sensitive=False),
-    help="Only this one; else all that are set up.",
+    help="Compare only this provider. The default is all that are configured.",
 )
-@click.option("--apply", "is_to_mend", is_flag=True, help="Mend what can be mended, after asking.")
-@click.option("--yes", is_flag=True, help="With --apply: do not ask.")
+@click.option("--apply", is_flag=True, help="Repair the discrepancies that have a repair, after a confirmation.")
+@click.option("--yes", is_flag=True, help="With --apply: do not ask for confirmation.")
 @click.option(
     "--drafts-older-than",
     type=Age(),
     default="24h",
     show_default=True,
     metavar="AGE",
-    help="Younger drafts are not called left behind.",
+    help="Ignore drafts that are younger than this.",
 )
 @click.option(
     "--cancel-strangers",
+    "cancel_foreign_runs",
     is_flag=True,
-    help="With --apply: cancel also what bears our mark and is of no run in this database. It may be another one's!",
+    help="With --apply: also cancel foreign runs. They may belong to another database!",
 )
 @database_option
 @json_option
@@ -72,70 +72,67 @@ def reconcile(
     ctx: click.Context,
     since: timedelta,
     provider: str | None,
-    is_to_mend: bool,
+    apply: bool,
     yes: bool,
     drafts_older_than: timedelta,
-    cancel_strangers: bool,
+    cancel_foreign_runs: bool,
     as_json: bool,
 ) -> int:
-    """Compare the database with what the providers hold.
+    """Compare the database with the providers.
 
-    Finds runs at a provider that the database does not know, second runs, runs that the provider does not know, ends
-    that nobody has written down, and drafts left behind. Changes nothing, unless --apply is given: then it shows what
-    it found and asks (not with --yes or --json). Exits 0 when all agrees or is mended, else 1.
+    Finds provider runs that the database does not record, duplicate runs, foreign runs, runs that are unknown to their
+    provider, ends that are not recorded, and leftover drafts. Changes nothing without --apply. With --apply it prints
+    what it found, and asks for confirmation unless --yes or --json is given. Exits 0 if everything agrees or is
+    repaired, else 1.
     """
-    from wes_daemon.application.discrepancies import Remedy
+    from wes_daemon.application.reconciling.discrepancies import Repair
     from wes_daemon.entrypoints.cli.session import reading_session
 
-    is_to_ask = is_to_mend and not (yes or as_json)
-    if is_to_ask and not _is_on_terminal():
-        raise click.UsageError("--apply asks before it changes anything, but here is no terminal: add --yes.")
+    must_confirm = apply and not (yes or as_json)
+    if must_confirm and not _is_terminal():
+        raise click.UsageError("--apply asks for confirmation, which needs a terminal: add --yes.")
     with reading_session(ctx) as container:
-        patience = replace(
-            container.patience(),
-            drafts_left_after=drafts_older_than,
-            strangers=Remedy.CANCEL if cancel_strangers else Remedy.NONE,
+        tolerances = replace(
+            container.tolerances(),
+            draft_age=drafts_older_than,
+            foreign_runs=Repair.CANCEL if cancel_foreign_runs else Repair.NONE,
         )
         use_case = container.reconcile()
-        report = use_case(window=since, patience=patience, among=_chosen(provider))
-        _require_asked(report, provider)
+        report = use_case(window=since, tolerances=tolerances, types=_chosen(provider))
+        _require_configured(report, provider)
         if as_json:
-            return _as_document(report, _mended(use_case, report, patience) if is_to_mend else [])
-        _show(container, report)
-        if not (is_to_mend and report.can_be_mended) or (is_to_ask and not _is_wanted(report)):
+            return _print_json(report, use_case.repair(report.repairable, tolerances=tolerances) if apply else [])
+        _print_report(container, report)
+        if not (apply and report.repairable) or (must_confirm and not _is_confirmed(report)):
             return ExitCode.DONE if report.agrees else ExitCode.FAILED
-        return _tell(report, _mended(use_case, report, patience))
+        return _print_results(report, use_case.repair(report.repairable, tolerances=tolerances))
 
 
 def _chosen(provider: str | None) -> Collection[ProviderType]:
     return [ProviderType(provider)] if provider else list(ProviderType)
 
 
-def _require_asked(report: "ReconcileReport", provider: str | None) -> None:
-    """Who names a provider wants it to be asked, also where nobody has used it yet."""
+def _require_configured(report: "ReconcileReport", provider: str | None) -> None:
+    """Raise `Misconfigured` if the provider that `--provider` names is not configured."""
     from wes_daemon.application.ports.errors import Misconfigured
 
-    for reason in report.not_set_up.values() if provider else ():
+    for reason in report.not_configured.values() if provider else ():
         raise Misconfigured(reason)
 
 
-def _is_on_terminal() -> bool:
+def _is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _is_wanted(report: "ReconcileReport") -> bool:
+def _is_confirmed(report: "ReconcileReport") -> bool:
     from collections import Counter
 
-    counts = Counter(each.remedy for each in report.can_be_mended)
-    what = ", ".join(f"{remedy.replace('_', ' ')} {count}" for remedy, count in counts.items())
-    return click.confirm(f"Mend this ({what})?", default=False)
+    counts = Counter(each.repair for each in report.repairable)
+    repairs = ", ".join(f"{repair.replace('_', ' ')} {count}" for repair, count in counts.items())
+    return click.confirm(f"Repair this ({repairs})?", default=False)
 
 
-def _mended(use_case: "Reconcile", report: "ReconcileReport", patience: "Patience") -> "Sequence[Mended]":
-    return use_case.mend(report.can_be_mended, patience=patience)
-
-
-def _show(container: "Container", report: "ReconcileReport") -> None:
+def _print_report(container: "Container", report: "ReconcileReport") -> None:
     from wes_daemon.entrypoints.cli.discrepancies import print_report
     from wes_daemon.entrypoints.cli.session import mention_absent_daemon
 
@@ -144,25 +141,26 @@ def _show(container: "Container", report: "ReconcileReport") -> None:
         mention_absent_daemon(container)
 
 
-def _tell(report: "ReconcileReport", mended: "Sequence[Mended]") -> int:
-    from wes_daemon.entrypoints.cli.discrepancies import line
+def _print_results(report: "ReconcileReport", results: "Sequence[RepairResult]") -> int:
+    from wes_daemon.entrypoints.cli.discrepancies import result_line
 
-    for each in mended:
-        click.echo(line(each))
-    code = _code(report, mended)
+    for result in results:
+        click.echo(result_line(result))
+    code = _exit_code(report, results)
     if code:
-        say("not everything is mended; see above")
+        say("not everything is repaired; see above")
     return code
 
 
-def _as_document(report: "ReconcileReport", mended: "Sequence[Mended]") -> int:
+def _print_json(report: "ReconcileReport", results: "Sequence[RepairResult]") -> int:
     from wes_daemon.entrypoints.cli.discrepancies import document
     from wes_daemon.entrypoints.cli.documents import as_text
 
-    click.echo(as_text(document(report, mended)))
-    return _code(report, mended)
+    click.echo(as_text(document(report, results)))
+    return _exit_code(report, results)
 
 
-def _code(report: "ReconcileReport", mended: "Sequence[Mended]") -> ExitCode:
-    is_over = sum(each.done for each in mended) == len(report.discrepancies) and not report.not_asked
-    return ExitCode.DONE if is_over else ExitCode.FAILED
+def _exit_code(report: "ReconcileReport", results: "Sequence[RepairResult]") -> ExitCode:
+    repaired = sum(result.succeeded for result in results)
+    is_complete = repaired == len(report.discrepancies) and not report.not_compared
+    return ExitCode.DONE if is_complete else ExitCode.FAILED

@@ -10,17 +10,17 @@ from wes_daemon.entrypoints.cli.exits import Failed
 from wes_daemon.entrypoints.cli.options import database_option
 
 if TYPE_CHECKING:
-    from wes_daemon.application.use_cases.resolve_review import ResolveReview
+    from wes_daemon.application.reconciling.resolve_review import ResolveReview
 
 _REASON = "a person found it at no provider"
 
 
 @click.command("resolve")
 @click.argument("run_id", metavar="RUN")
-@click.option("--adopt", "provider_id", metavar="ID", help="The provider has it under this id: follow it.")
-@click.option("--send-again", is_flag=True, help="The provider does not have it: send it once more, under its key.")
-@click.option("--fail", is_flag=True, help="The provider does not have it: end it as SYSTEM_ERROR.")
-@click.option("--reason", metavar="TEXT", help=f"With --fail: why, for those who read the run.  [default: {_REASON}]")
+@click.option("--adopt", "provider_id", metavar="ID", help="The provider has the run under this id: follow it.")
+@click.option("--send-again", is_flag=True, help="The provider does not have the run: submit it again.")
+@click.option("--fail", is_flag=True, help="The provider does not have the run: end it as SYSTEM_ERROR.")
+@click.option("--reason", metavar="TEXT", help=f"With --fail: the reason, recorded with the run.  [default: {_REASON}]")
 @database_option
 @click.pass_context
 def resolve(
@@ -28,33 +28,39 @@ def resolve(
 ) -> None:
     """Decide what becomes of a run that needs review.
 
-    The answer to its submission was lost, and nothing that the daemon could ask tells whether its provider has it;
-    `wes-daemon show` says why, `wes-daemon list --review` lists all of them. Look for its key, wes-RUN, at the provider
-    first: whoever sends a run again that is there pays for it twice.
+    The response to its submission was lost, and the daemon cannot find out whether the provider has the run.
+    `wes-daemon show` prints the reason; `wes-daemon list --review` lists all such runs. Search for the run's
+    idempotency key, wes-RUN, at the provider first: a run that is there and is submitted again is paid for twice.
     """
     from wes_daemon.application.ports.errors import NotInReview, ProviderError
     from wes_daemon.entrypoints.cli.session import reading_session
 
     if [provider_id is not None, send_again, fail].count(True) != 1:
-        raise click.UsageError("Say what is to become of it: one of --adopt ID, --send-again and --fail.")
+        raise click.UsageError("Give exactly one of --adopt ID, --send-again and --fail.")
     if reason is not None and not fail:
-        raise click.UsageError("--reason goes with --fail.")
+        raise click.UsageError("--reason needs --fail.")
     with reading_session(ctx) as container:
         try:
-            done = _decide(container.resolve_review(), RunId(run_id), provider_id, send_again, reason or _REASON)
+            outcome = _decide(
+                container.resolve_review(),
+                RunId(run_id),
+                provider_id=provider_id,
+                send_again=send_again,
+                reason=reason or _REASON,
+            )
         except (NotInReview, ProviderError) as error:
             raise Failed(str(error)) from error
-    click.echo(one_line(f"run {run_id} {done}"))
+    click.echo(one_line(f"run {run_id} {outcome}"))
 
 
 def _decide(
-    resolve_review: "ResolveReview", run_id: RunId, provider_id: str | None, send_again: bool, reason: str
+    resolve_review: "ResolveReview", run_id: RunId, *, provider_id: str | None, send_again: bool, reason: str
 ) -> str:
     if provider_id is not None:
         provider = resolve_review.adopt(run_id, ProviderRunId(provider_id))
         return f"is followed at {provider} as {provider_id}"
     if send_again:
         resolve_review.send_again(run_id)
-        return "is sent once more"
+        return "will be submitted again"
     resolve_review.give_up(run_id, reason)
     return "has ended"

@@ -9,31 +9,33 @@ from wes_daemon.entrypoints.cli.options import Seconds, database_option, json_op
 
 
 @click.command("verify")
-@click.option("--strict", is_flag=True, help="Exit 1 also for a notice.")
+@click.option("--strict", is_flag=True, help="Exit 1 for a notice as well.")
 @click.option(
     "--unchecked-for",
+    "overdue_seconds",
     type=Seconds(),
     metavar="SECONDS",
     default=3_600,
     show_default=True,
-    help="How long something may be overdue while a daemon lives.",
+    help="How long a poll or a submission in doubt may be overdue while a daemon is alive.",
 )
 @database_option
 @json_option
 @click.pass_context
-def verify(ctx: click.Context, strict: bool, unchecked_for: float, as_json: bool) -> int:
-    """Look whether everything is right.
+def verify(ctx: click.Context, strict: bool, overdue_seconds: float, as_json: bool) -> int:
+    """Check that the database is consistent.
 
-    Holds the rules that are always true of the database against it, and changes nothing. A rule is broken by a bug,
-    or by somebody's hand in the daemon's tables; a notice is for a person to see to. Exits 1 where a rule is broken.
+    Evaluates the checks that are always true of a correct database, and changes nothing. A broken check points to a
+    bug, or to a change of the daemon's tables by hand. A notice needs a person's attention. Exits 1 if a check is
+    broken.
     """
-    from wes_daemon.entrypoints.cli import documents, findings
+    from wes_daemon.entrypoints.cli import check_results, documents
     from wes_daemon.entrypoints.cli.session import reading_session
 
     with reading_session(ctx) as container:
-        verdict = container.verify()(unchecked_for=timedelta(seconds=unchecked_for))
+        report = container.verify()(overdue_after=timedelta(seconds=overdue_seconds))
     if as_json:
-        click.echo(documents.as_text(findings.document(verdict)))
+        click.echo(documents.as_text(check_results.document(report)))
     else:
-        findings.print_verdict(verdict)
-    return ExitCode.FAILED if verdict.broken or (strict and verdict.notices) else ExitCode.DONE
+        check_results.print_report(report)
+    return ExitCode.FAILED if report.broken or (strict and report.notices) else ExitCode.DONE

@@ -1,4 +1,4 @@
-"""A person decides what no machine could prove: whether a provider has a run."""
+"""Records a person's decision about a run that needs review."""
 
 import logging
 from collections.abc import Callable
@@ -16,11 +16,11 @@ from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 
 _log = logging.getLogger(__name__)
 
-_AT_ONCE = timedelta(0)
+_NOW = timedelta(0)
 
 
 class ResolveReview:
-    """The three ways out of review. Each raises `NotInReview` for a run that is not there, and then changes nothing."""
+    """The three decisions. Each raises `NotInReview`, and changes nothing, if the run does not need review."""
 
     def __init__(
         self, *, units: UnitsOfWork, queries: RunQueries, providers: ProviderDirectory, clock: Clock, by: str
@@ -32,15 +32,16 @@ class ResolveReview:
         self._by = by
 
     def adopt(self, run_id: RunId, id: ProviderRunId) -> ProviderType:
-        """The provider has the run under this id, as it confirms: follow it from now on.
+        """Follow this provider run as the run's own. The provider is asked first whether it has a run with this id.
 
         Raises:
-            NotInReview: it is not in review, its provider knows no such run, or another run has that one already.
+            NotInReview: the run does not need review, its provider has no run with this id, or another run in this
+                database already has that provider run.
             ProviderError: the provider cannot be asked.
         """
         self._require_known(run_id, id)
         with self._units() as work:
-            provider = work.submissions.adopt(run_id, id, check_after=_AT_ONCE)
+            provider = work.submissions.adopt(run_id, id, check_after=_NOW)
             recording = Recording(work, self._clock, self._by)
             recording.change(run_id, lambda run: run.accepted(provider, id), f"found at {provider} as {id}")
             work.commit()
@@ -48,38 +49,43 @@ class ResolveReview:
         return provider
 
     def send_again(self, run_id: RunId) -> None:
-        """The provider does not have it: send it once more, under the same key."""
-        self._decide(run_id, lambda queue: queue.send_again(run_id), lambda run: run, "to be sent once more")
+        """Submit the run again under the same idempotency key: the provider does not have it."""
+        self._decide(
+            run_id,
+            decide=lambda queue: queue.send_again(run_id),
+            change=lambda run: run,
+            reason="to be submitted again",
+        )
         self._log(run_id, decision="send_again")
 
     def give_up(self, run_id: RunId, reason: str) -> None:
-        """No provider has it, and none shall: it ends for this reason, or as cancelled where somebody wanted that."""
+        """End the run with this reason, or as cancelled if it is being cancelled: no provider has it."""
         now = self._clock.now()
         self._decide(
             run_id,
-            lambda queue: queue.give_up(run_id, reason=reason),
-            lambda run: run.rejected(reason, now),
-            reason,
+            decide=lambda queue: queue.give_up(run_id, reason=reason),
+            change=lambda run: run.rejected(reason, now),
+            reason=reason,
         )
         self._log(run_id, decision="fail", reason=reason)
 
-    def _decide(self, run_id: RunId, decide: Callable[[SubmissionQueue], None], verb: Verb, why: str) -> None:
+    def _decide(self, run_id: RunId, *, decide: Callable[[SubmissionQueue], None], change: Verb, reason: str) -> None:
         with self._units() as work:
             decide(work.submissions)
             recording = Recording(work, self._clock, self._by)
-            recording.change(run_id, verb, why)
+            recording.change(run_id, change, reason)
             if not recording.changes:
-                recording.note(run_id, why)
+                recording.note(run_id, reason)
             work.commit()
 
     def _require_known(self, run_id: RunId, id: ProviderRunId) -> None:
         try:
             type = self._queries.get(run_id).destination
         except RunNotFound:
-            # The row is gone, the submission may be there: it says so itself where it is not.
+            # The row was deleted, but the submission may exist: `adopt` raises if it does not.
             return
         if type is not None and id not in self._providers.provider(type).statuses([id]):
-            raise NotInReview(f"{type} knows no run {id}: look for the run's key wes-{run_id} there")
+            raise NotInReview(f"{type} has no run {id}: search there for the run's idempotency key wes-{run_id}")
 
-    def _log(self, run_id: RunId, **told: object) -> None:
-        log_event(_log, logging.WARNING, "review.resolved", run_id=run_id, by=self._by, **told)
+    def _log(self, run_id: RunId, **values: object) -> None:
+        log_event(_log, logging.WARNING, "review.resolved", run_id=run_id, by=self._by, **values)

@@ -1,0 +1,347 @@
+"""The checks as queries: each selects `run_id` and the values that describe a violation."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    ScalarSelect,
+    Select,
+    and_,
+    case,
+    exists,
+    extract,
+    func,
+    literal,
+    or_,
+    select,
+    union,
+)
+
+from wes_daemon.adapters.persistence.engine import reading
+from wes_daemon.adapters.persistence.enrolment import names_a_provider_run
+from wes_daemon.adapters.persistence.expressions import in_list, is_one_of, store_after, store_now
+from wes_daemon.adapters.persistence.mapping import named_provider
+from wes_daemon.adapters.persistence.tables import daemons, polls, run_events, submissions, workflow_runs
+from wes_daemon.application.ports import checks
+from wes_daemon.application.ports.checks import Check, CheckContext, CheckResult, Violation
+from wes_daemon.application.ports.reconcile_queries import NOT_ACCEPTED
+from wes_daemon.application.ports.submissions import SubmissionState
+from wes_daemon.domain.runs import PROVIDER_ID_TAG, PROVIDER_TYPE_TAG, ProviderType, RunId
+from wes_daemon.domain.states import ENDED, FOLLOWS, RunState
+
+_ENDED = sorted(ENDED)
+_ACTIVE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
+_IN_DOUBT = (SubmissionState.INTENT, SubmissionState.PREPARED)
+_COUNTED_FOR_LIMIT = (*_IN_DOUBT, SubmissionState.REVIEW, SubmissionState.ACCEPTED)
+_TRANSITIONS = frozenset(
+    [
+        (None, RunState.QUEUED),
+        *((state, state) for state in RunState),
+        *((before, after) for before, following in FOLLOWS.items() for after in following),
+    ]
+)
+# A service may write QUEUED over the state of a run that a provider has accepted.
+_TRANSITIONS_ONCE_ACCEPTED = frozenset((RunState.QUEUED, after) for after in FOLLOWS[RunState.INITIALIZING])
+_HAS_NO_LIVE_OWNER = or_(daemons.c.lease_until.is_(None), daemons.c.lease_until <= store_now())
+
+
+class SqlChecks:
+    """`Checks`. Each run uses a connection of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def run(self, context: CheckContext) -> Sequence[CheckResult]:
+        with reading(self._engine) as connection:
+            return [_result(connection, check, context) for check in checks.CHECKS]
+
+
+def _result(connection: Connection, check: Check, context: CheckContext) -> CheckResult:
+    rows = connection.execute(_first_of(_VIOLATIONS[check](context), context.shown)).all()
+    by_tags = list(_named_twice(connection, context)) if check is checks.PROVIDER_RUN_IS_UNIQUE else []
+    # One transaction for all checks would keep SQLite from checkpointing its write-ahead log.
+    connection.rollback()
+    first = [*(_violation(check, row._mapping) for row in rows), *by_tags]
+    first.sort(key=lambda violation: violation.run_id)
+    return CheckResult(check=check, count=(rows[0].total if rows else 0) + len(by_tags), first=first[: context.shown])
+
+
+def _first_of(violations: Select[Any], shown: int) -> Select[Any]:
+    found = violations.subquery()
+    return select(found, func.count().over().label("total")).order_by(found.c.run_id).limit(shown)
+
+
+def _violation(check: Check, row: Mapping[Any, Any]) -> Violation:
+    return check.violation(**{name: value for name, value in row.items() if name != "total"})
+
+
+def _named_twice(connection: Connection, context: CheckContext) -> Iterator[Violation]:
+    """Active rows that are not enrolled and whose tags name a provider run that another run has.
+
+    Tags may hold any value, so they are read here and not by the database.
+    """
+    not_enrolled = (
+        select(workflow_runs.c.run_id, workflow_runs.c.tags)
+        .outerjoin(submissions, submissions.c.run_id == workflow_runs.c.run_id)
+        .where(
+            is_one_of(workflow_runs.c.state, *_ACTIVE),
+            names_a_provider_run(),
+            submissions.c.run_id.is_(None),
+            workflow_runs.c.run_id.is_not(None),
+        )
+        .order_by(workflow_runs.c.run_id)
+    )
+    rows = connection.execute(not_enrolled)
+    named = [(row.run_id, names) for row in rows if (names := _named_in(row.tags, context.default_provider))]
+    run_ids = _recorded_run_ids(connection, [provider_run_id for _, (_, provider_run_id) in named])
+    for run_id, names in named:
+        provider, provider_run_id = names
+        # A daemon may have adopted the run since the first statement: then it is its own.
+        other = run_ids.setdefault(names, run_id)
+        if other != run_id:
+            yield checks.PROVIDER_RUN_IS_UNIQUE.violation(
+                RunId(run_id), provider=provider, provider_run_id=provider_run_id, other=other
+            )
+
+
+def _named_in(tags: object, default: ProviderType) -> tuple[str, str] | None:
+    """The provider run that the tags name, if a daemon would adopt it."""
+    if not isinstance(tags, Mapping):
+        return None
+    id, provider = tags.get(PROVIDER_ID_TAG), named_provider(tags)
+    if provider is None and tags.get(PROVIDER_TYPE_TAG) in (None, ""):
+        provider = default
+    return (provider, id) if provider is not None and isinstance(id, str) and id.strip() else None
+
+
+def _recorded_run_ids(connection: Connection, provider_run_ids: Sequence[str]) -> dict[tuple[str, str], str]:
+    columns = (submissions.c.provider, submissions.c.provider_run_id, submissions.c.run_id)
+    if not provider_run_ids:
+        return {}
+    rows = connection.execute(select(*columns).where(in_list(submissions.c.provider_run_id, provider_run_ids)))
+    return {(row.provider, row.provider_run_id): row.run_id for row in rows}
+
+
+def _shared_provider_runs(_: CheckContext) -> Select[Any]:
+    provider_run = (submissions.c.provider, submissions.c.provider_run_id)
+    run_ids = (func.max(submissions.c.run_id).label("run_id"), func.min(submissions.c.run_id).label("other"))
+    return (
+        select(*run_ids, *provider_run)
+        .where(submissions.c.provider_run_id.is_not(None))
+        .group_by(*provider_run)
+        .having(func.count() > 1)
+    )
+
+
+def _invalid_end_times(_: CheckContext) -> Select[Any]:
+    run = workflow_runs.c
+    # A time without a zone is UTC, and is read as UTC here. SQLite compares whole seconds.
+    before_its_start = extract("epoch", run.end_time) < extract("epoch", run.start_time)
+    return select(run.run_id, run.state, run.start_time, run.end_time).where(
+        is_one_of(run.state, *_ENDED),
+        or_(run.end_time.is_(None), before_its_start),
+        run.state == _last_recorded_state(run.run_id),
+    )
+
+
+def _accepted_without_poll(_: CheckContext) -> Select[Any]:
+    submission = submissions.c
+    incomplete = or_(submission.provider.is_(None), submission.provider_run_id.is_(None), polls.c.run_id.is_(None))
+    too_early = and_(is_one_of(submission.state, *NOT_ACCEPTED), submission.provider_run_id.is_not(None))
+    return (
+        select(
+            submission.run_id,
+            submission.state,
+            submission.provider,
+            submission.provider_run_id,
+            polls.c.next_check_at.label("next_poll"),
+        )
+        .select_from(submissions.outerjoin(polls, polls.c.run_id == submission.run_id))
+        .where(or_(and_(is_one_of(submission.state, SubmissionState.ACCEPTED), incomplete), too_early))
+    )
+
+
+def _polls_without_accepted_run(_: CheckContext) -> Select[Any]:
+    poll, submission = polls.c, submissions.c
+    same_run = and_(submission.provider == poll.provider, submission.provider_run_id == poll.provider_run_id)
+    lacks_details = and_(is_one_of(submission.state, SubmissionState.CLOSED), is_one_of(poll.known_state, *_ENDED))
+    correct = and_(same_run, or_(is_one_of(submission.state, SubmissionState.ACCEPTED), lacks_details))
+    return (
+        select(
+            poll.run_id,
+            poll.provider,
+            poll.provider_run_id,
+            poll.known_state,
+            submission.state,
+            submission.provider_run_id.label("submitted_id"),
+        )
+        .select_from(polls.outerjoin(submissions, submission.run_id == poll.run_id))
+        .where(~func.coalesce(correct, False))
+    )
+
+
+def _active_without_provider_run(_: CheckContext) -> Select[Any]:
+    run = workflow_runs.c
+    return (
+        select(run.run_id, run.state, submissions.c.state.label("submission"))
+        .select_from(workflow_runs.outerjoin(submissions, submissions.c.run_id == run.run_id))
+        .where(
+            is_one_of(run.state, *_ACTIVE),
+            submissions.c.provider_run_id.is_(None),
+            run.state == _last_recorded_state(run.run_id),
+        )
+    )
+
+
+def _unresolved_submissions(context: CheckContext) -> Select[Any]:
+    due = submissions.c.not_before
+    since = case((daemons.c.lease_until > due, daemons.c.lease_until), else_=due)
+    return _in_doubt(since.label("since")).where(
+        _HAS_NO_LIVE_OWNER,
+        since <= store_after(-context.overdue_after),
+        _a_daemon_is_alive_for(context.overdue_after),
+    )
+
+
+def _expired_owners(context: CheckContext) -> Select[Any]:
+    since = func.coalesce(daemons.c.lease_until, submissions.c.not_before)
+    return _in_doubt(submissions.c.owner, since.label("since")).where(
+        submissions.c.owner.is_not(None),
+        _HAS_NO_LIVE_OWNER,
+        since <= store_after(-context.owner_expired_after),
+    )
+
+
+def _in_doubt(*columns: ColumnElement[Any]) -> Select[Any]:
+    """Submissions in doubt, each with the row of its owner if there is one."""
+    return (
+        select(submissions.c.run_id, submissions.c.state, *columns)
+        .select_from(submissions.outerjoin(daemons, daemons.c.id == submissions.c.owner))
+        .where(is_one_of(submissions.c.state, *_IN_DOUBT))
+    )
+
+
+def _claims_without_fencing_token(_: CheckContext) -> Select[Any]:
+    submission = submissions.c
+    claimed = or_(is_one_of(submission.state, *_IN_DOUBT, SubmissionState.REVIEW), submission.owner.is_not(None))
+    return select(
+        submission.run_id, submission.state, submission.owner, submission.claim_seq.label("fencing_token")
+    ).where(claimed, submission.claim_seq < 1)
+
+
+def _disallowed_transitions(_: CheckContext) -> Select[Any]:
+    accepted = exists().where(submissions.c.run_id == run_events.c.run_id, submissions.c.provider_run_id.is_not(None))
+    allowed = or_(_is_among(_TRANSITIONS), and_(_is_among(_TRANSITIONS_ONCE_ACCEPTED), accepted))
+    return _first_entries(~is_one_of(func.coalesce(run_events.c.from_state, ""), *_ENDED), ~allowed)
+
+
+def _transitions_after_end(_: CheckContext) -> Select[Any]:
+    return _first_entries(is_one_of(run_events.c.from_state, *_ENDED), run_events.c.to_state != run_events.c.from_state)
+
+
+def _first_entries(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """The first timeline entry of each run that meets the conditions."""
+    entry = run_events.alias()
+    first = select(func.min(run_events.c.id)).where(*conditions).group_by(run_events.c.run_id)
+    columns = (entry.c.from_state.label("before"), entry.c.to_state.label("after"), entry.c.at)
+    return select(entry.c.run_id, *columns).where(entry.c.id.in_(first))
+
+
+def _is_among(transitions: frozenset[tuple[RunState | None, RunState]]) -> ColumnElement[bool]:
+    texts = sorted(f"{before or ''}>{after}" for before, after in transitions)
+    return is_one_of(func.coalesce(run_events.c.from_state, "").concat(">").concat(run_events.c.to_state), *texts)
+
+
+def _overwritten_end_states(_: CheckContext) -> Select[Any]:
+    run, later = workflow_runs.c, run_events.alias()
+    superseded = exists().where(
+        later.c.run_id == run_events.c.run_id,
+        later.c.id > run_events.c.id,
+        later.c.from_state.is_distinct_from(later.c.to_state),
+    )
+    return (
+        select(run.run_id, run.state, run_events.c.to_state.label("end_state"))
+        .select_from(workflow_runs.join(run_events, run_events.c.run_id == run.run_id))
+        .where(
+            is_one_of(run.state, *(state for state in _ENDED if state is not RunState.CANCELED)),
+            is_one_of(run_events.c.to_state, *_ENDED),
+            run_events.c.from_state.is_distinct_from(run_events.c.to_state),
+            run_events.c.to_state != run.state,
+            ~superseded,
+        )
+    )
+
+
+def _overdue_polls(context: CheckContext) -> Select[Any]:
+    return select(polls.c.run_id, polls.c.provider, polls.c.next_check_at.label("since")).where(
+        polls.c.next_check_at <= store_after(-context.overdue_after), _a_daemon_is_alive_for(context.overdue_after)
+    )
+
+
+def _in_review(_: CheckContext) -> Select[Any]:
+    return select(submissions.c.run_id, submissions.c.provider, submissions.c.last_reason).where(
+        is_one_of(submissions.c.state, SubmissionState.REVIEW)
+    )
+
+
+def _waiting_without_daemon(_: CheckContext) -> Select[Any]:
+    run = workflow_runs.c
+    queued, cancelling = (
+        select(run.run_id).where(is_one_of(run.state, state)) for state in (RunState.QUEUED, RunState.CANCELING)
+    )
+    waiting = union(queued, cancelling, select(polls.c.run_id)).subquery()
+    return (
+        select(waiting.c.run_id, run.state)
+        .select_from(waiting.outerjoin(workflow_runs, run.run_id == waiting.c.run_id))
+        .where(~exists().where(daemons.c.lease_until > store_now()))
+    )
+
+
+def _above_concurrency_limit(context: CheckContext) -> Select[Any]:
+    active = func.count().over().label("active")
+    return (
+        select(submissions.c.run_id, active, literal(context.concurrency_limit).label("allowed"))
+        .where(is_one_of(submissions.c.state, *_COUNTED_FOR_LIMIT))
+        .order_by(submissions.c.seq)
+        .offset(context.concurrency_limit)
+    )
+
+
+def _a_daemon_is_alive_for(time: timedelta) -> ColumnElement[bool]:
+    """Whether a live daemon started at least this long ago, so that it had the time to do what is overdue."""
+    return exists().where(daemons.c.lease_until > store_now(), daemons.c.started_at <= store_after(-time))
+
+
+def _last_recorded_state(run_id: ColumnElement[str]) -> ScalarSelect[Any]:
+    """The state after the run's last transition in the timeline."""
+    entry = run_events.alias()
+    return (
+        select(entry.c.to_state)
+        .where(entry.c.run_id == run_id, entry.c.from_state.is_distinct_from(entry.c.to_state))
+        .order_by(entry.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+_VIOLATIONS: Mapping[Check, Callable[[CheckContext], Select[Any]]] = {
+    checks.PROVIDER_RUN_IS_UNIQUE: _shared_provider_runs,
+    checks.END_TIME_IS_VALID: _invalid_end_times,
+    checks.ACCEPTED_IS_POLLED: _accepted_without_poll,
+    checks.POLLED_IS_ACCEPTED: _polls_without_accepted_run,
+    checks.ACTIVE_HAS_PROVIDER_RUN: _active_without_provider_run,
+    checks.DOUBT_IS_RESOLVED: _unresolved_submissions,
+    checks.CLAIM_HAS_FENCING_TOKEN: _claims_without_fencing_token,
+    checks.TRANSITION_IS_ALLOWED: _disallowed_transitions,
+    checks.END_IS_FINAL: _transitions_after_end,
+    checks.END_STATE_IS_KEPT: _overwritten_end_states,
+    checks.POLL_IS_ON_TIME: _overdue_polls,
+    checks.NO_RUN_NEEDS_REVIEW: _in_review,
+    checks.DAEMON_IS_ALIVE: _waiting_without_daemon,
+    checks.OWNER_IS_ALIVE: _expired_owners,
+    checks.CONCURRENCY_LIMIT_IS_KEPT: _above_concurrency_limit,
+}

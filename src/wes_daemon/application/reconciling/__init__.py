@@ -1,0 +1,1 @@
+"""Compares the database with the providers, repairs discrepancies, and verifies the database."""

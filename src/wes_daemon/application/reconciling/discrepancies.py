@@ -1,0 +1,208 @@
+"""Discrepancies between the database and a provider, and the repair of each."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from wes_daemon.application.ports.providers import OwnedRun
+from wes_daemon.application.ports.reconcile_queries import FollowedRun, RecordedRun
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, StatusReport
+from wes_daemon.domain.states import RunState
+
+
+class DiscrepancyKind(StrEnum):
+    """The kind of a discrepancy."""
+
+    UNKNOWN_RUN = "unknown_run"
+    """The provider has a run for a WES run that has no recorded provider run."""
+
+    DUPLICATE_RUN = "duplicate_run"
+    """The provider has a second run for a WES run whose recorded provider run is another one."""
+
+    ORPHANED_RUN = "orphaned_run"
+    """The provider has a run for a WES run that ended, or was deleted, without a recorded provider run."""
+
+    FOREIGN_RUN = "foreign_run"
+    """The provider has an owned run or draft that belongs to no run in this database."""
+
+    LEFTOVER_DRAFT = "leftover_draft"
+    """The provider has a draft that will never be started."""
+
+    MISSING_AT_PROVIDER = "missing_at_provider"
+    """The database follows a run that is unknown to the provider."""
+
+    STATE_DIFFERS = "state_differs"
+    """A run is active in the database, but the provider reports that it has ended."""
+
+
+class Repair(StrEnum):
+    """The action that repairs a discrepancy."""
+
+    ADOPT = "adopt"
+    CANCEL = "cancel"
+    DELETE_DRAFT = "delete_draft"
+    POLL_NOW = "poll_now"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discrepancy:
+    """One difference between the database and a provider.
+
+    Attributes:
+        run_id: from the provider run's key or from the database. The database may have no such run.
+        run_state: from the database; None if it has no such run.
+        provider_state, provider_status: from the provider; None if the run is unknown to it.
+        created_at: from the provider; None if it was not reported.
+        explanation: for a person.
+        owned_run: the provider run, if no run in the database has it as its provider run.
+    """
+
+    kind: DiscrepancyKind
+    repair: Repair
+    provider: ProviderType
+    provider_run_id: ProviderRunId
+    run_id: RunId
+    run_state: RunState | None
+    explanation: str
+    provider_state: RunState | None = None
+    provider_status: str | None = None
+    created_at: datetime | None = None
+    owned_run: OwnedRun | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerances:
+    """The ages below which a difference is not a discrepancy yet, and the policy for foreign runs.
+
+    Attributes:
+        recent: a change younger than this is left to the daemon.
+        draft_age: a draft younger than this is not a leftover draft.
+        foreign_runs: the repair of active foreign runs: `NONE` or `CANCEL`.
+    """
+
+    recent: timedelta = timedelta(minutes=5)
+    draft_age: timedelta = timedelta(hours=24)
+    foreign_runs: Repair = Repair.NONE
+
+
+def compare_owned_run(
+    run: OwnedRun, recorded: RecordedRun | None, *, provider: ProviderType, now: datetime, tolerances: Tolerances
+) -> Discrepancy | None:
+    """Return what is wrong with an owned run that no run in the database has as its provider run, or None.
+
+    Args:
+        recorded: the database's record of the WES run that the owned run's key names.
+    """
+    assessed = _assess(run, recorded, now - run.created_at, tolerances)
+    if assessed is None:
+        return None
+    kind, repair, explanation = assessed
+    return Discrepancy(
+        kind=kind,
+        repair=repair,
+        provider=provider,
+        provider_run_id=run.id,
+        run_id=run.run_id,
+        run_state=recorded.state if recorded else None,
+        explanation=explanation,
+        provider_state=run.state,
+        provider_status=run.provider_status,
+        created_at=run.created_at,
+        owned_run=run,
+    )
+
+
+def compare_followed_run(
+    run: FollowedRun, report: StatusReport | None, *, provider: ProviderType, now: datetime, tolerances: Tolerances
+) -> Discrepancy | None:
+    """Return the difference between a followed run and its provider's status report, or None.
+
+    Args:
+        report: None if the run is unknown to the provider.
+    """
+    if report is None:
+        kind, explanation = DiscrepancyKind.MISSING_AT_PROVIDER, f"{provider} has no run with this id"
+    elif report.state.has_ended and not (report.ended_at and now - report.ended_at < tolerances.recent):
+        kind, explanation = DiscrepancyKind.STATE_DIFFERS, f"{provider} reports {report.provider_status}"
+    else:
+        return None
+    return Discrepancy(
+        kind=kind,
+        repair=Repair.POLL_NOW,
+        provider=provider,
+        provider_run_id=run.provider_run_id,
+        run_id=run.run_id,
+        run_state=run.state,
+        explanation=explanation,
+        provider_state=report.state if report else None,
+        provider_status=report.provider_status if report else None,
+    )
+
+
+def adopt_oldest(found: Iterable[Discrepancy]) -> Sequence[Discrepancy]:
+    """Sort by creation time, and turn all but the oldest unknown run of each WES run into duplicates."""
+    adopted: set[RunId] = set()
+    result = []
+    for each in sorted(found, key=lambda each: (each.created_at is None, str(each.created_at))):
+        is_unknown = each.kind is DiscrepancyKind.UNKNOWN_RUN
+        result.append(_as_duplicate(each) if is_unknown and each.run_id in adopted else each)
+        if is_unknown:
+            adopted.add(each.run_id)
+    return result
+
+
+_Assessment = tuple[DiscrepancyKind, Repair, str]
+_FOREIGN = "in this database; perhaps it belongs to another database"
+
+
+def _assess(run: OwnedRun, recorded: RecordedRun | None, age: timedelta, tolerances: Tolerances) -> _Assessment | None:
+    if run.is_draft:
+        return _assess_draft(run, recorded, tolerances) if age >= tolerances.draft_age else None
+    if recorded is not None and recorded.awaits_acceptance:
+        return _assess_unknown(recorded) if age >= tolerances.recent else None
+    if run.state is RunState.CANCELED:
+        # A person or an earlier repair has cancelled it: there is nothing left to repair.
+        return None
+    if recorded is None:
+        return DiscrepancyKind.FOREIGN_RUN, _if_active(run, tolerances.foreign_runs), f"no such run {_FOREIGN}"
+    if recorded.provider_run_id is not None:
+        explanation = f"a SECOND run: recorded is {recorded.provider} run {recorded.provider_run_id}"
+        return DiscrepancyKind.DUPLICATE_RUN, _if_active(run, Repair.CANCEL), explanation
+    if recorded.state is None or recorded.state.has_ended:
+        ended = "was deleted" if recorded.state is None else f"has ended as {recorded.state}"
+        explanation = f"the run {ended} here and has no recorded provider run"
+        return DiscrepancyKind.ORPHANED_RUN, _if_active(run, Repair.CANCEL), explanation
+    explanation = f"not recorded: the run is {recorded.state} here, and no daemon follows it"
+    return DiscrepancyKind.UNKNOWN_RUN, Repair.NONE, explanation
+
+
+def _assess_draft(run: OwnedRun, recorded: RecordedRun | None, tolerances: Tolerances) -> _Assessment | None:
+    if recorded is None:
+        repair = Repair.NONE if tolerances.foreign_runs is Repair.NONE else Repair.DELETE_DRAFT
+        return DiscrepancyKind.FOREIGN_RUN, repair, f"a draft of no run {_FOREIGN}"
+    if recorded.may_start(run.id):
+        return None
+    return DiscrepancyKind.LEFTOVER_DRAFT, Repair.DELETE_DRAFT, "a draft that will never be started"
+
+
+def _assess_unknown(recorded: RecordedRun) -> _Assessment:
+    if recorded.is_claimed:
+        return DiscrepancyKind.UNKNOWN_RUN, Repair.NONE, "not recorded: a live daemon has claimed the run"
+    explanation = f"not recorded: the run is {recorded.submission or 'not enrolled'} here"
+    return DiscrepancyKind.UNKNOWN_RUN, Repair.ADOPT, explanation
+
+
+def _if_active(run: OwnedRun, repair: Repair) -> Repair:
+    return Repair.NONE if run.state.has_ended else repair
+
+
+def _as_duplicate(found: Discrepancy) -> Discrepancy:
+    has_ended = found.provider_state is not None and found.provider_state.has_ended
+    return replace(
+        found,
+        kind=DiscrepancyKind.DUPLICATE_RUN,
+        repair=Repair.NONE if has_ended else Repair.CANCEL,
+        explanation="a SECOND run: an older one is to be adopted",
+    )

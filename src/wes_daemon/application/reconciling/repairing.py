@@ -1,0 +1,159 @@
+"""Repairs discrepancies: each by the current database, with a log event and a timeline entry."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from wes_daemon.application.ports.environment import Clock, IdSource
+from wes_daemon.application.ports.errors import ConcurrentUpdate, ProviderError, RunNotFound
+from wes_daemon.application.ports.leases import SessionId
+from wes_daemon.application.ports.providers import WorkflowProvider
+from wes_daemon.application.ports.reconcile_queries import RepairUnit, RepairUnits
+from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
+from wes_daemon.application.reconciling.comparison import Comparison
+from wes_daemon.application.reconciling.discrepancies import Discrepancy, Repair
+from wes_daemon.application.runtime import fault_points
+from wes_daemon.application.runtime.event_log import log_event
+from wes_daemon.domain.runs import Run
+
+_log = logging.getLogger(__name__)
+
+_DATABASE_CHANGED = "the database has changed since: run reconcile again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairResult:
+    """The outcome of one repair.
+
+    Attributes:
+        succeeded: whether the discrepancy is repaired, as far as reconciliation can repair it.
+        message: what was done, or why nothing was done.
+    """
+
+    discrepancy: Discrepancy
+    succeeded: bool
+    message: str
+
+
+class Repairer:
+    """Repairs discrepancies, unless the database has changed since they were found."""
+
+    def __init__(self, *, units: RepairUnits, clock: Clock, ids: IdSource, by: str) -> None:
+        self._units = units
+        self._clock = clock
+        self._ids = ids
+        self._by = by
+
+    def repair(self, found: Discrepancy, *, comparison: Comparison, provider: WorkflowProvider) -> RepairResult:
+        """Repair one discrepancy. An error of the provider, or a concurrent change, becomes a failed result."""
+        try:
+            result = self._repair(found, comparison, provider)
+        except (ProviderError, ConcurrentUpdate, RunNotFound) as error:
+            result = _failure(found, str(error))
+        if found.repair is not Repair.NONE:
+            _log_result(result)
+        return result
+
+    def _repair(self, found: Discrepancy, comparison: Comparison, provider: WorkflowProvider) -> RepairResult:
+        match found.repair:
+            case Repair.ADOPT:
+                return self._adopt(found)
+            case Repair.POLL_NOW:
+                return self._poll_now(found)
+            case Repair.CANCEL:
+                return self._cancel(found, comparison, provider)
+            case Repair.DELETE_DRAFT:
+                return self._delete_draft(found, comparison, provider)
+            case Repair.NONE:
+                return _failure(found, "reconcile cannot repair this")
+
+    def _adopt(self, found: Discrepancy) -> RepairResult:
+        message = f"adopted {found.provider} run {found.provider_run_id}"
+        with self._units() as work:
+            claim = work.claim_for_repair(found.run_id, SessionId(self._ids.new_id()), found.provider)
+            work.submissions.accepted(claim, found.provider, found.provider_run_id, check_after=timedelta(0))
+            self._save(work, found, lambda run: run.accepted(found.provider, found.provider_run_id), message)
+            work.commit()
+        return _success(found, message)
+
+    def _poll_now(self, found: Discrepancy) -> RepairResult:
+        message = f"{found.explanation}: next poll set to now"
+        with self._units() as work:
+            if not work.make_due(found.run_id, found.provider_run_id):
+                return _failure(found, _DATABASE_CHANGED)
+            self._add_entry(work, found, message)
+            work.commit()
+        return _success(found, message)
+
+    def _cancel(self, found: Discrepancy, comparison: Comparison, provider: WorkflowProvider) -> RepairResult:
+        if not _is_current(found, comparison):
+            return _failure(found, _DATABASE_CHANGED)
+        provider.cancel(found.provider_run_id)
+        return self._record(
+            found, f"requested cancellation of {found.provider} run {found.provider_run_id}: {found.explanation}"
+        )
+
+    def _delete_draft(self, found: Discrepancy, comparison: Comparison, provider: WorkflowProvider) -> RepairResult:
+        fault_points.reached("janitor.before_removal")
+        if not _is_current(found, comparison):
+            return _failure(found, _DATABASE_CHANGED)
+        if not provider.delete_draft(found.provider_run_id):
+            return _failure(found, "the draft is gone, or was started")
+        return self._record(found, f"deleted {found.provider} draft {found.provider_run_id}")
+
+    def _record(self, found: Discrepancy, message: str) -> RepairResult:
+        with self._units() as work:
+            self._add_entry(work, found, message)
+            work.commit()
+        return _success(found, message)
+
+    def _add_entry(self, work: RepairUnit, found: Discrepancy, message: str) -> None:
+        """Add a timeline entry that changes nothing, if the run still has a row."""
+        try:
+            self._save(work, found, lambda run: run, message)
+        except RunNotFound:
+            return
+
+    def _save(self, work: RepairUnit, found: Discrepancy, change: Callable[[Run], Run], message: str) -> None:
+        before = work.runs.get(found.run_id)
+        after = change(before)
+        entry = TimelineEntry(
+            at=self._clock.now(),
+            before=before.state,
+            after=after.state,
+            by=self._by,
+            why=message,
+            provider_status=found.provider_status,
+        )
+        work.runs.write([RunUpdate(before=before, after=after, entry=entry)])
+
+
+def _is_current(found: Discrepancy, comparison: Comparison) -> bool:
+    """Whether a new comparison with the database finds the same discrepancy."""
+    if found.owned_run is None:
+        return False
+    now = comparison.again(found.owned_run)
+    return now is not None and (now.kind, now.repair) == (found.kind, found.repair)
+
+
+def _success(found: Discrepancy, message: str) -> RepairResult:
+    return RepairResult(discrepancy=found, succeeded=True, message=message)
+
+
+def _failure(found: Discrepancy, message: str) -> RepairResult:
+    return RepairResult(discrepancy=found, succeeded=False, message=message)
+
+
+def _log_result(result: RepairResult) -> None:
+    found = result.discrepancy
+    log_event(
+        _log,
+        logging.WARNING,
+        "discrepancy.repaired" if result.succeeded else "discrepancy.not_repaired",
+        kind=found.kind,
+        run_id=found.run_id,
+        provider=found.provider,
+        provider_id=found.provider_run_id,
+        outcome=result.message,
+    )

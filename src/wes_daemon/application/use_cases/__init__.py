@@ -1,1 +1,0 @@
-"""One file per use case, one callable class in each."""

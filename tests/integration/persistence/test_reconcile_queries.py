@@ -1,0 +1,269 @@
+"""`ReconcileQueries` and `RepairUnit` on SQLite files and on PostgreSQL."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.contracts.persistence_harness import ME, OTHER, SECOND, Race
+from tests.integration.persistence.harness import SqlHarness
+from wes_daemon.adapters.persistence.reconcile_queries import SqlReconcileQueries, SqlRepairUnits
+from wes_daemon.application.ports.errors import ClaimLost
+from wes_daemon.application.ports.leases import SessionId
+from wes_daemon.application.ports.reconcile_queries import RecordedRun
+from wes_daemon.application.ports.submissions import SubmissionState
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
+from wes_daemon.domain.states import RunState
+
+A_PERSON = SessionId("a-person")
+FOUND = ProviderRunId("found-1")
+LOCAL = ProviderType.LOCAL
+
+
+class Reconciling:
+    """A store, with the reads and writes of reconciliation on it."""
+
+    def __init__(self, store: SqlHarness) -> None:
+        self.store = store
+        self.queries = SqlReconcileQueries(store.engine)
+        self.repair_units = SqlRepairUnits(store.engine)
+
+    def record(self, run_id: str = "run-1") -> RecordedRun:
+        """The record of one run."""
+        return self.queries.recorded_runs([RunId(run_id)])[RunId(run_id)]
+
+    def adopt(self, run_id: str = "run-1", id: ProviderRunId = FOUND) -> None:
+        """Claim a run for repair, and record its provider run."""
+        with self.repair_units() as work:
+            claim = work.claim_for_repair(RunId(run_id), A_PERSON, LOCAL)
+            work.submissions.accepted(claim, LOCAL, id, check_after=0 * SECOND)
+            work.commit()
+
+    def make_due(self, run_id: str, id: str) -> bool:
+        """Make a run due."""
+        with self.repair_units() as work:
+            done = work.make_due(RunId(run_id), ProviderRunId(id))
+            work.commit()
+        return done
+
+    def followed(self, provider: ProviderType = LOCAL, *, after: str | None = None, limit: int = 10) -> Sequence[str]:
+        """The ids of followed runs."""
+        runs = self.queries.followed_runs(provider, after=RunId(after) if after else None, limit=limit)
+        return [run.run_id for run in runs]
+
+
+@pytest.fixture
+def on(store: SqlHarness) -> Reconciling:
+    """Reconciliation on a store of its own."""
+    return Reconciling(store)
+
+
+class TestRecordedRuns:
+    def test_an_unknown_run_is_absent(self, on: Reconciling) -> None:
+        assert on.queries.recorded_runs([RunId("run-1"), RunId("ü~ 'x")]) == {}
+        assert on.queries.recorded_runs([]) == {}
+
+    def test_a_queued_run_that_is_not_enrolled_awaits_acceptance(self, on: Reconciling) -> None:
+        on.store.queue("run-1")
+
+        assert on.record() == RecordedRun(run_id=RunId("run-1"), state=RunState.QUEUED)
+        assert on.record().awaits_acceptance
+
+    def test_a_ready_run_awaits_acceptance(self, on: Reconciling) -> None:
+        on.store.queue("run-1")
+        on.store.enrol()
+
+        assert (on.record().submission, on.record().is_claimed) == (SubmissionState.READY, False)
+        assert on.record().awaits_acceptance
+
+    def test_a_run_is_claimed_as_long_as_its_daemon_is_alive(self, on: Reconciling) -> None:
+        on.store.claimed()
+        while_alive = on.record()
+        on.store.forget(ME)
+
+        assert while_alive.is_claimed
+        assert not on.record().is_claimed
+        assert on.record().awaits_acceptance
+
+    def test_only_the_recorded_draft_may_be_started(self, on: Reconciling) -> None:
+        claim = on.store.claimed().claim
+        with on.store.units() as work:
+            work.submissions.prepared(claim, ProviderRunId("draft-1"))
+            work.commit()
+
+        assert on.record().prepared_id == "draft-1"
+        assert on.record().may_start(ProviderRunId("draft-1"))
+        assert not on.record().may_start(ProviderRunId("draft-2"))
+
+    def test_an_accepted_run_has_its_provider_run_and_awaits_nothing(self, on: Reconciling) -> None:
+        on.store.accepted("run-1")
+
+        assert (on.record().provider, on.record().provider_run_id) == (LOCAL, "at-run-1")
+        assert not on.record().awaits_acceptance
+
+    def test_a_deleted_row_leaves_the_record_of_its_submission(self, on: Reconciling) -> None:
+        on.store.accepted("run-1")
+        on.store.remove("run-1")
+
+        assert (on.record().state, on.record().provider_run_id) == (None, "at-run-1")
+
+
+class TestProviderRuns:
+    def test_provider_runs_are_found_by_provider_and_id(self, on: Reconciling) -> None:
+        on.store.accepted("run-1", "run-2")
+        ids = [ProviderRunId(id) for id in ("at-run-1", "at-run-2", "at-run-3")]
+
+        assert on.queries.run_ids_of(LOCAL, ids) == {"at-run-1": "run-1", "at-run-2": "run-2"}
+        assert on.queries.run_ids_of(ProviderType.HEALTHOMICS, ids) == {}
+        assert on.queries.run_ids_of(LOCAL, []) == {}
+
+    def test_the_provider_run_of_an_ended_run_is_found(self, on: Reconciling) -> None:
+        poll = on.store.polled()
+        with on.store.units() as work:
+            work.polls.finish([poll])
+            work.commit()
+
+        assert on.queries.run_ids_of(LOCAL, [ProviderRunId("at-run-1")]) == {"at-run-1": "run-1"}
+
+    def test_a_provider_has_accepted_once_it_has_a_provider_run(self, on: Reconciling) -> None:
+        on.store.queue("run-0")
+        on.store.enrol()
+        before = on.queries.has_accepted(LOCAL)
+        on.store.accepted("run-1")
+
+        assert not before
+        assert on.queries.has_accepted(LOCAL)
+        assert not on.queries.has_accepted(ProviderType.SEVENBRIDGES)
+
+
+class TestFollowedRuns:
+    def test_followed_runs_are_read_in_pages(self, on: Reconciling) -> None:
+        on.store.accepted("run-2", "run-1", "run-3")
+
+        assert on.followed(limit=2) == ["run-1", "run-2"]
+        assert on.followed(after="run-2") == ["run-3"]
+        assert on.followed(ProviderType.HEALTHOMICS) == []
+
+    def test_an_ended_run_that_only_lacks_its_details_is_not_followed(self, on: Reconciling) -> None:
+        poll = on.store.polled()
+        with on.store.units() as work:
+            work.polls.record_missing_details(poll, RunState.COMPLETE, delay=SECOND)
+            work.commit()
+
+        assert on.followed() == []
+
+    def test_a_followed_run_has_both_states(self, on: Reconciling) -> None:
+        on.store.accepted("run-1")
+        on.store.move("run-1", RunState.CANCELING)
+
+        [run] = on.queries.followed_runs(LOCAL, after=None, limit=1)
+
+        assert (run.provider_run_id, run.state, run.known_state) == (
+            "at-run-1",
+            RunState.CANCELING,
+            RunState.INITIALIZING,
+        )
+
+
+class TestClaimForRepair:
+    @pytest.mark.parametrize("is_enrolled", [True, False])
+    def test_a_queued_run_can_be_claimed_and_recorded(self, on: Reconciling, is_enrolled: bool) -> None:
+        on.store.queue("run-1")
+        if is_enrolled:
+            on.store.enrol()
+
+        on.adopt()
+
+        assert (on.record().submission, on.record().provider_run_id) == (SubmissionState.ACCEPTED, FOUND)
+        assert [due.provider_run_id for due in on.store.due()] == [FOUND]
+        assert on.store.claim() == []
+
+    def test_a_run_of_a_dead_daemon_can_be_claimed_and_the_dead_daemons_claim_is_lost(self, on: Reconciling) -> None:
+        claim = on.store.claimed().claim
+        on.store.forget(ME)
+
+        on.adopt()
+
+        with on.store.units() as work, pytest.raises(ClaimLost):
+            work.submissions.prepared(claim, ProviderRunId("draft-1"))
+        assert on.record().provider_run_id == FOUND
+
+    def test_a_run_that_needs_review_can_be_claimed(self, on: Reconciling) -> None:
+        claim = on.store.claimed().claim
+        with on.store.units() as work:
+            work.submissions.review(claim, reason="nobody can tell")
+            work.commit()
+
+        on.adopt()
+
+        assert on.record().provider_run_id == FOUND
+
+    def test_a_run_that_a_live_daemon_has_claimed_cannot_be_claimed(self, on: Reconciling) -> None:
+        on.store.claimed(owner=OTHER)
+
+        with pytest.raises(ClaimLost, match="run-1"):
+            on.adopt()
+
+        assert on.record().is_claimed
+
+    def test_an_accepted_run_cannot_be_claimed(self, on: Reconciling) -> None:
+        on.store.accepted("run-1")
+
+        with pytest.raises(ClaimLost):
+            on.adopt()
+
+    def test_an_unknown_run_and_an_ended_run_cannot_be_claimed(self, on: Reconciling) -> None:
+        on.store.queue("run-2")
+        on.store.move("run-2", RunState.SYSTEM_ERROR)
+
+        for run_id in ("run-1", "run-2"):
+            with pytest.raises(ClaimLost):
+                on.adopt(run_id)
+
+    def test_a_claim_that_is_not_committed_leaves_nothing(self, on: Reconciling) -> None:
+        on.store.queue("run-1")
+
+        with on.repair_units() as work:
+            work.claim_for_repair(RunId("run-1"), A_PERSON, LOCAL)
+
+        assert on.record().submission is None
+
+    def test_of_two_concurrent_claims_one_gets_the_run(self, on: Reconciling) -> None:
+        on.store.queue("run-1")
+        on.store.enrol()
+        race, lost = Race(2, on.store.moment), []
+
+        def adopt(number: int) -> None:
+            try:
+                with on.repair_units() as work:
+                    claim = work.claim_for_repair(RunId("run-1"), SessionId(f"person-{number}"), LOCAL)
+                    id = ProviderRunId(f"found-{number}")
+                    work.submissions.accepted(claim, LOCAL, id, check_after=0 * SECOND)
+                    race.together()
+                    work.commit()
+            except ClaimLost:
+                lost.append(number)
+
+        race.run(adopt)
+
+        assert len(lost) == 1
+        assert on.record().provider_run_id == f"found-{1 - lost[0]}"
+
+
+class TestMakeDue:
+    def test_a_run_that_is_made_due_is_due_at_once(self, on: Reconciling) -> None:
+        poll = on.store.polled()
+        with on.store.units() as work:
+            work.polls.record_unchanged([poll], next_poll=lambda _: 3600 * SECOND)
+            work.commit()
+        before = on.store.due()
+
+        assert on.make_due("run-1", "at-run-1")
+
+        assert before == []
+        assert [due.run_id for due in on.store.due()] == ["run-1"]
+
+    def test_a_run_that_is_followed_under_another_id_or_not_at_all_is_not_made_due(self, on: Reconciling) -> None:
+        on.store.accepted("run-1")
+
+        assert not on.make_due("run-1", "at-run-2")
+        assert not on.make_due("run-2", "at-run-2")
