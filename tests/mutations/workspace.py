@@ -1,4 +1,4 @@
-"""A copy of package and tests into which bugs are planted; the working tree is never touched."""
+"""A copy of package and tests in which mutants are planted; the working tree is never changed."""
 
 import compileall
 import os
@@ -21,18 +21,18 @@ _ROOT = Path(__file__).parents[2]
 _FOLDERS = ("src", "tests")
 _FIRST_FAILURE = re.compile(r"^(?:FAILED|ERROR) (?:[\w/]+/)?(.+?)(?: - .*)?$", re.MULTILINE)
 
-# pytest's own words for how a session has ended.
+# Exit codes of pytest.
 _PASSED, _FAILED = 0, 1
 
 
 class Verdict(StrEnum):
-    """What tests have said of a copy."""
+    """The result of a run of tests."""
 
     PASSED = "passed"
     FAILED = "failed"
     HUNG = "hung"
     BROKEN = "broken"
-    """pytest did not come as far as to run a test: the copy, or the choice of tests, is wrong."""
+    """pytest could not run a test: the copy, or the selection of tests, is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +40,15 @@ class Outcome:
     """How one run of tests has ended.
 
     Attributes:
-        words: the first test that failed; where none could be run, what pytest printed.
+        detail: the first test that failed; the output of pytest if no test could be run.
     """
 
     verdict: Verdict
-    words: str = ""
+    detail: str = ""
 
 
 class Workspace:
-    """One copy; one bug at a time."""
+    """One copy, with at most one mutant at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -56,13 +56,13 @@ class Workspace:
         for name in _FOLDERS:
             shutil.copytree(_ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(_ROOT / "pyproject.toml", folder)
-        # By content: within one second a bug may come and go without its file's time or length telling so.
+        # Bytecode is validated by content: a file may change twice within a second and keep its time and length.
         compileall.compile_dir(folder / "src", quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
         self._require_own_package()
 
     @contextmanager
     def planted(self, mutant: Mutant) -> Iterator[None]:
-        """Have the bug in the copy for a while."""
+        """Plant the mutant for the duration of the block."""
         file = self._folder / mutant.path
         text = file.read_text()
         file.write_text(mutant.planted_in(text))
@@ -71,10 +71,11 @@ class Workspace:
         finally:
             file.write_text(text)
 
-    def judged(self, tests: Sequence[str], *, within: timedelta, jobs: int = 1) -> Outcome:
-        """Run tests on the copy as it is, up to the first that fails."""
+    def run_tests(self, tests: Sequence[str], *, timeout: timedelta, jobs: int = 1) -> Outcome:
+        """Run tests on the copy, up to the first failure."""
         spread = ["-n", str(jobs)] if jobs > 1 else []
-        options = ["-x", "-q", "-p", "no:cacheprovider", "--tb=no", "--show-capture=no", *spread]
+        # The empty `-m` overrides a default that leaves tests out.
+        options = ["-x", "-q", "-m", "", "-p", "no:cacheprovider", "--tb=no", "--show-capture=no", *spread]
         with subprocess.Popen(
             [sys.executable, "-m", "pytest", *options, *tests],
             cwd=self._folder,
@@ -87,20 +88,20 @@ class Workspace:
         ) as session:
             self._session = session
             try:
-                printed, _ = session.communicate(timeout=within.total_seconds())
+                output, _ = session.communicate(timeout=timeout.total_seconds())
             except subprocess.TimeoutExpired:
                 return Outcome(verdict=Verdict.HUNG)
             finally:
                 self.stop()
-        return _read(session.returncode, printed)
+        return _outcome(session.returncode, output)
 
     def stop(self) -> None:
-        """End the tests that are being run, if there are any."""
+        """Kill the running tests, if there are any."""
         if self._session is not None and self._session.poll() is None:
             os.killpg(self._session.pid, signal.SIGKILL)
 
     def _require_own_package(self) -> None:
-        """An installed package that came first would be tested instead, and no bug ever found."""
+        """An installed package that takes precedence would be tested instead, and no mutant would be detected."""
         found = subprocess.run(
             [sys.executable, "-c", "import wes_daemon; print(wes_daemon.__file__)"],
             cwd=self._folder,
@@ -114,15 +115,15 @@ class Workspace:
 
     def _environment(self) -> Mapping[str, str]:
         path = os.pathsep.join([str(self._folder / "src"), str(self._folder)])
-        # What pytest tells its children is not for a session of its own.
+        # The variables that pytest sets for its children would confuse a session of its own.
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         return {**kept, "PYTHONPATH": path}
 
 
-def _read(returned: int, printed: str) -> Outcome:
-    if returned == _PASSED:
+def _outcome(exit_code: int, output: str) -> Outcome:
+    if exit_code == _PASSED:
         return Outcome(verdict=Verdict.PASSED)
-    failure = _FIRST_FAILURE.search(printed)
-    if returned == _FAILED and failure is not None:
-        return Outcome(verdict=Verdict.FAILED, words=failure[1])
-    return Outcome(verdict=Verdict.BROKEN, words=printed.strip())
+    failure = _FIRST_FAILURE.search(output)
+    if exit_code == _FAILED and failure is not None:
+        return Outcome(verdict=Verdict.FAILED, detail=failure[1])
+    return Outcome(verdict=Verdict.BROKEN, detail=output.strip())

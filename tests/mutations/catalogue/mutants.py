@@ -1,0 +1,25 @@
+"""All mutants."""
+
+from collections.abc import Sequence
+
+from tests.mutations.catalogue.database import DATABASE
+from tests.mutations.catalogue.following import FOLLOWING
+from tests.mutations.catalogue.healthomics import HEALTHOMICS
+from tests.mutations.catalogue.memory import MEMORY
+from tests.mutations.catalogue.resilience import LOCAL, RESILIENCE
+from tests.mutations.catalogue.sevenbridges import SEVENBRIDGES
+from tests.mutations.catalogue.submissions import SUBMISSIONS
+from tests.mutations.catalogue.submitting import SUBMITTING
+from tests.mutations.mutant import Mutant
+
+MUTANTS: Sequence[Mutant] = (
+    *SUBMITTING,
+    *FOLLOWING,
+    *SUBMISSIONS,
+    *DATABASE,
+    *MEMORY,
+    *SEVENBRIDGES,
+    *HEALTHOMICS,
+    *LOCAL,
+    *RESILIENCE,
+)

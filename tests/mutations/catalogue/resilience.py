@@ -1,0 +1,188 @@
+"""Mutants of the local provider, and of what wraps every provider: retries, circuit breaker, rate limiter."""
+
+import ast
+from collections.abc import Sequence
+
+from tests.mutations.changes import drop, never, replace
+from tests.mutations.mutant import Mutant
+from tests.mutations.picks import call, calls, handler, has, name_of, raises, the, uses
+from wes_daemon.adapters.providers.local.provider import LocalProvider
+from wes_daemon.adapters.providers.local.run_directory import RunDirectory, _write_state_file
+from wes_daemon.adapters.providers.local.work_directory import delete_draft, directory_name
+from wes_daemon.adapters.resilience.call_gate import LeaseCheckedGate, RateLimiter
+from wes_daemon.adapters.resilience.call_priority import Prioritising
+from wes_daemon.adapters.resilience.call_queue import CallQueue
+from wes_daemon.adapters.resilience.circuit_breaking import CircuitBreaking, _Circuit, _State
+from wes_daemon.adapters.resilience.quotas import LocalQuota, grant_calls
+from wes_daemon.adapters.resilience.rates import Rate
+from wes_daemon.adapters.resilience.retrying import Retrying
+from wes_daemon.adapters.resilience.stack import decorated
+from wes_daemon.application.ports.environment import Clock
+from wes_daemon.application.ports.errors import AnswerLost, OutcomeUnknown, Throttled, Unprovable
+from wes_daemon.domain.runs import IdempotencyKey
+
+_HERE = "tests/integration/providers"
+_CONTRACT = f"{_HERE}/test_local_contract.py::TestLocalProvider"
+_SETUP = f"{_HERE}/test_local_setup.py"
+_PROCESSES = f"{_HERE}/test_local_processes.py"
+_DECORATORS = "tests/unit/adapters/test_decorators.py"
+_BREAKING = "tests/unit/adapters/test_circuit_breaking.py"
+_TURNS = "tests/unit/adapters/test_call_gate.py"
+_SHARED = "tests/unit/adapters/test_shared_quotas.py"
+
+LOCAL: Sequence[Mutant] = (
+    Mutant(
+        name="mark-made-twice",
+        breaks="Two runners execute the same run.",
+        at=_write_state_file,
+        change=replace(handler(FileExistsError).the(ast.Return), "return True"),
+        tests=[
+            f"{_PROCESSES}::test_a_lost_run_is_not_started_again",
+            f"{_CONTRACT}::test_what_was_started_is_not_discarded",
+        ],
+    ),
+    Mutant(
+        name="accepted-without-a-runner",
+        breaks="A run that no runner executes counts as started.",
+        at=LocalProvider.submit,
+        change=never(the(ast.If, raises(OutcomeUnknown))),
+        tests=[f"{_SETUP}::test_a_run_that_no_runner_took_is_not_called_accepted"],
+    ),
+    Mutant(
+        name="disk-away-means-run-gone",
+        breaks="While a disk is not mounted, all runs on it count as unknown, and are ended.",
+        at=LocalProvider._find,
+        change=replace(the(ast.Raise), "return None"),
+        tests=[f"{_SETUP}::test_runs_are_not_called_unknown_while_their_disk_is_away"],
+    ),
+    Mutant(
+        name="running-run-discarded",
+        breaks="The directory of a run is deleted while the run is running.",
+        at=delete_draft,
+        change=drop(the(ast.UnaryOp, calls(RunDirectory.record_start))),
+        tests=[f"{_CONTRACT}::test_what_was_started_is_not_discarded"],
+    ),
+    Mutant(
+        name="directory-by-attempt",
+        breaks="Every attempt has a directory of its own, and each of them is executed.",
+        at=LocalProvider._run,
+        change=replace(
+            call(directory_name).part(lambda it: it.args[0]),
+            f'key(f"{{_}}-{{self._clock.{name_of(Clock.monotonic)}()}}")',
+            key=IdempotencyKey,
+        ),
+        tests=[f"{_SETUP}::test_a_run_that_is_there_is_accepted_again_without_being_judged_again"],
+    ),
+)
+
+RESILIENCE: Sequence[Mutant] = (
+    Mutant(
+        name="doubt-forgotten-by-the-next-attempt",
+        breaks="An attempt that may have started the run is forgotten when the next attempt certainly did not.",
+        at=Retrying._retry,
+        change=never(the(ast.If, raises(OutcomeUnknown))),
+        tests=[f"{_DECORATORS}::TestRetrying"],
+    ),
+    Mutant(
+        name="unprovable-retried",
+        breaks="A request whose outcome no call can determine is retried.",
+        at=Retrying._is_retriable,
+        change=drop(the(ast.Name, uses(Unprovable))),
+        tests=[f"{_DECORATORS}::TestRetrying"],
+    ),
+    Mutant(
+        name="circuit-never-opens",
+        breaks="A service that is down is called without end.",
+        at=_Circuit.record_failure,
+        change=drop(the(ast.Compare, has(ast.Lt))),
+        tests=[f"{_BREAKING}::TestClosed"],
+    ),
+    Mutant(
+        name="circuit-never-closes",
+        breaks="The circuit of a service that works again stays open for ever.",
+        at=_Circuit.record_answer,
+        change=drop(call(_Circuit._enter_state)),
+        tests=[f"{_BREAKING}::TestHalfOpen"],
+    ),
+    Mutant(
+        name="circuit-not-in-the-way",
+        breaks="Providers are called past the circuit breaker.",
+        at=decorated,
+        change=replace(
+            call(Retrying).part(lambda it: it.args[0]),
+            "provider",
+            provider=call(Prioritising).part(lambda it: it.args[0]),
+        ),
+        tests=[f"{_DECORATORS}::TestCircuitBreaking"],
+    ),
+    Mutant(
+        name="two-calls-try-the-service",
+        breaks="All threads of all daemons call a service that has just come back.",
+        at=_Circuit._start_trial,
+        change=drop(the(ast.Assign, uses(_State.HALF_OPEN))),
+        tests=[f"{_BREAKING}::TestHalfOpen"],
+    ),
+    Mutant(
+        name="throttling-is-a-failure",
+        breaks="A service that throttles counts as down.",
+        at=CircuitBreaking._call,
+        change=replace(handler(AnswerLost).the(ast.Tuple), "(*_, throttled)", throttled=Throttled),
+        tests=[f"{_BREAKING}::TestClosed"],
+    ),
+    Mutant(
+        name="late-failures-prolong-the-rest",
+        breaks="Calls that were in progress when the circuit opened prolong its cool-down.",
+        at=_Circuit.record_failure,
+        change=drop(the(ast.If, has(ast.NotEq))),
+        tests=[f"{_BREAKING}::TestOpen"],
+    ),
+    Mutant(
+        name="hold-shortened",
+        breaks="A service that has named two times is called after the earlier one.",
+        at=RateLimiter.block_until,
+        change=replace(call(max), lambda it: it.args[1]),
+        tests=[_TURNS],
+    ),
+    Mutant(
+        name="turns-cost-nothing",
+        breaks="Calls are not paced, and the service throttles them.",
+        at=CallQueue._count_call,
+        change=drop(the(ast.Assign, calls(max))),
+        tests=[_TURNS],
+    ),
+    Mutant(
+        name="following-spends-the-reserve",
+        breaks="A submission or a cancellation waits because status requests have spent the quota.",
+        at=grant_calls,
+        change=replace(the(ast.BinOp, uses(Rate.urgent_reserve)), lambda it: it.left),
+        tests=[f"{_SHARED}::TestTheReserve"],
+    ),
+    Mutant(
+        name="old-blocks-stay-good",
+        breaks="Replicas that were idle for long all call at once, and exceed the limit.",
+        at=CallQueue._next_step,
+        change=drop(the(ast.If, calls(LocalQuota))),
+        tests=[f"{_SHARED}::TestTheLimit"],
+    ),
+    Mutant(
+        name="first-come-first-served",
+        breaks="A submission waits behind all status requests that were made before it.",
+        at=CallQueue._callers_ahead_of,
+        change=replace(the(ast.Slice).the(ast.Call), "0"),
+        tests=["tests/unit/adapters/test_call_queue.py"],
+    ),
+    Mutant(
+        name="throttling-unheard-by-others",
+        breaks="Each replica slows down only when the service has throttled the replica itself.",
+        at=CallQueue.slow_down,
+        change=replace(call(CallQueue._apply), "None"),
+        tests=[f"{_SHARED}::TestThrottling"],
+    ),
+    Mutant(
+        name="sent-under-a-lease-that-ends",
+        breaks="A request is sent that may arrive after other daemons have taken the run over.",
+        at=LeaseCheckedGate.acquire,
+        change=drop(the(ast.Raise)),
+        tests=["tests/unit/adapters/test_call_gate.py"],
+    ),
+)
