@@ -1,9 +1,12 @@
 """Test data in one place: `a_run()` is a good one, and each test says only what it is about."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from wes_daemon.application.ports.providers import RunDetails, Submission
+from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
 from wes_daemon.domain.runs import (
     Attachment,
     IdempotencyKey,
@@ -17,7 +20,21 @@ from wes_daemon.domain.runs import (
 from wes_daemon.domain.states import RunState
 
 ALL_PROVIDERS = frozenset(ProviderType)
+ALL_DESTINATIONS: frozenset[ProviderType | None] = frozenset({None, *ProviderType})
+"""The destinations of all runs; None stands for runs whose provider cannot be determined."""
+
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+_POLICY = SubmissionPolicy(
+    concurrency_limit=10,
+    per_provider_limits={},
+    share_tag=None,
+    timeout=timedelta(days=1),
+    attempts=None,
+    batch=16,
+    default_provider=ProviderType.SEVENBRIDGES,
+    first_poll_after=timedelta(minutes=5),
+)
 
 
 def a_request(**changes: object) -> WorkflowRequest:
@@ -63,6 +80,11 @@ def a_submission(key: str = "wes-run-1", *, prepared_id: ProviderRunId | None = 
         request=a_request(**changes),
         prepared_id=prepared_id,
     )
+
+
+def a_submission_policy(**changes: Any) -> SubmissionPolicy:
+    """A policy under which ten runs may be active."""
+    return replace(_POLICY, **changes)
 
 
 def a_report(state: RunState, status: str | None = None, **changes: object) -> StatusReport:

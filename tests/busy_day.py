@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, cast
 
-from tests.builders import NOON, a_report, some_details
+from tests.builders import NOON, a_report, a_submission_policy, some_details
 from tests.contracts.persistence_harness import MINUTE, OTHER, PersistenceHarness, ServiceRow
 from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.environment import ManualClock
@@ -18,7 +18,6 @@ from wes_daemon.application.ports.checks import CheckContext
 from wes_daemon.application.ports.errors import NotNow, Rejected
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
-from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -37,7 +36,7 @@ class BusyDay:
         self._look = look
         world = World(
             clock=ManualClock(now),
-            submission_policy=SubmissionPolicy(cap=CAP, check_after=MINUTE),
+            submission_policy=a_submission_policy(concurrency_limit=CAP, first_poll_after=MINUTE),
             refresh_policy=RefreshPolicy(interval=MINUTE, lost_after=5 * MINUTE),
         )
         world.units = lambda: cast(UnitOfWork, _Watched(store.units(), look))
@@ -63,9 +62,7 @@ class BusyDay:
             unit.commit()
 
     def _first_submissions(self) -> None:
-        self._queue(
-            "refused", "rejected", "deferred", "unresolved", "fails", "goes-well", "preempted", "paused", "lost"
-        )
+        self._queue("refused", "rejected", "deferred", "in-doubt", "fails", "goes-well", "preempted", "paused", "lost")
         self._queue("cancelled-early", "ended-early", "cancelled-late", "ended-late", "vanishes", "set-back")
         self._set("cancelled-early", RunState.CANCELING)
         self._provider.fail_next(*[Rejected("no such workflow")] * 2, NotNow("throttled"))
@@ -79,7 +76,7 @@ class BusyDay:
         self._passes(3)
 
     def _news_from_the_provider(self) -> None:
-        for run_id in ("unresolved", "fails", "goes-well", "preempted", "set-back"):
+        for run_id in ("in-doubt", "fails", "goes-well", "preempted", "set-back"):
             self._report(run_id, RunState.RUNNING)
         self._report("paused", RunState.PAUSED)
         self._passes(2)
@@ -102,7 +99,7 @@ class BusyDay:
 
     def _lost_runs_and_late_details(self) -> None:
         self._provider.forget(self._id_of("lost"))
-        self._report("unresolved", RunState.COMPLETE)
+        self._report("in-doubt", RunState.COMPLETE)
         self._provider.fail_next(NotNow("not yet"), NotNow("not yet"), operation="details")
         self._passes(5)
 
@@ -131,7 +128,7 @@ class BusyDay:
     def _a_daemon_that_dies(self) -> None:
         self._store.put(ServiceRow(run_id="taken-over", tags='{"provider_type": "sevenbridges"}'))
         self._store.enrol()
-        self._store.claim(OTHER, cap=CAP)
+        self._store.claim(OTHER, concurrency_limit=CAP)
         self._look()
         self._store.forget(OTHER)
         self._passes(3)

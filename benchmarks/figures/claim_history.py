@@ -88,7 +88,7 @@ def _timed_claim(container: Any) -> float:
     begun = time.perf_counter()
     with units() as work:
         claimed = work.submissions.claim(
-            owner, limit=_LIMIT, cap=10**9, excluding=frozenset(), destination=_destination
+            owner, limit=_LIMIT, concurrency_limit=10**9, serving=[None, *ProviderType], destination=_destination
         )
         work.commit()
     took = (time.perf_counter() - begun) * 1000

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from wes_daemon.application.requests.list_runs import ListRuns
     from wes_daemon.application.requests.request_cancel import RequestCancel
     from wes_daemon.application.runtime.daemon import Daemon, PeriodicTask
-    from wes_daemon.application.submitting.outcomes import SubmissionPolicy
+    from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
     from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
     from wes_daemon.bootstrap.container import Container
     from wes_daemon.bootstrap.settings import ConfigurationError, Settings, read_settings
@@ -116,8 +116,7 @@ _HOMES = {
     "application.requests.list_runs": ("ListRuns",),
     "application.following.refresh_statuses": ("RefreshStatuses",),
     "application.requests.request_cancel": ("RequestCancel",),
-    "application.reconciling.resolve_review": ("ResolveReview",),
-    "application.submitting.outcomes": ("SubmissionPolicy",),
+    "application.submitting.submission_policy": ("SubmissionPolicy",),
     "application.submitting.submit_queued_runs": ("SubmitQueuedRuns",),
     "bootstrap.container": ("Container",),
     "domain.errors": ("IllegalTransition", "InvalidRequest", "UnknownProvider", "WesDaemonError"),

@@ -1,9 +1,10 @@
-"""Who may claim what: nothing twice, nothing beyond the cap, and nothing is left behind by a daemon that is gone."""
+"""Claims: no run is claimed twice or beyond the concurrency limits, and runs of a dead daemon are taken over."""
 
 from threading import Lock
 
 import pytest
 
+from tests.builders import ALL_DESTINATIONS
 from tests.contracts.persistence_harness import (
     HOUR,
     ME,
@@ -13,6 +14,7 @@ from tests.contracts.persistence_harness import (
     PersistenceHarness,
     Race,
     ServiceRow,
+    all_but,
     destination,
     ids_of,
 )
@@ -61,20 +63,20 @@ class ClaimRules:
         store.queue("run-1", "run-2", "run-3")
         store.enrol()
 
-        assert ids_of(store.claim(ME, cap=3)) == ["run-1"]
-        assert store.claim(store.live(SessionId("daemon-third")), cap=3) == []
+        assert ids_of(store.claim(ME, concurrency_limit=3)) == ["run-1"]
+        assert store.claim(store.live(SessionId("daemon-third")), concurrency_limit=3) == []
 
     def test_a_finished_run_makes_room_under_the_cap(self, store: PersistenceHarness) -> None:
         poll = store.polled("run-1")
         store.queue("run-2")
         store.enrol()
-        assert store.claim(cap=1) == []
+        assert store.claim(concurrency_limit=1) == []
 
         with store.units() as unit:
             unit.polls.finish([poll])
             unit.commit()
 
-        assert ids_of(store.claim(cap=1)) == ["run-2"]
+        assert ids_of(store.claim(concurrency_limit=1)) == ["run-2"]
 
     def test_runs_for_an_excluded_provider_are_passed_over(self, store: PersistenceHarness) -> None:
         store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "sevenbridges"}'))
@@ -82,14 +84,14 @@ class ClaimRules:
         store.enrol()
         store.live(ME)
 
-        assert ids_of(store.claim(limit=1, excluding=[ProviderType.SEVENBRIDGES])) == ["run-2"]
+        assert ids_of(store.claim(limit=1, serving=all_but(ProviderType.SEVENBRIDGES))) == ["run-2"]
 
     def test_a_run_that_may_have_been_sent_to_an_excluded_provider_is_passed_over(
         self, store: PersistenceHarness
     ) -> None:
         store.claimed("run-1")
 
-        assert store.claim(ME, excluding=[ProviderType.LOCAL]) == []
+        assert store.claim(ME, serving=all_but(ProviderType.LOCAL)) == []
 
     @pytest.mark.parametrize("state", [RunState.CANCELING, RunState.CANCELED, RunState.RUNNING])
     def test_a_run_that_is_no_longer_queued_is_not_claimed(self, store: PersistenceHarness, state: RunState) -> None:
@@ -111,7 +113,7 @@ class ClaimRules:
         [taken] = store.claim(store.live(ME))
 
         assert (taken.claim.owner, taken.claim.resumed) == (ME, True)
-        assert taken.claim.seq > first.seq
+        assert taken.claim.fencing_token > first.fencing_token
 
     def test_what_a_daemon_held_when_it_closed_its_lease_is_taken_over_at_once(self, store: PersistenceHarness) -> None:
         store.claimed("run-1", OTHER)
@@ -135,7 +137,7 @@ class ClaimRules:
         [again] = store.claim(ME)
 
         assert (again.claim.run_id, again.claim.resumed) == ("run-1", True)
-        assert again.claim.seq > first.seq
+        assert again.claim.fencing_token > first.fencing_token
 
     def test_takeovers_come_first_and_whatever_the_cap_says(self, store: PersistenceHarness) -> None:
         store.queue("run-1", "run-2", "run-3")
@@ -145,8 +147,8 @@ class ClaimRules:
         store.queue("run-0")
         store.enrol()
 
-        assert ids_of(store.claim(store.live(ME), cap=1)) == ["run-1", "run-2"]
-        assert ids_of(store.claim(ME, cap=3)) == ["run-1", "run-2", "run-3"]
+        assert ids_of(store.claim(store.live(ME), concurrency_limit=1)) == ["run-1", "run-2"]
+        assert ids_of(store.claim(ME, concurrency_limit=3)) == ["run-1", "run-2", "run-3"]
 
     def test_a_daemon_without_a_lease_that_lasts_claims_nothing(self, store: PersistenceHarness) -> None:
         store.queue("run-1")
@@ -155,13 +157,13 @@ class ClaimRules:
         store.let_pass(2 * MINUTE)
 
         with store.units() as unit, pytest.raises(LeaseLost):
-            unit.submissions.claim(ME, limit=1, cap=1, excluding=(), destination=destination)
+            unit.submissions.claim(ME, limit=1, concurrency_limit=1, serving=ALL_DESTINATIONS, destination=destination)
 
     def test_runs_whose_provider_cannot_be_told_can_be_passed_over(self, store: PersistenceHarness) -> None:
         store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "azure"}'))
         store.enrol()
 
-        assert store.claim(excluding=[None]) == []
+        assert store.claim(serving=all_but(None)) == []
         assert ids_of(store.claim()) == ["run-1"]
 
     def test_what_nobody_has_sent_goes_where_its_tags_say_now(self, store: PersistenceHarness) -> None:
@@ -195,7 +197,7 @@ class ClaimRules:
     ) -> None:
         claim = store.claimed("run-1", OTHER).claim
         with store.units() as unit:
-            unit.submissions.prepared(claim, ProviderRunId("draft-1"))
+            unit.submissions.record_drafts({claim: ProviderRunId("draft-1")})
             unit.commit()
         store.move("run-1", RunState.CANCELING)
         store.let_pass(2 * MINUTE)
@@ -220,7 +222,7 @@ class ClaimRules:
     def test_what_certainly_was_not_sent_goes_out_as_the_row_is_now(self, store: PersistenceHarness) -> None:
         claim = store.claimed("run-1").claim
         with store.units() as unit:
-            unit.submissions.deferred(claim, wait=0 * SECOND, reason="busy")
+            unit.submissions.defer(claim, wait=0 * SECOND, reason="busy")
             unit.commit()
         store.put(ServiceRow(run_id="run-1", workflow_params='{"reads": 2}'))
 
@@ -232,7 +234,7 @@ class ClaimRules:
         claim = store.claimed("run-1").claim
         store.let_pass(HOUR)
         with store.units() as unit:
-            unit.submissions.unresolved(claim, wait=0 * SECOND, reason="timeout")
+            unit.submissions.mark_in_doubt(claim, wait=0 * SECOND, reason="timeout")
             unit.commit()
         store.let_pass(HOUR)
 
@@ -246,7 +248,7 @@ class ClaimRules:
         store.enrol()
         store.remove("run-1")
 
-        assert ids_of(store.claim(cap=1)) == ["run-2"]
+        assert ids_of(store.claim(concurrency_limit=1)) == ["run-2"]
 
     def test_an_uncommitted_claim_is_none(self, store: PersistenceHarness) -> None:
         store.queue("run-1")
@@ -254,7 +256,7 @@ class ClaimRules:
         store.live(ME)
 
         with store.units() as unit:
-            unit.submissions.claim(ME, limit=1, cap=1, excluding=(), destination=destination)
+            unit.submissions.claim(ME, limit=1, concurrency_limit=1, serving=ALL_DESTINATIONS, destination=destination)
 
         [claimed] = store.claim(store.live(OTHER))
         assert (claimed.claim.run_id, claimed.claim.resumed) == ("run-1", False)
@@ -267,7 +269,9 @@ class ClaimRules:
         def claim(number: int) -> None:
             owner = store.live(SessionId(f"daemon-{number}"), lasting=10 * MINUTE)
             with store.units() as unit:
-                mine = unit.submissions.claim(owner, limit=4, cap=10, excluding=(), destination=destination)
+                mine = unit.submissions.claim(
+                    owner, limit=4, concurrency_limit=10, serving=ALL_DESTINATIONS, destination=destination
+                )
                 race.together()
                 unit.commit()
             with guard:
@@ -288,7 +292,9 @@ class ClaimRules:
         def take_over(number: int) -> None:
             owner = store.live(SessionId(f"daemon-{number}"))
             with store.units() as unit:
-                mine = unit.submissions.claim(owner, limit=10, cap=10, excluding=(), destination=destination)
+                mine = unit.submissions.claim(
+                    owner, limit=10, concurrency_limit=10, serving=ALL_DESTINATIONS, destination=destination
+                )
                 race.together()
                 unit.commit()
             with guard:
@@ -301,7 +307,7 @@ class ClaimRules:
     def test_a_run_waits_for_its_time(self, store: PersistenceHarness) -> None:
         claim = store.claimed("run-1").claim
         with store.units() as unit:
-            unit.submissions.deferred(claim, wait=MINUTE, reason="busy")
+            unit.submissions.defer(claim, wait=MINUTE, reason="busy")
             unit.commit()
 
         assert store.claim() == []

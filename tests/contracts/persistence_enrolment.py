@@ -1,4 +1,4 @@
-"""Which rows come into the queue, and as what."""
+"""Enrolment: which rows come into the queue, and in which state."""
 
 import json
 
@@ -64,7 +64,7 @@ class EnrolmentRules:
         store.enrol()
 
         assert store.queries.get(RunId("run-1")).destination is None
-        assert ids_of(store.claim(excluding=list(ProviderType))) == ["run-1"]
+        assert ids_of(store.claim(serving=[None])) == ["run-1"]
 
     @pytest.mark.parametrize("state", ["COMPLETE", "CANCELED", "CANCELING", "RUNNING", "UNKNOWN", "SLEEPING", "queued"])
     def test_a_row_that_waits_for_nobody_is_left_alone(self, store: PersistenceHarness, state: str) -> None:
@@ -118,7 +118,7 @@ class EnrolmentRules:
     ) -> None:
         store.put(left_by_another_daemon("run-1", "CANCELING", provider_type="sevenbridges", provider_id="task-7"))
         with store.units() as unit:
-            assert unit.submissions.withdrawn(limit=10) == []
+            assert unit.submissions.close_withdrawn(limit=10) == []
 
         assert store.enrol() == 1
 
@@ -133,14 +133,14 @@ class EnrolmentRules:
         store.enrol()
 
         with store.units() as unit:
-            assert unit.submissions.withdrawn(limit=10) == ["run-2"]
+            assert unit.submissions.close_withdrawn(limit=10) == ["run-2"]
 
     def test_a_closed_run_that_no_provider_had_is_submitted_when_it_is_queued_again(
         self, store: PersistenceHarness
     ) -> None:
         claim = store.claimed("run-1").claim
         with store.units() as unit:
-            unit.submissions.closed(claim, reason="refused")
+            unit.submissions.close(claim, reason="refused")
             unit.commit()
         store.move("run-1", RunState.SYSTEM_ERROR)
         assert store.enrol() == 0
@@ -150,7 +150,7 @@ class EnrolmentRules:
 
         [again] = store.claim()
         assert (again.run.id, again.claim.resumed, again.attempts) == ("run-1", False, 0)
-        assert again.claim.seq > claim.seq
+        assert again.claim.fencing_token > claim.fencing_token
 
     @pytest.mark.parametrize("state", [RunState.QUEUED, RunState.RUNNING, RunState.CANCELING])
     def test_a_closed_run_that_a_provider_had_is_followed_when_it_is_made_active_again(

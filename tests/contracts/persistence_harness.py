@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Barrier, BrokenBarrierError
 
-from tests.builders import ALL_PROVIDERS, NOON
+from tests.builders import ALL_DESTINATIONS, ALL_PROVIDERS, NOON
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.polls import DuePoll, PollDelay, no_delay
 from wes_daemon.application.ports.queries import RunQueries
 from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
-from wes_daemon.application.ports.submissions import ClaimedRun
+from wes_daemon.application.ports.submissions import Acceptance, Claim, ClaimedRun
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId, RunSummary
@@ -130,9 +130,9 @@ class PersistenceHarness(ABC):
         owner: SessionId = ME,
         *,
         limit: int = 100,
-        cap: int = 100,
-        excluding: Collection[ProviderType | None] = (),
-        **provider_caps: int,
+        concurrency_limit: int = 100,
+        serving: Collection[ProviderType | None] = ALL_DESTINATIONS,
+        **per_provider_limits: int,
     ) -> Sequence[ClaimedRun]:
         """Claim in a unit of work of its own, under a lease."""
         self.keep_alive(owner)
@@ -140,10 +140,10 @@ class PersistenceHarness(ABC):
             claimed = unit.submissions.claim(
                 owner,
                 limit=limit,
-                cap=cap,
-                excluding=excluding,
+                concurrency_limit=concurrency_limit,
+                serving=serving,
                 destination=destination,
-                provider_caps={ProviderType(name): cap for name, cap in provider_caps.items()},
+                per_provider_limits={ProviderType(name): limit for name, limit in per_provider_limits.items()},
             )
             unit.commit()
         return list(claimed)
@@ -163,7 +163,8 @@ class PersistenceHarness(ABC):
         for claimed in self.claim():
             id = claimed.run.id
             with self.units() as unit:
-                unit.submissions.accepted(claimed.claim, provider, ProviderRunId(f"at-{id}"), check_after=0 * SECOND)
+                accepted = acceptance(claimed.claim, f"at-{id}", provider)
+                unit.submissions.record_acceptances([accepted], first_poll_after=0 * SECOND)
                 before = unit.runs.get(id)
                 after = before.accepted(provider, ProviderRunId(f"at-{id}"))
                 unit.runs.write([RunUpdate(before=before, after=after, entry=an_entry(before))])
@@ -213,6 +214,16 @@ def destination(run: RunSummary) -> ProviderType | None:
         return run.destination(ProviderType.LOCAL)
     except InvalidRequest:
         return None
+
+
+def acceptance(claim: Claim, id: str, provider: ProviderType = ProviderType.LOCAL) -> Acceptance:
+    """The provider has accepted the claimed run under this id."""
+    return Acceptance(claim=claim, provider=provider, provider_run_id=ProviderRunId(id))
+
+
+def all_but(*providers: ProviderType | None) -> Collection[ProviderType | None]:
+    """All providers except these."""
+    return frozenset(ALL_DESTINATIONS) - frozenset(providers)
 
 
 def share(run: RunSummary) -> str:

@@ -364,7 +364,7 @@ class PollRules:
         store.queue("run-2")
         store.enrol()
 
-        assert [claimed.run.id for claimed in store.claim(cap=1)] == ["run-2"]
+        assert [claimed.run.id for claimed in store.claim(concurrency_limit=1)] == ["run-2"]
 
     def test_a_finished_run_is_off_the_schedule_and_its_submission_closed(self, store: PersistenceHarness) -> None:
         record(store, "finished", store.polled("run-1"))

@@ -1,4 +1,4 @@
-"""Runs that need review: no daemon claims them, and a person decides what becomes of them."""
+"""Runs that need review: no daemon claims them, they count towards the limits, and a person resolves them."""
 
 from collections.abc import Callable
 
@@ -15,14 +15,14 @@ THERE = ProviderRunId("at-run-1")
 
 
 class ReviewRules:
-    """`SubmissionQueue.review`, and the three decisions: `adopt`, `send_again` and `give_up`."""
+    """`SubmissionQueue.require_review`, and the three decisions that end a review."""
 
     def in_review(self, store: PersistenceHarness, *, prepared: str | None = None) -> None:
         claim = store.claimed("run-1").claim
         with store.units() as unit:
             if prepared:
-                unit.submissions.prepared(claim, ProviderRunId(prepared))
-            unit.submissions.review(claim, reason="nobody can tell")
+                unit.submissions.record_drafts({claim: ProviderRunId(prepared)})
+            unit.submissions.require_review(claim, reason="nobody can tell")
             unit.commit()
 
     def test_a_run_that_needs_review_has_its_reason_and_is_not_claimed(self, store: PersistenceHarness) -> None:
@@ -41,8 +41,8 @@ class ReviewRules:
         store.queue("run-2")
         store.enrol()
 
-        assert store.claim(cap=1) == []
-        assert ids_of(store.claim(cap=2)) == ["run-2"]
+        assert store.claim(concurrency_limit=1) == []
+        assert ids_of(store.claim(concurrency_limit=2)) == ["run-2"]
 
     def test_only_the_owner_of_the_claim_can_put_a_run_in_review(self, store: PersistenceHarness) -> None:
         claim = store.claimed("run-1", OTHER).claim
@@ -50,13 +50,13 @@ class ReviewRules:
         store.claim(ME)
 
         with store.units() as unit, pytest.raises(ClaimLost):
-            unit.submissions.review(claim, reason="nobody can tell")
+            unit.submissions.require_review(claim, reason="nobody can tell")
 
     def test_an_adopted_run_is_followed(self, store: PersistenceHarness) -> None:
         self.in_review(store)
 
         with store.units() as unit:
-            provider = unit.submissions.adopt(RUN, THERE, check_after=0 * SECOND)
+            provider = unit.submissions.adopt(RUN, THERE, first_poll_after=0 * SECOND)
             unit.commit()
 
         [due] = store.due()
@@ -69,7 +69,7 @@ class ReviewRules:
         self.in_review(store)
 
         with store.units() as unit, pytest.raises(NotInReview, match="belongs to"):
-            unit.submissions.adopt(RUN, ProviderRunId("at-run-2"), check_after=0 * SECOND)
+            unit.submissions.adopt(RUN, ProviderRunId("at-run-2"), first_poll_after=0 * SECOND)
 
     def test_a_run_that_is_sent_again_is_in_doubt_from_now_on(self, store: PersistenceHarness) -> None:
         self.in_review(store)
@@ -104,12 +104,12 @@ class ReviewRules:
 
         record = store.queries.get(RUN)
         assert (record.submission, record.last_reason) == (SubmissionState.CLOSED, "it is not there")
-        assert ids_of(store.claim(cap=1)) == ["run-2"]
+        assert ids_of(store.claim(concurrency_limit=1)) == ["run-2"]
 
     @pytest.mark.parametrize(
         "resolve",
         [
-            lambda unit: unit.submissions.adopt(RUN, THERE, check_after=0 * SECOND),
+            lambda unit: unit.submissions.adopt(RUN, THERE, first_poll_after=0 * SECOND),
             lambda unit: unit.submissions.send_again(RUN),
             lambda unit: unit.submissions.give_up(RUN, reason="it is not there"),
         ],
@@ -120,7 +120,7 @@ class ReviewRules:
     ) -> None:
         store.claimed("run-1")
 
-        with store.units() as unit, pytest.raises(NotInReview, match="not in review"):
+        with store.units() as unit, pytest.raises(NotInReview, match="does not need review"):
             resolve(unit)
 
     def test_a_run_whose_row_was_deleted_while_in_doubt_needs_review(self, store: PersistenceHarness) -> None:

@@ -1,4 +1,4 @@
-"""Whose turn it is: shares are served alike, whatever the length of their queues, and no provider beyond its cap."""
+"""Fair shares: each group is served alike, however long its queue is, within the concurrency limits."""
 
 from tests.contracts.persistence_harness import ME, MINUTE, OTHER, SECOND, PersistenceHarness, ServiceRow, ids_of
 from wes_daemon.application.ports.leases import SessionId
@@ -6,7 +6,7 @@ from wes_daemon.domain.runs import ProviderType
 
 
 class SharingRules:
-    """The order in which `SubmissionQueue.claim` hands out what was never sent."""
+    """The order in which `SubmissionQueue.claim` claims runs that were never sent."""
 
     def queue_for(self, store: PersistenceHarness, project: str, *ids: str) -> None:
         for id in ids:
@@ -28,7 +28,7 @@ class SharingRules:
 
     def test_what_a_share_has_out_already_counts_against_it(self, store: PersistenceHarness) -> None:
         self.queue_for(store, "a", "a-1", "a-2", "a-3", "a-4")
-        store.claim(OTHER, cap=2)
+        store.claim(OTHER, concurrency_limit=2)
         self.queue_for(store, "b", "b-1", "b-2", "b-3")
 
         taken = [ids_of(store.claim(SessionId(f"daemon-{number}"), limit=1)) for number in range(3)]
@@ -39,7 +39,7 @@ class SharingRules:
         self.queue_for(store, "a", "a-1")
         [claimed] = store.claim()
         with store.units() as unit:
-            unit.submissions.deferred(claimed.claim, wait=MINUTE, reason="busy")
+            unit.submissions.defer(claimed.claim, wait=MINUTE, reason="busy")
             unit.commit()
         self.queue_for(store, "b", "b-1", "b-2")
 
@@ -74,13 +74,13 @@ class SharingRules:
         store.queue("run-1", "run-2", "run-3")
         store.enrol()
 
-        assert len(store.claim(cap=2, local=100)) == 2
+        assert len(store.claim(concurrency_limit=2, local=100)) == 2
 
     def test_a_run_that_keeps_failing_starves_nobody_of_its_share(self, store: PersistenceHarness) -> None:
         self.queue_for(store, "a", "a-1", "a-2")
         [first] = store.claim(limit=1)
         with store.units() as unit:
-            unit.submissions.deferred(first.claim, wait=0 * SECOND, reason="busy")
+            unit.submissions.defer(first.claim, wait=0 * SECOND, reason="busy")
             unit.commit()
 
         assert ids_of(store.claim(limit=2)) == ["a-1", "a-2"]

@@ -1,11 +1,11 @@
-"""What every agenda owes the core. A child gives a fixture `book` over a fresh store."""
+"""What every work probe promises. A child gives a fixture `probed` over a fresh store."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import pytest
 
-from tests.builders import ALL_PROVIDERS, NOON
+from tests.builders import ALL_DESTINATIONS, ALL_PROVIDERS, NOON
 from tests.busy_day import BusyDay
 from tests.contracts.persistence_harness import (
     HOUR,
@@ -15,6 +15,7 @@ from tests.contracts.persistence_harness import (
     SECOND,
     PersistenceHarness,
     ServiceRow,
+    all_but,
     destination,
 )
 from wes_daemon.application.ports.leases import SessionId
@@ -28,33 +29,35 @@ HELD_ELSEWHERE = '{"provider_type": "local", "provider_id": "held-elsewhere"}'
 
 
 @dataclass(frozen=True)
-class Book:
-    """A store, and the agenda on it."""
+class ProbedStore:
+    """A store, and the work probe on it."""
 
     store: PersistenceHarness
     work_probe: WorkProbe
 
-    def says(self, *, excluding: Collection[ProviderType | None] = (), owner: SessionId = ME) -> set[str]:
-        """What there is to do."""
-        providers = [provider for provider in excluding if provider is not None]
-        looks: Iterable[tuple[str, bool]] = (
-            ("queued", self.work_probe.is_queued(destination, excluding=excluding)),
-            ("left behind", self.work_probe.has_takeovers(owner, excluding=excluding)),
+    def found(self, *, serving: Collection[ProviderType | None] = ALL_DESTINATIONS, owner: SessionId = ME) -> set[str]:
+        """The kinds of work that the probe finds."""
+        providers = [provider for provider in serving if provider is not None]
+        answers: Iterable[tuple[str, bool]] = (
+            ("queued", self.work_probe.has_queued_runs(destination, serving=serving)),
+            ("takeover", self.work_probe.has_takeovers(owner, serving=serving)),
             ("adoptable", self.work_probe.has_runs_to_adopt()),
-            ("cancelling", self.work_probe.has_cancelled_runs(excluding=providers)),
-            ("overruled", self.work_probe.has_runs_ended_elsewhere(excluding=providers)),
-            ("due", self.work_probe.is_due(excluding=providers)),
+            ("cancelling", self.work_probe.has_cancelled_runs(serving=providers)),
+            ("overruled", self.work_probe.has_runs_ended_elsewhere(serving=providers)),
+            ("due", self.work_probe.has_due_polls(serving=providers)),
         )
-        return {what for what, is_there in looks if is_there}
+        return {kind for kind, is_there in answers if is_there}
 
     def must_not_overlook(self) -> None:
-        """Whatever a pass would find now, the agenda knows."""
-        says = self.says()
-        assert {"queued", "adoptable"} & says or not self._would(lambda work: work.submissions.enrol(_local, limit=1))
-        assert "left behind" in says or not self._would(lambda work: _claimed(work, cap=0))
-        assert {"queued", "adoptable", "left behind"} & says or not self._would(lambda work: _claimed(work, cap=1000))
-        assert {"cancelling", "overruled"} & says or not self._would(_cancelled)
-        assert "due" in says or not self._would(_due)
+        """The probe finds all work that a pass would find now."""
+        found = self.found()
+        assert {"queued", "adoptable"} & found or not self._would(lambda work: work.submissions.enrol(_local, limit=1))
+        assert "takeover" in found or not self._would(lambda work: _claimed(work, concurrency_limit=0))
+        assert {"queued", "adoptable", "takeover"} & found or not self._would(
+            lambda work: _claimed(work, concurrency_limit=1000)
+        )
+        assert {"cancelling", "overruled"} & found or not self._would(_cancelled)
+        assert "due" in found or not self._would(_due)
 
     def _would(self, act: Callable[[UnitOfWork], object]) -> object:
         """What it would find, undone."""
@@ -64,204 +67,206 @@ class Book:
 
 
 class WorkProbeContract:
-    """The suite."""
+    """The rules of every work probe."""
 
     @pytest.fixture
-    def book(self) -> Book:
-        """An agenda on a store of its own."""
+    def probed(self) -> ProbedStore:
+        """A work probe on a store of its own."""
         raise NotImplementedError
 
-    def test_whatever_passes_would_find_on_a_busy_day_is_on_it(self, book: Book) -> None:
-        BusyDay(book.store, book.must_not_overlook, NOON).pass_by()
+    def test_whatever_passes_would_find_on_a_busy_day_is_on_it(self, probed: ProbedStore) -> None:
+        BusyDay(probed.store, probed.must_not_overlook, NOON).pass_by()
 
     # nothing to do
 
-    def test_an_empty_store_has_nothing_to_do(self, book: Book) -> None:
-        assert book.says() == set()
+    def test_an_empty_store_has_nothing_to_do(self, probed: ProbedStore) -> None:
+        assert probed.found() == set()
 
-    def test_runs_that_are_followed_and_not_due_are_nothing_to_do(self, book: Book) -> None:
-        book.store.accepted("run-1", "run-2")
-        book.store.due(lease=HOUR)
+    def test_runs_that_are_followed_and_not_due_are_nothing_to_do(self, probed: ProbedStore) -> None:
+        probed.store.accepted("run-1", "run-2")
+        probed.store.due(lease=HOUR)
 
-        assert book.says() == set()
+        assert probed.found() == set()
 
-    def test_runs_that_have_ended_are_nothing_to_do(self, book: Book) -> None:
-        _finish(book.store, "run-1")
-        book.store.move("run-1", RunState.COMPLETE)
+    def test_runs_that_have_ended_are_nothing_to_do(self, probed: ProbedStore) -> None:
+        _finish(probed.store, "run-1")
+        probed.store.move("run-1", RunState.COMPLETE)
 
-        assert book.says() == set()
+        assert probed.found() == set()
 
-    def test_what_a_living_daemon_submits_is_nothing_to_do_for_another(self, book: Book) -> None:
-        book.store.claimed("run-1", OTHER)
+    def test_what_a_living_daemon_submits_is_nothing_to_do_for_another(self, probed: ProbedStore) -> None:
+        probed.store.claimed("run-1", OTHER)
 
-        assert book.says() == set()
+        assert probed.found() == set()
 
-    def test_what_waits_for_its_time_is_nothing_to_do_until_then(self, book: Book) -> None:
-        claim = book.store.claimed("run-1").claim
-        with book.store.units() as work:
-            work.submissions.deferred(claim, wait=MINUTE, reason="throttled")
+    def test_what_waits_for_its_time_is_nothing_to_do_until_then(self, probed: ProbedStore) -> None:
+        claim = probed.store.claimed("run-1").claim
+        with probed.store.units() as work:
+            work.submissions.defer(claim, wait=MINUTE, reason="throttled")
             work.commit()
 
-        before = book.says()
-        book.store.let_pass(2 * MINUTE)
+        before = probed.found()
+        probed.store.let_pass(2 * MINUTE)
 
-        assert (before, book.says()) == (set(), {"queued"})
+        assert (before, probed.found()) == (set(), {"queued"})
 
-    def test_a_run_in_review_is_nothing_to_do(self, book: Book) -> None:
-        claim = book.store.claimed("run-1").claim
-        with book.store.units() as work:
-            work.submissions.review(claim, reason="nobody knows")
+    def test_a_run_in_review_is_nothing_to_do(self, probed: ProbedStore) -> None:
+        claim = probed.store.claimed("run-1").claim
+        with probed.store.units() as work:
+            work.submissions.require_review(claim, reason="nobody knows")
             work.commit()
 
-        assert book.says() == set()
+        assert probed.found() == set()
 
     # to submit
 
-    def test_a_row_that_a_service_has_queued_is_seen_by_whoever_serves_its_provider(self, book: Book) -> None:
-        book.store.queue("run-1")
+    def test_a_row_that_a_service_has_queued_is_seen_by_whoever_serves_its_provider(self, probed: ProbedStore) -> None:
+        probed.store.queue("run-1")
 
-        assert book.says(excluding=[CLOUD]) == {"queued"}
-        assert book.says(excluding=[LOCAL]) == set()
+        assert probed.found(serving=all_but(CLOUD)) == {"queued"}
+        assert probed.found(serving=all_but(LOCAL)) == set()
 
-    def test_many_rows_that_a_service_has_queued_are_seen(self, book: Book) -> None:
-        book.store.queue(*(f"run-{number}" for number in range(50)))
-        book.store.put(ServiceRow(run_id="run-z", tags='{"provider_type": "sevenbridges"}'))
+    def test_many_rows_that_a_service_has_queued_are_seen(self, probed: ProbedStore) -> None:
+        probed.store.queue(*(f"run-{number}" for number in range(50)))
+        probed.store.put(ServiceRow(run_id="run-z", tags='{"provider_type": "sevenbridges"}'))
 
-        assert book.says() == book.says(excluding=[LOCAL]) == {"queued"}
-        assert book.says(excluding=[CLOUD]) == {"queued"}
+        assert probed.found() == probed.found(serving=all_but(LOCAL)) == {"queued"}
+        assert probed.found(serving=all_but(CLOUD)) == {"queued"}
 
-    def test_an_enrolled_run_is_seen_by_whoever_serves_its_provider(self, book: Book) -> None:
-        book.store.queue("run-1")
-        book.store.enrol()
+    def test_an_enrolled_run_is_seen_by_whoever_serves_its_provider(self, probed: ProbedStore) -> None:
+        probed.store.queue("run-1")
+        probed.store.enrol()
 
-        assert book.says(excluding=[CLOUD]) == {"queued"}
-        assert book.says(excluding=[LOCAL]) == set()
+        assert probed.found(serving=all_but(CLOUD)) == {"queued"}
+        assert probed.found(serving=all_but(LOCAL)) == set()
 
-    def test_a_run_whose_provider_cannot_be_told_is_seen_by_whoever_serves_those(self, book: Book) -> None:
-        book.store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "nowhere"}'))
-        book.store.enrol()
+    def test_a_run_whose_provider_cannot_be_told_is_seen_by_whoever_serves_those(self, probed: ProbedStore) -> None:
+        probed.store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "nowhere"}'))
+        probed.store.enrol()
 
-        assert book.says(excluding=[LOCAL]) == {"queued"}
-        assert book.says(excluding=[None]) == set()
+        assert probed.found(serving=all_but(LOCAL)) == {"queued"}
+        assert probed.found(serving=all_but(None)) == set()
 
-    def test_a_submission_whose_daemon_has_died_is_left_behind(self, book: Book) -> None:
-        book.store.claimed("run-1", OTHER)
-        book.store.forget(OTHER)
+    def test_a_submission_whose_daemon_has_died_is_left_behind(self, probed: ProbedStore) -> None:
+        probed.store.claimed("run-1", OTHER)
+        probed.store.forget(OTHER)
 
-        assert book.says() == {"left behind"}
-        assert book.says(excluding=[LOCAL]) == set()
+        assert probed.found() == {"takeover"}
+        assert probed.found(serving=all_but(LOCAL)) == set()
 
-    def test_a_submission_of_our_own_is_left_behind_between_two_passes(self, book: Book) -> None:
-        book.store.claimed("run-1", ME)
+    def test_a_submission_of_our_own_is_left_behind_between_two_passes(self, probed: ProbedStore) -> None:
+        probed.store.claimed("run-1", ME)
 
-        assert book.says(owner=ME) == {"left behind"}
-        assert book.says(owner=OTHER) == set()
+        assert probed.found(owner=ME) == {"takeover"}
+        assert probed.found(owner=OTHER) == set()
 
-    def test_a_doubt_is_left_behind_when_its_time_has_come(self, book: Book) -> None:
-        claim = book.store.claimed("run-1", ME).claim
-        with book.store.units() as work:
-            work.submissions.unresolved(claim, wait=MINUTE, reason="no answer")
+    def test_a_doubt_is_left_behind_when_its_time_has_come(self, probed: ProbedStore) -> None:
+        claim = probed.store.claimed("run-1", ME).claim
+        with probed.store.units() as work:
+            work.submissions.mark_in_doubt(claim, wait=MINUTE, reason="no answer")
             work.commit()
 
-        before = book.says()
-        book.store.let_pass(2 * MINUTE)
+        before = probed.found()
+        probed.store.let_pass(2 * MINUTE)
 
-        assert (before, book.says()) == (set(), {"left behind"})
+        assert (before, probed.found()) == (set(), {"takeover"})
 
-    def test_a_run_that_has_ended_and_is_queued_again_is_seen(self, book: Book) -> None:
-        _finish(book.store, "run-1")
+    def test_a_run_that_has_ended_and_is_queued_again_is_seen(self, probed: ProbedStore) -> None:
+        _finish(probed.store, "run-1")
 
-        book.store.move("run-1", RunState.QUEUED)
+        probed.store.move("run-1", RunState.QUEUED)
 
-        assert book.says() == {"queued"}
+        assert probed.found() == {"queued"}
 
     # to follow
 
     @pytest.mark.parametrize("state", ["INITIALIZING", "RUNNING", "PAUSED", "CANCELING"])
-    def test_a_run_that_another_daemon_has_left_at_a_provider_is_seen(self, book: Book, state: str) -> None:
-        book.store.put(ServiceRow(run_id="run-1", state=state, tags=HELD_ELSEWHERE))
+    def test_a_run_that_another_daemon_has_left_at_a_provider_is_seen(self, probed: ProbedStore, state: str) -> None:
+        probed.store.put(ServiceRow(run_id="run-1", state=state, tags=HELD_ELSEWHERE))
 
-        assert book.says() == {"adoptable"}
+        assert probed.found() == {"adoptable"}
 
     @pytest.mark.parametrize("state", [RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED, RunState.CANCELING])
-    def test_a_run_that_has_ended_and_is_made_active_again_is_seen(self, book: Book, state: RunState) -> None:
-        _finish(book.store, "run-1")
+    def test_a_run_that_has_ended_and_is_made_active_again_is_seen(self, probed: ProbedStore, state: RunState) -> None:
+        _finish(probed.store, "run-1")
 
-        book.store.move("run-1", state)
+        probed.store.move("run-1", state)
 
-        assert book.says() == {"adoptable"}
+        assert probed.found() == {"adoptable"}
 
-    def test_a_run_that_is_due_is_seen_by_whoever_serves_its_provider(self, book: Book) -> None:
-        book.store.accepted("run-1")
+    def test_a_run_that_is_due_is_seen_by_whoever_serves_its_provider(self, probed: ProbedStore) -> None:
+        probed.store.accepted("run-1")
 
-        assert book.says() == {"due"}
-        assert book.says(excluding=[LOCAL]) == set()
+        assert probed.found() == {"due"}
+        assert probed.found(serving=all_but(LOCAL)) == set()
 
-    def test_a_run_that_somebody_asks_for_is_not_due_as_long_as_it_is_held(self, book: Book) -> None:
-        book.store.polled("run-1")
+    def test_a_run_that_somebody_asks_for_is_not_due_as_long_as_it_is_held(self, probed: ProbedStore) -> None:
+        probed.store.polled("run-1")
 
-        before = book.says()
-        book.store.let_pass(2 * MINUTE)
+        before = probed.found()
+        probed.store.let_pass(2 * MINUTE)
 
-        assert (before, book.says()) == (set(), {"due"})
+        assert (before, probed.found()) == (set(), {"due"})
 
     # to cancel
 
-    def test_a_run_that_nobody_had_and_is_cancelled_is_seen(self, book: Book) -> None:
-        book.store.queue("run-1", "run-2")
-        book.store.enrol()
-        book.store.claim(limit=1)
-        book.store.put(ServiceRow(run_id="never-seen", state="CANCELING"))
-        one = book.says(owner=OTHER)
-        book.store.move("run-2", RunState.CANCELING)
+    def test_a_run_that_nobody_had_and_is_cancelled_is_seen(self, probed: ProbedStore) -> None:
+        probed.store.queue("run-1", "run-2")
+        probed.store.enrol()
+        probed.store.claim(limit=1)
+        probed.store.put(ServiceRow(run_id="never-seen", state="CANCELING"))
+        one = probed.found(owner=OTHER)
+        probed.store.move("run-2", RunState.CANCELING)
 
-        assert (one, book.says(owner=OTHER)) == ({"queued", "cancelling"}, {"cancelling"})
+        assert (one, probed.found(owner=OTHER)) == ({"queued", "cancelling"}, {"cancelling"})
 
-    def test_a_run_that_a_provider_works_on_and_is_cancelled_is_read_until_that_was_told(self, book: Book) -> None:
-        book.store.polled("run-1")
-        book.store.move("run-1", RunState.CANCELING)
+    def test_a_run_that_a_provider_works_on_and_is_cancelled_is_seen_until_that_was_told(
+        self, probed: ProbedStore
+    ) -> None:
+        probed.store.polled("run-1")
+        probed.store.move("run-1", RunState.CANCELING)
 
-        before = book.says()
-        elsewhere = book.says(excluding=[LOCAL])
-        with book.store.units() as work:
+        before = probed.found()
+        elsewhere = probed.found(serving=all_but(LOCAL))
+        with probed.store.units() as work:
             work.polls.to_cancel(limit=1, lease=HOUR, serving=ALL_PROVIDERS)
             work.commit()
 
         assert (before, elsewhere) == ({"cancelling"}, set())
-        assert "cancelling" not in book.says()
+        assert "cancelling" not in probed.found()
 
-    def test_a_run_that_waits_and_was_ended_or_deleted_by_its_service_is_seen(self, book: Book) -> None:
+    def test_a_run_that_waits_and_was_ended_or_deleted_by_its_service_is_seen(self, probed: ProbedStore) -> None:
         acts: list[Callable[[], None]] = [
-            lambda: book.store.move("run-1", RunState.CANCELED),
-            lambda: book.store.remove("run-2"),
+            lambda: probed.store.move("run-1", RunState.CANCELED),
+            lambda: probed.store.remove("run-2"),
         ]
         for act in acts:
-            book.store.queue("run-1", "run-2")
-            book.store.enrol()
+            probed.store.queue("run-1", "run-2")
+            probed.store.enrol()
             act()
 
-            assert "overruled" in book.says()
-            with book.store.units() as work:
-                work.submissions.withdrawn(limit=10)
+            assert "overruled" in probed.found()
+            with probed.store.units() as work:
+                work.submissions.close_withdrawn(limit=10)
                 work.commit()
-            assert "overruled" not in book.says()
+            assert "overruled" not in probed.found()
 
-    def test_a_run_that_a_provider_works_on_and_its_service_has_ended_is_seen(self, book: Book) -> None:
-        book.store.polled("run-1")
+    def test_a_run_that_a_provider_works_on_and_its_service_has_ended_is_seen(self, probed: ProbedStore) -> None:
+        probed.store.polled("run-1")
 
-        book.store.move("run-1", RunState.SYSTEM_ERROR)
+        probed.store.move("run-1", RunState.SYSTEM_ERROR)
 
-        assert book.says() == {"overruled"}
-        assert book.says(excluding=[LOCAL]) == set()
+        assert probed.found() == {"overruled"}
+        assert probed.found(serving=all_but(LOCAL)) == set()
 
-    def test_a_run_that_only_waits_for_its_details_is_not_cancelled(self, book: Book) -> None:
-        poll = book.store.polled("run-1")
-        with book.store.units() as work:
+    def test_a_run_that_only_waits_for_its_details_is_not_cancelled(self, probed: ProbedStore) -> None:
+        poll = probed.store.polled("run-1")
+        with probed.store.units() as work:
             work.polls.record_missing_details(poll, RunState.COMPLETE, delay=HOUR)
             work.commit()
-        book.store.move("run-1", RunState.CANCELING)
+        probed.store.move("run-1", RunState.CANCELING)
 
-        assert book.says() == set()
+        assert probed.found() == set()
 
 
 def _finish(store: PersistenceHarness, run_id: str) -> None:
@@ -276,12 +281,16 @@ def _local(run: RunSummary) -> ProviderType:
     return LOCAL
 
 
-def _claimed(work: UnitOfWork, *, cap: int) -> object:
-    return work.submissions.claim(ME, limit=1, cap=cap, excluding=(), destination=_local)
+def _claimed(work: UnitOfWork, *, concurrency_limit: int) -> object:
+    return work.submissions.claim(
+        ME, limit=1, concurrency_limit=concurrency_limit, serving=ALL_DESTINATIONS, destination=_local
+    )
 
 
 def _cancelled(work: UnitOfWork) -> object:
-    return work.submissions.withdrawn(limit=1) or work.polls.to_cancel(limit=1, lease=MINUTE, serving=ALL_PROVIDERS)
+    return work.submissions.close_withdrawn(limit=1) or work.polls.to_cancel(
+        limit=1, lease=MINUTE, serving=ALL_PROVIDERS
+    )
 
 
 def _due(work: UnitOfWork) -> object:

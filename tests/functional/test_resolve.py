@@ -71,7 +71,7 @@ def test_a_run_that_does_not_need_review_is_not_changed(call: Call) -> None:
     result = call("resolve", queued, "--fail")
 
     assert result.exit_code == 1
-    assert "not in review" in result.stderr
+    assert "does not need review" in result.stderr
 
 
 @pytest.mark.parametrize("options", [[], ["--fail", "--send-again"], ["--send-again", "--reason", "x"]])

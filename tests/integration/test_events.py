@@ -13,7 +13,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tests.builders import a_request, a_run
+from tests.builders import a_request, a_run, a_submission_policy
 from tests.contracts.events import HintSourceContract, QueueHarness
 from tests.integration.providers.healthomics_harness import CONFIG, simulated
 from tests.simulators.healthomics.server import HealthOmicsSimulator
@@ -27,7 +27,6 @@ from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvid
 from wes_daemon.application.following.follow_events import FollowEvents
 from wes_daemon.application.ports.events import HintsUnavailable, Message, Receipt
 from wes_daemon.application.runtime.stop_signal import StopSignal
-from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -151,7 +150,10 @@ def queue(endpoint: str) -> SqsQueue:
 def site(monkeypatch: pytest.MonkeyPatch, queue: SqsQueue) -> Iterator[Site]:
     clock = ManualClock()
     with simulated(monkeypatch, clock.now) as simulator:
-        world = World(clock=clock, submission_policy=SubmissionPolicy(cap=1, default_provider=ProviderType.HEALTHOMICS))
+        world = World(
+            clock=clock,
+            submission_policy=a_submission_policy(concurrency_limit=1, default_provider=ProviderType.HEALTHOMICS),
+        )
         provider = HealthOmicsProvider(CONFIG, clock=clock)
         world.directory = MemoryProviderDirectory({ProviderType.HEALTHOMICS: provider})
         yield Site(world, clock, simulator, queue.source)

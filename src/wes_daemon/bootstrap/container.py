@@ -68,7 +68,7 @@ from wes_daemon.application.runtime.pacing import IfWorkFound, UrgentOrFullPass
 from wes_daemon.application.runtime.recording import Recorder
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.application.runtime.work_probe import ProviderWorkProbe
-from wes_daemon.application.submitting.outcomes import SubmissionPolicy
+from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
 from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns, SubmitReport
 from wes_daemon.bootstrap.settings import ConfigurationError, Settings
 from wes_daemon.domain.runs import ProviderType
@@ -229,14 +229,14 @@ def _local(settings: Settings, telemetry: Telemetry, clock: Clock) -> WorkflowPr
 
 def _submission_policy(settings: Settings) -> SubmissionPolicy:
     return SubmissionPolicy(
-        cap=settings.max_concurrent_workflows,
-        provider_caps=settings.provider_caps,
+        concurrency_limit=settings.max_concurrent_workflows,
+        per_provider_limits=settings.provider_caps,
         share_tag=settings.fair_share_tag,
         timeout=settings.submit_timeout,
         attempts=settings.submit_attempts,
         batch=settings.workers * _CLAIMED_PER_WORKER,
         default_provider=settings.default_provider,
-        check_after=settings.status_check_floor,
+        first_poll_after=settings.status_check_floor,
     )
 
 
@@ -299,24 +299,24 @@ def _submitting(
     So are, for a while, those that were put off, lest a spent budget of seconds costs a whole interval.
     """
     work = UrgentOrFullPass(
-        whole=IfWorkFound(submit, probe.is_queued, probe.has_takeovers, probe.has_runs_to_adopt),
-        urgent=IfWorkFound(submit.resolve, probe.has_takeovers),
+        full=IfWorkFound(submit, probe.has_queued_runs, probe.has_takeovers, probe.has_runs_to_adopt),
+        urgent=IfWorkFound(submit.resolve_takeovers, probe.has_takeovers),
         every=settings.poll_interval,
         clock=clock,
-        has_left_some=_has_put_off,
+        leaves_work=_leaves_work,
     )
-    announced = IfWorkFound(submit.at_once, probe.is_queued)
+    announced = IfWorkFound(submit.submit_announced, probe.has_queued_runs)
     return PeriodicTask(
         name=f"submit-{type}",
         work=work,
         every=min(settings.poll_interval, _LOOK_FOR_ORPHANS),
-        on_hint=lambda: work.note(announced()),
+        on_hint=lambda: work.note_report(announced()),
         rest=_BETWEEN_HINTS,
     )
 
 
-def _has_put_off(report: object) -> bool:
-    return isinstance(report, SubmitReport) and report.put_off > 0
+def _leaves_work(report: object) -> bool:
+    return isinstance(report, SubmitReport) and report.to_retry > 0
 
 
 def _following(
@@ -330,7 +330,7 @@ def _following(
     often = min(settings.poll_interval, settings.status_check_floor)
     find = find_ended(serving=frozenset({type}), refresh=refresh)
     return (
-        PeriodicTask(name=f"refresh-{type}", work=IfWorkFound(refresh, probe.is_due), every=often),
+        PeriodicTask(name=f"refresh-{type}", work=IfWorkFound(refresh, probe.has_due_polls), every=often),
         PeriodicTask(name=f"find-ended-{type}", work=find, every=settings.status_check_floor),
     )
 

@@ -225,7 +225,7 @@ def test_a_submission_with_a_live_owner_is_not_overdue(store: SqlHarness) -> Non
 def test_a_deferred_submission_is_not_overdue_before_it_is_due(store: SqlHarness) -> None:
     claim = store.claimed("run-1").claim
     with store.units() as unit:
-        unit.submissions.unresolved(claim, wait=3 * HOUR, reason="test")
+        unit.submissions.mark_in_doubt(claim, wait=3 * HOUR, reason="test")
         unit.commit()
     store.let_pass(2 * HOUR)
     start_daemon(store, since=LONG_AGO)
@@ -328,7 +328,7 @@ def test_without_a_live_daemon_nothing_is_overdue_but_the_missing_daemon_is_a_no
 def test_a_run_that_needs_review_is_a_notice_with_its_reason(store: SqlHarness) -> None:
     claim = store.claimed("run-1").claim
     with store.units() as unit:
-        unit.submissions.unresolved(claim, wait=SECOND, reason="the answer was lost")
+        unit.submissions.mark_in_doubt(claim, wait=SECOND, reason="the answer was lost")
         unit.commit()
     store.tamper("submissions", "run-1", state=SubmissionState.REVIEW)
 

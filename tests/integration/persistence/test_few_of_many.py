@@ -27,9 +27,9 @@ FOLLOWED = Group(name="followed", number=2, state="RUNNING", submission="ACCEPTE
 
 def _claim(store: SqlHarness) -> float:
     # Those that were claimed before are still queued, as long as nobody has accepted them.
-    store.claim(SessionId("another-daemon"), limit=PAGE, cap=CROWD)
+    store.claim(SessionId("another-daemon"), limit=PAGE, concurrency_limit=CROWD)
     with Watch(store.engine).listening() as watch:
-        claimed = store.claim(limit=PAGE, cap=CROWD)
+        claimed = store.claim(limit=PAGE, concurrency_limit=CROWD)
     assert [each.claim.resumed for each in claimed] == [False] * PAGE
     return _most_rows(watch) / PAGE
 

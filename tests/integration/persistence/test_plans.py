@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.builders import NOON, a_report
+from tests.builders import NOON, a_report, a_submission_policy
 from tests.contracts.persistence_harness import ServiceRow
 from tests.integration.conftest import PostgreSQL
 from tests.integration.persistence.conftest import disposed
@@ -31,7 +31,6 @@ from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown, Rejected
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.providers import ProviderTask, RunDetails
 from wes_daemon.application.runtime.stop_signal import StopSignal
-from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -50,8 +49,10 @@ class Site:
         self.store = SqlHarness(engine)
         self.local, self.sevenbridges = MemoryProvider(status_batch=1_000), PreparingMemoryProvider()
         self.world = World(
-            submission_policy=SubmissionPolicy(
-                cap=100_000, provider_caps={ProviderType.SEVENBRIDGES: 1_000}, default_provider=ProviderType.LOCAL
+            submission_policy=a_submission_policy(
+                concurrency_limit=100_000,
+                per_provider_limits={ProviderType.SEVENBRIDGES: 1_000},
+                default_provider=ProviderType.LOCAL,
             )
         )
         self.world.units = SqlUnitsOfWork(engine)
@@ -87,11 +88,11 @@ def _first_pass(site: Site) -> None:
 
 def _nothing_to_submit(site: Site) -> None:
     site.daemon.submit()
-    site.daemon.submit.resolve()
+    site.daemon.submit.resolve_takeovers()
 
 
 def _submissions(site: Site) -> None:
-    """Accepted in one step and in two, deferred, unresolved, rejected."""
+    """Accepted in one step and in two, deferred, in doubt, rejected."""
     site.queue(*[f"one-{number}" for number in range(20)])
     site.queue(*[f"two-{number}" for number in range(20)], provider="sevenbridges")
     site.local.fail_next(NotNow("busy"), OutcomeUnknown("the answer was lost"), Rejected("no such workflow"))
@@ -147,14 +148,14 @@ def _events(site: Site) -> None:
 
 def _looks(site: Site) -> None:
     """What a beat asks before it begins, while there is nothing to do: all of it has to be looked at then."""
-    work_probe, nobody = SqlWorkProbe(site.engine), frozenset(ProviderType) - {ProviderType.HEALTHOMICS}
+    work_probe, serving = SqlWorkProbe(site.engine), {ProviderType.HEALTHOMICS}
     asked = [
-        work_probe.is_queued(lambda _: None, excluding=nobody | {None}),
-        work_probe.has_takeovers(site.daemon.daemon_session.id, excluding=nobody | {None}),
+        work_probe.has_queued_runs(lambda _: None, serving=serving),
+        work_probe.has_takeovers(site.daemon.daemon_session.id, serving=serving),
         work_probe.has_runs_to_adopt(),
-        work_probe.has_cancelled_runs(excluding=nobody),
-        work_probe.has_runs_ended_elsewhere(excluding=nobody),
-        work_probe.is_due(excluding=nobody),
+        work_probe.has_cancelled_runs(serving=serving),
+        work_probe.has_runs_ended_elsewhere(serving=serving),
+        work_probe.has_due_polls(serving=serving),
     ]
     assert not any(asked)
 

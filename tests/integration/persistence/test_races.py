@@ -7,7 +7,7 @@ from threading import Lock
 import pytest
 from sqlalchemy import event, text
 
-from tests.builders import ALL_PROVIDERS
+from tests.builders import ALL_DESTINATIONS, ALL_PROVIDERS
 from tests.contracts.persistence_harness import ME, MINUTE, OTHER, Race, destination, ids_of
 from tests.integration.conftest import Database, as_text
 from tests.integration.persistence.conftest import disposed
@@ -19,7 +19,7 @@ from wes_daemon.adapters.persistence.reconcile_queries import SqlRepairUnit
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork, SqlUnitsOfWork
 from wes_daemon.application.ports.errors import StorageUnavailable
 from wes_daemon.application.ports.leases import SessionId
-from wes_daemon.application.ports.submissions import ClaimedRun, SubmissionState
+from wes_daemon.application.ports.submissions import Acceptance, ClaimedRun, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -61,7 +61,9 @@ def test_eight_threads_that_claim_200_runs_never_pass_the_cap_and_hand_none_out_
         owner = store.live(SessionId(f"daemon-{number}"), lasting=10 * MINUTE)
         while len(books.claimed) < RUNS:
             with store.units() as unit:
-                claimed = unit.submissions.claim(owner, limit=5, cap=CAP, excluding=(), destination=destination)
+                claimed = unit.submissions.claim(
+                    owner, limit=5, concurrency_limit=CAP, serving=ALL_DESTINATIONS, destination=destination
+                )
                 race.together()
                 unit.commit()
             books.enter(ids_of(claimed))
@@ -78,7 +80,7 @@ def close(store: SqlHarness, claimed: Sequence[ClaimedRun]) -> None:
     """End these without a provider."""
     with store.units() as unit:
         for each in claimed:
-            unit.submissions.closed(each.claim, reason="test")
+            unit.submissions.close(each.claim, reason="test")
         unit.commit()
 
 
@@ -156,7 +158,7 @@ def test_a_run_that_is_withdrawn_after_it_was_chosen_is_not_claimed(store: SqlHa
         if "SELECT submissions.seq, submissions.run_id" in statement and store.row("run-1").state == "QUEUED":
             store.move("run-1", RunState.CANCELING)
             with store.units() as other:
-                other.submissions.withdrawn(limit=1)
+                other.submissions.close_withdrawn(limit=1)
                 other.commit()
 
     with disposed(make_engine(as_text(store.engine.url), connections=1)) as engine:
@@ -176,7 +178,9 @@ def test_a_run_that_was_adopted_after_it_was_chosen_stays_adopted_though_its_row
         if "SELECT submissions.seq, submissions.run_id" in statement and not adopted:
             with SqlRepairUnit(store.engine) as other:
                 claim = other.claim_for_repair(RunId("run-1"), person, ProviderType.LOCAL)
-                other.submissions.accepted(claim, ProviderType.LOCAL, id, check_after=MINUTE)
+                other.submissions.record_acceptances(
+                    [Acceptance(claim=claim, provider=ProviderType.LOCAL, provider_run_id=id)], first_poll_after=MINUTE
+                )
                 other.commit()
             store.remove("run-1")
             adopted.append("run-1")
@@ -206,7 +210,9 @@ def test_a_daemon_that_falls_asleep_while_it_claims_keeps_no_other_from_claiming
     store.enrol()
 
     with store.units() as asleep:
-        asleep.submissions.claim(store.live(OTHER), limit=1, cap=1, excluding=(), destination=destination)
+        asleep.submissions.claim(
+            store.live(OTHER), limit=1, concurrency_limit=1, serving=ALL_DESTINATIONS, destination=destination
+        )
         awake = store.claim(ME)
         with pytest.raises(StorageUnavailable):
             asleep.commit()

@@ -10,7 +10,7 @@ from wes_daemon.adapters.persistence.reconcile_queries import SqlReconcileQuerie
 from wes_daemon.application.ports.errors import ClaimLost
 from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.reconcile_queries import RecordedRun
-from wes_daemon.application.ports.submissions import SubmissionState
+from wes_daemon.application.ports.submissions import Acceptance, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -35,7 +35,9 @@ class Reconciling:
         """Claim a run for repair, and record its provider run."""
         with self.repair_units() as work:
             claim = work.claim_for_repair(RunId(run_id), A_PERSON, LOCAL)
-            work.submissions.accepted(claim, LOCAL, id, check_after=0 * SECOND)
+            work.submissions.record_acceptances(
+                [Acceptance(claim=claim, provider=LOCAL, provider_run_id=id)], first_poll_after=0 * SECOND
+            )
             work.commit()
 
     def make_due(self, run_id: str, id: str) -> bool:
@@ -87,7 +89,7 @@ class TestRecordedRuns:
     def test_only_the_recorded_draft_may_be_started(self, on: Reconciling) -> None:
         claim = on.store.claimed().claim
         with on.store.units() as work:
-            work.submissions.prepared(claim, ProviderRunId("draft-1"))
+            work.submissions.record_drafts({claim: ProviderRunId("draft-1")})
             work.commit()
 
         assert on.record().prepared_id == "draft-1"
@@ -183,14 +185,15 @@ class TestClaimForRepair:
 
         on.adopt()
 
-        with on.store.units() as work, pytest.raises(ClaimLost):
-            work.submissions.prepared(claim, ProviderRunId("draft-1"))
+        with on.store.units() as work:
+            recorded = work.submissions.record_drafts({claim: ProviderRunId("draft-1")})
+        assert not recorded
         assert on.record().provider_run_id == FOUND
 
     def test_a_run_that_needs_review_can_be_claimed(self, on: Reconciling) -> None:
         claim = on.store.claimed().claim
         with on.store.units() as work:
-            work.submissions.review(claim, reason="nobody can tell")
+            work.submissions.require_review(claim, reason="nobody can tell")
             work.commit()
 
         on.adopt()
@@ -237,7 +240,9 @@ class TestClaimForRepair:
                 with on.repair_units() as work:
                     claim = work.claim_for_repair(RunId("run-1"), SessionId(f"person-{number}"), LOCAL)
                     id = ProviderRunId(f"found-{number}")
-                    work.submissions.accepted(claim, LOCAL, id, check_after=0 * SECOND)
+                    work.submissions.record_acceptances(
+                        [Acceptance(claim=claim, provider=LOCAL, provider_run_id=id)], first_poll_after=0 * SECOND
+                    )
                     race.together()
                     work.commit()
             except ClaimLost:

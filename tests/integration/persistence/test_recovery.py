@@ -12,7 +12,7 @@ def test_a_cancelled_run_that_was_closed_but_not_ended_is_given_to_be_ended_agai
     given = []
     for _ in range(2):
         with store.units() as unit:
-            given.append(list(unit.submissions.withdrawn(limit=10)))
+            given.append(list(unit.submissions.close_withdrawn(limit=10)))
             unit.commit()
 
     assert given == [["run-1"], ["run-1"]]

@@ -5,13 +5,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
-from tests.builders import a_report, some_details
+from tests.builders import a_report, a_submission_policy, some_details
 from tests.integration.persistence.costs import Costs, costs_of
 from tests.integration.persistence.harness import SqlHarness
 from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
 from wes_daemon.adapters.resilience.decorators import Batching
-from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -36,7 +35,7 @@ class Site:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.provider = MemoryProvider(status_batch=BATCH)
-        policy = SubmissionPolicy(cap=2 * RUNS, batch=BATCH)
+        policy = a_submission_policy(concurrency_limit=2 * RUNS, batch=BATCH)
         world = World(provider=self.provider, submission_policy=policy)
         self.store = SqlHarness(engine)
         world.units = self.store.units
@@ -83,7 +82,7 @@ def test_a_single_run_that_was_announced_reaches_its_provider_with_few_statement
     site.store.queue("announced")
 
     with costs_of(site.engine) as costs:
-        report = site.daemon.submit.at_once()
+        report = site.daemon.submit.submit_announced()
 
     assert report.accepted == 1
     assert costs.statements <= 30

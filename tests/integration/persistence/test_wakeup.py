@@ -6,13 +6,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.builders import ALL_PROVIDERS
+from tests.builders import ALL_DESTINATIONS, ALL_PROVIDERS
 from tests.contracts.wakeup import NewsContract, Newsroom, listening
 from tests.integration.conftest import Database
 from tests.integration.persistence.harness import SqlHarness
 from wes_daemon.adapters.persistence.change_feed import CHANNEL, DatabaseChangeFeed
 from wes_daemon.adapters.persistence.engine import make_engine, writing
 from wes_daemon.adapters.persistence.work_probe import SqlWorkProbe
+from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
 _LISTENERS = text("SELECT pid FROM pg_stat_activity WHERE query = :query AND datname = current_database()")
@@ -60,11 +61,11 @@ def test_looks_are_no_news_and_passes_that_find_nothing_are_none(newsroom: SqlNe
     work_probe, units = SqlWorkProbe(newsroom.engine), SqlHarness(newsroom.engine).units
     with listening(newsroom.change_feed()) as ears:
         ears.hear()
-        work_probe.is_queued(lambda _: None, excluding=())
-        work_probe.has_runs_ended_elsewhere(excluding=())
+        work_probe.has_queued_runs(lambda _: None, serving=ALL_DESTINATIONS)
+        work_probe.has_runs_ended_elsewhere(serving=list(ProviderType))
         with units() as unit:
             unit.submissions.enrol(lambda _: None, limit=10)
-            unit.submissions.withdrawn(limit=10)
+            unit.submissions.close_withdrawn(limit=10)
             unit.polls.to_cancel(limit=10, lease=timedelta(minutes=1), serving=ALL_PROVIDERS)
             unit.commit()
 

@@ -7,6 +7,7 @@ from multiprocessing.synchronize import Barrier
 from threading import BrokenBarrierError
 from typing import Any
 
+from tests.builders import ALL_DESTINATIONS
 from tests.contracts.persistence_harness import destination
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.schema import Schema
@@ -56,7 +57,11 @@ def claim(uri: str, barrier: Barrier, number: int) -> list[str]:
     barrier.wait(timeout=60)
     with SqlUnitsOfWork(engine)() as unit:
         claimed = unit.submissions.claim(
-            SessionId(f"process-{number}"), limit=15, cap=20, excluding=(), destination=destination
+            SessionId(f"process-{number}"),
+            limit=15,
+            concurrency_limit=20,
+            serving=ALL_DESTINATIONS,
+            destination=destination,
         )
         with suppress(BrokenBarrierError):
             barrier.wait(timeout=0.3)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.builders import a_request, a_run
+from tests.builders import a_request, a_run, a_submission_policy
 from tests.integration.providers.healthomics_harness import CONFIG, simulated
 from tests.simulators.healthomics import faults
 from tests.simulators.healthomics.faults import Fault
@@ -20,7 +20,6 @@ from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvid
 from wes_daemon.adapters.resilience.call_gate import RateLimiter
 from wes_daemon.adapters.resilience.rates import Rate
 from wes_daemon.adapters.resilience.stack import decorated
-from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -44,7 +43,9 @@ def world(simulator: HealthOmicsSimulator, clock: ManualClock) -> World:
     simulator.service.pace = timedelta(minutes=3)
     world = World(
         clock=clock,
-        submission_policy=SubmissionPolicy(cap=RUNS, batch=16, default_provider=ProviderType.HEALTHOMICS),
+        submission_policy=a_submission_policy(
+            concurrency_limit=RUNS, batch=16, default_provider=ProviderType.HEALTHOMICS
+        ),
     )
     rates = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
     limiter = RateLimiter(rates, quotas=MemoryQuotas(clock), account="healthomics", clock=clock, sleep=clock.advance)

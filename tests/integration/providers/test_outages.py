@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.builders import a_request, a_run
+from tests.builders import a_request, a_run, a_submission_policy
 from tests.integration.providers.healthomics_harness import bare_provider, simulated
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import APP, SevenBridgesHarness
@@ -24,7 +24,6 @@ from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.application.following.refresh_policy import RefreshPolicy
 from wes_daemon.application.ports.errors import NotNow, Unavailable
 from wes_daemon.application.ports.providers import WorkflowProvider
-from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -112,7 +111,7 @@ def _world(
 ) -> World:
     world = World(
         clock=clock,
-        submission_policy=SubmissionPolicy(cap=CAP, default_provider=type, check_after=PASS),
+        submission_policy=a_submission_policy(concurrency_limit=CAP, default_provider=type, first_poll_after=PASS),
         refresh_policy=RefreshPolicy(interval=PASS),
     )
     provider = decorated(provider, type, telemetry=world.telemetry, clock=clock, sleep=clock.advance)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.builders import a_request, a_run
+from tests.builders import a_request, a_run, a_submission_policy
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import APP, SevenBridgesHarness
 from tests.simulators.sevenbridges import faults
@@ -17,7 +17,6 @@ from wes_daemon.adapters.resilience.call_gate import RateLimiter
 from wes_daemon.adapters.resilience.rates import Rate
 from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS
-from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -29,7 +28,7 @@ RUNS = 50
 @pytest.fixture
 def world(harness: SevenBridgesHarness) -> World:
     """A database with fifty queued runs, and a daemon's rate limit."""
-    world = World(clock=harness.clock, submission_policy=SubmissionPolicy(cap=RUNS, batch=16))
+    world = World(clock=harness.clock, submission_policy=a_submission_policy(concurrency_limit=RUNS, batch=16))
     gate = RateLimiter(
         {ALL_OPERATIONS: Rate(calls=1000, per=timedelta(minutes=5), burst=50)},
         quotas=MemoryQuotas(harness.clock),

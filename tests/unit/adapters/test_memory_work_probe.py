@@ -1,13 +1,13 @@
-"""The agenda's contract in memory."""
+"""The work probe's contract in memory."""
 
 import pytest
 
-from tests.contracts.work_probe import Book, WorkProbeContract
+from tests.contracts.work_probe import ProbedStore, WorkProbeContract
 from tests.unit.adapters.test_memory_persistence import MemoryHarness
 
 
 class TestMemoryAgenda(WorkProbeContract):
     @pytest.fixture
-    def book(self) -> Book:
+    def probed(self) -> ProbedStore:
         store = MemoryHarness()
-        return Book(store, store.work_probe)
+        return ProbedStore(store, store.work_probe)

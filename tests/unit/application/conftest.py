@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.builders import a_submission_policy
 from wes_daemon.adapters.memory.environment import CountingIds, ManualClock
 from wes_daemon.adapters.memory.execution import InlineExecutor
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
@@ -24,7 +25,7 @@ from wes_daemon.application.runtime.daemon_session import DaemonSession, HostPro
 from wes_daemon.application.runtime.outage_log import OutageLog
 from wes_daemon.application.runtime.recording import Recorder
 from wes_daemon.application.runtime.stop_signal import StopSignal
-from wes_daemon.application.submitting.outcomes import SubmissionPolicy
+from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
 from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
 from wes_daemon.domain.runs import ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
@@ -40,7 +41,7 @@ class World:
     telemetry: MemoryTelemetry = field(default_factory=MemoryTelemetry)
     ids: CountingIds = field(default_factory=lambda: CountingIds("daemon"))
     provider: MemoryProvider = field(default_factory=MemoryProvider)
-    submission_policy: SubmissionPolicy = field(default_factory=SubmissionPolicy)
+    submission_policy: SubmissionPolicy = field(default_factory=a_submission_policy)
     refresh_policy: RefreshPolicy = field(default_factory=RefreshPolicy)
 
     def __post_init__(self) -> None:

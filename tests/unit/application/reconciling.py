@@ -91,7 +91,7 @@ class FakeRepairUnit(MemoryUnitOfWork):
             owner=owner,
             claim_seq=1,
         )
-        return Claim(run_id=run_id, owner=owner, seq=1, resumed=True)
+        return Claim(run_id=run_id, owner=owner, fencing_token=1, resumed=True)
 
     def make_due(self, run_id: RunId, id: ProviderRunId) -> bool:
         if id in self._units.ended:

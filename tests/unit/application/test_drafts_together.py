@@ -1,4 +1,4 @@
-"""Drafts that several threads have at the same time: one transaction for all, and each is told its own outcome."""
+"""Drafts of several threads at the same time are committed in one transaction, and each has its own outcome."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,15 +7,15 @@ from threading import Event
 
 import pytest
 
-from tests.builders import a_run
+from tests.builders import a_run, a_submission_policy
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.application.ports.errors import ClaimLost
 from wes_daemon.application.ports.submissions import Claim, SubmissionState
 from wes_daemon.application.runtime import fault_points
-from wes_daemon.application.submitting.outcomes import SubmissionPolicy, Submissions
+from wes_daemon.application.submitting.outcomes import OutcomeRecorder
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 
-PATIENCE = 10
+TIMEOUT = 10
 IDS = ("run-1", "run-2", "run-3", "run-4")
 
 
@@ -25,7 +25,7 @@ class Office:
     def __init__(self, world: World) -> None:
         self.world = world
         self.daemon: DaemonUnderTest = world.daemon()
-        self.submissions = Submissions(recorder=self.daemon.recorder, clock=world.clock, policy=SubmissionPolicy())
+        self.outcomes = OutcomeRecorder(recorder=self.daemon.recorder, clock=world.clock, policy=a_submission_policy())
         self.claims = {each.run_id: each for each in self._claims()}
         self.writings = 0
         self.at_writing: Callable[[int], None] = lambda _: None
@@ -38,16 +38,16 @@ class Office:
         self.writings += 1
         if not self._begun.is_set():
             self._begun.set()
-            assert self._may_go_on.wait(PATIENCE)
+            assert self._may_go_on.wait(TIMEOUT)
         self.at_writing(self.writings)
 
     def prepare_at_once(self) -> dict[str, Future[None]]:
         """Each in a thread of its own."""
         with ThreadPoolExecutor(len(IDS)) as threads:
             first = threads.submit(self._prepare, IDS[0])
-            assert self._begun.wait(PATIENCE)
+            assert self._begun.wait(TIMEOUT)
             others = [threads.submit(self._prepare, id) for id in IDS[1:]]
-            while len(self.submissions.gathered) < len(others):
+            while len(self.outcomes._drafts._waiting) < len(others):
                 pass
             self._may_go_on.set()
         return dict(zip(IDS, [first, *others], strict=True))
@@ -56,12 +56,16 @@ class Office:
         """Another daemon takes the run over."""
         claim = self.claims[RunId(id)]
         with self.world.units() as work:
-            work.submissions.unresolved(claim, wait=timedelta(0), reason="test")
+            work.submissions.mark_in_doubt(claim, wait=timedelta(0), reason="test")
             work.commit()
         other = self.world.daemon().daemon_session.id
         with self.world.units() as work:
             taken = work.submissions.claim(
-                other, limit=1, cap=10, excluding=(), destination=lambda _: ProviderType.SEVENBRIDGES
+                other,
+                limit=1,
+                concurrency_limit=10,
+                serving=[ProviderType.SEVENBRIDGES],
+                destination=lambda _: ProviderType.SEVENBRIDGES,
             )
             assert [each.run.id for each in taken] == [id]
             work.commit()
@@ -71,7 +75,7 @@ class Office:
         return [self.world.queries.get(RunId(id)).submission for id in IDS]
 
     def _prepare(self, id: str) -> None:
-        self.submissions.prepared(self.claims[RunId(id)], ProviderRunId(f"draft-of-{id}"))
+        self.outcomes.commit_draft(self.claims[RunId(id)], ProviderRunId(f"draft-of-{id}"))
 
     def _claims(self) -> Sequence[Claim]:
         self.world.queue(*(a_run(id) for id in IDS))
@@ -79,7 +83,11 @@ class Office:
         with self.world.units() as work:
             work.submissions.enrol(lambda _: ProviderType.SEVENBRIDGES, limit=10)
             found = work.submissions.claim(
-                owner, limit=10, cap=10, excluding=(), destination=lambda _: ProviderType.SEVENBRIDGES
+                owner,
+                limit=10,
+                concurrency_limit=10,
+                serving=[ProviderType.SEVENBRIDGES],
+                destination=lambda _: ProviderType.SEVENBRIDGES,
             )
             work.commit()
         return [each.claim for each in found]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.builders import a_report, a_run, some_details
+from tests.builders import a_report, a_run, a_submission_policy, some_details
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.memory.providers import MemoryProvider
 from wes_daemon.adapters.memory.watermarks import MemoryWatermarks
@@ -13,7 +13,6 @@ from wes_daemon.adapters.resilience.decorators import Batching
 from wes_daemon.application.following.find_ended import FindEnded, SearchPolicy
 from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotNow, Rejected
 from wes_daemon.application.ports.providers import EndedPage, ProviderLimits
-from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -103,7 +102,7 @@ def test_a_run_that_has_ended_is_seen_at_the_next_look(
 
 
 def test_what_ended_is_told_in_as_many_parts_as_it_takes(office: Office) -> None:
-    office.world.submission_policy = SubmissionPolicy(cap=250)
+    office.world.submission_policy = a_submission_policy(concurrency_limit=250)
     daemon = office.world.daemon()
     find = office.finder(daemon)
     ids = office.followed(daemon, *(f"run-{number}" for number in range(250)))

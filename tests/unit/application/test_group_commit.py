@@ -1,4 +1,4 @@
-"""Threads that have something to write at the same time."""
+"""Group commit: threads that write at the same time."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,11 +9,11 @@ import pytest
 from wes_daemon.application.runtime.group_commit import GroupCommit
 
 THREADS = 4
-PATIENCE = 10
+TIMEOUT = 10
 
 
 class Book:
-    """What was written, and in which company; each writing waits until it may end."""
+    """The groups that were written. Each write waits until it may end."""
 
     def __init__(self) -> None:
         self.groups: list[list[int]] = []
@@ -23,7 +23,7 @@ class Book:
     def write(self, numbers: Sequence[int]) -> None:
         """Write them together."""
         self.begun.set()
-        assert self.may_end.wait(PATIENCE)
+        assert self.may_end.wait(TIMEOUT)
         self.groups.append(sorted(numbers))
         if self.fails_for in numbers:
             raise ValueError(f"cannot write {self.fails_for}")
@@ -37,12 +37,12 @@ def book() -> Book:
 
 def written_at_once(book: Book, *numbers: int) -> Sequence[Future[None]]:
     """Several threads write one each; the first has begun before the others come."""
-    gathering = GroupCommit(book.write)
+    group_commit = GroupCommit(book.write)
     with ThreadPoolExecutor(THREADS) as threads:
-        first = threads.submit(gathering, numbers[0])
-        assert book.begun.wait(PATIENCE)
-        others = [threads.submit(gathering, number) for number in numbers[1:]]
-        while len(gathering.waiting) < len(others):
+        first = threads.submit(group_commit, numbers[0])
+        assert book.begun.wait(TIMEOUT)
+        others = [threads.submit(group_commit, number) for number in numbers[1:]]
+        while len(group_commit._waiting) < len(others):
             pass
         book.may_end.set()
     return [first, *others]
@@ -73,10 +73,10 @@ def test_what_goes_wrong_is_raised_to_each_of_those_who_were_written_together_an
 def test_after_trouble_the_next_one_writes_again(book: Book) -> None:
     book.fails_for = 1
     book.may_end.set()
-    gathering = GroupCommit(book.write)
+    group_commit = GroupCommit(book.write)
 
     with pytest.raises(ValueError, match="cannot write 1"):
-        gathering(1)
-    gathering(2)
+        group_commit(1)
+    group_commit(2)
 
     assert book.groups == [[1], [2]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders import a_report, a_run, some_details
+from tests.builders import a_report, a_run, a_submission_policy, some_details
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.memory.providers import MemoryProvider
 from wes_daemon.adapters.resilience.call_gate import QuotaExhausted
@@ -18,7 +18,6 @@ from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotN
 from wes_daemon.application.ports.polls import DuePoll
 from wes_daemon.application.ports.providers import ProviderLimits, ProviderTask, RunDetails
 from wes_daemon.application.ports.queries import RunRecord
-from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, StatusReport, task_id
 from wes_daemon.domain.states import RunState
 
@@ -200,7 +199,7 @@ class TestPace:
         assert waits == sorted(self.POLICY.next_poll(poll) / self.INTERVAL for poll in polls)
 
     def test_an_old_run_is_asked_for_once_in_an_interval_and_a_young_one_more_often(self, world: World) -> None:
-        world.submission_policy = SubmissionPolicy(check_after=self.FLOOR)
+        world.submission_policy = a_submission_policy(first_poll_after=self.FLOOR)
         daemon = world.daemon()
         _held(world, daemon)
         looks = []

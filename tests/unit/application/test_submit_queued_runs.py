@@ -1,4 +1,4 @@
-"""Queued runs in: each is started once, whatever goes wrong, and none is lost."""
+"""Submission: each queued run is started once, whatever goes wrong, and none is lost."""
 
 import logging
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import pytest
 
-from tests.builders import a_report, a_request, a_run, an_attachment
+from tests.builders import a_report, a_request, a_run, a_submission_policy, an_attachment
 from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
 from wes_daemon.adapters.memory.execution import InlineExecutor
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
@@ -31,7 +31,7 @@ from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.application.ports.submissions import ClaimedRun, SubmissionState
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
 from wes_daemon.application.runtime import fault_points
-from wes_daemon.application.submitting.outcomes import Outcome, SubmissionPolicy
+from wes_daemon.application.submitting.outcomes import Outcome
 from wes_daemon.domain.runs import IdempotencyKey, ProviderType, Run, RunId, Unreadable
 from wes_daemon.domain.states import RunState
 
@@ -94,7 +94,7 @@ def test_the_provider_gets_request_tags_and_attachments(world: World, daemon: Da
 
 
 def test_runs_go_out_oldest_first(world: World) -> None:
-    world.submission_policy = SubmissionPolicy(batch=1)
+    world.submission_policy = a_submission_policy(batch=1)
     world.queue(*(a_run(f"run-{number}") for number in range(5)))
 
     world.daemon().submit()
@@ -103,7 +103,7 @@ def test_runs_go_out_oldest_first(world: World) -> None:
 
 
 def test_the_cap_holds_over_all_daemons(world: World) -> None:
-    world.submission_policy = SubmissionPolicy(cap=3)
+    world.submission_policy = a_submission_policy(concurrency_limit=3)
     world.queue(*(a_run(f"run-{number}") for number in range(5)))
 
     for _ in range(3):
@@ -113,7 +113,7 @@ def test_the_cap_holds_over_all_daemons(world: World) -> None:
 
 
 def test_a_provider_holds_no_more_runs_than_its_own_cap_says(world: World) -> None:
-    world.submission_policy = SubmissionPolicy(provider_caps={ProviderType.SEVENBRIDGES: 2})
+    world.submission_policy = a_submission_policy(per_provider_limits={ProviderType.SEVENBRIDGES: 2})
     world.queue(*(a_run(f"run-{number}") for number in range(5)))
 
     for _ in range(3):
@@ -123,7 +123,7 @@ def test_a_provider_holds_no_more_runs_than_its_own_cap_says(world: World) -> No
 
 
 def test_a_run_that_has_ended_makes_room_under_the_cap(world: World) -> None:
-    world.submission_policy = SubmissionPolicy(cap=1)
+    world.submission_policy = a_submission_policy(concurrency_limit=1)
     world.queue(a_run("run-1"), a_run("run-2"))
     daemon = world.daemon()
     daemon.submit()
@@ -145,8 +145,8 @@ class TestWhatCanNeverWork:
             (a_run(request=a_request(workflow_url="")), "workflow_url is empty"),
             (a_run(request=a_request(workflow_url="not a url")), "percent-encode"),
             (a_run(request=a_request(workflow_params=["a"])), "workflow_params must be a JSON object"),
-            (a_run(request=a_request(workflow_params=Unreadable("{"))), "no JSON"),
-            (a_run(tags=Unreadable("{")), "tags holds text that is no JSON"),
+            (a_run(request=a_request(workflow_params=Unreadable("{"))), "not JSON"),
+            (a_run(tags=Unreadable("{")), "tags holds text that is not JSON"),
             (a_run(tags={"provider_type": "local"}), "not set up here"),
         ],
     )
@@ -204,7 +204,7 @@ class TestPassingTrouble:
         assert daemon.submit().accepted == 1
 
     def test_the_wait_grows_up_to_a_bound(self) -> None:
-        policy = SubmissionPolicy(first_wait=timedelta(seconds=5), longest_wait=timedelta(seconds=60))
+        policy = a_submission_policy(first_wait=timedelta(seconds=5), longest_wait=timedelta(seconds=60))
 
         waits = [policy.wait_after(attempts).total_seconds() for attempts in (0, 1, 2, 3, 4, 5, 1000)]
 
@@ -223,7 +223,7 @@ class TestPassingTrouble:
         assert world.provider.calls == ["submit"]
 
     def test_a_run_that_is_put_off_does_not_hold_up_the_others(self, world: World) -> None:
-        world.submission_policy = SubmissionPolicy(batch=1)
+        world.submission_policy = a_submission_policy(batch=1)
         world.queue(a_run("run-1"), a_run("run-2"))
         world.provider.fail_next(NotNow("busy"))
 
@@ -232,7 +232,7 @@ class TestPassingTrouble:
         assert world.provider.started == ["wes-run-2"]
 
     def test_a_run_that_is_put_off_does_not_count_for_the_cap(self, world: World) -> None:
-        world.submission_policy = SubmissionPolicy(cap=1)
+        world.submission_policy = a_submission_policy(concurrency_limit=1)
         world.queue(a_run("run-1"), a_run("run-2"))
         world.provider.fail_next(NotNow("busy"))
 
@@ -246,7 +246,7 @@ class TestLostAnswers:
         world.queue(a_run())
         world.provider.lose_next_answer()
 
-        assert daemon.submit().outcomes == {Outcome.UNRESOLVED: 1}
+        assert daemon.submit().outcomes == {Outcome.IN_DOUBT: 1}
         world.clock.advance(timedelta(seconds=6))
         daemon.submit()
 
@@ -254,7 +254,7 @@ class TestLostAnswers:
         assert world.run().state is RunState.INITIALIZING
 
     def test_a_run_in_doubt_is_counted_for_the_cap(self, world: World) -> None:
-        world.submission_policy = SubmissionPolicy(cap=1)
+        world.submission_policy = a_submission_policy(concurrency_limit=1)
         world.queue(a_run("run-1"), a_run("run-2"))
         world.provider.lose_next_answer()
 
@@ -282,7 +282,7 @@ class TestLostAnswers:
         world.provider.lose_next_answer()
         daemon.submit()
         world.store.insert(a_run(tags={"provider_type": "healthomics"}))
-        world.submission_policy = SubmissionPolicy(default_provider=ProviderType.HEALTHOMICS)
+        world.submission_policy = a_submission_policy(default_provider=ProviderType.HEALTHOMICS)
         world.clock.advance(LEASE)
 
         world.daemon().submit()
@@ -315,7 +315,7 @@ class TestLostAnswers:
         world.directory.providers[ProviderType.SEVENBRIDGES] = Rejected("not set up here")
         world.clock.advance(LEASE)
 
-        assert daemon.submit().outcomes == {Outcome.UNRESOLVED: 1}
+        assert daemon.submit().outcomes == {Outcome.IN_DOUBT: 1}
 
         world.directory.providers[ProviderType.SEVENBRIDGES] = world.provider
         world.clock.advance(LEASE)
@@ -357,7 +357,7 @@ class TestLostAnswers:
 
         report = daemon.submit()
 
-        assert report.outcomes == {Outcome.UNRESOLVED: 1, Outcome.ACCEPTED: 1}
+        assert report.outcomes == {Outcome.IN_DOUBT: 1, Outcome.ACCEPTED: 1}
         assert world.queries.get(RunId("run-1")).last_reason == "ZeroDivisionError: a bug"
 
     def test_another_daemon_takes_over_only_when_the_lease_has_run_out(self, world: World) -> None:
@@ -383,7 +383,7 @@ class TestLostAnswers:
 
 
 class TestGivingUp:
-    """Passing trouble that does not pass, and doubt that nothing resolves."""
+    """Transient errors that persist, and doubt that no call resolves."""
 
     def test_a_run_that_failed_for_too_long_ends_with_the_last_reason(
         self, world: World, daemon: DaemonUnderTest
@@ -402,7 +402,7 @@ class TestGivingUp:
         assert world.run().error == "given up after 3 attempts in 1 day, 1:00:00: still busy"
 
     def test_time_spent_in_the_queue_is_no_failure(self, world: World, daemon: DaemonUnderTest) -> None:
-        world.submission_policy = SubmissionPolicy(cap=1)
+        world.submission_policy = a_submission_policy(concurrency_limit=1)
         world.queue(a_run("run-1"), a_run("run-2"))
         daemon = world.daemon()
         daemon.submit()
@@ -416,7 +416,7 @@ class TestGivingUp:
         assert world.run("run-2").state is RunState.QUEUED
 
     def test_with_one_attempt_the_first_failure_is_final(self, world: World) -> None:
-        world.submission_policy = SubmissionPolicy(attempts=1)
+        world.submission_policy = a_submission_policy(attempts=1)
         world.queue(a_run())
         world.provider.fail_next(NotNow("busy"))
 
@@ -425,7 +425,7 @@ class TestGivingUp:
         assert (world.run().state, world.provider.started) == (RunState.SYSTEM_ERROR, [])
 
     def test_with_one_attempt_a_lost_answer_is_still_resolved(self, world: World) -> None:
-        world.submission_policy = SubmissionPolicy(attempts=1)
+        world.submission_policy = a_submission_policy(attempts=1)
         world.queue(a_run())
         world.provider.lose_next_answer()
         daemon = world.daemon()
@@ -452,7 +452,7 @@ class TestGivingUp:
 
         report = daemon.submit()
 
-        assert report.outcomes == {Outcome.IN_REVIEW: 1}
+        assert report.outcomes == {Outcome.NEEDS_REVIEW: 1}
         assert world.run().state is RunState.QUEUED
         assert "1 day" in (world.queries.get(RunId("run-1")).last_reason or "")
 
@@ -483,7 +483,7 @@ class TestRestingProviders:
         assert daemon.submit().accepted == 1
 
     def test_an_attempt_that_was_never_made_is_not_counted(self, world: World) -> None:
-        world.submission_policy = SubmissionPolicy(attempts=1)
+        world.submission_policy = a_submission_policy(attempts=1)
         world.queue(a_run())
         world.provider.fail_next(CircuitOpen("it rests", retry_after=timedelta(minutes=1)))
 
@@ -503,7 +503,7 @@ class TestRestingProviders:
 
 
 class TestLeases:
-    """What may be sent under a lease, and what becomes of it."""
+    """Nothing is sent without a valid lease."""
 
     def test_nothing_is_sent_under_a_lease_that_is_not_surely_good(self, world: World) -> None:
         slow = _Interrupted(world, lambda: world.clock.advance(LEASE * 0.9))
@@ -513,7 +513,7 @@ class TestLeases:
         report = world.daemon().submit()
 
         # The second waited behind the first, in one batch; it goes out under a renewed lease.
-        assert report.outcomes == {Outcome.ACCEPTED: 2, Outcome.RELEASED: 1}
+        assert report.outcomes == {Outcome.ACCEPTED: 2, Outcome.RETURNED: 1}
         assert world.provider.started == ["wes-run-1", "wes-run-2"]
 
     def test_a_claim_that_waits_for_longer_than_a_lease_claims_nothing_and_is_no_bug(self, world: World) -> None:
@@ -537,7 +537,7 @@ class TestLeases:
         world.queue(a_run("run-2"))
         world.clock.advance(timedelta(minutes=1))
 
-        report = daemon.submit.resolve()
+        report = daemon.submit.resolve_takeovers()
 
         assert report.outcomes == {Outcome.ACCEPTED: 1}
         assert world.run("run-2").state is RunState.QUEUED
@@ -550,17 +550,17 @@ class TestLeases:
         daemon.submit()
         world.clock.advance(timedelta(minutes=1))
 
-        report = daemon.submit.resolve()
+        report = daemon.submit.resolve_takeovers()
 
         assert report.outcomes == {}
         assert world.provider.started == []
 
 
 class TestShares:
-    """Which run goes next where a tag parts them."""
+    """Fair shares by the values of a tag."""
 
     def test_each_value_of_the_tag_has_its_turn(self, world: World) -> None:
-        world.submission_policy = SubmissionPolicy(cap=2, share_tag="project")
+        world.submission_policy = a_submission_policy(concurrency_limit=2, share_tag="project")
         world.queue(*(a_run(f"run-{number}", tags={"project": "big"}) for number in range(5)))
         world.queue(a_run("run-9", tags={"project": "small"}), a_run("run-10", tags=["no object"]))
 
@@ -645,7 +645,7 @@ class TestMisconfiguredProvider:
             a_run("left", state=RunState.RUNNING, tags={"provider_type": "local", "provider_id": "at-1"})
         )
 
-        report = daemon.submit.at_once()
+        report = daemon.submit.submit_announced()
 
         assert (report.enrolled, report.accepted) == (1, 1)
         assert world.queries.get(RunId("left")).submission is None
@@ -657,7 +657,7 @@ class TestMisconfiguredProvider:
             a_run("left", state=RunState.RUNNING, tags={"provider_type": "local", "provider_id": "at-1"})
         )
 
-        daemon.submit.at_once()
+        daemon.submit.submit_announced()
 
         assert world.queries.get(RunId("left")).submission is SubmissionState.ACCEPTED
 
@@ -673,7 +673,7 @@ class TestMisconfiguredProvider:
 
         report = daemon.submit()
 
-        assert report.outcomes == {Outcome.RELEASED: 1}
+        assert report.outcomes == {Outcome.RETURNED: 1}
         assert world.queries.get(RunId("run-1")).last_reason == "token expired"
 
     def test_it_is_said_once_a_minute_at_most(
@@ -782,7 +782,7 @@ class TestStopping:
 
         report = daemon.submit()
 
-        assert report.outcomes == {Outcome.ACCEPTED: 1, Outcome.RELEASED: 1}
+        assert report.outcomes == {Outcome.ACCEPTED: 1, Outcome.RETURNED: 1}
         assert world.store.tables.submissions[RunId("run-2")].state is SubmissionState.READY
 
 
@@ -809,7 +809,7 @@ class TestWhenTheDatabaseIsAway:
             daemon.stop.set()
 
         world.directory.providers[ProviderType.SEVENBRIDGES] = _Interrupted(world, cut_and_stop)
-        assert daemon.submit().outcomes == {Outcome.UNRESOLVED: 1}
+        assert daemon.submit().outcomes == {Outcome.IN_DOUBT: 1}
         world.units = world.plain_units
         world.clock.advance(LEASE)
 
@@ -846,7 +846,7 @@ class _Sleeping(_Interrupted):
 
 
 class _LongQueue(MemoryUnitOfWork):
-    """To look through what is queued takes its time."""
+    """Enrolling queued rows takes some time."""
 
     def __init__(self, world: World, looks: list[timedelta], time: timedelta) -> None:
         super().__init__(world.store)
@@ -868,7 +868,7 @@ class _LongQueue(MemoryUnitOfWork):
 
 
 class _Slow(MemoryUnitOfWork):
-    """Whoever enters it waits for longer than a lease lasts, as for a lock that a sleeping process holds."""
+    """Entering it takes longer than a lease lasts, as for a lock that a sleeping process holds."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world.store)
@@ -883,7 +883,13 @@ def _claim_and_die(world: World) -> None:
     owner = world.daemon().daemon_session.id
     with world.units() as work:
         work.submissions.enrol(lambda _: ProviderType.SEVENBRIDGES, limit=10)
-        work.submissions.claim(owner, limit=10, cap=10, excluding=(), destination=lambda _: ProviderType.SEVENBRIDGES)
+        work.submissions.claim(
+            owner,
+            limit=10,
+            concurrency_limit=10,
+            serving=[ProviderType.SEVENBRIDGES],
+            destination=lambda _: ProviderType.SEVENBRIDGES,
+        )
         work.commit()
 
 
@@ -950,7 +956,7 @@ class TestCallsUnderWay:
         monkeypatch.setattr(world.provider, "submit", slowly)
         fault_points.listen(fail_at_the_second)
         with ThreadPoolExecutor(4) as threads, pytest.raises(StorageUnavailable):
-            daemon.submitting(pool=threads, policy=SubmissionPolicy(batch=4))()
+            daemon.submitting(pool=threads, policy=a_submission_policy(batch=4))()
         fault_points.listen(None)
 
         states = {id: world.run(id).state for id in ("run-1", "run-2", "run-3", "run-4", "run-5", "run-6")}
@@ -961,18 +967,18 @@ class TestCallsUnderWay:
         self, world: World, daemon: DaemonUnderTest, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         world.queue(a_run("run-1"), a_run("run-2"))
-        hand_over = daemon.submit._hand_over
+        submit = daemon.submit._submit_claimed_run._submit
 
         def broken(claimed: ClaimedRun) -> object:
             if claimed.run.id == "run-1":
                 raise LeaseLost("where nobody expects it")
-            return hand_over(claimed)
+            return submit(claimed)
 
-        monkeypatch.setattr(daemon.submit, "_hand_over", broken)
+        monkeypatch.setattr(daemon.submit._submit_claimed_run, "_submit", broken)
 
         report = daemon.submit()
 
-        assert report.outcomes == {Outcome.UNRESOLVED: 1, Outcome.ACCEPTED: 1}
+        assert report.outcomes == {Outcome.IN_DOUBT: 1, Outcome.ACCEPTED: 1}
 
     def test_what_was_claimed_before_a_provider_turned_out_to_be_unusable_is_not_sent(
         self, world: World, daemon: DaemonUnderTest
@@ -980,7 +986,7 @@ class TestCallsUnderWay:
         world.queue(*(a_run(f"run-{number}") for number in range(1, 4)))
         world.provider.fail_next(Misconfigured("token expired"))
 
-        daemon.submitting(pool=InlineExecutor(), policy=SubmissionPolicy(batch=3))()
+        daemon.submitting(pool=InlineExecutor(), policy=a_submission_policy(batch=3))()
 
         assert world.provider.calls.count("submit") == 1
         assert world.states() == {RunState.QUEUED}
@@ -991,7 +997,7 @@ class TestCallsUnderWay:
 
         report = daemon.submit()
 
-        assert (report.put_off, report.accepted) == (2, 1)
+        assert (report.to_retry, report.accepted) == (2, 1)
 
     def test_what_is_queued_while_a_pass_is_under_way_goes_out_with_it(
         self, world: World, daemon: DaemonUnderTest
@@ -1018,7 +1024,7 @@ class TestCallsUnderWay:
         ],
     )
     def test_what_is_queued_is_looked_through_seldom(self, call: float, look: float, looks: int) -> None:
-        world = World(submission_policy=SubmissionPolicy(cap=100, batch=1))
+        world = World(submission_policy=a_submission_policy(concurrency_limit=100, batch=1))
         world.queue(*[a_run(f"run-{number}") for number in range(30)])
         world.directory.providers[ProviderType.SEVENBRIDGES] = _Interrupted(
             world, lambda: world.clock.advance(timedelta(seconds=call))
@@ -1043,7 +1049,7 @@ class TestCallsUnderWay:
             return submit(submission)
 
         monkeypatch.setattr(world.provider, "submit", slowly)
-        policy = SubmissionPolicy(batch=2, cap=100, share_tag="project")
+        policy = a_submission_policy(batch=2, concurrency_limit=100, share_tag="project")
         daemon.submitting(pool=InlineExecutor(), policy=policy)()
 
         assert world.provider.started.index(IdempotencyKey("wes-b-00")) <= 3

@@ -53,7 +53,7 @@ class Process:
 
     def resolve(self, strike: Strike | None = None) -> None:
         """A look at what is in doubt only, in the place of a whole pass."""
-        self.beat(PeriodicTask.SUBMIT, strike, work=self._daemon.submit.resolve)
+        self.beat(PeriodicTask.SUBMIT, strike, work=self._daemon.submit.resolve_takeovers)
 
     def kill(self) -> None:
         """End it as SIGKILL does; its lease goes on until it runs out."""

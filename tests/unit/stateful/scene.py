@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.builders import a_request, a_run
+from tests.builders import a_request, a_run, a_submission_policy
 from tests.unit.application.conftest import World
 from tests.unit.stateful.clouds import REFUSED, DraftCloud, Started, TokenCloud
 from tests.unit.stateful.database import WatchedUnits
@@ -18,7 +18,6 @@ from wes_daemon.application.ports.errors import NotInReview, ProviderError, RunN
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.application.reconciling.resolve_review import ResolveReview
 from wes_daemon.application.requests.request_cancel import RequestCancel
-from wes_daemon.application.submitting.outcomes import SubmissionPolicy
 from wes_daemon.domain.errors import IllegalTransition
 from wes_daemon.domain.runs import PROVIDER_TYPE_TAG, ProviderType, Run, RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
@@ -46,8 +45,12 @@ class Scene:
         self._world = world = World(
             clock=clock,
             provider=drafts,
-            submission_policy=SubmissionPolicy(
-                cap=CAP, provider_caps={TOKENS: CAP_OF_TOKENS}, batch=2, timeout=timedelta(hours=2), attempts=4
+            submission_policy=a_submission_policy(
+                concurrency_limit=CAP,
+                per_provider_limits={TOKENS: CAP_OF_TOKENS},
+                batch=2,
+                timeout=timedelta(hours=2),
+                attempts=4,
             ),
             refresh_policy=RefreshPolicy(page=3, details_attempts=2),
         )

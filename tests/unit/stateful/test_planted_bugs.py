@@ -17,13 +17,12 @@ from wes_daemon.adapters.memory.submissions import MemorySubmissionQueue
 from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.polls import DuePoll
 from wes_daemon.application.ports.providers import Submission
-from wes_daemon.application.ports.submissions import Acceptance, Claim, ClaimedRun, SubmissionState
-from wes_daemon.application.submitting.outcomes import Submissions
-from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
+from wes_daemon.application.ports.submissions import IN_DOUBT, Acceptance, Claim, ClaimedRun, SubmissionState
+from wes_daemon.application.submitting.outcomes import OutcomeRecorder
+from wes_daemon.application.submitting.submit_claimed_run import SubmitClaimedRun
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunSummary, StatusReport
 
 _EXAMPLES = 2_000
-_OPEN = (SubmissionState.INTENT, SubmissionState.PREPARED)
 
 
 class _Moments(AnyInterleaving):
@@ -53,13 +52,13 @@ def _find(*, broken: str, machine: type[AnyInterleaving] = _Moments) -> None:
 
 def test_it_finds_a_key_that_is_another_one_at_each_try(monkeypatch: pytest.MonkeyPatch) -> None:
     tries = count(2)
-    submission = SubmitQueuedRuns._submission
+    submission = SubmitClaimedRun._submission
 
-    def forgetful(self: SubmitQueuedRuns, claimed: ClaimedRun) -> Submission:
+    def forgetful(self: SubmitClaimedRun, claimed: ClaimedRun) -> Submission:
         made = submission(self, claimed)
         return replace(made, key=IdempotencyKey(f"{made.key}-{next(tries)}")) if made.resumed else made
 
-    monkeypatch.setattr(SubmitQueuedRuns, "_submission", forgetful)
+    monkeypatch.setattr(SubmitClaimedRun, "_submission", forgetful)
 
     _find(broken="started twice")
 
@@ -68,36 +67,36 @@ def test_it_finds_that_a_daemon_records_what_it_no_longer_holds(monkeypatch: pyt
     def unguarded(self: MemorySubmissionQueue, claim: Claim) -> SubmissionRow:
         return self._tables.submissions[claim.run_id]
 
-    def recorded_by_anybody(self: MemorySubmissionQueue, one: Acceptance) -> bool:
-        return self._tables.submissions[one.claim.run_id].provider_run_id == one.id
+    def recorded_by_anybody(self: MemorySubmissionQueue, acceptance: Acceptance) -> bool:
+        return self._tables.submissions[acceptance.claim.run_id].provider_run_id == acceptance.provider_run_id
 
-    monkeypatch.setattr(MemorySubmissionQueue, "_held", unguarded)
+    monkeypatch.setattr(MemorySubmissionQueue, "_claimed_row", unguarded)
     monkeypatch.setattr(MemorySubmissionQueue, "_is_recorded", recorded_by_anybody)
 
     _find(broken="started twice|not tracked|not polled|its submission is")
 
 
 def test_it_finds_a_draft_that_is_started_before_it_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unrecorded(self: Submissions, claim: Claim, id: ProviderRunId) -> None:
+    def unrecorded(self: OutcomeRecorder, claim: Claim, id: ProviderRunId) -> None:
         del self, claim, id
 
-    monkeypatch.setattr(Submissions, "prepared", unrecorded)
+    monkeypatch.setattr(OutcomeRecorder, "commit_draft", unrecorded)
 
     _find(broken="started twice")
 
 
 def test_it_finds_that_not_now_takes_back_the_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     def certain(self: MemorySubmissionQueue, claim: Claim) -> SubmissionRow:
-        row = self._held(claim)
+        row = self._claimed_row(claim)
         return replace(row, state=SubmissionState.READY) if row.state is SubmissionState.INTENT else row
 
-    monkeypatch.setattr(MemorySubmissionQueue, "_given_back", certain)
+    monkeypatch.setattr(MemorySubmissionQueue, "_returned_row", certain)
 
     _find(broken="not tracked")
 
 
 def test_it_finds_a_cap_that_counts_only_what_was_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "has_been_sent", lambda state: state is SubmissionState.ACCEPTED)
+    monkeypatch.setattr(queue, "COUNTED", (SubmissionState.ACCEPTED,))
 
     _find(broken="the cap is")
 
@@ -105,7 +104,7 @@ def test_it_finds_a_cap_that_counts_only_what_was_accepted(monkeypatch: pytest.M
 def test_it_finds_that_nobody_takes_over_from_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     def only_own(self: MemorySubmissionQueue, row: SubmissionRow, owner: SessionId) -> bool:
         del self
-        return row.state in _OPEN and row.owner == owner
+        return row.state in IN_DOUBT and row.owner == owner
 
     monkeypatch.setattr(MemorySubmissionQueue, "_may_be_taken_over", only_own)
 

@@ -1,6 +1,6 @@
-"""Many rows in one statement: they travel as JSON in one parameter, and the database takes them apart.
+"""Statements on many rows, which are sent as JSON in one parameter and unpacked by the database.
 
-A parameter for each value costs the client more than the database needs for the row.
+One parameter for each value costs the client more time than the database needs for the row.
 """
 
 import json
@@ -49,19 +49,19 @@ from wes_daemon.adapters.persistence.types import (
 Row = Mapping[str, object]
 _Writer = Callable[[Any], object]
 
-# What may be NUL or a lone surrogate in JSON that is all ASCII.
+# Matches a possible NUL or lone surrogate in ASCII-only JSON.
 _SUSPICIOUS = re.compile(r"\\u(0000|d[89a-f])")
 
 
 def rows_of_table(dialect: str, table: Table, names: Iterable[str]) -> FromClause:
-    """Rows as a table in a statement, with columns of `table`; of one of a service's, of whichever types it made them.
+    """A table expression of rows with columns of `table`, read from the JSON in the parameter `JSON_ROWS`.
 
-    They come as JSON in the parameter `JSON_ROWS`; see `table_rows`.
+    The columns of a service's table have the types that the service chose. `table_rows` gives the parameter.
     """
     if dialect != "postgresql":
         return rows_from_json(dialect, **dict.fromkeys(names, Text()))
     if table.metadata is own:
-        # To name the few types costs the server half of what it takes to look up those of all columns.
+        # Naming the few types costs the server half of what a lookup of all column types costs.
         return rows_from_json(dialect, **{name: _DECLARED[type(table.c[name].type)] for name in names})
     like: ColumnElement[Any] = literal_column(f"NULL::{table.name}")
     columns: list[ColumnClause[Any]] = [column(name) for name in names]
@@ -70,10 +70,10 @@ def rows_of_table(dialect: str, table: Table, names: Iterable[str]) -> FromClaus
 
 
 def table_rows(dialect: str, table: Table, rows: Sequence[Row]) -> Mapping[str, str]:
-    """The parameters for a statement with `sent`.
+    """The parameters of a statement with `rows_of_table`.
 
     Args:
-        rows: at least one; all name the same columns, in the same order.
+        rows: at least one; all have the same columns in the same order.
     """
     if dialect == "postgresql":
         return {JSON_ROWS: _text(table, rows, _IN_POSTGRESQL, _CLEAN_IN_POSTGRESQL)}
@@ -81,13 +81,13 @@ def table_rows(dialect: str, table: Table, rows: Sequence[Row]) -> Mapping[str, 
 
 
 def insertion(
-    dialect: str, table: Table, names: Iterable[str], **alike: ColumnElement[Any]
+    dialect: str, table: Table, names: Iterable[str], **same_in_all: ColumnElement[Any]
 ) -> postgresql.Insert | sqlite.Insert:
-    """An insertion of rows that are `sent`, in their order, each with what is `alike` in all of them."""
+    """An INSERT of the rows in `JSON_ROWS`, in their order, with further columns that are the `same_in_all` of them."""
     source = rows_of_table(dialect, table, names)
-    # SQLite takes ON CONFLICT after a SELECT for a join unless there is a condition before it.
-    values = select(*source.c, *alike.values()).where(true())
-    return insert_into(dialect, table).from_select([*source.c.keys(), *alike], values)
+    # SQLite parses ON CONFLICT after a SELECT as a join unless a WHERE stands between them.
+    values = select(*source.c, *same_in_all.values()).where(true())
+    return insert_into(dialect, table).from_select([*source.c.keys(), *same_in_all], values)
 
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -98,13 +98,13 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> Non
 
 
 def put(connection: Connection, table: Table, rows: Sequence[Row], *, key: str) -> None:
-    """Insert the rows, or update those columns that they name where the key is known; the last of a key counts."""
+    """Insert the rows; update the named columns of a row whose key exists. The last row of a key counts."""
     if latest := list({row[key]: row for row in rows}.values()):
         dialect = connection.dialect.name
         connection.execute(_putting(dialect, table, tuple(latest[0]), key), table_rows(dialect, table, latest))
 
 
-# To build a statement takes longer than to send it.
+# Building a statement takes longer than sending it.
 
 
 @cache
@@ -125,15 +125,15 @@ def _text(table: Table, rows: Sequence[Row], writers: Mapping[type, _Writer], cl
     except (TypeError, ValueError):
         text = r"\u0000"
     if _SUSPICIOUS.search(text):
-        # Rare, so that nobody else has to pay for looking into every value.
+        # Rare. Only such rows pay for the inspection of every value.
         return json.dumps(_written(table, rows, cleaning))
     return text
 
 
 def _written(table: Table, rows: Sequence[Row], writers: Mapping[type, _Writer]) -> Sequence[Row]:
-    touched = [(name, write) for name in rows[0] if (write := _writer(table, name, writers))]
+    converted = [(name, write) for name in rows[0] if (write := _writer(table, name, writers))]
     written = [dict(row) for row in rows]
-    for name, write in touched:
+    for name, write in converted:
         for row in written:
             if row[name] is not None:
                 row[name] = write(row[name])
@@ -149,12 +149,12 @@ def _writer(table: Table, name: str, writers: Mapping[type, _Writer]) -> _Writer
 
 
 def _extractable(value: object) -> object:
-    """Objects and lists are taken out of JSON as JSON, all else as the bare value."""
+    """SQLite extracts objects and lists from JSON as JSON, and any other value as itself."""
     return value if isinstance(value, dict | list | tuple) else written_json(value)
 
 
 def _with_zone(moment: datetime) -> str:
-    # Without a zone a column that has one would be read in the session's; a column that has none passes it over.
+    # A column with a zone would read a time without one in the session's zone. A column without a zone ignores it.
     return f"{written_time(moment)}+00:00"
 
 
@@ -175,5 +175,5 @@ _CLEAN_IN_POSTGRESQL: Mapping[type, _Writer] = {
     PlainText: storable_text,
     Json: storable_json,
 }
-# SQLite may hold a key with NUL, and then finds it.
+# SQLite can store a key with NUL and finds it.
 _CLEAN_IN_SQLITE: Mapping[type, _Writer] = {**_IN_SQLITE, PlainText: storable_text, Json: written_json}

@@ -1,16 +1,27 @@
-"""How runs are claimed: at most as many as the caps allow, and each by one daemon only."""
+"""Claiming: at most as many runs as the concurrency limits allow, and each by one daemon only."""
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Row, Select, Update, bindparam, exists, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    Update,
+    bindparam,
+    exists,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from wes_daemon.adapters.persistence import locks
 from wes_daemon.adapters.persistence.bulk import rows_of_table, table_rows
-from wes_daemon.adapters.persistence.enrolment import Destination
 from wes_daemon.adapters.persistence.expressions import (
     by_key,
     in_list,
@@ -28,15 +39,16 @@ from wes_daemon.adapters.persistence.mapping import (
     select_submitted_runs,
     span,
 )
-from wes_daemon.adapters.persistence.sharing import OPEN, Room, served, shared_out
+from wes_daemon.adapters.persistence.sharing import FreeSlots, next_runs
 from wes_daemon.adapters.persistence.tables import daemons, run_attachments, submissions, workflow_runs
 from wes_daemon.application.ports.errors import LeaseLost
 from wes_daemon.application.ports.leases import SessionId
-from wes_daemon.application.ports.submissions import Claim, ClaimedRun, SubmissionState
+from wes_daemon.application.ports.submissions import IN_DOUBT, Claim, ClaimedRun, Destination, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
 
-_ME = "claiming_daemon"
-_IDS = "run_ids"
+_OWNER = "claiming_daemon"
+_RUN_IDS = "run_ids"
+_LIMIT = "row_limit"
 
 
 def claim(
@@ -44,78 +56,73 @@ def claim(
     owner: SessionId,
     *,
     limit: int,
-    room: Room,
-    excluding: Collection[ProviderType | None],
+    slots: FreeSlots,
+    serving: Collection[ProviderType | None],
     destination: Destination,
     under_way: Collection[RunId],
 ) -> Sequence[ClaimedRun]:
-    """Claim as the port `SubmissionQueue` says."""
-    # Before any row is read: what is counted, and who is seen to own what, must not change until the commit.
+    """Claim runs as `SubmissionQueue.claim` promises."""
+    # The lock comes before the first read: the active runs and the owners must not change until the commit.
     locks.take(connection, locks.CLAIMING)
     _require_lease(connection, owner)
-    taken_over = _taken_over(connection, owner, excluding, under_way, limit)
-    chosen = shared_out(connection, room, limit - len(taken_over), excluding)
-    return _resumed(connection, taken_over) + _begun(connection, owner, chosen, destination, room)
+    given = {_OWNER: owner, _RUN_IDS: list(under_way), _LIMIT: limit}
+    taken_over = connection.execute(_takeover(frozenset(serving)), given).scalars().all()
+    chosen = next_runs(connection, slots, limit=limit - len(taken_over), serving=serving)
+    return _resume(connection, taken_over) + _begin(connection, owner, chosen, destination, slots)
+
+
+def is_served(serving: Collection[ProviderType | None]) -> ColumnElement[bool]:
+    """Whether the provider of a submission is one of `serving`; None stands for submissions without a provider."""
+    is_named = submissions.c.provider.in_(sorted(provider for provider in serving if provider is not None))
+    return or_(submissions.c.provider.is_(None), is_named) if None in serving else is_named
 
 
 def _require_lease(connection: Connection, owner: SessionId) -> None:
-    if connection.execute(_lease(), {_ME: owner}).first() is None:
-        raise LeaseLost(f"daemon {owner} has no lease that lasts")
+    if connection.execute(_valid_lease(), {_OWNER: owner}).first() is None:
+        raise LeaseLost(f"daemon {owner} has no valid lease")
 
 
-def _taken_over(
-    connection: Connection,
-    owner: SessionId,
-    excluding: Collection[ProviderType | None],
-    under_way: Collection[RunId],
-    limit: int,
-) -> Sequence[str]:
-    """What may have been sent and nobody works on; it keeps its state."""
-    given = {_ME: owner, _IDS: list(under_way), "most": limit}
-    return connection.execute(_taking_over(frozenset(excluding)), given).scalars().all()
-
-
-def _resumed(connection: Connection, ids: Sequence[str]) -> list[ClaimedRun]:
-    """What may have been sent, as it was sent; what has no row any more is for a person to look at."""
-    if not ids:
+def _resume(connection: Connection, run_ids: Sequence[str]) -> list[ClaimedRun]:
+    """The runs taken over, with their first request. A run whose row was deleted needs review instead."""
+    if not run_ids:
         return []
-    found, vanished = _parted(_rows(connection, ids))
-    _set_aside(
+    present, deleted = _without_deleted(_submission_rows(connection, run_ids))
+    _record_deleted(
         connection,
-        vanished,
+        deleted,
         state=SubmissionState.REVIEW,
         last_reason="the run's row was deleted while its submission was under way; a provider may have it",
     )
-    return [_resumed_run_from(row) for row in found]
+    return [_resumed_run_from(row) for row in present]
 
 
-def _begun(
-    connection: Connection, owner: SessionId, chosen: Sequence[str], destination: Destination, room: Room
+def _begin(
+    connection: Connection, owner: SessionId, run_ids: Sequence[str], destination: Destination, slots: FreeSlots
 ) -> list[ClaimedRun]:
-    """What goes out for the first time: where, and as what, is recorded before anything is sent."""
-    if not chosen:
+    """The runs to submit for the first time. Their providers and requests are recorded before any call."""
+    if not run_ids:
         return []
-    # Not a condition of the statement: a planner might go through all that are ready for it.
-    ready = [row for row in _rows(connection, chosen) if row.submission_state == SubmissionState.READY]
-    found, vanished = _parted(ready)
-    _set_aside(connection, vanished, state=SubmissionState.CLOSED, last_reason="the run's row was deleted")
-    begun, elsewhere = list[ClaimedRun](), list[ClaimedRun]()
-    for row in found:
-        fresh = _fresh_run_from(row, owner, destination)
-        # Room was looked for at the provider that the tags named when the row was first seen.
-        is_room = room.move(provider_from(row.provider), fresh.destination)
-        (begun if is_room else elsewhere).append(fresh)
+    # Not a condition of the statement: a planner might scan all ready submissions for it.
+    ready = [row for row in _submission_rows(connection, run_ids) if row.submission_state == SubmissionState.READY]
+    present, deleted = _without_deleted(ready)
+    _record_deleted(connection, deleted, state=SubmissionState.CLOSED, last_reason="the run's row was deleted")
+    begun, waiting = list[ClaimedRun](), list[ClaimedRun]()
+    for row in present:
+        claimed = _first_claim_from(row, owner, destination)
+        # The slot was occupied at the provider that the tags named when the run was enrolled.
+        has_slot = slots.move(provider_from(row.provider), claimed.destination)
+        (begun if has_slot else waiting).append(claimed)
     _record_intents(connection, owner, begun)
-    _send_elsewhere(connection, elsewhere)
+    _move_to_destination(connection, waiting)
     return begun
 
 
-def _rows(connection: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
-    return connection.execute(_submitted(), {_IDS: list(ids)}).all()
+def _submission_rows(connection: Connection, run_ids: Sequence[str]) -> Sequence[Row[Any]]:
+    return connection.execute(_submissions_with_runs(), {_RUN_IDS: list(run_ids)}).all()
 
 
-def _parted(rows: Sequence[Row[Any]]) -> tuple[Sequence[Row[Any]], Sequence[str]]:
-    """Those whose run has a row, and the ids of those whose run has none any more."""
+def _without_deleted(rows: Sequence[Row[Any]]) -> tuple[Sequence[Row[Any]], Sequence[str]]:
+    """The submissions whose run has a row, and the run ids of the others."""
     return [row for row in rows if not row.is_gone], [row.run_id for row in rows if row.is_gone]
 
 
@@ -123,67 +130,67 @@ def _record_intents(connection: Connection, owner: SessionId, begun: Sequence[Cl
     if not begun:
         return
     intents = [
-        {"run_id": each.run.id, "provider": each.destination, "request": request_values(each.run)} for each in begun
+        {"run_id": claimed.run.id, "provider": claimed.destination, "request": request_values(claimed.run)}
+        for claimed in begun
     ]
     dialect = connection.dialect.name
-    connection.execute(_beginning(dialect), {_ME: owner, **table_rows(dialect, submissions, intents)})
+    connection.execute(_recording_intents(dialect), {_OWNER: owner, **table_rows(dialect, submissions, intents)})
 
 
-def _send_elsewhere(connection: Connection, runs: Sequence[ClaimedRun]) -> None:
-    """There is no room for these at the provider that their tags name by now: they wait for it there."""
-    if runs:
-        dialect, wanted = (
-            connection.dialect.name,
-            [{"run_id": each.run.id, "provider": each.destination} for each in runs],
-        )
-        given = rows_of_table(dialect, submissions, wanted[0])
-        moved = (
-            update(submissions).where(by_key(submissions.c.run_id, given.c.run_id)).values(provider=given.c.provider)
-        )
-        connection.execute(moved, table_rows(dialect, submissions, wanted))
+def _move_to_destination(connection: Connection, waiting: Sequence[ClaimedRun]) -> None:
+    """Leave these runs ready for the provider that their tags name by now, which has no free slot."""
+    if not waiting:
+        return
+    dialect = connection.dialect.name
+    rows = [{"run_id": claimed.run.id, "provider": claimed.destination} for claimed in waiting]
+    given = rows_of_table(dialect, submissions, rows[0])
+    moved = update(submissions).where(by_key(submissions.c.run_id, given.c.run_id)).values(provider=given.c.provider)
+    connection.execute(moved, table_rows(dialect, submissions, rows))
 
 
-def _set_aside(connection: Connection, ids: Sequence[str], **values: object) -> None:
-    if ids:
-        connection.execute(update(submissions).where(in_list(submissions.c.run_id, ids)).values(owner=None, **values))
+def _record_deleted(connection: Connection, run_ids: Sequence[str], **values: object) -> None:
+    if run_ids:
+        changed = update(submissions).where(in_list(submissions.c.run_id, run_ids))
+        connection.execute(changed.values(owner=None, **values))
 
 
-# To build a statement takes longer than to send it.
-
-
-@cache
-def _lease() -> Select[Any]:
-    return select(daemons.c.id).where(daemons.c.id == bindparam(_ME), daemons.c.lease_until > store_now())
+# Building a statement takes longer than sending it.
 
 
 @cache
-def _taking_over(excluding: Collection[ProviderType | None]) -> ReturningUpdate[Any]:
-    rows = _orphaned(excluding).limit(bindparam("most", type_=Integer))
+def _valid_lease() -> Select[Any]:
+    return select(daemons.c.id).where(daemons.c.id == bindparam(_OWNER), daemons.c.lease_until > store_now())
+
+
+@cache
+def _takeover(serving: frozenset[ProviderType | None]) -> ReturningUpdate[Any]:
+    """Takes submissions in doubt over; they keep their state."""
+    rows = _available_in_doubt(serving).limit(bindparam(_LIMIT, type_=Integer))
     return (
         update(submissions)
         .where(in_locked_rows(submissions.c.run_id, rows))
-        .values(returns_to=submissions.c.state, owner=bindparam(_ME), claim_seq=submissions.c.claim_seq + 1)
+        .values(returns_to=submissions.c.state, owner=bindparam(_OWNER), claim_seq=submissions.c.claim_seq + 1)
         .returning(submissions.c.run_id)
     )
 
 
-def _orphaned(excluding: Collection[ProviderType | None]) -> Select[Any]:
-    # Not a join: when a locked row turns out to have a new owner, only a subquery looks for the new one.
+def _available_in_doubt(serving: Collection[ProviderType | None]) -> Select[Any]:
+    # Not a join: if a locked row turns out to have a new owner, only a subquery is evaluated for the new one.
     alive = select(daemons.c.id).where(daemons.c.lease_until > store_now())
     owner = submissions.c.owner
-    nobody = or_(owner.is_(None), owner == bindparam(_ME), owner.not_in(alive))
-    due = submissions.c.not_before <= store_now()
+    is_available = or_(owner.is_(None), owner == bindparam(_OWNER), owner.not_in(alive))
+    is_due = submissions.c.not_before <= store_now()
     return (
         select(submissions.c.run_id)
-        .where(is_one_of(submissions.c.state, *OPEN), due, nobody, served(excluding))
-        .where(~in_list_parameter(submissions.c.run_id, _IDS))
+        .where(is_one_of(submissions.c.state, *IN_DOUBT), is_due, is_available, is_served(serving))
+        .where(~in_list_parameter(submissions.c.run_id, _RUN_IDS))
         .order_by(submissions.c.seq)
     )
 
 
 @cache
-def _submitted() -> Select[Any]:
-    """The submissions with their runs, oldest first, locked; the row of a run may be missing."""
+def _submissions_with_runs() -> Select[Any]:
+    """The submissions with their runs, oldest first, locked. The row of a run may be missing."""
     return (
         select_submitted_runs()
         .add_columns(
@@ -197,14 +204,14 @@ def _submitted() -> Select[Any]:
             submissions.c.request,
             exists().where(run_attachments.c.run_id == workflow_runs.c.run_id).label("has_attachments"),
         )
-        .where(in_list_parameter(submissions.c.run_id, _IDS))
+        .where(in_list_parameter(submissions.c.run_id, _RUN_IDS))
         .order_by(submissions.c.seq)
         .with_for_update(of=submissions, skip_locked=True)
     )
 
 
 @cache
-def _beginning(dialect: str) -> Update:
+def _recording_intents(dialect: str) -> Update:
     given = rows_of_table(dialect, submissions, ("run_id", "provider", "request"))
     return (
         update(submissions)
@@ -212,7 +219,7 @@ def _beginning(dialect: str) -> Update:
         .values(
             state=SubmissionState.INTENT,
             returns_to=SubmissionState.READY,
-            owner=bindparam(_ME),
+            owner=bindparam(_OWNER),
             claim_seq=submissions.c.claim_seq + 1,
             intent_at=store_now(),
             provider=given.c.provider,
@@ -222,23 +229,23 @@ def _beginning(dialect: str) -> Update:
 
 
 def _resumed_run_from(row: Row[Any]) -> ClaimedRun:
-    return _claimed(
+    return _claimed_run_from(
         row,
-        Claim(run_id=RunId(row.run_id), owner=SessionId(row.owner), seq=row.claim_seq, resumed=True),
+        Claim(run_id=RunId(row.run_id), owner=SessionId(row.owner), fencing_token=row.claim_seq, resumed=True),
         as_first_sent(run_from(row), row.request),
         destination=provider_from(row.provider),
         in_doubt_for=span(row.in_doubt_for),
     )
 
 
-def _fresh_run_from(row: Row[Any], owner: SessionId, destination: Destination) -> ClaimedRun:
-    """As it will be once its intent is recorded."""
+def _first_claim_from(row: Row[Any], owner: SessionId, destination: Destination) -> ClaimedRun:
+    """The claimed run as it is once its intent is recorded."""
     run = run_from(row)
-    claim = Claim(run_id=run.id, owner=owner, seq=row.claim_seq + 1)
-    return _claimed(row, claim, run, destination=destination(run))
+    claim = Claim(run_id=run.id, owner=owner, fencing_token=row.claim_seq + 1)
+    return _claimed_run_from(row, claim, run, destination=destination(run))
 
 
-def _claimed(
+def _claimed_run_from(
     row: Row[Any],
     claim: Claim,
     run: Run,

@@ -1,6 +1,6 @@
-"""How rows that a WES service has written come into the daemon's queue."""
+"""Enrolment: submissions for the rows that a WES service has written."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -31,116 +31,115 @@ from wes_daemon.adapters.persistence.expressions import (
 )
 from wes_daemon.adapters.persistence.mapping import named_provider, run_summary_from, select_new_runs
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
-from wes_daemon.application.ports.submissions import SubmissionState
+from wes_daemon.application.ports.submissions import Destination, Share, SubmissionState
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderType, RunSummary
 from wes_daemon.domain.states import RunState
 
-Destination = Callable[[RunSummary], ProviderType | None]
-Share = Callable[[RunSummary], str]
-
+# Read by separate statements: the rows of each have a partial index of their own.
 _FOLLOWED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
 _CANCELLED = (RunState.CANCELING,)
 
-_MOST = "most"
+_LIMIT = "row_limit"
 
 
 def enrol_queued(connection: Connection, destination: Destination, share: Share, limit: int) -> int:
-    """Put `QUEUED` rows into the queue in the order in which they were stored; return how many."""
-    rows = connection.execute(_new_runs(connection.dialect.name), {_MOST: limit}).all()
+    """Enrol `QUEUED` rows in the order in which they were stored; return their number."""
+    rows = connection.execute(_new_runs(connection.dialect.name), {_LIMIT: limit}).all()
     runs = [run_summary_from(row) for row in rows]
-    found = [{**_submission(run, destination(run), SubmissionState.READY), "share": share(run)} for run in runs]
-    return connection.execute(*_entering(connection, found)).rowcount if found else 0
+    ready = [{**_submission_values(run, destination(run), SubmissionState.READY), "share": share(run)} for run in runs]
+    return connection.execute(*_insertion_of(connection, ready)).rowcount if ready else 0
 
 
 def adopt_active(connection: Connection, destination: Destination, limit: int) -> int:
-    """Follow runs that another daemon has left with a provider; return how many.
+    """Follow active runs that another daemon has left with a provider; return their number.
 
-    What cannot be adopted stays where it is, and is passed over by reading on behind it.
+    Rows that cannot be adopted stay where they are, so the reading continues behind them, page by page.
     """
     adopted = 0
     for page in chain(_pages_of_active(connection, limit, _FOLLOWED), _pages_of_active(connection, limit, _CANCELLED)):
         if adopted >= limit:
             break
-        followable = [values for run in page if (values := _adoption(run, destination))]
-        adopted += _adopt(connection, followable[: limit - adopted])
+        adoptable = [values for run in page if (values := _adoption_values(run, destination))]
+        adopted += _adopt(connection, adoptable[: limit - adopted])
     return adopted
 
 
-def take_up_again(connection: Connection, limit: int) -> int:
-    """Take up closed submissions whose rows the service has made active again; return how many.
+def enrol_again(connection: Connection, limit: int) -> int:
+    """Reopen closed submissions whose rows the service has made active again; return their number.
 
-    What a provider had is followed, so that the row comes to say again what the provider says;
-    what none ever had, and is `QUEUED`, is submitted.
+    A run that a provider had is followed, so that its row shows again what the provider reports.
+    A `QUEUED` run that no provider had is submitted.
     """
     if limit <= 0:
         return 0
-    reopened = _reopen(connection, _ids(connection, _made_active_again(RunState.QUEUED), limit))
+    reopened = _make_ready(connection, _run_ids(connection, _active_again(RunState.QUEUED), limit))
     for states in ((RunState.QUEUED,), _FOLLOWED, _CANCELLED):
-        reopened += _follow_again(connection, _ids(connection, _held_and_active_again(*states), limit - reopened))
+        followable = _run_ids(connection, _active_again_at_provider(*states), limit - reopened)
+        reopened += _follow_again(connection, followable)
     return reopened
 
 
-def _ids(connection: Connection, wanted: Select[Any], limit: int) -> Sequence[str]:
-    return connection.execute(wanted, {_MOST: limit}).scalars().all()
+def names_a_provider_run() -> ColumnElement[bool]:
+    """Whether the tags may name a provider's run: a coarse filter that works on any type of column."""
+    return func.coalesce(cast(workflow_runs.c.tags, Text).contains(f'"{PROVIDER_ID_TAG}"'), false())
 
 
-def _reopen(connection: Connection, ids: Sequence[str]) -> int:
-    never_held = (in_list(submissions.c.run_id, ids), submissions.c.provider_run_id.is_(None))
+def _run_ids(connection: Connection, rows: Select[Any], limit: int) -> Sequence[str]:
+    return connection.execute(rows, {_LIMIT: limit}).scalars().all()
+
+
+def _make_ready(connection: Connection, run_ids: Sequence[str]) -> int:
+    never_accepted = (in_list(submissions.c.run_id, run_ids), submissions.c.provider_run_id.is_(None))
     ready = {"state": SubmissionState.READY, "returns_to": SubmissionState.READY, "not_before": store_now()}
-    nothing = {"owner": None, "prepared_id": None, "request": None, "failing_since": None}
-    changed = update(submissions).where(*never_held).values(**ready, **nothing, attempts=0)
-    return connection.execute(changed).rowcount if ids else 0
+    cleared = {"owner": None, "prepared_id": None, "request": None, "failing_since": None}
+    changed = update(submissions).where(*never_accepted).values(**ready, **cleared, attempts=0)
+    return connection.execute(changed).rowcount if run_ids else 0
 
 
-def _follow_again(connection: Connection, ids: Sequence[str]) -> int:
-    if not ids:
+def _follow_again(connection: Connection, run_ids: Sequence[str]) -> int:
+    if not run_ids:
         return 0
-    closed = (in_list(submissions.c.run_id, ids), is_one_of(submissions.c.state, SubmissionState.CLOSED))
-    taken = connection.execute(
+    closed = (in_list(submissions.c.run_id, run_ids), is_one_of(submissions.c.state, SubmissionState.CLOSED))
+    reopened = connection.execute(
         update(submissions)
         .where(*closed)
         .values(state=SubmissionState.ACCEPTED)
         .returning(submissions.c.run_id, submissions.c.provider, submissions.c.provider_run_id)
     ).all()
-    _put_on_schedule(connection, [{**row._mapping, "known_state": RunState.INITIALIZING} for row in taken])
-    return len(taken)
-
-
-def names_a_provider_run() -> ColumnElement[bool]:
-    """Whether the tags may name a provider's id: a coarse sieve that takes any type of column."""
-    return func.coalesce(cast(workflow_runs.c.tags, Text).contains(f'"{PROVIDER_ID_TAG}"'), false())
+    _schedule_polls(connection, [{**row._mapping, "known_state": RunState.INITIALIZING} for row in reopened])
+    return len(reopened)
 
 
 def _pages_of_active(connection: Connection, size: int, states: Sequence[RunState]) -> Iterator[Sequence[RunSummary]]:
-    page = [run_summary_from(row) for row in connection.execute(_left_by_others(*states), {_MOST: size})]
+    page = [run_summary_from(row) for row in connection.execute(_left_by_others(*states), {_LIMIT: size})]
     while page:
         yield page
         rest = _left_by_others(*states).where(workflow_runs.c.run_id > page[-1].id)
-        page = [run_summary_from(row) for row in connection.execute(rest, {_MOST: size})]
+        page = [run_summary_from(row) for row in connection.execute(rest, {_LIMIT: size})]
 
 
-def _adoption(run: RunSummary, destination: Destination) -> dict[str, object] | None:
-    held_as = run.tags.get(PROVIDER_ID_TAG) if isinstance(run.tags, Mapping) else None
-    if not isinstance(held_as, str) or not held_as.strip():
+def _adoption_values(run: RunSummary, destination: Destination) -> dict[str, object] | None:
+    provider_run_id = run.tags.get(PROVIDER_ID_TAG) if isinstance(run.tags, Mapping) else None
+    if not isinstance(provider_run_id, str) or not provider_run_id.strip():
         return None
     provider = named_provider(run.tags) or destination(run)
     if provider is None:
         return None
-    submission = _submission(run, provider, SubmissionState.ACCEPTED)
+    values = _submission_values(run, provider, SubmissionState.ACCEPTED)
     known_state = RunState.INITIALIZING if run.state is RunState.CANCELING else run.state
-    return {**submission, "provider_run_id": held_as, "known_state": known_state}
+    return {**values, "provider_run_id": provider_run_id, "known_state": known_state}
 
 
 def _adopt(connection: Connection, adoptions: Sequence[Mapping[str, Any]]) -> int:
-    submitted = [{key: held for key, held in values.items() if key != "known_state"} for values in adoptions]
-    entered = _insert(connection, submitted)
-    followed = [values for values in adoptions if values["run_id"] in entered]
-    _put_on_schedule(connection, followed)
-    _enrol_cancelled_copies(connection, [values for values in adoptions if values["run_id"] not in entered])
+    enrolled = [{key: value for key, value in values.items() if key != "known_state"} for values in adoptions]
+    inserted = _insert(connection, enrolled)
+    followed = [values for values in adoptions if values["run_id"] in inserted]
+    _schedule_polls(connection, followed)
+    _enrol_cancelled_copies(connection, [values for values in adoptions if values["run_id"] not in inserted])
     return len(followed)
 
 
-def _put_on_schedule(connection: Connection, runs: Sequence[Mapping[str, Any]]) -> None:
+def _schedule_polls(connection: Connection, runs: Sequence[Mapping[str, Any]]) -> None:
     if runs:
         connection.execute(
             insert(polls).values(next_check_at=store_now(), followed_since=store_now(), poll_seq=0, details_failures=0),
@@ -149,53 +148,56 @@ def _put_on_schedule(connection: Connection, runs: Sequence[Mapping[str, Any]]) 
 
 
 def _enrol_cancelled_copies(connection: Connection, copies: Sequence[Mapping[str, Any]]) -> None:
-    """A cancelled row whose tags are those of a run that is known already: nobody has it, so it may simply end."""
-    ids = [values["run_id"] for values in copies]
+    """Enrol cancelled rows that have the tags of another, known run: no provider has them, so they can end."""
+    run_ids = [values["run_id"] for values in copies]
     cancelled = select(workflow_runs.c.run_id).where(
-        in_list(workflow_runs.c.run_id, ids), is_one_of(workflow_runs.c.state, *_CANCELLED)
+        in_list(workflow_runs.c.run_id, run_ids), is_one_of(workflow_runs.c.state, *_CANCELLED)
     )
-    found = connection.execute(cancelled).scalars().all() if ids else []
+    cancelled_ids = connection.execute(cancelled).scalars().all() if run_ids else []
     ready = SubmissionState.READY
-    copies_of_others = {"provider": None, "state": ready, "returns_to": ready, "share": ""}
-    _insert(connection, [{"run_id": id, **copies_of_others} for id in found])
+    values = {"provider": None, "state": ready, "returns_to": ready, "share": ""}
+    _insert(connection, [{"run_id": run_id, **values} for run_id in cancelled_ids])
 
 
-def _submission(run: RunSummary, provider: ProviderType | None, state: SubmissionState) -> dict[str, object]:
+def _submission_values(run: RunSummary, provider: ProviderType | None, state: SubmissionState) -> dict[str, object]:
     return {"run_id": run.id, "provider": provider, "state": state, "returns_to": state, "share": ""}
 
 
-def _insert(connection: Connection, found: Sequence[Mapping[str, object]]) -> frozenset[str]:
-    """Those that were entered: others may have entered some in the same moment, or follow the same provider run."""
-    if not found:
+def _insert(connection: Connection, rows: Sequence[Mapping[str, object]]) -> frozenset[str]:
+    """Insert submissions; return the run ids of those inserted.
+
+    A row is left out if another daemon inserts it at the same time, or if its provider run is followed already.
+    """
+    if not rows:
         return frozenset()
-    statement, parameters = _entering(connection, found)
+    statement, parameters = _insertion_of(connection, rows)
     return frozenset(connection.execute(statement.returning(submissions.c.run_id), parameters).scalars())
 
 
-def _entering(connection: Connection, found: Sequence[Mapping[str, object]]) -> tuple[Any, Mapping[str, str]]:
+def _insertion_of(connection: Connection, rows: Sequence[Mapping[str, object]]) -> tuple[Any, Mapping[str, str]]:
     dialect = connection.dialect.name
-    return _entry(dialect, tuple(found[0])), table_rows(dialect, submissions, found)
+    return _inserting(dialect, tuple(rows[0])), table_rows(dialect, submissions, rows)
 
 
-# To build a statement takes longer than to send it.
+# Building a statement takes longer than sending it.
 
 
 @cache
 def _new_runs(dialect: str) -> Select[Any]:
     queued = select_new_runs().where(is_one_of(workflow_runs.c.state, RunState.QUEUED))
-    return queued.order_by(stored_order_of_few(dialect)).limit(_most())
+    return queued.order_by(stored_order_of_few(dialect)).limit(_row_limit())
 
 
 @cache
 def _left_by_others(*states: RunState) -> Select[Any]:
-    # The tags are read properly afterwards.
+    # A coarse filter; `_adoption_values` parses the tags.
     candidates = select_new_runs().where(is_one_of(workflow_runs.c.state, *states), names_a_provider_run())
-    return candidates.order_by(workflow_runs.c.run_id).limit(_most())
+    return candidates.order_by(workflow_runs.c.run_id).limit(_row_limit())
 
 
 @cache
-def _made_active_again(*states: RunState) -> Select[Any]:
-    """Rows in these states whose submission is closed, and of whose run nothing more is to be learnt."""
+def _active_again(*states: RunState) -> Select[Any]:
+    """Rows in these states whose submission is closed and whose run is no longer polled."""
     run_id = workflow_runs.c.run_id
     return (
         select(run_id)
@@ -205,24 +207,24 @@ def _made_active_again(*states: RunState) -> Select[Any]:
             of_same_run(polls.c.run_id, run_id).is_(None),
         )
         .order_by(of_same_run(submissions.c.seq, run_id))
-        .limit(_most())
+        .limit(_row_limit())
     )
 
 
 @cache
-def _held_and_active_again(*states: RunState) -> Select[Any]:
-    """Of these, the rows whose run a provider once had."""
-    held_as = of_same_run(submissions.c.provider_run_id, workflow_runs.c.run_id)
-    return _made_active_again(*states).where(held_as.is_not(None))
+def _active_again_at_provider(*states: RunState) -> Select[Any]:
+    """Those of them whose run a provider had."""
+    provider_run_id = of_same_run(submissions.c.provider_run_id, workflow_runs.c.run_id)
+    return _active_again(*states).where(provider_run_id.is_not(None))
 
 
 @cache
-def _entry(dialect: str, names: tuple[str, ...]) -> Any:
-    none: ColumnElement[int] = literal_column("0")
+def _inserting(dialect: str, names: tuple[str, ...]) -> Any:
+    zero: ColumnElement[int] = literal_column("0")
     now = store_now()
-    alike = insertion(dialect, submissions, names, claim_seq=none, attempts=none, not_before=now, enrolled_at=now)
-    return alike.on_conflict_do_nothing()
+    rows = insertion(dialect, submissions, names, claim_seq=zero, attempts=zero, not_before=now, enrolled_at=now)
+    return rows.on_conflict_do_nothing()
 
 
-def _most() -> ColumnElement[int]:
-    return bindparam(_MOST, type_=Integer)
+def _row_limit() -> ColumnElement[int]:
+    return bindparam(_LIMIT, type_=Integer)

@@ -1,4 +1,4 @@
-"""What both databases can be asked, each in its own words."""
+"""SQL expressions that SQLite and PostgreSQL write differently."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -32,11 +32,11 @@ from sqlalchemy.types import TypeEngine
 from wes_daemon.adapters.persistence.types import Keys, UtcTime
 
 LONGEST = timedelta(days=3650)
-"""Longer waits are cut to this, lest a provider's `Retry-After` leaves the calendar."""
+"""The longest wait. A longer one, such as a provider's `Retry-After`, could exceed the range of a timestamp."""
 
 
 class _StoreTime(FunctionElement[datetime]):
-    """The database's clock when the statement began, plus so many seconds."""
+    """The time on the database's clock when the statement began, plus a number of seconds."""
 
     type = UtcTime()
     inherit_cache = True
@@ -44,7 +44,7 @@ class _StoreTime(FunctionElement[datetime]):
 
 @compiles(_StoreTime, "postgresql")
 def _(element: _StoreTime, compiler: SQLCompiler, **options: Any) -> str:
-    # now() would be the transaction's start, before it waited for a lock.
+    # now() is the start of the transaction, which may have waited for a lock since.
     return f"(statement_timestamp() + make_interval(secs => {compiler.process(element.clauses, **options)}))"
 
 
@@ -55,17 +55,17 @@ def _(element: _StoreTime, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def store_now() -> ColumnElement[datetime]:
-    """The present moment on the database's clock, which all daemons share."""
+    """The present time on the database's clock, which all daemons share."""
     return _StoreTime(literal_column("0"))
 
 
 def store_after(time: timedelta) -> ColumnElement[datetime]:
-    """The moment on the database's clock that lies `time` ahead, or back where it is negative."""
+    """The present time on the database's clock plus `time`, which may be negative."""
     return _StoreTime(literal(as_seconds(time)))
 
 
 def store_in(seconds: ColumnElement[float]) -> ColumnElement[datetime]:
-    """As `store_after`, for what differs from row to row."""
+    """As `store_after`, for a number of seconds that differs from row to row."""
     return _StoreTime(seconds)
 
 
@@ -86,31 +86,32 @@ def _(element: _SecondsSince, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def seconds_since(moment: ColumnElement[datetime]) -> ColumnElement[float]:
-    """How long ago it was when the statement began, on the database's clock; cheaper to read than two moments."""
+    """Seconds from `moment` to the start of the statement, on the database's clock. Cheaper to read than two times."""
     return _SecondsSince(moment)
 
 
 def as_seconds(time: timedelta) -> float:
-    """A wait as a database takes it: no longer than the calendar."""
+    """The seconds of a wait, at most those of `LONGEST`."""
     return min(time, LONGEST).total_seconds()
 
 
-def is_one_of(column: ColumnElement[str], *words: str) -> ColumnElement[bool]:
-    """Whether the column holds one of the words.
+def is_one_of(column: ColumnElement[str], *values: str) -> ColumnElement[bool]:
+    """Whether the column holds one of the values.
 
-    They are written into the statement: SQLite does not match a parameter with the condition of a partial index.
+    The values become literals of the statement: SQLite does not match a parameter with the condition of a partial
+    index.
 
     Args:
-        words: of our own, letters and underscores.
+        values: constants of this package, of letters and underscores only.
     """
-    written: list[ColumnElement[str]] = [literal_column(f"'{word}'") for word in words]
-    return column == written[0] if len(written) == 1 else column.in_(written)
+    literals: list[ColumnElement[str]] = [literal_column(f"'{value}'") for value in values]
+    return column == literals[0] if len(literals) == 1 else column.in_(literals)
 
 
 def of_same_run(column: Column[Any], run_id: Column[str]) -> ColumnElement[Any]:
-    """The column's value in the row of that run in its table, which has one row a run; NULL where there is none.
+    """The column's value in the row of that run, in a table with one row for each run; NULL if there is none.
 
-    It is looked up by the key, row by row: no planner makes a join of it, for which it may go through all of them.
+    A scalar subquery looks each row up by its key. A planner could execute a join by scanning the whole table.
     """
     return select(column).where(column.table.c.run_id == run_id).correlate(run_id.table).scalar_subquery()
 
@@ -132,12 +133,12 @@ def _(element: _InList, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def in_list(column: ColumnElement[str], keys: Collection[str]) -> ColumnElement[bool]:
-    """Whether the column holds one of the keys, of which there may be any number, none included."""
+    """Whether the column holds one of any number of keys; false for none."""
     return _InList(column, bindparam(None, list(keys), Keys, unique=True))
 
 
 def in_list_parameter(column: ColumnElement[str], parameter: str) -> ColumnElement[bool]:
-    """As `in_list`, for the keys that a parameter of this name holds, so that the statement can be built once."""
+    """As `in_list`, with the keys in a parameter of this name, so that the statement can be built once."""
     return _InList(column, bindparam(parameter, type_=Keys))
 
 
@@ -148,7 +149,7 @@ class _KeyValue(FunctionElement[str]):
 
 @compiles(_KeyValue, "postgresql")
 def _(element: _KeyValue, compiler: SQLCompiler, **options: Any) -> str:
-    # Of a plain equality a planner can also make a hash, or an order, of the whole table.
+    # For a plain equality a planner may also hash or sort the whole table.
     return f"ANY (ARRAY[{compiler.process(element.clauses, **options)}])"
 
 
@@ -158,9 +159,9 @@ def _(element: _KeyValue, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def by_key(key: Column[str], value: ColumnElement[str]) -> ColumnElement[bool]:
-    """Whether the key is this value of another table, each of which is looked up: there is no other way to join them.
+    """A join condition that forces one lookup by key for each row of the other table.
 
-    A planner may take a schedule that was empty a minute ago for small, and would go through all of it.
+    By old statistics a planner may assume that a table is small which was empty a minute ago, and would scan it.
     """
     return key == _KeyValue(value)
 
@@ -171,7 +172,7 @@ class _InLockedRows(FunctionElement[bool]):
 
 @compiles(_InLockedRows, "postgresql")
 def _(element: _InLockedRows, compiler: SQLCompiler, **options: Any) -> str:
-    # A join with the locked rows may lose the index and scan the whole table.
+    # A join with the locked rows may not use the index and may scan the whole table.
     column, pick = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} = ANY (ARRAY{pick})"
 
@@ -183,13 +184,13 @@ def _(element: _InLockedRows, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def in_locked_rows(key: Column[str], rows: Select[Any]) -> ColumnElement[bool]:
-    """Whether the key is among `rows`, which are locked; rows that others have locked are passed over.
+    """Whether the key is one of `rows`, which are locked. Rows that other transactions have locked are skipped.
 
     Args:
-        key: of the table to lock; `rows` selects it as its only column.
+        key: the key of the table to lock, and the only column of `rows`.
     """
     locked = rows.with_for_update(of=key.table, skip_locked=True)
-    # A LIMIT that is evaluated again and again lets too many through.
+    # Without it a planner may evaluate the LIMIT once for each row, and then more rows pass.
     pick: CTE = locked.cte("pick").prefix_with("MATERIALIZED")
     return _InLockedRows(key, select(pick.c[key.name]).scalar_subquery())
 
@@ -215,16 +216,16 @@ def _(element: _PairInList, compiler: SQLCompiler, **options: Any) -> str:
 def pair_in_list(
     key: ColumnElement[str], seq: ColumnElement[int], pairs: Sequence[tuple[str, int]]
 ) -> ColumnElement[bool]:
-    """Whether the two columns together hold one of the pairs, of which there may be any number."""
+    """Whether the two columns together hold one of any number of pairs."""
     return _PairInList(key, seq, literal(json.dumps(pairs)))
 
 
 JSON_ROWS = "json_rows"
-"""The parameter of a statement that works on many rows: a list of objects as JSON."""
+"""The parameter with the rows of a statement on many rows: a JSON list of objects."""
 
 
 def rows_from_json(dialect: str, **columns: TypeEngine[Any]) -> FromClause:
-    """Any number of rows as a table in a statement, which come as JSON in the parameter `JSON_ROWS`."""
+    """A table expression of any number of rows, read from the JSON in the parameter `JSON_ROWS`."""
     sent: ColumnElement[Any] = bindparam(JSON_ROWS, type_=Text)
     if dialect == "postgresql":
         declared = (column(name, type) for name, type in columns.items())
@@ -236,21 +237,21 @@ def rows_from_json(dialect: str, **columns: TypeEngine[Any]) -> FromClause:
 
 
 def json_rows(rows: Sequence[Mapping[str, object]]) -> Mapping[str, str]:
-    """The parameters for a statement with `rows_from_json`; values that JSON has, by the names of its columns."""
+    """The parameters of a statement with `rows_from_json`: JSON values by column name."""
     return {JSON_ROWS: json.dumps(rows)}
 
 
 def stored_order(dialect: str) -> ColumnElement[Any]:
-    """What sorts rows of `workflow_runs` as the database has stored them: it has no column that tells their age."""
+    """The order in which the database stored the rows of `workflow_runs`, which has no column for their age."""
     hidden = "ctid" if dialect == "postgresql" else "rowid"
     return literal_column(f"workflow_runs.{hidden}")
 
 
 def stored_order_of_few(dialect: str) -> ColumnElement[Any]:
-    """As `stored_order`, for rows that an index finds: the sign keeps SQLite from going through all rows in order."""
+    """As `stored_order`, for rows found by an index. The plus sign prevents SQLite from scanning all rows in order."""
     return literal_column("workflow_runs.ctid" if dialect == "postgresql" else "+workflow_runs.rowid")
 
 
 def insert_into(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """An insertion that can say what is to happen `on_conflict`."""
+    """An INSERT with the dialect's `on_conflict` methods."""
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)

@@ -62,7 +62,7 @@ class SqlRepairUnit(SqlUnitOfWork):
         ).scalar()
         if claimed is None:
             raise ClaimLost(f"run {run_id}: a live daemon has claimed it, or its submission is finished")
-        return Claim(run_id=run_id, owner=owner, seq=claimed, resumed=True)
+        return Claim(run_id=run_id, owner=owner, fencing_token=claimed, resumed=True)
 
     def make_due(self, run_id: RunId, id: ProviderRunId) -> bool:
         due_now = (

@@ -98,7 +98,7 @@ class CancelRuns:
 
         def write(recording: Recording) -> None:
             nonlocal ended
-            withdrawn = recording.work.submissions.withdrawn(limit=_BATCH)
+            withdrawn = recording.work.submissions.close_withdrawn(limit=_BATCH)
             for run_id in withdrawn:
                 recording.change(run_id, lambda run: run.cancelled_before_submission(now), _CANCELLED_BEFORE)
             ended = len(withdrawn)

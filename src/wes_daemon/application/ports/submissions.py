@@ -12,11 +12,11 @@ from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId, RunS
 
 
 class SubmissionState(StrEnum):
-    """How far a run's submission has come.
+    """How far the submission of a run has come.
 
     `READY` → `INTENT` (claimed; a call may have been made) → [`PREPARED` →] `ACCEPTED` → `CLOSED`.
-    From `INTENT` and `PREPARED` it goes to `REVIEW` where nobody can prove whether a provider has the run;
-    from there a person resolves it.
+    A submission goes from `INTENT` or `PREPARED` to `REVIEW` when no call can prove whether a provider has the run.
+    A person resolves it from there.
     """
 
     READY = "READY"
@@ -27,17 +27,31 @@ class SubmissionState(StrEnum):
     CLOSED = "CLOSED"
 
 
+IN_DOUBT = (SubmissionState.INTENT, SubmissionState.PREPARED)
+"""The states in which a call may have been made and its outcome is not recorded."""
+
+COUNTED = (*IN_DOUBT, SubmissionState.REVIEW, SubmissionState.ACCEPTED)
+"""The states that count towards the concurrency limits: a provider has the run, or may have it."""
+
+Destination = Callable[[RunSummary], ProviderType | None]
+"""Returns the provider that a run goes to; None if its tags name no known provider."""
+
+Share = Callable[[RunSummary], str]
+"""Returns the group that a run belongs to for fair shares."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The right to submit one run. Each claim and each takeover of a run has a higher `seq` than the one before.
+    """The exclusive right of one daemon to submit one run.
 
     Attributes:
-        resumed: the run was `INTENT` or `PREPARED` before, so an earlier call may have started it.
+        fencing_token: grows with each claim and each takeover of the run, and guards every later write.
+        resumed: the submission was in doubt before this claim, so an earlier call may have started the run.
     """
 
     run_id: RunId
     owner: SessionId
-    seq: int
+    fencing_token: int
     resumed: bool = False
 
 
@@ -46,16 +60,17 @@ class ClaimedRun:
     """A claimed run.
 
     Attributes:
-        run: as it was when it was claimed; with the request and the tags that were first sent where something may have
-            been sent before, for a service may change its row, but what is sent again must be the same.
-        attempts: how many submissions were put off before this one.
-        failing_for: how long ago the first of them was put off; zero where none was.
-        in_doubt_for: how long ago the first was begun that may have started something; zero where none was.
-        prepared_id: recorded by an earlier attempt, to be submitted with.
-        destination: the provider that was recorded before anything was sent, the same at every attempt;
-            None where it cannot be told, and then nothing was ever sent.
-        has_attachments: whether files came with the request.
-        held_since: when the claim was committed at the latest, on this process's monotonic clock; no store knows it.
+        run: the run at the time of the claim. If an earlier call may have sent it, it has the request and the tags
+            of that call: a service may change the row, but a repeated call must be the same.
+        attempts: number of failed submissions before this one.
+        failing_for: time since the first of these failures; zero if there was none.
+        in_doubt_for: time since the first call that may have started the run; zero if there was none.
+        prepared_id: the draft that an earlier attempt recorded. The run is submitted with it.
+        destination: the provider that was recorded before the first call, the same at every attempt.
+            None if the tags name no known provider; then no call was ever made.
+        has_attachments: whether the request has attachments.
+        claimed_since: the latest time at which the claim was committed, on the monotonic clock of this process.
+            Stores leave it None.
     """
 
     claim: Claim
@@ -69,156 +84,156 @@ class ClaimedRun:
     claimed_since: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """A provider has prepared a claimed run under this id, and not started it."""
-
-    claim: Claim
-    id: ProviderRunId
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
-    """A provider holds a claimed run under this id."""
+    """A provider has accepted a claimed run under this id."""
 
     claim: Claim
     provider: ProviderType
-    id: ProviderRunId
+    provider_run_id: ProviderRunId
 
 
 def no_share(run: RunSummary) -> str:
-    """The share of every run, where shares are not asked for."""
+    """Put all runs into one group, for which fair shares have no effect."""
     del run
     return ""
 
 
 class SubmissionQueue(Protocol):
-    """Who submits what, and how far it has come.
+    """The submission of each run: which daemon has claimed it, and how far it has come.
 
-    Every method that takes a claim raises `ClaimLost` if it is gone, and `AlreadyRecorded` if it was given back.
+    A method that takes one claim raises `ClaimLost` if the claim is no longer valid, and `AlreadyRecorded` if its
+    owner has ended it before. `record_drafts` and `record_acceptances` take many: they leave out each run whose claim
+    has ended, and return the ids of the recorded runs.
     """
 
-    def enrol(
-        self,
-        destination: Callable[[RunSummary], ProviderType | None],
-        *,
-        limit: int,
-        share: Callable[[RunSummary], str] = no_share,
-    ) -> int:
-        """Take up rows that the queue does not know yet, oldest first; return how many (0: there were no more).
+    def enrol(self, destination: Destination, *, limit: int, share: Share = no_share) -> int:
+        """Enrol rows that the queue does not have yet, oldest first, and return their number (0: there are no more).
 
-        A `QUEUED` row becomes `READY` for the provider that `destination` gives (None: it cannot be told),
-        in the share that `share` gives, where it stays. Both see the run with `UNREAD` for its request.
-        A row in an active state (`CANCELING` included) whose tags name a provider and the provider's id, left by
-        another daemon, becomes `ACCEPTED` and is followed from then on. Other rows are left alone.
+        A `QUEUED` row becomes `READY` for the provider that `destination` returns, in the group that `share`
+        returns. Both are called with the request `UNREAD`. The group never changes.
+        A row in an active state (`CANCELING` included) whose tags name a provider and its run id was left by another
+        daemon. It becomes `ACCEPTED` and is followed. Other rows are not enrolled.
 
-        A row that was closed and that the service has made active again is taken up anew: followed, where a provider
-        had it, or `READY` where none had and it is `QUEUED`.
+        A closed row that the service has made active again is enrolled again. It is followed if a provider had the
+        run; if none had and the row is `QUEUED`, it becomes `READY`.
         """
 
-    def enrol_queued(
-        self,
-        destination: Callable[[RunSummary], ProviderType | None],
-        *,
-        limit: int,
-        share: Callable[[RunSummary], str] = no_share,
-    ) -> int:
-        """As `enrol`, but only `QUEUED` rows that the queue does not know yet: a cheap look where one was announced."""
+    def enrol_queued(self, destination: Destination, *, limit: int, share: Share = no_share) -> int:
+        """Enrol only the `QUEUED` rows that the queue does not have yet, as `enrol` does.
+
+        This is cheap. It suffices when the change feed has reported a queued run.
+        """
 
     def claim(
         self,
         owner: SessionId,
         *,
         limit: int,
-        cap: int,
-        excluding: Collection[ProviderType | None],
-        destination: Callable[[RunSummary], ProviderType | None],
-        provider_caps: Mapping[ProviderType, int] = MappingProxyType({}),
+        concurrency_limit: int,
+        serving: Collection[ProviderType | None],
+        destination: Destination,
+        per_provider_limits: Mapping[ProviderType, int] = MappingProxyType({}),
         under_way: Collection[RunId] = (),
     ) -> Sequence[ClaimedRun]:
-        """Claim what is to be submitted now; when this is committed the intent is, too.
+        """Claim runs to submit now. Committing the claim commits the intent.
 
-        What nobody has sent yet goes to the provider that `destination` gives for the row as it is now, and that is
-        recorded with the intent, together with the request; what may have been sent stays with the provider that it
-        was sent to, and as it was sent.
+        Takeovers come first: due submissions in doubt that have no owner, or whose owner has no valid lease or is
+        `owner` itself, except the runs in `under_way`. The concurrency limits do not apply to them, because they
+        count towards the limits already.
+        Then come `READY` submissions that are due and whose row is still `QUEUED`, as long as fewer than
+        `concurrency_limit` runs are active, and fewer than the limit of their own provider if it has one, over all
+        daemons. Active runs are those that are claimed, need review or were accepted by a provider. The next run is
+        the oldest of the group with the fewest active runs; between equal groups the oldest run goes first.
 
-        First what may have been sent already and whose owner is gone (its lease ran out), let go of it, or is
-        `owner` itself, except for what that has `under_way`: such runs are taken over whatever the cap says, for they
-        are counted in it. Then `READY` rows whose run is still `QUEUED` and whose
-        time has come, as long as fewer than `cap` runs, and fewer than the cap of the row's own provider where it has
-        one, are claimed, in review or held by a provider, over all daemons. The next one comes from the share that
-        has the fewest such runs, and is the oldest there; between equal shares the oldest goes first.
+        A run that was never sent goes to the provider that `destination` returns for its present row. Provider and
+        request are recorded with the intent. A run that may have been sent keeps the provider and the request of the
+        first call.
 
-        A run whose row is gone is not handed out: it is closed, or put in review where it may have been sent.
-        No run is ever claimed by two owners at once. Runs for the providers in `excluding` are passed over; None
-        stands for runs whose provider cannot be told.
+        A run whose row was deleted is not claimed. It is closed, or needs review if it may have been sent.
+        A run is never claimed by two owners at once.
 
-        Raises:
-            LeaseLost: the owner has no lease that lasts, so its claims would be good for nothing.
-        """
-
-    def prepared(self, claim: Claim, id: ProviderRunId) -> None:
-        """Record what the provider has prepared; the claim stays."""
-
-    def prepared_all(self, prepared: Collection[Preparation]) -> Collection[RunId]:
-        """As `prepared` for each whose claim is still there, and return these."""
-
-    def accepted(self, claim: Claim, provider: ProviderType, id: ProviderRunId, *, check_after: timedelta) -> None:
-        """Record that the provider holds the run, give the claim back, and put the run on the poll schedule.
-
-        Known of it is `INITIALIZING`, whatever the row says by now, or whether there still is one.
-        """
-
-    def accepted_all(self, accepted: Collection[Acceptance], *, check_after: timedelta) -> Collection[RunId]:
-        """As `accepted` for each whose claim is still there, and return these, and those recorded so before.
+        Args:
+            limit: how many runs to claim at most.
+            serving: the providers whose runs may be claimed. None stands for runs whose provider is unknown.
+            under_way: runs that `owner` is submitting now.
 
         Raises:
-            AlreadyRecorded: no claim is there any more, and some were recorded so before.
+            LeaseLost: the owner has no valid lease, so its claims would be void.
         """
 
-    def deferred(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
-        """Nothing was started this time: give the claim back, to be taken again after `wait`, one attempt more.
+    def record_drafts(self, drafts: Mapping[Claim, ProviderRunId]) -> Collection[RunId]:
+        """Record the drafts that providers have prepared, and return the recorded runs. The claims stay."""
 
-        Back to `READY`, except where an earlier call may have started it (`claim.resumed`) or something is prepared:
-        such a run stays `INTENT` or `PREPARED`.
-        """
+    def record_acceptances(
+        self, acceptances: Collection[Acceptance], *, first_poll_after: timedelta
+    ) -> Collection[RunId]:
+        """Record that providers have accepted these runs, end the claims, and put the runs on the poll schedule.
 
-    def unresolved(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
-        """Perhaps it was started: keep the intent, let anybody resolve it after `wait`, one attempt more."""
+        The known state of each becomes `INITIALIZING`, whatever its row says, and even if its row was deleted.
 
-    def released(self, claim: Claim, *, wait: timedelta, reason: str | None = None) -> None:
-        """Nothing was tried this time: as `deferred`, but no attempt is counted, and None keeps the last reason."""
-
-    def closed(self, claim: Claim, *, reason: str) -> None:
-        """The run has ended without a provider."""
-
-    def review(self, claim: Claim, *, reason: str) -> None:
-        """Whether a provider has the run cannot be proved: nobody claims it until a person has decided."""
-
-    def adopt(self, run_id: RunId, id: ProviderRunId, *, check_after: timedelta) -> ProviderType:
-        """A person says that the run in review is this one at its provider, which is returned: follow it.
+        Returns:
+            The runs recorded now, and those recorded earlier under the same claim and provider run id.
 
         Raises:
-            NotInReview: the run is not in review, or another run has this one already.
+            AlreadyRecorded: all recorded runs were recorded earlier, and there is at least one.
+        """
+
+    def defer(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
+        """End the claim of a run that was not started this time. It is due after `wait`, with one attempt more.
+
+        The submission becomes `READY`. If an earlier call may have started the run (`claim.resumed`) or a draft is
+        recorded, it stays `INTENT` or `PREPARED`.
+        """
+
+    def mark_in_doubt(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
+        """End the claim of a run that a call may have started. It keeps its state and counts one attempt more.
+
+        Any daemon may take it over after `wait`.
+        """
+
+    def return_claim(self, claim: Claim, *, wait: timedelta, reason: str | None = None) -> None:
+        """End the claim of a run that was not sent: as `defer`, without counting an attempt.
+
+        Args:
+            reason: None keeps the last reason.
+        """
+
+    def close(self, claim: Claim, *, reason: str) -> None:
+        """End the claim and the submission: the run has ended without a provider."""
+
+    def require_review(self, claim: Claim, *, reason: str) -> None:
+        """End the claim of a run of which no call can prove whether a provider has it.
+
+        No daemon claims the run until a person has decided.
+        """
+
+    def adopt(self, run_id: RunId, id: ProviderRunId, *, first_poll_after: timedelta) -> ProviderType:
+        """Follow a run that needs review as this provider run, by the decision of a person; return its provider.
+
+        Raises:
+            NotInReview: the run does not need review, or another run has this provider run.
         """
 
     def send_again(self, run_id: RunId) -> None:
-        """A person says that the run in review may be sent once more, under the same key; doubt begins anew.
+        """Submit a run that needs review once more under the same key, by the decision of a person.
+
+        Its attempts and its time in doubt start from zero.
 
         Raises:
-            NotInReview: the run is not in review.
+            NotInReview: the run does not need review.
         """
 
     def give_up(self, run_id: RunId, *, reason: str) -> None:
-        """A person says that no provider has the run in review.
+        """Close a run that needs review: a person has found that no provider has it.
 
         Raises:
-            NotInReview: the run is not in review.
+            NotInReview: the run does not need review.
         """
 
-    def withdrawn(self, *, limit: int) -> Sequence[RunId]:
-        """Close submissions of runs that are no longer `QUEUED` and that no provider was ever asked to run.
+    def close_withdrawn(self, *, limit: int) -> Sequence[RunId]:
+        """Close submissions that were never sent and whose run is no longer `QUEUED`.
 
-        Returns the ids of those closed whose run is `CANCELING` and so has yet to be ended, and of `CANCELING` runs
-        that were never enrolled.
+        Returns:
+            The `CANCELING` runs to end: those whose submission was closed now or before, and those never enrolled.
         """

@@ -1,42 +1,41 @@
-"""Whether there is anything to do: cheap looks that write nothing and lock nothing.
+"""Whether there is work: cheap queries that write nothing and lock nothing.
 
-A look may see work where a pass then finds none. It never overlooks any that was committed before it began.
+A query may report work where a pass then finds none. It reports all work that was committed before the query began.
 Every method may raise `StorageUnavailable`.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Protocol
 
 from wes_daemon.application.ports.leases import SessionId
-from wes_daemon.domain.runs import ProviderType, RunSummary
+from wes_daemon.application.ports.submissions import Destination
+from wes_daemon.domain.runs import ProviderType
 
 
 class WorkProbe(Protocol):
-    """What the passes over the database would find.
+    """Whether the passes over the database would find work.
 
-    `excluding` means the same as for `SubmissionQueue.claim` and `PollSchedule`.
+    `serving` are the providers whose runs count. None stands for runs whose provider is unknown.
     """
 
-    def is_queued(
-        self, destination: Callable[[RunSummary], ProviderType | None], *, excluding: Collection[ProviderType | None]
-    ) -> bool:
-        """Whether there is a `QUEUED` run to be claimed if caps allow it, once it is enrolled.
+    def has_queued_runs(self, destination: Destination, *, serving: Collection[ProviderType | None]) -> bool:
+        """Whether there is a `QUEUED` run that can be claimed once it is enrolled and the concurrency limits allow it.
 
         Args:
-            destination: to which provider a row goes that the queue does not know yet.
+            destination: the provider of a row that is not enrolled yet.
         """
 
-    def has_takeovers(self, owner: SessionId, *, excluding: Collection[ProviderType | None]) -> bool:
+    def has_takeovers(self, owner: SessionId, *, serving: Collection[ProviderType | None]) -> bool:
         """Whether there is a submission that `owner` would take over."""
 
     def has_runs_to_adopt(self) -> bool:
-        """Whether an active row may have been left by another daemon, or was made active again by its service."""
+        """Whether there is an active row that another daemon may have left, or that its service made active again."""
 
-    def has_cancelled_runs(self, *, excluding: Collection[ProviderType]) -> bool:
-        """Whether there is a `CANCELING` run to be ended, or of which a provider is to be told."""
+    def has_cancelled_runs(self, *, serving: Collection[ProviderType]) -> bool:
+        """Whether there is a `CANCELING` run to end, or to cancel at its provider."""
 
-    def has_runs_ended_elsewhere(self, *, excluding: Collection[ProviderType]) -> bool:
-        """Whether a service has ended or deleted a run that waits, or has ended one that a provider works on."""
+    def has_runs_ended_elsewhere(self, *, serving: Collection[ProviderType]) -> bool:
+        """Whether a service has ended or deleted a run that was not sent yet, or has ended one that is followed."""
 
-    def is_due(self, *, excluding: Collection[ProviderType]) -> bool:
-        """Whether there is a run to be asked for now."""
+    def has_due_polls(self, *, serving: Collection[ProviderType]) -> bool:
+        """Whether there is a run whose status is due."""

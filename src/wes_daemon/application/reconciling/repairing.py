@@ -11,6 +11,7 @@ from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.application.ports.reconcile_queries import RepairUnit, RepairUnits
 from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
+from wes_daemon.application.ports.submissions import Acceptance
 from wes_daemon.application.reconciling.comparison import Comparison
 from wes_daemon.application.reconciling.discrepancies import Discrepancy, Repair
 from wes_daemon.application.runtime import fault_points
@@ -72,7 +73,9 @@ class Repairer:
         message = f"adopted {found.provider} run {found.provider_run_id}"
         with self._units() as work:
             claim = work.claim_for_repair(found.run_id, SessionId(self._ids.new_id()), found.provider)
-            work.submissions.accepted(claim, found.provider, found.provider_run_id, check_after=timedelta(0))
+            accepted = Acceptance(claim=claim, provider=found.provider, provider_run_id=found.provider_run_id)
+            if not work.submissions.record_acceptances([accepted], first_poll_after=timedelta(0)):
+                return _failure(found, _DATABASE_CHANGED)
             self._save(work, found, lambda run: run.accepted(found.provider, found.provider_run_id), message)
             work.commit()
         return _success(found, message)

@@ -41,7 +41,7 @@ class ResolveReview:
         """
         self._require_known(run_id, id)
         with self._units() as work:
-            provider = work.submissions.adopt(run_id, id, check_after=_NOW)
+            provider = work.submissions.adopt(run_id, id, first_poll_after=timedelta(0))
             recording = Recording(work, self._clock, self._by)
             recording.change(run_id, lambda run: run.accepted(provider, id), f"found at {provider} as {id}")
             work.commit()

@@ -1,4 +1,4 @@
-"""Threads that have something to write at the same time, and one of them that writes it for all."""
+"""Group commit: writes of several threads are flushed together in one transaction."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -16,9 +16,11 @@ class _Entry(Generic[T]):
 
 
 class GroupCommit(Generic[T]):
-    """Whoever comes first writes; whoever comes meanwhile waits, and then one of these writes for all of them.
+    """Collects items that are written at the same time and writes them together.
 
-    So nobody waits for company, and the busier it is, the more is written at once.
+    A thread that finds no write in progress writes its item at once. Items that arrive during a write wait for its
+    end; then one of their threads writes all of them. No thread waits for others to arrive, and groups grow with
+    the load.
     """
 
     def __init__(self, write: Callable[[Sequence[T]], None]) -> None:
@@ -27,23 +29,17 @@ class GroupCommit(Generic[T]):
         self._is_writing = False
         self._changed = threading.Condition()
 
-    @property
-    def waiting(self) -> Sequence[T]:
-        """What will be written next."""
-        with self._changed:
-            return [each.item for each in self._waiting]
-
     def __call__(self, item: T) -> None:
-        """Return once the item is written; what went wrong with those that were written together is raised to each."""
+        """Return once the item is written. An error of the write is raised for each item of its group."""
         entry = _Entry(item)
-        group = self._group_of(entry)
+        group = self._group_to_write(entry)
         if group:
             self._write_all(group)
         if entry.error is not None:
             raise entry.error
 
-    def _group_of(self, entry: _Entry[T]) -> Sequence[_Entry[T]]:
-        """What this thread has to write; nothing where another one has written its entry."""
+    def _group_to_write(self, entry: _Entry[T]) -> Sequence[_Entry[T]]:
+        """The entries that this thread has to write; none if another thread has written its entry."""
         with self._changed:
             self._waiting.append(entry)
             self._changed.wait_for(lambda: entry.is_done or not self._is_writing)
@@ -56,11 +52,11 @@ class GroupCommit(Generic[T]):
     def _write_all(self, group: Sequence[_Entry[T]]) -> None:
         error: BaseException | None = None
         try:
-            self._write([each.item for each in group])
-        except BaseException as caught:  # noqa: BLE001 - it is raised again, by each thread that waits
+            self._write([entry.item for entry in group])
+        except BaseException as caught:  # noqa: BLE001 - raised again by each waiting thread
             error = caught
         with self._changed:
-            for each in group:
-                each.is_done, each.error = True, error
+            for entry in group:
+                entry.is_done, entry.error = True, error
             self._is_writing = False
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Work that is done now and then, with an urgent part that is done more often, and only where there is any."""
+"""Pacing of a loop: skip passes without work, and make urgent passes more often than full ones."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -7,53 +7,52 @@ from wes_daemon.application.ports.environment import Clock
 
 
 class IfWorkFound:
-    """Work that is begun where one of some cheap looks, taken one after the other, sees that there is any."""
+    """Work that is done only if one of its probes finds some. The probes run in order until one does."""
 
-    def __init__(self, work: Callable[[], object], *looks: Callable[[], bool]) -> None:
+    def __init__(self, work: Callable[[], object], *probes: Callable[[], bool]) -> None:
         self._work = work
-        self._looks = looks
+        self._probes = probes
 
     def __call__(self) -> object:
-        """What the work returns; None where there was nothing to do."""
-        return self._work() if any(look() for look in self._looks) else None
+        """The report of the work; None if there was none."""
+        return self._work() if any(probe() for probe in self._probes) else None
 
 
 class UrgentOrFullPass:
-    """Each call does the urgent part, or the whole where that was last done long enough ago.
+    """Each call makes the urgent pass, or the full pass if the last one is at least `every` ago.
 
-    Where the whole has left something that may work soon, each call does the whole again for as long as it is paced
-    by otherwise.
+    After a report that `leaves_work`, each call makes the full pass, for the time of `every`.
     """
 
     def __init__(
         self,
         *,
-        whole: Callable[[], object],
+        full: Callable[[], object],
         urgent: Callable[[], object],
         every: timedelta,
         clock: Clock,
-        has_left_some: Callable[[object], bool] = lambda _: False,
+        leaves_work: Callable[[object], bool] = lambda _: False,
     ) -> None:
-        self._whole = whole
+        self._full = full
         self._urgent = urgent
         self._every = every
         self._clock = clock
-        self._has_left_some = has_left_some
-        self._done_at: timedelta | None = None
-        self._left_some_at: timedelta | None = None
+        self._leaves_work = leaves_work
+        self._full_pass_at: timedelta | None = None
+        self._work_left_at: timedelta | None = None
 
     def __call__(self) -> object:
-        """What the part that was done returns; one that raises does not count as done."""
-        if self._is_recent(self._done_at) and not self._is_recent(self._left_some_at):
+        """The report of the pass. A full pass that raises does not count as made."""
+        if self._is_recent(self._full_pass_at) and not self._is_recent(self._work_left_at):
             return self._urgent()
-        report = self.note(self._whole())
-        self._done_at = self._clock.monotonic()
+        report = self.note_report(self._full())
+        self._full_pass_at = self._clock.monotonic()
         return report
 
-    def note(self, report: object) -> object:
-        """Look whether what was done besides has left some, too; returns the report."""
-        if self._has_left_some(report):
-            self._left_some_at = self._clock.monotonic()
+    def note_report(self, report: object) -> object:
+        """Take the report of a pass into account, also of one made elsewhere; return it."""
+        if self._leaves_work(report):
+            self._work_left_at = self._clock.monotonic()
         return report
 
     def _is_recent(self, moment: timedelta | None) -> bool:

@@ -1,4 +1,4 @@
-"""What the passes for one provider look at before they begin."""
+"""The work probe of the passes for one provider."""
 
 from wes_daemon.application.ports.work_probe import WorkProbe
 from wes_daemon.application.runtime.daemon_session import DaemonSession
@@ -7,41 +7,41 @@ from wes_daemon.domain.runs import ProviderType, RunSummary
 
 
 class ProviderWorkProbe:
-    """The agenda, as far as it concerns one provider. No look writes anything, or waits for anybody who does."""
+    """Whether the passes for one provider would find work. A probe writes nothing and waits for no lock."""
 
     def __init__(
         self, work_probe: WorkProbe, daemon_session: DaemonSession, *, serving: ProviderType, default: ProviderType
     ) -> None:
-        """Look for what is for `serving`; runs whose provider cannot be told go with the `default` one."""
+        """Probe for the provider `serving`. Runs whose provider is unknown belong to the provider `default`."""
         self._work_probe = work_probe
         self._daemon_session = daemon_session
         self._default = default
-        self._others = frozenset(ProviderType) - {serving}
-        self._others_or_none = self._others if serving is default else self._others | {None}
+        self._serving = frozenset({serving})
+        self._serving_queue = frozenset({serving, None}) if serving is default else self._serving
 
-    def is_queued(self) -> bool:
+    def has_queued_runs(self) -> bool:
         """Whether there is a run to submit."""
-        return self._work_probe.is_queued(self._destination, excluding=self._others_or_none)
+        return self._work_probe.has_queued_runs(self._destination, serving=self._serving_queue)
 
     def has_takeovers(self) -> bool:
-        """Whether there is a submission that somebody has begun and nobody works on; asked between two passes."""
-        return self._work_probe.has_takeovers(self._daemon_session.id, excluding=self._others_or_none)
+        """Whether there is a submission to take over. Valid between two passes only."""
+        return self._work_probe.has_takeovers(self._daemon_session.id, serving=self._serving_queue)
 
     def has_runs_to_adopt(self) -> bool:
-        """Whether there is a run to be followed that was not submitted here, or was thought to have ended."""
+        """Whether there is a run to follow that was submitted elsewhere, or that is active again."""
         return self._work_probe.has_runs_to_adopt()
 
     def has_cancelled_runs(self) -> bool:
-        """Whether somebody wants a run cancelled."""
-        return self._work_probe.has_cancelled_runs(excluding=self._others)
+        """Whether there is a run to cancel."""
+        return self._work_probe.has_cancelled_runs(serving=self._serving)
 
     def has_runs_ended_elsewhere(self) -> bool:
-        """Whether a service has ended or deleted a run by itself."""
-        return self._work_probe.has_runs_ended_elsewhere(excluding=self._others)
+        """Whether a service has ended or deleted a run."""
+        return self._work_probe.has_runs_ended_elsewhere(serving=self._serving)
 
-    def is_due(self) -> bool:
-        """Whether there is a run to be asked for."""
-        return self._work_probe.is_due(excluding=self._others)
+    def has_due_polls(self) -> bool:
+        """Whether there is a run whose status is due."""
+        return self._work_probe.has_due_polls(serving=self._serving)
 
     def _destination(self, run: RunSummary) -> ProviderType | None:
         try:

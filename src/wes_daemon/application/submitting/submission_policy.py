@@ -1,0 +1,59 @@
+"""How runs are submitted: how many at once, how often, and for how long."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from wes_daemon.application.ports.submissions import ClaimedRun
+from wes_daemon.domain.runs import ProviderType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionPolicy:
+    """How runs are submitted.
+
+    Attributes:
+        concurrency_limit: how many runs may be active at once, over all daemons.
+        per_provider_limits: how many runs of one provider may be active at once. A provider without an entry has
+            the common limit alone.
+        share_tag: the tag whose values divide the runs into groups with fair shares; None for one group.
+        timeout: how long submissions of a run may fail before it ends, and how long it may be in doubt before it
+            needs review.
+        attempts: how many submissions of a run may fail before it ends; None for any number.
+        batch: how many claimed runs may be unrecorded at a time. The thread pool decides how many of them are
+            submitted at once.
+        default_provider: the provider of runs whose tags name none.
+        first_poll_after: time from the acceptance of a run to its first poll.
+        first_wait, longest_wait: the wait after the first failed submission, and its maximum. Each further failure
+            doubles the wait.
+    """
+
+    concurrency_limit: int
+    per_provider_limits: Mapping[ProviderType, int]
+    share_tag: str | None
+    timeout: timedelta
+    attempts: int | None
+    batch: int
+    default_provider: ProviderType
+    first_poll_after: timedelta
+    first_wait: timedelta = timedelta(seconds=5)
+    longest_wait: timedelta = timedelta(minutes=10)
+
+    def wait_after(self, attempts: int, retry_after: timedelta | None = None) -> timedelta:
+        """The wait after a failed submission.
+
+        Args:
+            attempts: how many submissions failed before it.
+            retry_after: the wait that the service requires. It may exceed `longest_wait`.
+        """
+        doubled = self.first_wait * (1 << min(attempts, 30))
+        return max(min(doubled, self.longest_wait), retry_after or timedelta(0))
+
+    def is_exhausted(self, claimed: ClaimedRun) -> bool:
+        """Whether a run whose submission has just failed has used up its attempts or its time."""
+        has_no_attempts_left = self.attempts is not None and claimed.attempts + 1 >= self.attempts
+        return has_no_attempts_left or claimed.failing_for >= self.timeout
+
+    def is_in_doubt_too_long(self, claimed: ClaimedRun) -> bool:
+        """Whether a run has been in doubt for so long that it needs review."""
+        return claimed.in_doubt_for >= self.timeout

@@ -1,0 +1,162 @@
+"""The submission of one claimed run to its provider."""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from wes_daemon.application.ports.errors import (
+    ClaimLost,
+    LeaseLost,
+    Misconfigured,
+    NotNow,
+    NotSent,
+    OutcomeUnknown,
+    Rejected,
+    Unprovable,
+)
+from wes_daemon.application.ports.providers import Accepted, ProviderDirectory, Submission, WorkflowProvider
+from wes_daemon.application.ports.submissions import Acceptance, Claim, ClaimedRun
+from wes_daemon.application.ports.unit_of_work import UnitsOfWork
+from wes_daemon.application.runtime import fault_points
+from wes_daemon.application.runtime.daemon_session import DaemonSession
+from wes_daemon.application.runtime.event_log import log_event
+from wes_daemon.application.runtime.guard import guarded
+from wes_daemon.application.runtime.stop_signal import StopSignal
+from wes_daemon.application.submitting.outcomes import NOT_RECORDED, OutcomeRecorder, SubmissionResult
+from wes_daemon.domain.errors import InvalidRequest
+from wes_daemon.domain.runs import Attachment, ProviderType, RunId
+
+_log = logging.getLogger(__name__)
+
+_NO_WAIT = timedelta(0)
+# Of a run that was claimed before its provider turned out to be unusable.
+_BLOCKED_WAIT = timedelta(seconds=1)
+
+
+class SubmitClaimedRun:
+    """Submits one claimed run.
+
+    The intent to submit was committed with the claim. No transaction is open during a call to a provider.
+    """
+
+    def __init__(
+        self,
+        *,
+        outcomes: OutcomeRecorder,
+        units: UnitsOfWork,
+        providers: ProviderDirectory,
+        daemon_session: DaemonSession,
+        stop: StopSignal,
+        default_provider: ProviderType,
+        serving: Collection[ProviderType | None],
+    ) -> None:
+        self._outcomes = outcomes
+        self._units = units
+        self._providers = providers
+        self._daemon_session = daemon_session
+        self._stop = stop
+        self._default_provider = default_provider
+        self._serving = serving
+
+    def __call__(self, claimed: ClaimedRun, *, blocked: Collection[ProviderType]) -> SubmissionResult | Acceptance:
+        """Submit the run and record its outcome.
+
+        Args:
+            blocked: unusable providers, to which nothing is sent.
+
+        Returns:
+            The recorded result, or an acceptance that the caller has to record.
+        """
+        try:
+            if self._stop.is_raised:
+                return self._outcomes.record_return(claimed.claim, wait=_NO_WAIT)
+            if claimed.destination in blocked:
+                reason = f"{claimed.destination} was unusable for another run a moment before"
+                return self._outcomes.record_return(claimed.claim, wait=_BLOCKED_WAIT, reason=reason)
+            return guarded(
+                lambda: self._submit(claimed),
+                otherwise=lambda error: self._outcomes.record_bug(claimed, error),
+                during="submit",
+                of=claimed.run.id,
+            )
+        except ClaimLost as error:
+            return self._outcomes.report_claim_lost(claimed.run.id, error)
+        except NOT_RECORDED as error:
+            return self._outcomes.report_not_recorded(claimed.run.id, error)
+
+    def _submit(self, claimed: ClaimedRun) -> SubmissionResult | Acceptance:
+        claim, provider = claimed.claim, claimed.destination
+        if provider not in self._serving and not claim.resumed:
+            # Its tags were changed after it was enrolled: the instance that serves its present provider submits it.
+            return self._outcomes.record_return(claim, wait=_NO_WAIT)
+        try:
+            provider = provider or claimed.run.destination(self._default_provider)
+            accepted = self._send(claim, *self._prepare_call(claimed, provider))
+            return Acceptance(claim=claim, provider=provider, provider_run_id=accepted.id)
+        except (InvalidRequest, Rejected) as error:
+            return self._outcomes.record_rejection(claimed, provider, str(error))
+        except LeaseLost as error:
+            # A daemon with a valid lease, this one or another, continues.
+            log_event(_log, logging.WARNING, "submit.lease_ending", run_id=claimed.run.id, reason=error)
+            return self._outcomes.record_return(claim, wait=_NO_WAIT)
+        except NotSent as error:
+            return self._outcomes.record_not_sent(claim, provider or self._default_provider, error)
+        except NotNow as error:
+            return self._outcomes.record_deferral(claimed, error)
+        except Unprovable as error:
+            return self._outcomes.record_review(claimed, str(error))
+        except OutcomeUnknown as error:
+            return self._outcomes.record_doubt(claimed, str(error))
+        except Misconfigured as error:
+            return self._outcomes.record_misconfiguration(claim, provider, error)
+
+    def _prepare_call(self, claimed: ClaimedRun, provider: ProviderType) -> tuple[WorkflowProvider, Submission]:
+        """Collect what the call needs.
+
+        A row or a configuration that has become invalid does not undo what an earlier call may have started:
+        such a run stays in doubt until a person corrects it.
+        """
+        try:
+            return self._providers.provider(provider), self._submission(claimed)
+        except (InvalidRequest, Rejected) as error:
+            if not claimed.claim.resumed:
+                raise
+            raise OutcomeUnknown(f"{provider} may have the run already, but cannot be called: {error}") from error
+
+    def _submission(self, claimed: ClaimedRun) -> Submission:
+        run = claimed.run
+        run.request.validate()
+        return Submission(
+            key=run.idempotency_key,
+            run_id=run.id,
+            request=run.request,
+            tags=run.tag_values,
+            attachments=self._attachments(run.id) if claimed.has_attachments else (),
+            prepared_id=claimed.prepared_id,
+            resumed=claimed.claim.resumed,
+            in_doubt_for=claimed.in_doubt_for,
+            claimed_since=claimed.claimed_since,
+        )
+
+    def _attachments(self, run_id: RunId) -> Sequence[Attachment]:
+        with self._units() as work:
+            return work.runs.attachments(run_id)
+
+    def _send(self, claim: Claim, provider: WorkflowProvider, submission: Submission) -> Accepted:
+        """Have the provider prepare and start the run, in one call or in two with a recorded draft between them."""
+        self._daemon_session.require_trust()
+        fault_points.reached("submit.before_call")
+        answer = provider.submit(submission)
+        fault_points.reached("submit.after_answer")
+        if isinstance(answer, Accepted):
+            return answer
+        draft_id = answer.id
+        self._outcomes.commit_draft(claim, draft_id)
+        self._daemon_session.require_trust()
+        fault_points.reached("start.before_call")
+        answer = provider.submit(replace(submission, prepared_id=draft_id))
+        fault_points.reached("start.after_answer")
+        if isinstance(answer, Accepted):
+            return answer
+        raise OutcomeUnknown(f"the provider prepared the run as {answer.id} instead of starting {draft_id}")
