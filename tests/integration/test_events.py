@@ -1,4 +1,4 @@
-"""Events through a queue: the real SDK against a stand-in for SQS on loopback."""
+"""Events through a queue: the real SDK against a simulated SQS on loopback."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ from tests.integration.providers.healthomics_harness import CONFIG, simulated
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from tests.unit.adapters.test_event_messages import an_event
 from tests.unit.application.conftest import World
-from wes_daemon.adapters.events.sqs import LONGEST_WAIT, SqsHints
+from wes_daemon.adapters.events.sqs import MAX_WAIT, SqsHints
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
@@ -34,7 +34,7 @@ AT_ONCE = timedelta(0)
 
 
 class SqsQueue(QueueHarness):
-    """A queue of its own at the stand-in."""
+    """A new queue at the simulated SQS."""
 
     def __init__(self, endpoint: str) -> None:
         self._sqs = boto3.client(
@@ -56,7 +56,7 @@ class SqsQueue(QueueHarness):
         self.send_event(an_event(detail={"arn": f"arn:aws:omics:us-east-1:123456789012:run/{id}", "uuid": uuid}))
 
     def send_event(self, event: dict[str, Any]) -> None:
-        """Send it as EventBridge does."""
+        """Send an event as EventBridge does."""
         self._send(json.dumps(event))
 
     def send_foreign(self) -> None:
@@ -67,7 +67,7 @@ class SqsQueue(QueueHarness):
 
     def deliver_again(self) -> None:
         for receipt in self._received:
-            # Those that were deleted meanwhile are in flight no more.
+            # Deleted messages are no longer in flight.
             with suppress(self._sqs.exceptions.ClientError):
                 self._sqs.change_message_visibility(QueueUrl=self.url, ReceiptHandle=receipt, VisibilityTimeout=0)
 
@@ -76,7 +76,7 @@ class SqsQueue(QueueHarness):
 
     @property
     def left(self) -> int:
-        """Messages that were not deleted, whether or not somebody has them in hand."""
+        """Number of messages that were not deleted, in flight or not."""
         counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=counts)
         return sum(int(answer["Attributes"][count]) for count in counts)
@@ -92,7 +92,7 @@ class SqsQueue(QueueHarness):
 
 @dataclass
 class Site:
-    """A daemon that follows one run at a simulated HealthOmics, by events too."""
+    """A daemon that follows one run at a simulated HealthOmics, with events."""
 
     world: World
     clock: ManualClock
@@ -108,7 +108,7 @@ class Site:
         self.follow = self.following(self.source)
 
     def following(self, source: SqsHints) -> FollowEvents:
-        """Whoever follows the events of a source."""
+        """A `FollowEvents` for a source."""
         return FollowEvents(
             source=source,
             provider=ProviderType.HEALTHOMICS,
@@ -120,11 +120,11 @@ class Site:
 
     @property
     def run_id(self) -> str:
-        """What HealthOmics calls the run."""
+        """The run's id at HealthOmics."""
         return str(self.world.run().provider_run_id).partition("/")[0]
 
     def event(self) -> dict[str, Any]:
-        """What EventBridge says of the run."""
+        """EventBridge's event about the run."""
         run = self.simulator.service.run(self.run_id)
         detail = {"omicsVersion": "1.0.0", "arn": run.arn, "status": run.status, "uuid": run.uuid}
         return an_event(resources=[run.arn], detail=detail)
@@ -132,7 +132,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    """The address of a stand-in for SQS."""
+    """The address of a simulated SQS."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -165,11 +165,11 @@ class TestSqsHints(HintSourceContract):
         return SqsQueue(endpoint)
 
 
-def test_events_bring_runs_to_their_end_and_leave_nothing_behind(site: Site, queue: SqsQueue) -> None:
+def test_events_end_the_run_and_all_messages_are_deleted(site: Site, queue: SqsQueue) -> None:
     site.simulator.service.end_at_once(site.run_id, "COMPLETED")
     queue.send_event(site.event())
     queue.send_event(site.event())
-    queue.send("7654321", "somebody-elses")
+    queue.send("7654321", "another-accounts")
     queue.send_foreign()
     queue.send_unreadable()
 
@@ -181,7 +181,7 @@ def test_events_bring_runs_to_their_end_and_leave_nothing_behind(site: Site, que
     assert queue.left == 0
 
 
-def test_what_is_said_is_not_believed(site: Site, queue: SqsQueue) -> None:
+def test_the_status_in_an_event_is_not_recorded(site: Site, queue: SqsQueue) -> None:
     site.simulator.service.reach(site.run_id, "RUNNING")
     queue.send_event(an_event(detail=site.event()["detail"] | {"status": "COMPLETED"}))
 
@@ -191,7 +191,7 @@ def test_what_is_said_is_not_believed(site: Site, queue: SqsQueue) -> None:
     assert site.world.run().state is RunState.RUNNING
 
 
-def test_a_daemon_that_dies_before_it_has_deleted_is_told_again(
+def test_a_message_is_delivered_again_when_the_daemon_dies_before_it_deletes_it(
     site: Site, queue: SqsQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue.send_event(site.event())
@@ -204,7 +204,7 @@ def test_a_daemon_that_dies_before_it_has_deleted_is_told_again(
     assert (looked_at, queue.left) == (1, 1)
 
 
-def test_a_queue_that_is_not_there_is_said_once(site: Site, queue: SqsQueue, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_queue_is_logged_once(site: Site, queue: SqsQueue, caplog: pytest.LogCaptureFixture) -> None:
     follow = site.following(SqsHints(f"{queue.url}-gone", CONFIG, wait=AT_ONCE))
 
     for _ in range(5):
@@ -217,7 +217,7 @@ def test_a_queue_that_is_not_there_is_said_once(site: Site, queue: SqsQueue, cap
     assert "docs/events.md" in line
 
 
-def test_an_address_at_which_nobody_answers_is_said() -> None:
+def test_an_unreachable_address_is_reported() -> None:
     source = SqsHints("http://127.0.0.1:1/123456789012/events", CONFIG)
 
     with pytest.raises(HintsUnavailable, match=r"127\.0\.0\.1:1"):
@@ -226,7 +226,7 @@ def test_an_address_at_which_nobody_answers_is_said() -> None:
         source.delete([Receipt("1")])
 
 
-def test_half_a_pair_of_keys_is_said(queue: SqsQueue) -> None:
+def test_half_a_pair_of_keys_is_reported(queue: SqsQueue) -> None:
     source = SqsHints(queue.url, HealthOmicsConfig(region="us-east-1", access_key_id="testing"))
 
     with pytest.raises(HintsUnavailable, match="AWS_SECRET_ACCESS_KEY"):
@@ -238,7 +238,7 @@ def test_the_wait_is_as_long_as_the_service_allows_and_shorter_than_the_read(end
 
     config = source._sqs().meta.config
 
-    assert config.read_timeout > LONGEST_WAIT.total_seconds() == 20
+    assert config.read_timeout > MAX_WAIT.total_seconds() == 20
 
 
 def test_the_region_is_that_of_the_queue() -> None:

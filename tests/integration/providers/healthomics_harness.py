@@ -44,7 +44,7 @@ _STATUSES = {
 
 
 class HealthOmicsHarness(ProviderHarness):
-    """Runs at a simulator, which `AWS_ENDPOINT_URL` must name."""
+    """Runs at a simulator; `AWS_ENDPOINT_URL` must hold its address."""
 
     def __init__(
         self, simulator: HealthOmicsSimulator, decorate: Callable[[WorkflowProvider], WorkflowProvider]
@@ -65,7 +65,7 @@ class HealthOmicsHarness(ProviderHarness):
         run_id = id.partition("/")[0]
         status = _STATUSES[state]
         if status == "CANCELLED":
-            assert self.service.run(run_id).status in ("STOPPING", "CANCELLED"), "nobody has cancelled it"
+            assert self.service.run(run_id).status in ("STOPPING", "CANCELLED"), "the run was not cancelled"
         failure = "RUN_TASK_FAILED" if status == "FAILED" else None
         self.service.reach(run_id, status, failure=failure)
 
@@ -87,12 +87,12 @@ class HealthOmicsHarness(ProviderHarness):
 
 
 def bare_provider(config: HealthOmicsConfig = CONFIG, clock: Clock | None = None) -> HealthOmicsProvider:
-    """The provider as it is, with nothing round it."""
+    """The provider without decorators."""
     return HealthOmicsProvider(config, clock=clock or SystemClock())
 
 
 def a_healthomics_submission(key: str = "wes-1", **changes: object) -> Submission:
-    """A submission that the simulator takes; `changes` are of its request."""
+    """A submission that the simulator accepts; `changes` apply to its request."""
     values: dict[str, object] = {
         "workflow_url": "omics:1234567",
         "workflow_type": "WDL",
@@ -110,14 +110,14 @@ def a_healthomics_submission(key: str = "wes-1", **changes: object) -> Submissio
 def simulated(
     monkeypatch: pytest.MonkeyPatch, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Iterator[HealthOmicsSimulator]:
-    """A simulator that the SDK finds."""
+    """A simulator that the SDK calls."""
     with HealthOmicsSimulator(now) as simulator:
         point_sdk_at(simulator, monkeypatch)
         yield simulator
 
 
 def point_sdk_at(simulator: HealthOmicsSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the SDK find the simulator and nothing else: no profile and no metadata service of this machine's."""
+    """Point the SDK at the simulator, without the profiles and the metadata service of this machine."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -128,7 +128,7 @@ def point_sdk_at(simulator: HealthOmicsSimulator, monkeypatch: pytest.MonkeyPatc
 
 
 def start_many(simulator: HealthOmicsSimulator, number: int, *, prefix: str = "wes-many-") -> list[ProviderRunId]:
-    """Runs that are there already, started without HTTP."""
+    """Start runs without HTTP."""
     request = {"workflowId": "1234567", "roleArn": CONFIG.role_arn, "outputUri": CONFIG.output_uri}
     for n in range(number):
         simulator.service.operate("StartRun", request | {"name": f"{prefix}{n}", "requestId": f"{prefix}{n}"})
@@ -136,5 +136,5 @@ def start_many(simulator: HealthOmicsSimulator, number: int, *, prefix: str = "w
 
 
 def run_id(id: ProviderRunId) -> str:
-    """The service's own id in one of ours."""
+    """HealthOmics' id in a provider run id."""
     return id.partition("/")[0]

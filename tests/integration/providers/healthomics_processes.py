@@ -1,4 +1,4 @@
-"""What a test does in a process of its own."""
+"""Functions that a test calls in another process."""
 
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
@@ -8,6 +8,6 @@ from wes_daemon.domain.runs import ProviderRunId
 
 
 def submit(config: HealthOmicsConfig, submission: Submission) -> ProviderRunId:
-    """Submit and be gone."""
+    """Submit and return the provider run id."""
     provider = HealthOmicsProvider(config, clock=SystemClock())
     return provider.submit(submission).id

@@ -1,4 +1,4 @@
-"""The contract of a provider, kept by the HealthOmics one on the real SDK, bare and with all that is put round it."""
+"""The provider contract for HealthOmics on the real SDK, without and with the decorators."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -22,7 +22,7 @@ def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthOmicsSimulator]
         yield simulator
 
 
-def _with_everything(provider: WorkflowProvider) -> WorkflowProvider:
+def _with_decorators(provider: WorkflowProvider) -> WorkflowProvider:
     def no_sleep(_: timedelta) -> None:
         pass
 
@@ -40,7 +40,7 @@ class TestHealthOmicsProvider(ProviderContract):
 class TestDecoratedHealthOmicsProvider(ProviderContract):
     @pytest.fixture
     def harness(self, simulator: HealthOmicsSimulator) -> HealthOmicsHarness:
-        return HealthOmicsHarness(simulator, decorate=_with_everything)
+        return HealthOmicsHarness(simulator, decorate=_with_decorators)
 
 
 class TestWhereRepeatedRequestsAreConflicts(ProviderContract):

@@ -94,7 +94,7 @@ def test_fifty_runs_end_complete_once_each_with_outputs_tasks_and_times(
         assert run.end_time > run.start_time
 
 
-def test_so_they_do_when_one_call_in_five_goes_wrong(
+def test_fifty_runs_end_complete_when_one_call_in_five_fails(
     world: World, simulator: HealthOmicsSimulator, clock: ManualClock
 ) -> None:
     chance = random.Random(11)

@@ -52,7 +52,7 @@ def ended(
 
 
 class TestOutputs:
-    def test_of_a_wdl_workflow(self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider) -> None:
+    def test_outputs_of_a_wdl_workflow(self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider) -> None:
         id, run = ended(simulator, provider)
 
         assert provider.details(id).outputs == {
@@ -60,7 +60,7 @@ class TestOutputs:
             "Main.count": 42,
         }
 
-    def test_of_a_cwl_workflow(self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider) -> None:
+    def test_outputs_of_a_cwl_workflow(self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider) -> None:
         id, run = ended(simulator, provider, workflow_url="2345678")
 
         [(name, file)] = provider.details(id).outputs.items()
@@ -74,7 +74,7 @@ class TestOutputs:
         }
 
     @pytest.mark.parametrize(
-        ("told", "whole"),
+        ("reported", "complete"),
         [
             ("s3://elsewhere/a.txt", "s3://elsewhere/a.txt"),
             ("out/a.txt", "s3://results/wes/1000001/out/a.txt"),
@@ -83,16 +83,16 @@ class TestOutputs:
         ],
     )
     def test_incomplete_addresses_of_files_are_completed(
-        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, told: str, whole: str
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, reported: str, complete: str
     ) -> None:
         id, run = ended(simulator, provider, workflow_url="2345678")
-        file = {"class": "File", "location": told, "secondaryFiles": [{"class": "File", "location": told}]}
-        put_summary(simulator, run, {"files": [file], "note": told})
+        file = {"class": "File", "location": reported, "secondaryFiles": [{"class": "File", "location": reported}]}
+        put_summary(simulator, run, {"files": [file], "note": reported})
 
         [found] = provider.details(id).outputs["files"]  # type: ignore[misc]
 
-        assert found["location"] == found["secondaryFiles"][0]["location"] == whole  # type: ignore[has-type]
-        assert provider.details(id).outputs["note"] == told
+        assert found["location"] == found["secondaryFiles"][0]["location"] == complete  # type: ignore[has-type]
+        assert provider.details(id).outputs["note"] == reported
 
     def test_the_other_name_of_the_summary_is_tried(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
@@ -139,7 +139,7 @@ class TestOutputs:
             faults.throttled(),
         ],
     )
-    def test_trouble_with_s3_is_passing(
+    def test_an_error_of_s3_is_transient(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, clock: ManualClock, fault: Fault
     ) -> None:
         id, _ = ended(simulator, provider)
@@ -154,10 +154,10 @@ class TestOutputs:
 
     @pytest.mark.parametrize(
         ("summary", "note"),
-        [(b"{", "no JSON"), (b"[1]", "no JSON object"), (b" " * (8 * 1024 * 1024 + 1), "longer than")],
+        [(b"{", "not JSON"), (b"[1]", "not a JSON object"), (b" " * (8 * 1024 * 1024 + 1), "longer than")],
         ids=["broken", "list", "huge"],
     )
-    def test_a_summary_that_is_none_is_noted(
+    def test_a_summary_that_cannot_be_parsed_is_noted(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, summary: bytes, note: str
     ) -> None:
         id, run = ended(simulator, provider)
@@ -168,7 +168,7 @@ class TestOutputs:
         assert details.outputs == {"runOutputUri": run.output_uri}
         assert any(note in line for line in details.system_logs)
 
-    def test_of_a_nextflow_workflow_the_location_is_told_and_s3_is_not_asked(
+    def test_for_a_nextflow_workflow_only_the_location_is_reported_and_s3_is_not_called(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         id, run = ended(simulator, provider, workflow_url="3456789")
@@ -177,7 +177,7 @@ class TestOutputs:
         assert simulator.operations["GetObject"] == 0
 
     @pytest.mark.parametrize("status", ["RUNNING", "FAILED", "CANCELLED"])
-    def test_of_a_run_that_did_not_complete_there_are_none(
+    def test_a_run_that_did_not_complete_has_no_outputs(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, status: str
     ) -> None:
         id, run = ended(simulator, provider, status)
@@ -202,7 +202,7 @@ class TestTasks:
         assert simulator.operations["ListRunTasks"] == 10
         assert simulator.operations["GetRunTask"] == 0
 
-    def test_a_task_tells_its_times_and_its_log(
+    def test_a_task_has_its_times_and_its_log(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         id, run = ended(simulator, provider)
@@ -217,7 +217,7 @@ class TestTasks:
         assert task.stdout.endswith(stream.replace("/", "$252F"))
         assert task.system_logs == ("COMPLETED", f"log stream in /aws/omics/WorkflowLog: {stream}")
 
-    def test_failed_tasks_tell_why_and_only_they_are_asked_for(
+    def test_only_failed_tasks_are_requested_for_their_reason(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         id, run = ended(simulator, provider, "FAILED")
@@ -229,7 +229,7 @@ class TestTasks:
         assert "OUT_OF_MEMORY_ERROR: killed" in tasks[broken.id].system_logs
         assert simulator.operations["GetRunTask"] == 2
 
-    def test_of_very_many_failed_tasks_the_first_are_asked_for(
+    def test_only_the_first_of_very_many_failed_tasks_are_requested(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         id, run = ended(simulator, provider)
@@ -239,7 +239,7 @@ class TestTasks:
 
         assert simulator.operations["GetRunTask"] == 25
 
-    def test_reasons_that_may_not_be_read_keep_nothing_back(
+    def test_a_denied_reason_does_not_hide_the_task(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         id, _ = ended(simulator, provider, "FAILED")
@@ -258,7 +258,7 @@ class TestTasks:
 
         assert "taken from the run cache: s3://cache/7" in provider.details(id).tasks[-1].system_logs
 
-    def test_trouble_in_the_middle_of_the_pages_is_passing(
+    def test_an_error_between_two_pages_is_transient(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         id, run = ended(simulator, provider)
@@ -270,7 +270,9 @@ class TestTasks:
 
 
 class TestLogs:
-    def test_a_run_tells_its_log(self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider) -> None:
+    def test_a_run_has_the_address_of_its_log(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
         id, run = ended(simulator, provider)
 
         details = provider.details(id)
@@ -281,7 +283,7 @@ class TestLogs:
         assert details.exit_code is None
         assert any(f"manifest/run/{run.id}/{run.uuid}" in line for line in details.system_logs)
 
-    def test_a_failed_run_tells_the_engines_log_and_the_reason(
+    def test_a_failed_run_has_the_engines_log_and_the_reason(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         id, run = ended(simulator, provider, "FAILED")
@@ -292,7 +294,7 @@ class TestLogs:
         assert details.stderr.endswith(f"run$252F{run.id}$252Fengine")
         assert "RUN_TASK_FAILED" in details.system_logs
 
-    def test_a_run_without_logs_tells_no_address(
+    def test_a_run_without_logs_has_no_address(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         id, _ = ended(simulator, provider, workflow_engine_parameters={"logLevel": "OFF"})
@@ -301,7 +303,9 @@ class TestLogs:
 
         assert (details.stdout, details.tasks[0].stdout) == (None, None)
 
-    def test_the_version_that_ran_is_told(self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider) -> None:
+    def test_the_workflow_version_is_noted(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
         id, _ = ended(simulator, provider, workflow_url="omics://workflow/1234567/version/v1")
 
         assert "workflow 1234567 version v1" in provider.details(id).system_logs[0]

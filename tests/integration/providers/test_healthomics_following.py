@@ -1,4 +1,4 @@
-"""Runs are followed with few calls, and never confused with others."""
+"""Runs are followed with few calls, and never confused with foreign runs."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,7 +19,7 @@ from tests.simulators.healthomics.runs import FOLLOWS
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
-from wes_daemon.adapters.providers.healthomics.states import STATES
+from wes_daemon.adapters.providers.healthomics.runs import STATES
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, Rejected
 from wes_daemon.domain.runs import ProviderRunId
 from wes_daemon.domain.states import RunState
@@ -69,7 +69,7 @@ class TestManyRuns:
         assert set(simulator.operations) == {"ListRuns"}
         assert simulator.operations["ListRuns"] <= 6
 
-    def test_what_has_left_the_lists_costs_one_call_each(
+    def test_each_run_that_is_in_no_list_costs_one_call(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         ids = spread(simulator, 250)
@@ -82,7 +82,7 @@ class TestManyRuns:
         assert simulator.operations["ListRuns"] <= 6
         assert simulator.operations["GetRun"] == 5
 
-    def test_a_handful_is_asked_for_one_by_one(
+    def test_a_few_runs_are_requested_one_by_one(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         ids = start_many(simulator, 4)
@@ -102,7 +102,7 @@ class TestManyRuns:
         assert simulator.calls[-1].operation == "GetRun"
         assert sum(simulator.operations.values()) <= 12
 
-    def test_who_asks_again_gets_a_new_look(
+    def test_a_repeated_request_gets_new_information(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         ids = start_many(simulator, 10)
@@ -112,7 +112,7 @@ class TestManyRuns:
 
         assert {report.state for report in provider.statuses(ids).values()} == {RunState.RUNNING}
 
-    def test_an_old_look_is_not_used_for_others(
+    def test_an_old_sweep_is_not_used_for_other_runs(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, clock: ManualClock
     ) -> None:
         ids = start_many(simulator, 20)
@@ -151,7 +151,7 @@ class TestManyRuns:
 
 
 class TestTrouble:
-    def test_news_of_some_is_better_than_none(
+    def test_an_error_for_one_run_leaves_the_reports_of_the_others(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         ids = start_many(simulator, 3)
@@ -162,7 +162,7 @@ class TestTrouble:
         assert states.count(RunState.UNKNOWN) <= 1
         assert RunState.INITIALIZING in states
 
-    def test_where_there_is_no_news_at_all_it_is_raised(
+    def test_an_error_for_all_runs_is_raised(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         ids = start_many(simulator, 4)
@@ -174,7 +174,7 @@ class TestTrouble:
         assert caught.value.retry_after == timedelta(seconds=9)
         assert simulator.operations["GetRun"] == 3
 
-    def test_a_list_that_cannot_be_had_is_raised(
+    def test_a_list_that_cannot_be_read_is_raised(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         ids = spread(simulator, 10)
@@ -183,7 +183,7 @@ class TestTrouble:
         with pytest.raises(NotNow):
             provider.statuses(ids)
 
-    def test_what_was_read_before_the_trouble_is_not_read_again(
+    def test_pages_that_were_read_before_an_error_are_not_read_again(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, clock: ManualClock
     ) -> None:
         ids = start_many(simulator, 500)
@@ -196,7 +196,7 @@ class TestTrouble:
 
         assert simulator.operations == {"ListRuns": 5 + 1}
 
-    def test_a_list_that_cannot_be_gone_on_with_is_begun_again(
+    def test_a_list_that_cannot_be_continued_is_started_again(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         ids = start_many(simulator, 150)
@@ -218,7 +218,7 @@ class TestTrouble:
         with pytest.raises(Misconfigured, match="omics:GetRun"):
             provider.statuses([id])
 
-    def test_trouble_now_and_then_does_not_stop_the_others(
+    def test_occasional_errors_do_not_stop_the_other_requests(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         simulator.service.lists_new_runs = False
@@ -230,7 +230,7 @@ class TestTrouble:
         assert (states.count(RunState.UNKNOWN), states.count(RunState.INITIALIZING)) == (6, 6)
 
     @pytest.mark.parametrize("operation", ["GetRun", "ListRuns"])
-    def test_a_question_that_is_refused_says_nothing_of_the_runs(
+    def test_a_refused_request_says_nothing_about_the_runs(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, operation: str
     ) -> None:
         ids = start_many(simulator, 4 if operation == "GetRun" else 10)
@@ -239,7 +239,7 @@ class TestTrouble:
         with pytest.raises(NotNow, match="Invalid token"):
             provider.statuses(ids)
 
-    def test_an_answer_without_a_status_is_no_news(
+    def test_an_answer_without_a_status_is_an_error(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, id: ProviderRunId
     ) -> None:
         simulator.faults.put("GetRun", answer_with({}))
@@ -273,7 +273,7 @@ class TestReusedIds:
         with pytest.raises(Rejected):
             provider.details(id)
 
-    def test_the_end_of_a_run_with_a_reused_id_is_not_taken_for_the_end_of_ours(
+    def test_the_end_of_a_later_run_with_a_reused_id_is_not_the_end_of_the_earlier_run(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, id: ProviderRunId
     ) -> None:
         later = self._reuse(simulator, provider, id)
@@ -294,16 +294,16 @@ class TestReusedIds:
         assert simulator.operations["CancelRun"] == 0
         assert provider.statuses([later])[later].provider_status == "PENDING"
 
-    def test_a_bare_id_is_taken_on_trust(self, provider: HealthOmicsProvider, id: ProviderRunId) -> None:
+    def test_a_bare_id_is_accepted_without_a_check(self, provider: HealthOmicsProvider, id: ProviderRunId) -> None:
         bare = ProviderRunId(run_id(id))
 
         assert provider.statuses([bare])[bare].provider_status == "PENDING"
 
-    @pytest.mark.parametrize("is_told", [True, False])
+    @pytest.mark.parametrize("is_reported", [True, False])
     def test_a_deleted_run_is_unknown(
-        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, id: ProviderRunId, is_told: bool
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, id: ProviderRunId, is_reported: bool
     ) -> None:
-        simulator.service.deleted_is_told = is_told
+        simulator.service.deleted_is_told = is_reported
         simulator.service.reach(run_id(id), "COMPLETED")
         simulator.service.delete(run_id(id))
 
@@ -321,7 +321,7 @@ class TestCancel:
         report = provider.statuses([id])[id]
         assert (report.state, report.provider_status) == (RunState.RUNNING, "STOPPING")
 
-    def test_a_cancel_is_passed_on_once(
+    def test_a_run_is_cancelled_once(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, id: ProviderRunId
     ) -> None:
         provider.cancel(id)
@@ -342,7 +342,7 @@ class TestCancel:
 
         assert simulator.operations["CancelRun"] == 1
 
-    def test_a_refusal_for_a_run_that_still_lasts_is_trouble(
+    def test_a_refused_cancel_of_a_running_run_is_not_now(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, id: ProviderRunId
     ) -> None:
         simulator.faults.put("CancelRun", faults.error(409, "ConflictException", "busy"))

@@ -1,4 +1,4 @@
-"""What an account holds of ours."""
+"""Listing the owned runs of an account."""
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
@@ -31,7 +31,7 @@ def harness(simulator: HealthOmicsSimulator) -> HealthOmicsHarness:
     return HealthOmicsHarness(simulator, decorate=lambda provider: provider)
 
 
-def test_an_account_is_listed_page_by_page_and_other_peoples_runs_are_passed_over(harness: HealthOmicsHarness) -> None:
+def test_an_account_is_listed_page_by_page_and_other_peoples_runs_are_skipped(harness: HealthOmicsHarness) -> None:
     start_many(harness.simulator, 240, prefix="nightly-")
     ours = bare_provider().submit(a_healthomics_submission("wes-1")).id
     before = len(harness.simulator.calls)
@@ -42,29 +42,29 @@ def test_an_account_is_listed_page_by_page_and_other_peoples_runs_are_passed_ove
     assert [call.operation for call in harness.simulator.calls[before:]].count("ListRuns") == 3
 
 
-def test_a_run_that_is_only_called_like_one_of_ours_is_not_ours(harness: HealthOmicsHarness) -> None:
+def test_a_run_with_an_owned_name_and_no_tag_is_not_owned(harness: HealthOmicsHarness) -> None:
     start_many(harness.simulator, 1, prefix="wes-borrowed-")
 
     assert everything_marked(harness, bare_provider()) == []
 
 
-def test_a_run_that_is_on_record_is_not_asked_for_by_itself(harness: HealthOmicsHarness) -> None:
+def test_a_recorded_run_needs_no_call_of_its_own(harness: HealthOmicsHarness) -> None:
     recorded = {
         IdempotencyKey(f"wes-{n}"): bare_provider().submit(a_healthomics_submission(f"wes-{n}")).id for n in range(3)
     }
     del recorded[IdempotencyKey("wes-2")]
     before = len(harness.simulator.calls)
 
-    def on_record(keys: Collection[IdempotencyKey]) -> Mapping[IdempotencyKey, ProviderRunId]:
+    def recorded_ids(keys: Collection[IdempotencyKey]) -> Mapping[IdempotencyKey, ProviderRunId]:
         return {key: recorded[key] for key in keys if key in recorded}
 
-    found = everything_marked(harness, bare_provider(), recorded=on_record)
+    found = everything_marked(harness, bare_provider(), recorded=recorded_ids)
 
     assert {run.id for run in found} > set(recorded.values())
     assert [call.operation for call in harness.simulator.calls[before:]] == ["ListRuns", "GetRun"]
 
 
-def test_a_second_run_under_a_recorded_key_is_told_beside_the_recorded_one(harness: HealthOmicsHarness) -> None:
+def test_a_second_run_of_a_recorded_key_is_listed_beside_the_recorded_one(harness: HealthOmicsHarness) -> None:
     first = bare_provider().submit(a_healthomics_submission("wes-1")).id
     request = dict(harness.service.run(run_id(first)).request)
     harness.service.operate("StartRun", request | {"requestId": "another"})
@@ -76,7 +76,7 @@ def test_a_second_run_under_a_recorded_key_is_told_beside_the_recorded_one(harne
     assert first in {run.id for run in found}
 
 
-def test_a_deleted_run_is_not_told(harness: HealthOmicsHarness) -> None:
+def test_a_deleted_run_is_not_listed(harness: HealthOmicsHarness) -> None:
     id = bare_provider().submit(a_healthomics_submission("wes-1")).id
     harness.service.reach(run_id(id), "COMPLETED")
     harness.service.delete(run_id(id))
@@ -84,7 +84,7 @@ def test_a_deleted_run_is_not_told(harness: HealthOmicsHarness) -> None:
     assert everything_marked(harness, bare_provider()) == []
 
 
-def test_older_runs_cost_no_call_of_their_own(harness: HealthOmicsHarness) -> None:
+def test_older_runs_need_no_call_of_their_own(harness: HealthOmicsHarness) -> None:
     bare_provider().submit(a_healthomics_submission("wes-1"))
     later = harness.service.now() + timedelta(hours=1)
     before = len(harness.simulator.calls)
@@ -93,7 +93,7 @@ def test_older_runs_cost_no_call_of_their_own(harness: HealthOmicsHarness) -> No
     assert [call.operation for call in harness.simulator.calls[before:]] == ["ListRuns"]
 
 
-def test_a_busy_service_is_asked_later(harness: HealthOmicsHarness) -> None:
+def test_a_throttled_list_is_not_now(harness: HealthOmicsHarness) -> None:
     harness.simulator.faults.put("ListRuns", faults.throttled())
 
     with pytest.raises(NotNow):

@@ -1,4 +1,4 @@
-"""How the provider behaves towards the service, the network and whoever reads its logs."""
+"""Rate limits, network errors, credentials and secrets."""
 
 import logging
 import random
@@ -52,7 +52,7 @@ def simulator(monkeypatch: pytest.MonkeyPatch, clock: ManualClock) -> Iterator[H
 
 
 def limited_provider(clock: ManualClock, quotas: SharedQuotas | None = None) -> WorkflowProvider:
-    """The provider as the container makes it, with a clock that sleeping moves on."""
+    """The provider as the container builds it; sleeping advances the clock."""
     rates = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
     limiter = RateLimiter(
         rates, quotas=quotas or MemoryQuotas(clock), account="healthomics", clock=clock, sleep=clock.advance
@@ -65,7 +65,7 @@ def limited_provider(clock: ManualClock, quotas: SharedQuotas | None = None) -> 
 class TestStorm:
     RUNS = 25
 
-    def test_all_runs_end_well_and_no_call_comes_before_the_time_that_the_service_named(
+    def test_all_runs_complete_and_no_call_is_sent_before_the_time_in_retry_after(
         self, simulator: HealthOmicsSimulator, clock: ManualClock
     ) -> None:
         chance = random.Random(7)
@@ -74,17 +74,17 @@ class TestStorm:
         simulator.service.pace = timedelta(seconds=10)
         provider = limited_provider(clock)
         waiting = [a_healthomics_submission(f"wes-{number}") for number in range(self.RUNS)]
-        held: dict[ProviderRunId, RunState] = {}
+        states: dict[ProviderRunId, RunState] = {}
 
         for _ in range(2_000):
-            if not waiting and all(state.has_ended for state in held.values()):
+            if not waiting and all(state.has_ended for state in states.values()):
                 break
-            waiting = [submission for submission in waiting if not self._submitted(provider, submission, held)]
-            self._follow(provider, held)
+            waiting = [submission for submission in waiting if not self._submitted(provider, submission, states)]
+            self._follow(provider, states)
             clock.advance(timedelta(seconds=1))
 
-        assert list(held.values()) == [RunState.COMPLETE] * self.RUNS
-        assert sorted(f"{entry.id}/{entry.uuid}" for entry in simulator.service.started) == sorted(held)
+        assert list(states.values()) == [RunState.COMPLETE] * self.RUNS
+        assert sorted(f"{entry.id}/{entry.uuid}" for entry in simulator.service.started) == sorted(states)
         assert simulator.early == []
         assert any(call.at < over_at for call in simulator.calls)
 
@@ -100,25 +100,25 @@ class TestStorm:
         return chance.choices([fault for _, fault in weather] + [None], [*shares, 1 - sum(shares)])[0]
 
     def _submitted(
-        self, provider: WorkflowProvider, submission: Submission, held: dict[ProviderRunId, RunState]
+        self, provider: WorkflowProvider, submission: Submission, states: dict[ProviderRunId, RunState]
     ) -> bool:
         try:
-            held[provider.submit(submission).id] = RunState.INITIALIZING
+            states[provider.submit(submission).id] = RunState.INITIALIZING
         except (NotNow, OutcomeUnknown):
             return False
         return True
 
-    def _follow(self, provider: WorkflowProvider, held: dict[ProviderRunId, RunState]) -> None:
+    def _follow(self, provider: WorkflowProvider, states: dict[ProviderRunId, RunState]) -> None:
         try:
-            reports = provider.statuses([id for id, state in held.items() if not state.has_ended])
+            reports = provider.statuses([id for id, state in states.items() if not state.has_ended])
         except NotNow:
             return
-        held.update({id: report.state for id, report in reports.items()})
+        states.update({id: report.state for id, report in reports.items()})
 
     def test_in_a_storm_two_daemons_slow_down_together(
         self, simulator: HealthOmicsSimulator, clock: ManualClock
     ) -> None:
-        """Once one of them was turned away the other one is slower, too, and both come back to the full pace."""
+        """When one of them is throttled the other one slows down too, and both return to the full rate."""
         quotas = MemoryQuotas(clock)
         daemons = [limited_provider(clock, quotas) for _ in range(2)]
         ids = [daemons[0].submit(a_healthomics_submission(f"wes-{number}")).id for number in range(2)]
@@ -162,7 +162,7 @@ class TestNetwork:
         with pytest.raises(NotNow, match="did not reach"):
             bare_provider().submit(a_healthomics_submission())
 
-    def test_the_sdk_makes_no_attempt_of_its_own(self, simulator: HealthOmicsSimulator) -> None:
+    def test_the_sdk_does_not_retry(self, simulator: HealthOmicsSimulator) -> None:
         simulator.faults.put("ListRuns", faults.internal(), faults.internal())
 
         with pytest.raises(NotNow):
@@ -188,12 +188,12 @@ class TestNetwork:
         assert simulator.url
         monkeypatch.delenv("AWS_ENDPOINT_URL")
         omics = Connection(CONFIG).omics()
-        omics.meta.events.register("before-send.omics.*", _tell_address)
+        omics.meta.events.register("before-send.omics.*", _raise_address)
 
         with pytest.raises(_Address, match=r"^https://workflows-omics\.us-east-1\.amazonaws\.com/run/1$"):
             omics.get_run(id="1")
 
-    def test_an_address_that_is_none_is_named_with_its_variable(
+    def test_an_invalid_address_is_reported_with_its_variable(
         self, simulator: HealthOmicsSimulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert simulator.url
@@ -207,25 +207,25 @@ class TestNetwork:
 
         assert all("wes-daemon/" in call.headers["User-Agent"] for call in simulator.calls)
 
-    def test_every_request_waits_its_turn(self, simulator: HealthOmicsSimulator, clock: ManualClock) -> None:
-        turns: list[str] = []
-        provider = HealthOmicsProvider(CONFIG, clock=clock, gate=AskingGate(turns.append))
+    def test_every_request_passes_the_call_gate(self, simulator: HealthOmicsSimulator, clock: ManualClock) -> None:
+        acquired: list[str] = []
+        provider = HealthOmicsProvider(CONFIG, clock=clock, gate=AskingGate(acquired.append))
         id = provider.submit(a_healthomics_submission()).id
         simulator.service.reach(run_id(id), "FAILED")
         provider.statuses([id])
         provider.cancel(id)
         provider.details(id)
 
-        assert turns == [call.operation for call in simulator.calls]
+        assert acquired == [call.operation for call in simulator.calls]
 
-    def test_an_answer_is_not_waited_for_longer_than_the_time(self, simulator: HealthOmicsSimulator) -> None:
+    def test_an_answer_is_awaited_no_longer_than_the_read_timeout(self, simulator: HealthOmicsSimulator) -> None:
         simulator.faults.put("StartRun", faults.hang(30, after_acting=True))
-        impatient = bare_provider(replace(CONFIG, read_timeout=timedelta(seconds=0.3)))
+        hasty = bare_provider(replace(CONFIG, read_timeout=timedelta(seconds=0.3)))
 
         with pytest.raises(OutcomeUnknown, match="Read timeout"):
-            impatient.submit(a_healthomics_submission())
+            hasty.submit(a_healthomics_submission())
 
-    def test_a_slow_answer_within_the_time_is_an_answer(self, simulator: HealthOmicsSimulator) -> None:
+    def test_a_slow_answer_within_the_read_timeout_is_accepted(self, simulator: HealthOmicsSimulator) -> None:
         simulator.faults.put("StartRun", faults.slow(0.2))
 
         assert bare_provider().submit(a_healthomics_submission())
@@ -235,26 +235,26 @@ class TestCredentials:
     @pytest.mark.parametrize(
         "error", ["UnrecognizedClientException", "ExpiredTokenException", "InvalidSignatureException"]
     )
-    def test_wrong_ones_are_a_matter_of_the_set_up(self, simulator: HealthOmicsSimulator, error: str) -> None:
+    def test_wrong_credentials_are_misconfigured(self, simulator: HealthOmicsSimulator, error: str) -> None:
         simulator.access_keys, simulator.credential_error = {"another"}, error
 
         with pytest.raises(Misconfigured, match=error):
             bare_provider().submit(a_healthomics_submission())
 
-    def test_missing_ones_as_well(self, simulator: HealthOmicsSimulator) -> None:
+    def test_missing_credentials_are_misconfigured(self, simulator: HealthOmicsSimulator) -> None:
         with pytest.raises(Misconfigured, match="AWS_ACCESS_KEY_ID"):
             bare_provider(FROM_THE_CHAIN).submit(a_healthomics_submission())
 
         assert simulator.calls == []
 
-    def test_half_of_them_as_well(self, simulator: HealthOmicsSimulator) -> None:
+    def test_half_a_pair_of_keys_is_misconfigured(self, simulator: HealthOmicsSimulator) -> None:
         assert simulator.url
 
         with pytest.raises(Misconfigured, match="AWS_SECRET_ACCESS_KEY"):
             bare_provider(replace(CONFIG, secret_access_key=None)).submit(a_healthomics_submission())
 
     @pytest.mark.parametrize("before", ["", "[default]\naws_access_key_id=old\naws_secret_access_key=testing\n"])
-    def test_once_they_are_mended_it_goes_on_by_itself(
+    def test_corrected_credentials_are_used_without_a_restart(
         self, simulator: HealthOmicsSimulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: str
     ) -> None:
         simulator.access_keys = {"new"}
@@ -270,7 +270,7 @@ class TestCredentials:
         assert provider.submit(a_healthomics_submission())
 
     @pytest.mark.parametrize("operation", ["StartRun", "ListRuns"])
-    def test_other_ones_are_read_after_a_denial(
+    def test_credentials_are_read_again_after_a_denial(
         self, simulator: HealthOmicsSimulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, operation: str
     ) -> None:
         file = tmp_path / "credentials"
@@ -291,7 +291,7 @@ class TestCredentials:
 class TestSecrets:
     SECRETS = ("testing-key-in-secret", "testing-secret-in-secret", "testing-token-in-secret")
 
-    def test_none_is_in_any_log_or_error(
+    def test_no_secret_is_in_any_log_or_error(
         self, simulator: HealthOmicsSimulator, caplog: pytest.LogCaptureFixture
     ) -> None:
         key, secret, token = self.SECRETS
@@ -302,32 +302,32 @@ class TestSecrets:
         simulator.service.reach(run_id(id), "COMPLETED")
         provider.statuses([id])
         provider.details(id)
-        told = [repr(provider), repr(config), *self._complaints(simulator, provider)]
+        texts = [repr(provider), repr(config), *self._errors(simulator, provider)]
 
         assert any(call.headers.get("X-Amz-Security-Token") == token for call in simulator.calls)
         assert caplog.text
         for hidden in (key, secret, token):
             assert hidden not in caplog.text
-            assert not [text for text in told if hidden in text]
+            assert not [text for text in texts if hidden in text]
 
-    def _complaints(self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider) -> Iterator[str]:
+    def _errors(self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider) -> Iterator[str]:
         repeats_headers = f"The Canonical String should have been x-amz-security-token:{self.SECRETS[2]}"
-        for trouble in (
+        for fault in (
             faults.error(403, "InvalidSignatureException", repeats_headers),
             faults.error(403, "ExpiredTokenException", repeats_headers),
             faults.cut(after_acting=False),
             faults.bad_gateway(),
             faults.garbled(),
         ):
-            simulator.faults.put("ListRuns", trouble)
+            simulator.faults.put("ListRuns", fault)
             with pytest.raises(ProviderError) as caught:
                 provider.submit(a_healthomics_submission("wes-other"))
             yield "".join(traceback.format_exception(caught.value))
 
 
 class _Address(Exception):
-    """Where a request would have gone."""
+    """The address of a request that was not sent."""
 
 
-def _tell_address(request: object, **_: object) -> None:
+def _raise_address(request: object, **_: object) -> None:
     raise _Address(getattr(request, "url", ""))

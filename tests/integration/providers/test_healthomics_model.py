@@ -1,4 +1,4 @@
-"""What the provider takes for granted of the SDK that is installed."""
+"""What the provider assumes about the installed SDK."""
 
 import subprocess
 import sys
@@ -6,24 +6,24 @@ import sys
 from botocore.loaders import Loader
 
 from wes_daemon.adapters.providers.healthomics.errors import CODES
-from wes_daemon.adapters.providers.healthomics.states import ACTIVE, DELETED, STATES
+from wes_daemon.adapters.providers.healthomics.runs import ACTIVE, DELETED, STATES
 
 _MODEL = Loader().load_service_model("omics", "service-2")
 
 
-def test_the_table_of_states_knows_every_status_of_the_model() -> None:
+def test_the_table_of_states_contains_every_status_of_the_model() -> None:
     assert {*STATES, DELETED} == set(_MODEL["shapes"]["RunStatus"]["enum"])
     assert set(ACTIVE) == {status for status, state in STATES.items() if not state.has_ended}
 
 
-def test_the_table_of_errors_knows_every_error_of_the_model() -> None:
+def test_the_table_of_errors_contains_every_error_of_the_model() -> None:
     operations = ("StartRun", "GetRun", "ListRuns", "CancelRun", "ListRunTasks", "GetRunTask")
     modelled = {error["shape"] for name in operations for error in _MODEL["operations"][name]["errors"]}
 
     assert modelled <= {*CODES}
 
 
-def test_nothing_of_the_sdk_is_imported_before_the_first_call() -> None:
+def test_the_sdk_is_not_imported_before_the_first_call() -> None:
     script = (
         "import sys\n"
         "from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig\n"

@@ -1,4 +1,4 @@
-"""The simulator behaves as the service is documented to, towards the bare SDK."""
+"""The simulator answers the bare SDK as the service's documentation says."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -36,7 +36,7 @@ def omics(simulator: HealthOmicsSimulator) -> Any:
 
 
 def a_client(service: str, simulator: HealthOmicsSimulator) -> Any:
-    """The SDK as it comes, but without its own attempts and the prefix of the host."""
+    """The SDK with its defaults, but without retries and host prefix."""
     config = Config(
         inject_host_prefix=False, retries={"total_max_attempts": 1}, read_timeout=1, s3={"addressing_style": "path"}
     )
@@ -46,7 +46,7 @@ def a_client(service: str, simulator: HealthOmicsSimulator) -> Any:
 
 
 def refused(call: Any, **request: Any) -> tuple[int, str]:
-    """Status and code of the error that a call gets."""
+    """Status and code of the error response to a call."""
     with pytest.raises(ClientError) as caught:
         call(**request)
     return caught.value.response["ResponseMetadata"]["HTTPStatusCode"], caught.value.response["Error"]["Code"]
@@ -94,7 +94,7 @@ class TestStartRun:
         ("repeats", "expected"),
         [(Repeats.CONFLICT, (409, "ConflictException")), (Repeats.INVALID, (400, "ValidationException"))],
     )
-    def test_or_is_refused(
+    def test_or_the_same_request_is_refused(
         self, simulator: HealthOmicsSimulator, omics: Any, repeats: Repeats, expected: tuple[int, str]
     ) -> None:
         simulator.service.repeats = repeats
@@ -102,7 +102,7 @@ class TestStartRun:
 
         assert refused(omics.start_run, **REQUEST) == expected
 
-    def test_or_starts_another_run_once_it_is_forgotten(self, simulator: HealthOmicsSimulator, omics: Any) -> None:
+    def test_or_a_forgotten_request_starts_another_run(self, simulator: HealthOmicsSimulator, omics: Any) -> None:
         simulator.service.repeats = Repeats.FORGOTTEN
         omics.start_run(**REQUEST)
         omics.start_run(**REQUEST)
@@ -138,7 +138,7 @@ class TestListRuns:
         assert refused(omics.list_runs, status="ASLEEP")[0] == 400
         assert refused(omics.list_runs, maxResults=101)[0] == 400
 
-    def test_items_lack_what_only_getrun_tells(self, simulator: HealthOmicsSimulator, omics: Any) -> None:
+    def test_items_lack_the_members_that_only_getrun_returns(self, simulator: HealthOmicsSimulator, omics: Any) -> None:
         id = omics.start_run(**REQUEST)["id"]
         simulator.service.reach(id, "FAILED", failure="RUN_TASK_FAILED", message="see tasks")
 
@@ -189,7 +189,7 @@ class TestLife:
         second = omics.start_run(**REQUEST | {"requestId": "two"})
         assert (second["id"] == first["id"], second["uuid"] == first["uuid"]) == (True, False)
 
-    def test_tasks_tell_reasons_one_by_one_only(self, simulator: HealthOmicsSimulator, omics: Any) -> None:
+    def test_only_a_single_task_contains_its_reason(self, simulator: HealthOmicsSimulator, omics: Any) -> None:
         id = omics.start_run(**REQUEST)["id"]
         [task] = simulator.service.add_tasks(id, 1, "FAILED", failure="OUT_OF_MEMORY_ERROR")
 
@@ -230,7 +230,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("after_acting", [True, False])
     @pytest.mark.parametrize(("fault", "error"), [(faults.cut, ConnectionClosedError), (faults.hang, ReadTimeoutError)])
-    def test_answers_are_lost_before_and_after_the_act(
+    def test_answers_are_lost_before_and_after_the_operation(
         self, simulator: HealthOmicsSimulator, omics: Any, fault: Any, error: type[Exception], after_acting: bool
     ) -> None:
         given = {"after_acting": after_acting} | ({"seconds": 2} if fault is faults.hang else {})
@@ -241,7 +241,9 @@ class TestFaults:
 
         assert len(simulator.service.started) == after_acting
 
-    def test_calls_before_the_time_that_was_named_are_noted(self, simulator: HealthOmicsSimulator, omics: Any) -> None:
+    def test_calls_before_the_time_in_retry_after_are_recorded(
+        self, simulator: HealthOmicsSimulator, omics: Any
+    ) -> None:
         simulator.faults.put("ListRuns", faults.throttled(timedelta(minutes=1)))
         refused(omics.list_runs)
 
@@ -249,7 +251,9 @@ class TestFaults:
 
         assert [call.operation for call in simulator.early] == ["ListRuns"]
 
-    def test_strangers_and_what_is_denied(self, simulator: HealthOmicsSimulator, omics: Any) -> None:
+    def test_denied_operations_and_unknown_access_keys_are_refused(
+        self, simulator: HealthOmicsSimulator, omics: Any
+    ) -> None:
         simulator.service.denied["ListRuns"] = "not authorized"
         assert refused(omics.list_runs) == (403, "AccessDeniedException")
 

@@ -1,4 +1,4 @@
-"""A run is started once: whatever gets lost, and whichever way the service answers a repeated request."""
+"""A run is started once, whichever answers are lost and however the service answers a repeated request."""
 
 import random
 from collections.abc import Iterator
@@ -155,17 +155,17 @@ class TestLostAnswers:
         assert provider.submit(a_healthomics_submission()).id
         assert len(simulator.service.started) == 1
 
-    @pytest.mark.parametrize("trouble", [faults.throttled(), faults.internal(), faults.cut(after_acting=False)])
-    def test_trouble_in_looking_up_what_was_found_does_not_mean_that_nothing_was_started(
-        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, trouble: Fault
+    @pytest.mark.parametrize("fault", [faults.throttled(), faults.internal(), faults.cut(after_acting=False)])
+    def test_an_error_while_the_found_run_is_read_leaves_the_outcome_unknown(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, fault: Fault
     ) -> None:
         provider.submit(a_healthomics_submission())
-        simulator.faults.put("GetRun", trouble)
+        simulator.faults.put("GetRun", fault)
 
         with pytest.raises(OutcomeUnknown):
             provider.submit(a_healthomics_submission())
 
-    def test_even_permissions_that_are_lost_meanwhile_leave_it_open(
+    def test_a_permission_that_is_lost_meanwhile_leaves_the_outcome_unknown(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         provider.submit(a_healthomics_submission())
@@ -183,7 +183,7 @@ class TestLostAnswers:
         with pytest.raises(Rejected, match="AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN"):
             without_role.submit(a_healthomics_submission("wes-other"))
 
-    def test_a_bad_request_is_rejected_though_nobody_can_be_asked(
+    def test_a_bad_request_is_rejected_even_with_wrong_credentials(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         simulator.access_keys = {"another"}
@@ -193,7 +193,7 @@ class TestLostAnswers:
 
 
 class TestFinding:
-    def test_a_run_that_is_only_named_alike_is_not_taken(
+    def test_a_run_with_a_similar_name_is_not_adopted(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         simulator.service.name_filter_is_exact = False
@@ -202,7 +202,7 @@ class TestFinding:
         assert provider.submit(a_healthomics_submission("wes-1")) != longer
         assert simulator.operations["GetRun"] == 0
 
-    def test_a_run_of_somebody_else_under_the_same_name_is_not_taken(
+    def test_a_foreign_run_with_the_same_name_is_not_adopted(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         foreign = provider.submit(a_healthomics_submission("wes-other")).id
@@ -212,9 +212,7 @@ class TestFinding:
 
         assert provider.submit(a_healthomics_submission("wes-1")).id != foreign
 
-    def test_a_search_goes_through_all_pages(
-        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
-    ) -> None:
+    def test_a_search_reads_all_pages(self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider) -> None:
         simulator.service.name_filter_is_exact = False
         first = provider.submit(a_healthomics_submission("wes-1"))
         start_many(simulator, 105, prefix="wes-1-")
@@ -259,45 +257,47 @@ class TestForgottenRequests:
 
     HORIZON = timedelta(hours=12)
 
-    def doubted_for(self, time: timedelta, **changes: object) -> Submission:
+    def in_doubt_for(self, time: timedelta, **changes: object) -> Submission:
         return replace(a_healthomics_submission(), resumed=True, in_doubt_for=time, **changes)  # type: ignore[arg-type]
 
-    def test_a_request_that_is_too_old_is_not_sent_again_blindly(
+    def test_a_request_older_than_the_horizon_is_not_sent_again(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         with pytest.raises(
             Unprovable, match=r"no run wes-\S+ is listed, but StartRun was first sent more than 12:00:00"
         ):
-            provider.submit(self.doubted_for(self.HORIZON + timedelta(seconds=1)))
+            provider.submit(self.in_doubt_for(self.HORIZON + timedelta(seconds=1)))
 
         assert simulator.service.started == []
 
-    def test_a_young_one_is_sent_again(self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider) -> None:
-        provider.submit(self.doubted_for(self.HORIZON))
+    def test_a_younger_request_is_sent_again(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        provider.submit(self.in_doubt_for(self.HORIZON))
 
         assert len(simulator.service.started) == 1
 
-    def test_an_old_one_whose_run_is_listed_is_found(
+    def test_the_listed_run_of_an_older_request_is_found(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         first = provider.submit(a_healthomics_submission())
 
-        assert provider.submit(self.doubted_for(timedelta(days=30))) == first
+        assert provider.submit(self.in_doubt_for(timedelta(days=30))) == first
 
-    def test_a_refusal_is_not_believed_of_what_an_earlier_attempt_may_have_started(
+    def test_a_refusal_does_not_rule_out_a_run_of_an_earlier_attempt(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         wrong = {"request": a_healthomics_submission(workflow_url="nonsense").request}
 
-        with pytest.raises(OutcomeUnknown, match="not be listed yet"):
-            provider.submit(self.doubted_for(timedelta(seconds=10), **wrong))
-        with pytest.raises(Unprovable, match="no list shows that"):
-            provider.submit(self.doubted_for(timedelta(hours=1), **wrong))
+        with pytest.raises(OutcomeUnknown, match="not listed yet"):
+            provider.submit(self.in_doubt_for(timedelta(seconds=10), **wrong))
+        with pytest.raises(Unprovable, match="none is listed"):
+            provider.submit(self.in_doubt_for(timedelta(hours=1), **wrong))
 
 
 class TestRefusals:
     @pytest.mark.parametrize(
-        ("changes", "words"),
+        ("changes", "message"),
         [
             ({"workflow_url": "7654321"}, "7654321 was not found"),
             ({"workflow_url": "omics://workflow/1234567/version/v9"}, "v9 was not found"),
@@ -305,13 +305,13 @@ class TestRefusals:
             ({"workflow_url": "2345678", "workflow_params": {}}, "reads is missing"),
             ({"workflow_url": "https://example.org/a.wdl"}, "the forms are"),
             ({"workflow_params": {"a": "x" * 50_000}}, "50,000"),
-            ({"workflow_engine_parameters": {"size": 1}}, "knows only"),
+            ({"workflow_engine_parameters": {"size": 1}}, "supports only"),
         ],
     )
     def test_a_bad_request_is_rejected_with_the_reason(
-        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, changes: dict[str, Any], words: str
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, changes: dict[str, Any], message: str
     ) -> None:
-        with pytest.raises(Rejected, match=words):
+        with pytest.raises(Rejected, match=message):
             provider.submit(a_healthomics_submission(**changes))
 
         assert simulator.service.started == []
@@ -326,7 +326,7 @@ class TestRefusals:
             (faults.error(408, "RequestTimeoutException"), OutcomeUnknown),
         ],
     )
-    def test_other_refusals_are_told_as_what_they_are(
+    def test_other_refusals_raise_their_own_errors(
         self,
         simulator: HealthOmicsSimulator,
         provider: HealthOmicsProvider,
@@ -340,7 +340,7 @@ class TestRefusals:
 
         assert type(caught.value) is expected
 
-    def test_a_role_of_the_runs_own_that_may_not_be_passed_stops_nobody_else(
+    def test_a_denied_role_that_the_run_names_rejects_this_run_only(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         own = f"arn:aws:iam::{ACCOUNT}:role/mine"
@@ -360,7 +360,7 @@ class TestRefusals:
     def test_shared_and_ready2run_workflows_are_started(self, provider: HealthOmicsProvider, url: str) -> None:
         assert provider.submit(a_healthomics_submission(workflow_url=url)).id
 
-    def test_attachments_are_not_sent_and_that_is_said(
+    def test_attachments_are_not_sent_and_are_logged(
         self, provider: HealthOmicsProvider, caplog: pytest.LogCaptureFixture
     ) -> None:
         attachment = Attachment(name="main.wdl", content=b"version 1.0")

@@ -1,4 +1,4 @@
-"""What is read from a message's body; the samples are AWS' own, with made-up names."""
+"""Reading the body of a message; the examples are AWS' own, with invented names."""
 
 import json
 from collections.abc import Mapping
@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from wes_daemon.adapters.events.messages import read_message
-from wes_daemon.adapters.events.queue_address import QueueAddress
+from wes_daemon.adapters.events.sqs import queue_location, read_message
 from wes_daemon.application.ports.events import Message, Receipt, Subject
 
 UUID = "8dd3b5c2-4b0e-4c4f-9d57-0f1f3a2b1c0d"
@@ -48,7 +47,7 @@ def test_a_run_is_named_with_its_uuid_and_without() -> None:
     assert set(message.ids) == {f"1234567/{UUID}", "1234567"}
 
 
-def test_where_the_ids_differ_either_may_be_meant() -> None:
+def test_different_ids_in_arn_and_detail_are_both_reported() -> None:
     message = read(an_event(detail=an_event()["detail"] | {"runId": "7654321"}))
 
     assert {f"1234567/{UUID}", f"7654321/{UUID}"} <= set(message.ids)
@@ -66,11 +65,11 @@ def test_where_the_ids_differ_either_may_be_meant() -> None:
         ({"detail": {"arn": ARN, "uuid": "not a uuid\n"}}, {"1234567"}),
     ],
 )
-def test_whatever_is_missing_the_rest_is_read(changes: Mapping[str, object], ids: set[str]) -> None:
+def test_an_incomplete_event_is_read_as_far_as_possible(changes: Mapping[str, object], ids: set[str]) -> None:
     assert set(read(an_event(**changes)).ids) == ids
 
 
-def test_a_topic_may_have_passed_it_on() -> None:
+def test_an_event_in_the_envelope_of_an_sns_topic_is_read() -> None:
     wrapped = {"Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:123456789012:t", "Message": "{}"}
 
     message = read(wrapped | {"Message": json.dumps(an_event())})
@@ -89,7 +88,7 @@ def test_a_topic_may_have_passed_it_on() -> None:
         {"Type": "SubscriptionConfirmation", "Message": "You have chosen to subscribe"},
     ],
 )
-def test_what_speaks_of_something_else_is_foreign(event: object) -> None:
+def test_other_messages_are_foreign(event: object) -> None:
     message = read(event)
 
     assert (message.subject, message.ids) == (Subject.OTHER, ())
@@ -114,7 +113,7 @@ def test_what_speaks_of_something_else_is_foreign(event: object) -> None:
     ],
     ids=range(13),
 )
-def test_what_nobody_can_read_is_told_without_what_it_holds(body: object) -> None:
+def test_an_unreadable_message_is_reported_without_its_contents(body: object) -> None:
     message = read(body)
 
     assert (message.subject, message.ids) == (Subject.UNREADABLE, ())
@@ -138,7 +137,7 @@ def test_what_nobody_can_read_is_told_without_what_it_holds(body: object) -> Non
         ("http://127.0.0.1:5000", None, "http://127.0.0.1:5000"),
     ],
 )
-def test_the_url_of_a_queue_tells_region_and_address(host: str, region: str | None, endpoint: str | None) -> None:
+def test_the_url_of_a_queue_contains_region_and_endpoint(host: str, region: str | None, endpoint: str | None) -> None:
     url = f"{host}/123456789012/wes-events"
 
-    assert QueueAddress.of(url) == QueueAddress(url, region, endpoint)
+    assert queue_location(url) == (region, endpoint)

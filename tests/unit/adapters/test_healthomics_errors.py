@@ -1,4 +1,4 @@
-"""What the SDK raises, and what may be concluded from it."""
+"""Exceptions of the SDK, and the port's errors for them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,12 +7,12 @@ import botocore.exceptions as sdk
 import pytest
 from botocore.parsers import ResponseParserError
 
+from wes_daemon.adapters.providers.healthomics.client import Refusal
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
-from wes_daemon.adapters.providers.healthomics.errors import EXCEPTIONS, translated
-from wes_daemon.adapters.providers.healthomics.refusals import (
-    judge_denial,
-    judge_validation,
-    speaks_of_repetition,
+from wes_daemon.adapters.providers.healthomics.errors import EXCEPTIONS, translate
+from wes_daemon.adapters.providers.healthomics.submission import (
+    mentions_repeated_request,
+    refusal_error,
 )
 from wes_daemon.application.ports.errors import (
     AnswerLost,
@@ -30,7 +30,7 @@ URL = {"endpoint_url": "http://there"}
 
 
 def answer(status: int, code: str = "", message: str = "simulated", **headers: str) -> sdk.ClientError:
-    """The SDK's exception for an answer that tells of an error."""
+    """The SDK's exception for an error response."""
     return sdk.ClientError(
         {
             "Error": {"Code": code or str(status), "Message": message},
@@ -40,12 +40,12 @@ def answer(status: int, code: str = "", message: str = "simulated", **headers: s
     )
 
 
-def of_a_question(error: Exception) -> ProviderError | None:
-    return translated(error, "GetRun", doubt=NotNow, now=NOON)
+def of_a_read(error: Exception) -> ProviderError | None:
+    return translate(error, "GetRun", when_unknown=NotNow, now=NOON)
 
 
 def of_a_start(error: Exception) -> ProviderError | None:
-    return translated(error, "StartRun", doubt=OutcomeUnknown, now=NOON)
+    return translate(error, "StartRun", when_unknown=OutcomeUnknown, now=NOON)
 
 
 @pytest.mark.parametrize(
@@ -103,32 +103,32 @@ def of_a_start(error: Exception) -> ProviderError | None:
 def test_how_a_start_ends(error: Exception, expected: type[ProviderError] | None) -> None:
     found = of_a_start(error)
 
-    # Exactly these: whether the service has failed, or only asks for patience, is told by the type.
+    # Exactly these classes: they distinguish a failed service from a throttled one.
     assert type(found) is (expected or type(None))
 
 
 @pytest.mark.parametrize(
     "error", [sdk.ReadTimeoutError(**URL), answer(500), answer(502), sdk.ConnectionClosedError(**URL)]
 )
-def test_a_question_without_a_certain_answer_can_be_asked_again(error: Exception) -> None:
-    assert type(of_a_question(error)) is Unavailable
+def test_a_read_without_a_certain_answer_can_be_repeated(error: Exception) -> None:
+    assert type(of_a_read(error)) is Unavailable
 
 
 @pytest.mark.parametrize("error", [answer(408, "RequestTimeoutException"), answer(409, "ConflictException")])
-def test_a_service_that_answers_a_question_with_a_doubt_has_not_failed(error: Exception) -> None:
-    assert type(of_a_question(error)) is NotNow
+def test_a_service_that_answers_a_read_with_a_timeout_or_conflict_has_not_failed(error: Exception) -> None:
+    assert type(of_a_read(error)) is NotNow
 
 
-def test_the_tables_speak_of_exceptions_that_exist() -> None:
+def test_the_table_names_exceptions_that_exist() -> None:
     known = {*vars(sdk), "ResponseParserError"}
 
-    # The last one came after boto3 1.40.
+    # LoginError was added after boto3 1.40.
     assert {*EXCEPTIONS} - known <= {"LoginError"}
 
 
 class TestWaiting:
     @pytest.mark.parametrize(
-        ("named", "wait"),
+        ("header", "wait"),
         [
             ("7", timedelta(seconds=7)),
             ("0.5", timedelta(seconds=0.5)),
@@ -142,46 +142,46 @@ class TestWaiting:
             ("", None),
         ],
     )
-    def test_the_time_that_a_service_names_is_told(self, named: str, wait: timedelta | None) -> None:
-        found = of_a_start(answer(429, "ThrottlingException", **{"retry-after": named}))
+    def test_the_time_in_retry_after_is_reported(self, header: str, wait: timedelta | None) -> None:
+        found = of_a_start(answer(429, "ThrottlingException", **{"retry-after": header}))
 
         assert isinstance(found, NotNow)
         assert found.retry_after == wait
 
-    def test_a_full_account_is_left_alone_for_a_minute_at_least(self) -> None:
+    def test_a_used_up_quota_is_retried_after_a_minute_at_least(self) -> None:
         found = of_a_start(answer(402, "ServiceQuotaExceededException"))
 
         assert isinstance(found, NotNow)
         assert found.retry_after == timedelta(minutes=1)
 
 
-class TestWords:
-    def test_the_service_is_quoted_on_one_line_and_not_at_length(self) -> None:
-        words = str(of_a_start(answer(502, message="<html>\n" + "x" * 10_000)))
+class TestMessages:
+    def test_the_service_is_quoted_on_one_line_and_shortened(self) -> None:
+        message = str(of_a_start(answer(502, message="<html>\n" + "x" * 10_000)))
 
-        assert "\n" not in words
-        assert len(words) < 700
+        assert "\n" not in message
+        assert len(message) < 700
 
-    def test_of_wrong_credentials_only_the_errors_name_is_told(self) -> None:
-        """The service repeats the signed headers, and the session's token is one of them."""
-        words = str(of_a_start(answer(403, "InvalidSignatureException", "x-amz-security-token:testing-token")))
+    def test_for_wrong_credentials_only_the_error_code_is_quoted(self) -> None:
+        """The service's message repeats the signed headers, and the session token is one of them."""
+        message = str(of_a_start(answer(403, "InvalidSignatureException", "x-amz-security-token:testing-token")))
 
-        assert "InvalidSignatureException" in words
-        assert "AWS_ACCESS_KEY_ID" in words
-        assert "testing-token" not in words
+        assert "InvalidSignatureException" in message
+        assert "AWS_ACCESS_KEY_ID" in message
+        assert "testing-token" not in message
 
-    def test_a_denial_says_where_the_permissions_are_listed(self) -> None:
+    def test_a_denial_names_the_page_that_lists_the_permissions(self) -> None:
         assert "docs/providers/healthomics.md" in str(of_a_start(answer(403, "AccessDeniedException")))
 
 
-class TestWhoseMatterARefusalIs:
+class TestRefusalsOfStartRun:
     CONFIG = HealthOmicsConfig(region="eu-west-1", role_arn="arn:aws:iam::1:role/runs", output_uri="s3://results/wes")
 
     def request(self, **changes: str) -> dict[str, Any]:
         return {"roleArn": "arn:aws:iam::1:role/runs", "outputUri": "s3://results/wes", "workflowId": "7", **changes}
 
     @pytest.mark.parametrize(
-        ("words", "changes", "expected"),
+        ("message", "changes", "expected"),
         [
             ("not authorized to perform: omics:StartRun on run/*", {}, Misconfigured),
             ("not authorized to perform: iam:PassRole on arn:aws:iam::1:role/runs", {}, Misconfigured),
@@ -199,13 +199,15 @@ class TestWhoseMatterARefusalIs:
             ("not authorized on arn:aws:omics:eu-west-1:1:runGroup/5", {"runGroupId": "5"}, Rejected),
         ],
     )
-    def test_a_denial_is_everybodys_unless_the_run_has_chosen_what_is_denied(
-        self, words: str, changes: dict[str, str], expected: type[ProviderError]
+    def test_a_denial_concerns_all_runs_unless_it_names_a_resource_that_the_run_has_chosen(
+        self, message: str, changes: dict[str, str], expected: type[ProviderError]
     ) -> None:
-        assert type(judge_denial(words, self.request(**changes), self.CONFIG)) is expected
+        refusal = Refusal("AccessDeniedException", message)
+
+        assert type(refusal_error(refusal, self.request(**changes), self.CONFIG)) is expected
 
     @pytest.mark.parametrize(
-        ("words", "changes", "expected"),
+        ("message", "changes", "expected"),
         [
             ("Parameter reads is missing", {}, Rejected),
             ("Unable to assume role arn:aws:iam::1:role/runs", {}, Misconfigured),
@@ -218,13 +220,15 @@ class TestWhoseMatterARefusalIs:
             ("Bucket mine is in another region", {"outputUri": "s3://mine"}, Rejected),
         ],
     )
-    def test_an_invalid_request_is_the_runs_unless_the_settings_are_invalid(
-        self, words: str, changes: dict[str, str], expected: type[ProviderError]
+    def test_an_invalid_request_concerns_the_run_unless_a_setting_is_invalid(
+        self, message: str, changes: dict[str, str], expected: type[ProviderError]
     ) -> None:
-        assert type(judge_validation(words, self.request(**changes), self.CONFIG)) is expected
+        refusal = Refusal("ValidationException", message)
+
+        assert type(refusal_error(refusal, self.request(**changes), self.CONFIG)) is expected
 
     @pytest.mark.parametrize(
-        ("words", "expected"),
+        ("message", "expected"),
         [
             ("The requestId was used before", True),
             ("Idempotency token mismatch", True),
@@ -233,5 +237,5 @@ class TestWhoseMatterARefusalIs:
             ("Parameter reads is missing", False),
         ],
     )
-    def test_words_that_may_speak_of_a_repetition_are_noticed(self, words: str, expected: bool) -> None:
-        assert speaks_of_repetition(words) is expected
+    def test_a_message_about_a_repeated_request_is_recognised(self, message: str, expected: bool) -> None:
+        assert mentions_repeated_request(message) is expected

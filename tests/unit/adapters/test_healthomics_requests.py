@@ -1,4 +1,4 @@
-"""From a submission to StartRun's request."""
+"""StartRun's request for a submission."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,8 +7,8 @@ import pytest
 
 from tests.builders import a_submission
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
-from wes_daemon.adapters.providers.healthomics.identity import RunIdentity
-from wes_daemon.adapters.providers.healthomics.payloads import refuse_unknown_members, start_run_request
+from wes_daemon.adapters.providers.healthomics.runs import RunIdentity
+from wes_daemon.adapters.providers.healthomics.start_request import refuse_unknown_members, start_run_request
 from wes_daemon.application.ports.errors import Rejected
 
 CONFIG = HealthOmicsConfig(
@@ -29,7 +29,7 @@ def request(
 
 
 def refusal(url: str = "1234567", **changes: Any) -> str:
-    """What a submission with these changes is refused with."""
+    """The message with which a submission with these changes is rejected."""
     with pytest.raises(Rejected) as caught:
         request(url, **changes)
     return str(caught.value)
@@ -49,7 +49,7 @@ def test_the_whole_request() -> None:
     }
 
 
-def test_it_is_the_same_at_every_attempt() -> None:
+def test_the_request_is_the_same_at_every_attempt() -> None:
     parameters = {"engineSettings": {"b": 1, "a": 2}, "tags": {"Project": "x"}}
 
     assert request(workflow_engine_parameters=parameters) == request(workflow_engine_parameters=parameters)
@@ -102,10 +102,10 @@ class TestWorkflowUrl:
             "arn:aws:omics:us-east-1:123456789012:workflow/1"
         )
 
-    def test_a_version_beside_another_one_is_refused(self) -> None:
-        words = refusal("omics://workflow/1/version/v1", workflow_engine_parameters={"workflowVersionName": "v2"})
+    def test_two_different_versions_are_refused(self) -> None:
+        message = refusal("omics://workflow/1/version/v1", workflow_engine_parameters={"workflowVersionName": "v2"})
 
-        assert "contradict" in words
+        assert "contradict" in message
 
     def test_a_workflow_of_the_service_has_no_owner(self) -> None:
         found = request("9500764", workflow_engine_parameters={"workflowType": "ready2run"})
@@ -138,7 +138,7 @@ class TestEngineParameters:
             ("engineSettings", '{"profile": "x"}', {"profile": "x"}),
         ],
     )
-    def test_each_is_sent(self, name: str, value: object, sent: object) -> None:
+    def test_each_parameter_is_sent(self, name: str, value: object, sent: object) -> None:
         assert request(workflow_engine_parameters={name: value})[name] == sent
 
     @pytest.mark.parametrize(
@@ -167,58 +167,60 @@ class TestEngineParameters:
             ("tags", {"a": 1}),
         ],
     )
-    def test_each_is_checked_by_its_type(self, name: str, value: object) -> None:
+    def test_each_parameter_is_checked_by_its_type(self, name: str, value: object) -> None:
         assert f"workflow_engine_parameters.{name} must be" in refusal(workflow_engine_parameters={name: value})
 
-    def test_an_unknown_one_is_refused_by_name_and_the_known_ones_are_told(self) -> None:
-        words = refusal(workflow_engine_parameters={"accelerators": "GPU"})
+    def test_an_unknown_parameter_is_refused_and_the_supported_ones_are_named(self) -> None:
+        message = refusal(workflow_engine_parameters={"accelerators": "GPU"})
 
-        assert "workflow_engine_parameters.accelerators" in words
-        assert "storageCapacity" in words
+        assert "workflow_engine_parameters.accelerators" in message
+        assert "storageCapacity" in message
 
     def test_snake_case_is_read_as_well(self) -> None:
         assert request(workflow_engine_parameters={"run_group_id": "7"})["runGroupId"] == "7"
 
-    def test_the_same_in_two_spellings_is_refused(self) -> None:
+    def test_the_same_parameter_in_two_spellings_is_refused(self) -> None:
         assert "give it once" in refusal(workflow_engine_parameters={"run_group_id": "7", "runGroupId": "8"})
 
-    def test_a_tag_stands_in(self) -> None:
+    def test_a_tag_is_the_fallback_for_a_parameter(self) -> None:
         found = request(tags={"provider_run_group_id": "7", "provider_type": "healthomics", "project": "x"})
 
         assert found["runGroupId"] == "7"
 
     @pytest.mark.parametrize(("given", "sent"), [("8", "8"), ("", "7"), (None, "7")])
-    def test_a_parameter_comes_before_its_tag(self, given: object, sent: str) -> None:
+    def test_a_parameter_has_precedence_over_its_tag(self, given: object, sent: str) -> None:
         found = request(tags={"provider_runGroupId": "7"}, workflow_engine_parameters={"runGroupId": given})
 
         assert found["runGroupId"] == sent
 
-    def test_an_unknown_tag_of_the_providers_is_refused_by_name(self) -> None:
+    def test_an_unknown_provider_tag_is_refused_by_name(self) -> None:
         assert "tags.provider_outptuUri" in refusal(tags={"provider_outptuUri": "s3://mine"})
 
-    def test_a_capacity_asks_for_static_storage(self) -> None:
+    def test_a_capacity_implies_static_storage(self) -> None:
         assert request(workflow_engine_parameters={"storageCapacity": "1200"})["storageType"] == "STATIC"
-        assert "STATIC only" in refusal(workflow_engine_parameters={"storageCapacity": 1200, "storageType": "DYNAMIC"})
+        assert "requires storageType STATIC" in refusal(
+            workflow_engine_parameters={"storageCapacity": 1200, "storageType": "DYNAMIC"}
+        )
 
-    def test_tags_of_the_run_are_added_to_ours(self) -> None:
+    def test_tags_of_the_run_are_added_to_the_daemons_tags(self) -> None:
         found = request(workflow_engine_parameters={"tags": {"Project": "x"}})
 
         assert found["tags"] == {"Project": "x", "WESRunId": "run-1", "WESSubmissionKey": "wes-run-1"}
 
-    def test_our_tags_cannot_be_given(self) -> None:
-        assert "the daemon's own" in refusal(workflow_engine_parameters={"tags": {"WESSubmissionKey": "x"}})
+    def test_the_daemons_tags_cannot_be_given(self) -> None:
+        assert "reserved for the daemon" in refusal(workflow_engine_parameters={"tags": {"WESSubmissionKey": "x"}})
 
     def test_too_many_tags_are_refused(self) -> None:
         assert "48 are allowed" in refusal(workflow_engine_parameters={"tags": {str(n): "" for n in range(49)}})
 
-    def test_what_the_installed_boto3_does_not_know_is_refused(self) -> None:
-        with pytest.raises(Rejected, match="engineSettings: not known to the boto3 that is installed"):
+    def test_a_member_that_the_installed_boto3_does_not_support_is_refused(self) -> None:
+        with pytest.raises(Rejected, match="engineSettings: not supported by the installed boto3"):
             refuse_unknown_members(request(workflow_engine_parameters={"engineSettings": {}}), set(request()))
 
 
-class TestPlacing:
+class TestRoleAndOutput:
     def test_without_role_and_output_the_variables_and_the_parameters_are_named(self) -> None:
-        words = refusal(config=HealthOmicsConfig(region="eu-west-1"))
+        message = refusal(config=HealthOmicsConfig(region="eu-west-1"))
 
         for name in (
             "AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN",
@@ -226,15 +228,15 @@ class TestPlacing:
             "engine parameter roleArn",
             "engine parameter outputUri",
         ):
-            assert name in words
+            assert name in message
 
     def test_only_what_is_missing_is_named(self) -> None:
-        words = refusal(config=replace(CONFIG, output_uri=None))
+        message = refusal(config=replace(CONFIG, output_uri=None))
 
-        assert "AWS_HEALTHOMICS_OUTPUT_URI" in words
-        assert "ROLE" not in words
+        assert "AWS_HEALTHOMICS_OUTPUT_URI" in message
+        assert "ROLE" not in message
 
-    def test_a_run_may_bring_its_own(self) -> None:
+    def test_a_run_may_name_its_own_role_and_output(self) -> None:
         own = {"roleArn": "arn:aws:iam::123456789012:role/mine", "outputUri": "s3://mine"}
 
         found = request(config=HealthOmicsConfig(region="eu-west-1"), workflow_engine_parameters=own)
@@ -243,31 +245,31 @@ class TestPlacing:
 
 
 class TestParameters:
-    def test_fifty_thousand_bytes_are_taken_and_one_more_is_not(self) -> None:
+    def test_fifty_thousand_bytes_are_accepted_and_one_more_is_not(self) -> None:
         envelope = len('{"a":""}')
 
         assert request(workflow_params={"a": "x" * (50_000 - envelope)})["parameters"]
         assert "50,001 bytes" in refusal(workflow_params={"a": "x" * (50_001 - envelope)})
 
     def test_bytes_are_counted_not_characters(self) -> None:
-        assert "takes 50,000" in refusal(workflow_params={"a": "ä" * 25_001})
+        assert "accepts 50,000" in refusal(workflow_params={"a": "ä" * 25_001})
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800"])
-    def test_what_is_no_json_is_refused(self, value: object) -> None:
+    def test_parameters_that_are_not_json_are_refused(self, value: object) -> None:
         assert "cannot be sent as JSON" in refusal(workflow_params={"a": value})
 
     def test_no_parameters_are_an_empty_object(self) -> None:
         assert request(workflow_params=None)["parameters"] == {}
 
     @pytest.mark.parametrize("key", ["k" * 129, "wes-\n"])
-    def test_a_key_that_the_service_does_not_take_is_refused(self, key: str) -> None:
+    def test_a_key_that_the_service_does_not_accept_is_refused(self, key: str) -> None:
         with pytest.raises(Rejected, match="1 to 128"):
             start_run_request(a_submission(key, workflow_url="1"), CONFIG)
 
 
 class TestIdentity:
     @pytest.mark.parametrize("text", ["1234567", "1234567/5a0f-11", "1"])
-    def test_an_id_is_read_and_written_alike(self, text: str) -> None:
+    def test_an_id_is_parsed_and_written_unchanged(self, text: str) -> None:
         run = RunIdentity.parse(text)
 
         assert run is not None

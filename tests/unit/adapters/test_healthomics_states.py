@@ -1,10 +1,10 @@
-"""HealthOmics' words, and ours."""
+"""HealthOmics' statuses and failure reasons, and the states that they mean."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from wes_daemon.adapters.providers.healthomics.states import FAILURES, report
+from wes_daemon.adapters.providers.healthomics.runs import FAILURES, status_report
 from wes_daemon.domain.states import RunState
 
 
@@ -23,7 +23,7 @@ from wes_daemon.domain.states import RunState
     ],
 )
 def test_every_status_has_its_state(status: str, state: RunState) -> None:
-    found = report({"status": status})
+    found = status_report({"status": status})
 
     assert (found.state, found.provider_status) == (state, status)
 
@@ -51,8 +51,8 @@ def test_every_status_has_its_state(status: str, state: RunState) -> None:
         "A_REASON_OF_NEXT_YEAR",
     ],
 )
-def test_what_the_workflow_did_is_an_executor_error(failure: str) -> None:
-    found = report({"status": "FAILED", "failureReason": failure, "statusMessage": "see the log"})
+def test_a_failure_of_the_workflow_is_an_executor_error(failure: str) -> None:
+    found = status_report({"status": "FAILED", "failureReason": failure, "statusMessage": "see the log"})
 
     assert found.state is RunState.EXECUTOR_ERROR
     assert found.message == f"{failure}: see the log"
@@ -71,29 +71,29 @@ def test_what_the_workflow_did_is_an_executor_error(failure: str) -> None:
         "SERVICE_ERROR",
     ],
 )
-def test_what_the_service_or_the_account_did_is_a_system_error(failure: str) -> None:
-    found = report({"status": "FAILED", "failureReason": failure})
+def test_a_failure_of_the_service_or_the_account_is_a_system_error(failure: str) -> None:
+    found = status_report({"status": "FAILED", "failureReason": failure})
 
     assert found.state is RunState.SYSTEM_ERROR
     assert found.message == failure
 
 
-def test_the_table_of_failures_holds_nothing_that_is_not_tested_here() -> None:
+def test_the_table_of_failures_contains_only_what_is_tested_here() -> None:
     assert len(FAILURES) == 17 + 8
 
 
 def test_a_failure_without_a_reason_says_so() -> None:
-    assert report({"status": "FAILED"}).message == "HealthOmics gives no reason"
+    assert status_report({"status": "FAILED"}).message == "HealthOmics gives no reason"
 
 
-def test_only_a_failed_run_is_judged_by_its_reason() -> None:
-    assert report({"status": "COMPLETED", "failureReason": "SERVICE_ERROR"}).state is RunState.COMPLETE
+def test_the_reason_counts_for_failed_runs_only() -> None:
+    assert status_report({"status": "COMPLETED", "failureReason": "SERVICE_ERROR"}).state is RunState.COMPLETE
 
 
-def test_times_are_told_in_utc() -> None:
+def test_times_are_converted_to_utc() -> None:
     east = timezone(timedelta(hours=2))
 
-    found = report({"status": "COMPLETED", "startTime": datetime(2026, 1, 1, 12, tzinfo=east), "stopTime": None})
+    found = status_report({"status": "COMPLETED", "startTime": datetime(2026, 1, 1, 12, tzinfo=east), "stopTime": None})
 
     assert found.started_at == datetime(2026, 1, 1, 10, tzinfo=UTC)
     assert found.started_at is not None

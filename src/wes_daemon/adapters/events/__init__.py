@@ -1,1 +1,1 @@
-"""Events of the services, received through queues."""
+"""Sources of hints: events that providers send through queues."""

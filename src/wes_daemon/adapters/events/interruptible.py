@@ -1,4 +1,4 @@
-"""A source that is left alone in the middle of a long wait when the daemon is to stop."""
+"""A hint source whose long wait ends early when the daemon stops."""
 
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -11,33 +11,32 @@ _Outcome = Callable[[], Sequence[Message]]
 
 
 class InterruptibleSource:
-    """A `HintSource` whose `receive` returns nothing as soon as the daemon is to stop.
+    """A `HintSource` whose `receive` returns no messages as soon as the stop signal is raised.
 
-    The wait itself goes on in a thread that nobody waits for; what it still receives is delivered again later.
+    The inner source goes on waiting in a daemon thread. The messages that it still receives are not deleted, so they
+    are delivered again.
     """
 
     def __init__(self, source: HintSource, stop: StopSignal) -> None:
         self._source = source
         self._stop = stop
-        # Its `put` may be called where a signal has interrupted another one.
+        # A SimpleQueue, because a signal handler may call its `put` in the middle of another `put`.
         self._outcomes: SimpleQueue[_Outcome] = SimpleQueue()
         stop.when_raised(lambda: self._outcomes.put(lambda: []))
 
     def receive(self) -> Sequence[Message]:
-        """As the port says."""
         if self._stop.is_raised:
             return []
         threading.Thread(target=self._receive, name="events-receive", daemon=True).start()
         return self._outcomes.get()()
 
     def delete(self, receipts: Collection[Receipt]) -> None:
-        """As the port says."""
         self._source.delete(receipts)
 
     def _receive(self) -> None:
         try:
             messages = self._source.receive()
-        except BaseException as error:  # noqa: BLE001 - it is raised again, by the thread that waits for the outcome
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits for the outcome
             self._outcomes.put(_raising(error))
         else:
             self._outcomes.put(lambda: messages)

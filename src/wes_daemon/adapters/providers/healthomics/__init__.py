@@ -1,1 +1,1 @@
-"""AWS HealthOmics on boto3."""
+"""The provider for AWS HealthOmics, on boto3."""

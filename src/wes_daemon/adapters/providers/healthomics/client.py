@@ -1,17 +1,17 @@
-"""HealthOmics' operations as this package uses them: each waits its turn, and fails in the port's words."""
+"""The HealthOmics operations that this package uses: each request passes the call gate and is sent once."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
 from wes_daemon.adapters.providers.healthomics.connection import Connection, sdk_errors
 from wes_daemon.adapters.providers.healthomics.errors import (
-    Meaning,
-    asked_wait,
-    code,
-    is_final,
-    meaning,
-    quoted,
-    translated,
+    ErrorKind,
+    error_code,
+    error_kind,
+    error_message,
+    is_permanent_s3_refusal,
+    retry_after,
+    translate,
 )
 from wes_daemon.application.ports.call_gate import CallGate
 from wes_daemon.application.ports.environment import Clock
@@ -20,57 +20,56 @@ from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown, Unavaila
 T = TypeVar("T")
 Answer = Mapping[str, Any]
 
-_PAGE = 100
-_UNKNOWN = "ResourceNotFoundException"
+_PAGE_SIZE = 100
+_NOT_FOUND = "ResourceNotFoundException"
 _DENIED = "AccessDeniedException"
 _INVALID = "ValidationException"
 _CONFLICT = "ConflictException"
-_MENDED_OUTSIDE = (Meaning.CREDENTIALS, Meaning.DENIED, Meaning.SETUP)
+# A person may have replaced the credentials before the next call.
+_RELOAD_CREDENTIALS_AFTER = (ErrorKind.CREDENTIALS, ErrorKind.DENIED, ErrorKind.SETUP)
 
 
 class Refusal(Exception):
-    """The service answered with an error that this operation's caller has to judge; it never leaves the provider."""
+    """An error response whose meaning depends on the operation; its caller handles it inside the provider."""
 
-    def __init__(self, code: str, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
         self.code = code
 
 
 class HealthOmicsClient:
-    """HealthOmics' operations; each request passes the call gate first, is made once, and is not retried."""
+    """Sends one request per operation and page, without retries, and raises the port's errors.
 
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        clock: Clock,
-        gate: CallGate,
-    ) -> None:
+    Only `start_run` and `cancel_run` raise `OutcomeUnknown`. The other operations read and can be repeated: an unknown
+    outcome is `NotNow`.
+    """
+
+    def __init__(self, connection: Connection, *, clock: Clock, gate: CallGate) -> None:
         self._connection = connection
         self._clock = clock
         self._gate = gate
 
-    def members_of_start_run(self) -> Collection[str]:
-        """What the installed boto3 can send with StartRun; asks nobody."""
-        return self._translating("StartRun", self._members_of_start_run, doubt=NotNow)
+    def start_run_members(self) -> Collection[str]:
+        """Return the members of StartRun's request that the installed boto3 can send; sends no request."""
+        return self._translating_errors("StartRun", self._start_run_members, when_unknown=NotNow)
 
     def start_run(self, request: Answer) -> Answer:
-        """StartRun.
+        """Call StartRun.
 
         Raises:
-            Refusal: a repeated request, an invalid one, or one that is not allowed.
+            Refusal: the request is repeated, invalid or not allowed.
         """
-        judged = (_CONFLICT, _INVALID, _UNKNOWN, _DENIED)
-        return self._call("StartRun", judged=judged, doubt=OutcomeUnknown, **request)
+        handled = (_CONFLICT, _INVALID, _NOT_FOUND, _DENIED)
+        return self._call("StartRun", handled=handled, when_unknown=OutcomeUnknown, **request)
 
-    def start_afresh(self) -> None:
-        """Read credentials and profiles anew at the next call: a person may have mended them by then."""
-        self._connection.forget()
+    def reload_credentials(self) -> None:
+        """Read credentials and profiles again at the next call."""
+        self._connection.reset()
 
     def get_run(self, id: str) -> Answer | None:
-        """GetRun; None where the service knows no such run."""
+        """Call GetRun; None for an unknown run."""
         try:
-            run = self._ask("GetRun", judged=(_UNKNOWN,), id=id)
+            run = self._read("GetRun", handled=(_NOT_FOUND,), id=id)
         except Refusal:
             return None
         if not run.get("status"):
@@ -78,82 +77,86 @@ class HealthOmicsClient:
         return run
 
     def cancel_run(self, id: str) -> str | None:
-        """CancelRun; None when it was accepted or there is nothing to cancel, else the service's words of refusal."""
-        judged = (_UNKNOWN, _CONFLICT, _INVALID)
+        """Call CancelRun; return the message of a refusal, or None where it was accepted or the run is unknown."""
+        handled = (_NOT_FOUND, _CONFLICT, _INVALID)
         try:
-            self._call("CancelRun", judged=judged, doubt=OutcomeUnknown, id=id)
+            self._call("CancelRun", handled=handled, when_unknown=OutcomeUnknown, id=id)
         except Refusal as refusal:
-            return None if refusal.code == _UNKNOWN else str(refusal)
+            return None if refusal.code == _NOT_FOUND else str(refusal)
         return None
 
     def runs_named(self, name: str) -> Iterator[Answer]:
-        """ListRuns by name; whether the service compares whole names is not documented, so the caller does."""
+        """Call ListRuns with a name; whether the service matches whole names is not documented."""
         for page in self._pages("ListRuns", name=name):
             yield from page
 
-    def page_of_runs(self, token: str | None, *, status: str | None = None) -> tuple[Collection[Answer], str | None]:
-        """ListRuns of one status or of every one: a page, and the token of the next one; None asks for the first."""
-        choice = {"startingToken": token, "status": status}
-        page = self._ask("ListRuns", maxResults=_PAGE, **{name: value for name, value in choice.items() if value})
+    def page_of_runs(self, token: str | None, status: str | None = None) -> tuple[Collection[Answer], str | None]:
+        """Call ListRuns, for one status or for all; return a page and the token of the next page.
+
+        Args:
+            token: None requests the first page.
+        """
+        filters = {"startingToken": token, "status": status}
+        page = self._read(
+            "ListRuns", maxResults=_PAGE_SIZE, **{name: value for name, value in filters.items() if value}
+        )
         return page.get("items") or (), page.get("nextToken") or None
 
     def tasks(self, id: str) -> Iterator[Answer]:
-        """ListRunTasks, in no promised order."""
+        """Call ListRunTasks; the order is not specified."""
         for page in self._pages("ListRunTasks", id=id):
             yield from page
 
     def get_task(self, id: str, task_id: str) -> Answer:
-        """GetRunTask; only the reason for there being nothing where it may not be asked or knows no such task."""
+        """Call GetRunTask; where it is refused, return an answer that holds only the reason, as `statusMessage`."""
         try:
-            return self._call("GetRunTask", judged=(_UNKNOWN, _DENIED, _INVALID), id=id, taskId=task_id)
+            return self._call("GetRunTask", handled=(_NOT_FOUND, _DENIED, _INVALID), id=id, taskId=task_id)
         except Refusal as refusal:
             return {"statusMessage": f"GetRunTask: {refusal}"}
 
-    def read_object(self, bucket: str, key: str, *, longest: int) -> bytes:
-        """GetObject of S3, at most `longest` bytes and one more.
+    def read_object(self, bucket: str, key: str, *, max_bytes: int) -> bytes:
+        """Call GetObject of S3; return one byte more than `max_bytes` of a longer object.
 
         Raises:
-            Refusal: there is no such object, or it may not be read.
+            Refusal: the object does not exist, or reading it is not allowed.
         """
-
-        def read() -> bytes:
-            body = self._connection.s3().get_object(Bucket=bucket, Key=key)["Body"]
-            try:
-                return bytes(body.read(longest + 1))
-            finally:
-                body.close()
-
-        def judged_read() -> bytes:
-            try:
-                return read()
-            except sdk_errors() as error:
-                if is_final(error):
-                    raise Refusal(code(error), quoted(error)) from error
-                raise
-
         self._gate.acquire("GetObject")
         try:
-            return self._translating("GetObject", judged_read, doubt=NotNow)
+            return self._translating_errors(
+                "GetObject", lambda: self._get_object(bucket, key, max_bytes + 1), when_unknown=NotNow
+            )
         except Unavailable as error:
-            # S3 is another service: that it is away says nothing of HealthOmics.
+            # S3 is another service: its outage is not an outage of HealthOmics.
             raise NotNow(str(error), retry_after=error.retry_after) from error
 
+    def _get_object(self, bucket: str, key: str, size: int) -> bytes:
+        try:
+            body = self._connection.s3().get_object(Bucket=bucket, Key=key)["Body"]
+            try:
+                return bytes(body.read(size))
+            finally:
+                body.close()
+        except sdk_errors() as error:
+            if is_permanent_s3_refusal(error):
+                raise Refusal(error_code(error), error_message(error)) from error
+            raise
+
     def _pages(self, operation: str, **request: Any) -> Iterator[Collection[Answer]]:
-        page = self._ask(operation, maxResults=_PAGE, **request)
+        page = self._read(operation, maxResults=_PAGE_SIZE, **request)
         yield page.get("items") or ()
-        # Tokens are opaque; one that comes back would lead in a circle.
+        # Tokens are opaque; a repeated token would cause an endless loop.
         seen: set[str] = set()
         while (token := page.get("nextToken")) and token not in seen:
             seen.add(token)
-            page = self._ask(operation, maxResults=_PAGE, startingToken=token, **request)
+            page = self._read(operation, maxResults=_PAGE_SIZE, startingToken=token, **request)
             yield page.get("items") or ()
 
-    def _ask(self, operation: str, *, judged: Collection[str] = (), **request: Any) -> Answer:
-        """Call for an answer without which nothing follows: that a question is invalid says nothing of the run."""
+    def _read(self, operation: str, *, handled: Collection[str] = (), **request: Any) -> Answer:
+        """Call an operation that only reads: an invalid request is `NotNow`, since it is no evidence about the run."""
         try:
-            return self._call(operation, judged=(*judged, _INVALID), **request)
+            return self._call(operation, handled=(*handled, _INVALID), **request)
         except Refusal as refusal:
-            if refusal.code in judged:
+            if refusal.code in handled:
                 raise
             raise NotNow(f"{operation} was refused: {refusal}") from refusal
 
@@ -161,10 +164,12 @@ class HealthOmicsClient:
         self,
         operation: str,
         *,
-        judged: Collection[str] = (),
-        doubt: type[OutcomeUnknown] | type[NotNow] = NotNow,
+        handled: Collection[str] = (),
+        when_unknown: type[OutcomeUnknown] | type[NotNow] = NotNow,
         **request: Any,
     ) -> Answer:
+        """Send one request; error codes in `handled` raise `Refusal`."""
+
         def call() -> Answer:
             from botocore import xform_name
 
@@ -172,37 +177,37 @@ class HealthOmicsClient:
             return answer
 
         self._gate.acquire(operation)
-        return self._translating(operation, call, judged=judged, doubt=doubt)
+        return self._translating_errors(operation, call, handled=handled, when_unknown=when_unknown)
 
-    def _translating(
+    def _translating_errors(
         self,
         operation: str,
         call: Callable[[], T],
         *,
-        judged: Collection[str] = (),
-        doubt: type[OutcomeUnknown] | type[NotNow],
+        handled: Collection[str] = (),
+        when_unknown: type[OutcomeUnknown] | type[NotNow],
     ) -> T:
         try:
             return call()
         except sdk_errors() as error:
-            self._obey(error, operation)
-            if code(error) in judged:
-                raise Refusal(code(error), quoted(error)) from error
-            if meaning(error) in _MENDED_OUTSIDE:
-                self.start_afresh()
-            known = translated(error, operation, doubt=doubt, now=self._clock.now())
-            if known is None:
+            self._report_limits(error, operation)
+            if error_code(error) in handled:
+                raise Refusal(error_code(error), error_message(error)) from error
+            if error_kind(error) in _RELOAD_CREDENTIALS_AFTER:
+                self.reload_credentials()
+            translated = translate(error, operation, when_unknown=when_unknown, now=self._clock.now())
+            if translated is None:
                 raise
-            # What a service says of a wrong signature repeats the signed headers, which no traceback may show.
-            raise known from (None if meaning(error) is Meaning.CREDENTIALS else error)
+            # A service's message about a wrong signature repeats the signed headers: keep it out of tracebacks.
+            raise translated from (None if error_kind(error) is ErrorKind.CREDENTIALS else error)
 
-    def _obey(self, error: Exception, operation: str) -> None:
+    def _report_limits(self, error: Exception, operation: str) -> None:
         now = self._clock.now()
-        if wait := asked_wait(error, now):
+        if wait := retry_after(error, now):
             self._gate.block_until(now + wait, operation)
-        if meaning(error) is Meaning.THROTTLED:
+        if error_kind(error) is ErrorKind.THROTTLED:
             self._gate.throttled(operation)
 
-    def _members_of_start_run(self) -> Collection[str]:
+    def _start_run_members(self) -> Collection[str]:
         model = self._connection.omics().meta.service_model.operation_model("StartRun")
         return frozenset(model.input_shape.members)

@@ -1,4 +1,4 @@
-"""What the provider has to be told."""
+"""The configuration of the HealthOmics provider, and the service's own rate limits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,16 +7,17 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthOmicsConfig:
-    """Where and as whom runs are started.
+    """The AWS region, the credentials and the defaults of runs.
 
     Attributes:
-        region: where the workflows are; outputs go to a bucket there.
-        role_arn: what HealthOmics assumes for runs that name no role of their own.
-        output_uri: `s3://bucket/prefix` for runs that name none of their own.
-        access_key_id, secret_access_key, session_token: given together, or not at all for boto3's whole chain;
-            the token belongs to temporary credentials only.
-        connections: as many calls as may be under way at the same time.
-        resend_horizon: how long the service is trusted to remember a request id; it documents no time.
+        region: AWS region of workflows and runs; the output bucket must be in the same region.
+        role_arn: role that HealthOmics assumes for runs that name no role of their own.
+        output_uri: `s3://bucket/prefix` for runs that name no output location of their own.
+        access_key_id, secret_access_key: set both, or neither to use boto3's credential chain.
+        session_token: belongs to temporary credentials only.
+        connections: maximum number of concurrent calls.
+        resend_horizon: how long after the first StartRun the same request id is sent again; AWS does not document
+            for how long the service remembers a request id.
     """
 
     region: str
@@ -40,4 +41,4 @@ CALLS_PER_SECOND: Mapping[str, float] = {
     "ListRunTasks": 10,
     "GetRunTask": 10,
 }
-"""The service's own limits by operation, for whoever makes the limiter; `GetObject` of S3 needs none."""
+"""The service's default rate limit of each operation. `GetObject` belongs to S3 and needs no limit."""

@@ -1,4 +1,4 @@
-"""The SDK's clients, made when they are first used; boto3 is imported only then."""
+"""boto3 clients, created at first use; boto3 is imported only then."""
 
 import json
 import logging
@@ -10,13 +10,19 @@ from typing import Any
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
 from wes_daemon.application.ports.errors import Misconfigured
 
-# At DEBUG these tell signed headers, session token included, and whole payloads.
-_TALKATIVE = ("botocore.auth", "botocore.endpoint", "botocore.hooks", "botocore.parsers", "botocore.httpsession")
-_WITH_BODY = (200, 201)
+# At DEBUG these loggers write signed headers, session token included, and whole payloads.
+_LOGGERS_WITH_SECRETS = (
+    "botocore.auth",
+    "botocore.endpoint",
+    "botocore.hooks",
+    "botocore.parsers",
+    "botocore.httpsession",
+)
+_STATUSES_WITH_BODY = (200, 201)
 
 
 class Connection:
-    """One client per service for one set of credentials, shared by all threads."""
+    """One client per AWS service for one set of credentials, shared by all threads."""
 
     def __init__(self, config: HealthOmicsConfig) -> None:
         self._config = config
@@ -25,39 +31,39 @@ class Connection:
         self._lock = threading.Lock()
 
     def omics(self) -> Any:
-        """The client of HealthOmics."""
-        return self._client("omics", self._make_omics)
+        """Return the client of HealthOmics."""
+        return self._client("omics", self._create_omics)
 
     def s3(self) -> Any:
-        """The client of S3, for outputs."""
-        return self._client("s3", self._make_s3)
+        """Return the client of S3, which reads outputs."""
+        return self._client("s3", self._create_s3)
 
     def sqs(self, endpoint: str | None = None) -> Any:
-        """The client of SQS, for events; where nothing else is given, at the address that the SDK has for it."""
-        return self._client("sqs", lambda: self._make("sqs", endpoint))
+        """Return the client of SQS, which receives events; without `endpoint` at the SDK's own endpoint."""
+        return self._client("sqs", lambda: self._create("sqs", endpoint))
 
-    def forget(self) -> None:
-        """Make everything anew at the next use, with the credentials that are found then."""
+    def reset(self) -> None:
+        """Create session and clients anew at the next use, with the credentials that are found then."""
         with self._lock:
             self._session = None
             self._clients.clear()
 
-    def _client(self, service: str, make: Callable[[], Any]) -> Any:
-        # Sessions may not be shared between threads, clients may.
+    def _client(self, service: str, create: Callable[[], Any]) -> Any:
+        # boto3 clients are thread-safe, sessions are not.
         with self._lock:
             if self._session is None:
-                self._session = self._make_session()
+                self._session = self._create_session()
             if service not in self._clients:
-                self._clients[service] = make()
+                self._clients[service] = create()
             return self._clients[service]
 
-    def _make_session(self) -> Any:
+    def _create_session(self) -> Any:
         import boto3
 
-        # boto3 takes half a pair without a word and signs with whatever else it finds.
+        # boto3 accepts half a pair silently and signs with whatever other credentials it finds.
         if (self._config.access_key_id is None) != (self._config.secret_access_key is None):
             raise Misconfigured("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: only one of the two is set; set both")
-        for name in _TALKATIVE:
+        for name in _LOGGERS_WITH_SECRETS:
             logger = logging.getLogger(name)
             logger.setLevel(max(logger.level, logging.INFO))
         return boto3.Session(
@@ -67,23 +73,23 @@ class Connection:
             region_name=self._config.region,
         )
 
-    def _make_omics(self) -> Any:
-        # HealthOmics has one host per kind of operation, as a prefix: `workflows-omics.…`.
-        # An endpoint that somebody has configured is a whole address and must not get the prefix.
-        options = {"inject_host_prefix": False} if self._is_overridden("omics") else {}
-        client = self._make("omics", **options)
+    def _create_omics(self) -> Any:
+        # botocore puts a prefix before the host, one per group of operations: `workflows-omics.…`.
+        # A configured endpoint is a complete address and must not get the prefix.
+        options = {"inject_host_prefix": False} if self._has_configured_endpoint("omics") else {}
+        client = self._create("omics", **options)
         client.meta.events.register("before-parse.omics.*", _check_body)
         return client
 
-    def _make_s3(self) -> Any:
-        options = {"s3": {"addressing_style": "path"}} if self._is_overridden("s3") else {}
-        return self._make("s3", **options)
+    def _create_s3(self) -> Any:
+        options = {"s3": {"addressing_style": "path"}} if self._has_configured_endpoint("s3") else {}
+        return self._create("s3", **options)
 
-    def _is_overridden(self, service: str) -> bool:
-        own = self._make(service, ignore_configured_endpoint_urls=True)
-        return bool(self._make(service).meta.endpoint_url != own.meta.endpoint_url)
+    def _has_configured_endpoint(self, service: str) -> bool:
+        default = self._create(service, ignore_configured_endpoint_urls=True)
+        return bool(self._create(service).meta.endpoint_url != default.meta.endpoint_url)
 
-    def _make(self, service: str, endpoint: str | None = None, /, **options: Any) -> Any:
+    def _create(self, service: str, endpoint: str | None = None, /, **options: Any) -> Any:
         from botocore.config import Config
 
         config = Config(
@@ -103,7 +109,7 @@ class Connection:
 
 
 def sdk_errors() -> tuple[type[Exception], ...]:
-    """What the SDK raises; for an `except` clause, so that boto3 is imported only when there is something to catch."""
+    """Return the SDK's exception classes; called in an `except` clause, so that boto3 is imported only on an error."""
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
@@ -111,20 +117,20 @@ def sdk_errors() -> tuple[type[Exception], ...]:
 
 
 def _check_body(response_dict: dict[str, Any], **_: object) -> None:
-    """Let no broken body pass for an answer without members: botocore reads one like `{}`, an empty list of runs.
+    """Refuse a response with a broken body, which botocore would parse as `{}`, an empty list of runs.
 
-    In an answer that tells of an error, a body that is no JSON object becomes the error's message:
-    botocore stumbles over some of those.
+    In an error response, a body that is not a JSON object is replaced with an object that holds it as the message:
+    botocore fails to parse some of those.
     """
     body, status = response_dict["body"], response_dict["status_code"]
-    if _is_json_object(body) or (not body and status not in _WITH_BODY):
+    if _is_json_object(body) or (not body and status not in _STATUSES_WITH_BODY):
         return
     if status < 300:
         from botocore.parsers import ResponseParserError
 
-        raise ResponseParserError("the answer is no JSON, or was cut short")
-    words = body.decode("utf-8", "replace") if isinstance(body, bytes) else ""
-    response_dict["body"] = json.dumps({"message": words}).encode()
+        raise ResponseParserError("the response is not a JSON object, or is truncated")
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else ""
+    response_dict["body"] = json.dumps({"message": text}).encode()
 
 
 def _is_json_object(body: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""The engine parameters that this provider knows: StartRun's own names, in its spelling or in snake_case."""
+"""The supported engine parameters: members of StartRun's request, in AWS' spelling or in snake_case."""
 
 import json
 import re
@@ -15,123 +15,127 @@ _NOT_PARAMETERS = frozenset({PROVIDER_ID_TAG, PROVIDER_TYPE_TAG})
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
-    """A value and where it was found, for complaints."""
+class _Parameter:
+    """A value and its location in the request, for error messages."""
 
-    place: str
+    location: str
     value: object
 
-    def wrong(self, expected: str) -> Rejected:
-        return Rejected(f"{self.place} must be {expected}, but is {self.value!r}")
+    def must_be(self, expected: str) -> Rejected:
+        return Rejected(f"{self.location} must be {expected}, but is {self.value!r}")
 
 
 def read_engine_parameters(parameters: Mapping[str, object], tags: Mapping[str, object]) -> Mapping[str, Any]:
-    """Members of StartRun's request, each of the type that it needs there.
+    """Return members of StartRun's request, each converted to the type that StartRun needs.
 
-    A tag `provider_NAME` stands in for a parameter that is not given; null and empty text mean "not given".
-    WES 1.1 says that every value is text, so numbers and objects are read from text as well.
+    A tag `provider_NAME` is the fallback for a missing parameter. Null and empty text count as missing.
+    WES 1.1 defines all values as strings, so numbers and objects are accepted as strings too.
 
     Raises:
-        Rejected: a name that is not known or is given twice, or a value of the wrong kind.
+        Rejected: a name is unknown or given twice, or a value has the wrong type.
     """
-    from_tags = {name: value for name, value in tags.items() if name.startswith(TAG_PREFIX)}
-    given = _by_member(
-        (name.removeprefix(TAG_PREFIX), _Given(f"tags.{name}", value))
-        for name, value in from_tags.items()
-        if name not in _NOT_PARAMETERS
-    ) | _by_member((name, _Given(f"workflow_engine_parameters.{name}", value)) for name, value in parameters.items())
-    return {member: _READERS[member](found) for member, found in given.items()}
+    tag_parameters = (
+        (name.removeprefix(TAG_PREFIX), _Parameter(f"tags.{name}", value))
+        for name, value in tags.items()
+        if name.startswith(TAG_PREFIX) and name not in _NOT_PARAMETERS
+    )
+    engine_parameters = (
+        (name, _Parameter(f"workflow_engine_parameters.{name}", value)) for name, value in parameters.items()
+    )
+    given = _by_member(tag_parameters) | _by_member(engine_parameters)
+    return {member: _READERS[member](parameter) for member, parameter in given.items()}
 
 
-def _by_member(given: Iterator[tuple[str, _Given]]) -> dict[str, _Given]:
-    found: dict[str, _Given] = {}
-    for name, value in given:
+def _by_member(parameters: Iterator[tuple[str, _Parameter]]) -> dict[str, _Parameter]:
+    found: dict[str, _Parameter] = {}
+    for name, parameter in parameters:
         member = _MEMBERS.get(name.replace("_", "").lower())
         if member is None:
-            raise Rejected(f"{value.place}: AWS HealthOmics knows only {', '.join(_READERS)}")
-        if value.value in (None, ""):
+            raise Rejected(f"{parameter.location}: AWS HealthOmics supports only {', '.join(_READERS)}")
+        if parameter.value in (None, ""):
             continue
         if member in found:
-            raise Rejected(f"{value.place}: the same as {found[member].place}; give it once")
-        found[member] = value
+            raise Rejected(f"{parameter.location}: the same as {found[member].location}; give it once")
+        found[member] = parameter
     return found
 
 
-def _text(pattern: str, expected: str, *, longest: int) -> Callable[[_Given], str]:
+def _text(pattern: str, expected: str, *, max_length: int) -> Callable[[_Parameter], str]:
     form = re.compile(pattern, re.ASCII)
 
-    def read(given: _Given) -> str:
-        # A number is what YAML and shells make of an id.
-        text = str(given.value) if isinstance(given.value, str) or type(given.value) is int else ""
-        if not form.fullmatch(text) or len(text) > longest:
-            raise given.wrong(expected)
+    def read(parameter: _Parameter) -> str:
+        # YAML and shells turn an id into a number.
+        value = parameter.value
+        text = str(value) if isinstance(value, str) or type(value) is int else ""
+        if not form.fullmatch(text) or len(text) > max_length:
+            raise parameter.must_be(expected)
         return text
 
     return read
 
 
-def _one_of(*words: str) -> Callable[[_Given], str]:
-    def read(given: _Given) -> str:
-        word = given.value.upper() if isinstance(given.value, str) else None
-        if word not in words:
-            raise given.wrong(" or ".join(words))
-        return str(word)
+def _one_of(*choices: str) -> Callable[[_Parameter], str]:
+    def read(parameter: _Parameter) -> str:
+        choice = parameter.value.upper() if isinstance(parameter.value, str) else None
+        if choice not in choices:
+            raise parameter.must_be(" or ".join(choices))
+        return str(choice)
 
     return read
 
 
-def _whole_number(lowest: int, highest: int, unit: str) -> Callable[[_Given], int]:
-    def read(given: _Given) -> int:
-        value = given.value
+def _whole_number(lowest: int, highest: int, unit: str) -> Callable[[_Parameter], int]:
+    def read(parameter: _Parameter) -> int:
+        value = parameter.value
         text = str(value) if isinstance(value, str) or type(value) is int else ""
         if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not lowest <= int(text) <= highest:
-            raise given.wrong(f"{unit} from {lowest} to {highest}")
+            raise parameter.must_be(f"{unit} from {lowest} to {highest}")
         return int(text)
 
     return read
 
 
-def _object(given: _Given) -> Mapping[str, Any]:
-    value = given.value
+def _object(parameter: _Parameter) -> Mapping[str, Any]:
+    value = parameter.value
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except ValueError:
-            raise given.wrong("a JSON object") from None
+            raise parameter.must_be("a JSON object") from None
     if not isinstance(value, Mapping):
-        raise given.wrong("a JSON object")
+        raise parameter.must_be("a JSON object")
     return dict(value)
 
 
-def _texts(given: _Given) -> Mapping[str, str]:
-    found = _object(given)
-    if not all(isinstance(value, str) and len(value) <= 256 and 0 < len(name) <= 128 for name, value in found.items()):
-        raise given.wrong("an object of texts: names of up to 128 characters, values of up to 256")
-    return found
+def _tags(parameter: _Parameter) -> Mapping[str, str]:
+    tags = _object(parameter)
+    if not all(isinstance(value, str) and len(value) <= 256 and 0 < len(name) <= 128 for name, value in tags.items()):
+        raise parameter.must_be("an object of strings: names of up to 128 characters, values of up to 256")
+    return tags
 
 
 _ID = r"[0-9]+"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9\-._]*"
 
 # Source: botocore's omics model 2022-11-28, shape StartRunRequest.
-_READERS: Mapping[str, Callable[[_Given], Any]] = {
-    "roleArn": _text(r"arn:\S+", "the ARN of a role", longest=128),
-    "outputUri": _text(r"s3://[a-z0-9.\-]{3,63}(/\S*)?", "an address such as s3://bucket/prefix", longest=750),
+_READERS: Mapping[str, Callable[[_Parameter], Any]] = {
+    "roleArn": _text(r"arn:\S+", "the ARN of a role", max_length=128),
+    "outputUri": _text(r"s3://[a-z0-9.\-]{3,63}(/\S*)?", "an address such as s3://bucket/prefix", max_length=750),
     "workflowType": _one_of("PRIVATE", "READY2RUN"),
-    "workflowOwnerId": _text(r"[0-9]{12}", "an AWS account of 12 digits, as text", longest=12),
-    "workflowVersionName": _text(_NAME, "the name of a workflow version", longest=64),
-    "runGroupId": _text(_ID, "the id of a run group, only digits", longest=18),
+    "workflowOwnerId": _text(r"[0-9]{12}", "an AWS account of 12 digits, as text", max_length=12),
+    "workflowVersionName": _text(_NAME, "the name of a workflow version", max_length=64),
+    "runGroupId": _text(_ID, "the id of a run group, only digits", max_length=18),
     "priority": _whole_number(0, 100_000, "a whole number"),
     "storageType": _one_of("STATIC", "DYNAMIC"),
     "storageCapacity": _whole_number(0, 100_000, "a whole number of GiB"),
-    "cacheId": _text(_ID, "the id of a run cache, only digits", longest=18),
+    "cacheId": _text(_ID, "the id of a run cache, only digits", max_length=18),
     "cacheBehavior": _one_of("CACHE_ON_FAILURE", "CACHE_ALWAYS"),
     "logLevel": _one_of("OFF", "FATAL", "ERROR", "ALL"),
     "retentionMode": _one_of("RETAIN", "REMOVE"),
     "networkingMode": _one_of("RESTRICTED", "VPC"),
-    "configurationName": _text(_NAME, "the name of a configuration", longest=128),
+    "configurationName": _text(_NAME, "the name of a configuration", max_length=128),
     "scratchStorageMode": _one_of("LOCAL", "SHARED"),
     "engineSettings": _object,
-    "tags": _texts,
+    "tags": _tags,
 }
 _MEMBERS: Mapping[str, str] = {name.lower(): name for name in _READERS}

@@ -1,10 +1,10 @@
-"""What the SDK's exceptions and the services' refusals mean for a call.
+"""Classification of the SDK's exceptions and of AWS error responses, and their translation into the port's errors.
 
-Exceptions are looked up by the names of their classes: older SDKs lack some of them, and nothing is imported here.
-What is in none of the tables is a bug and passes unchanged.
+Exceptions are looked up by class name: older SDKs lack some of the classes, and this module imports nothing of the SDK.
+An exception that is in none of the tables is a bug and passes unchanged.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
@@ -22,225 +22,210 @@ from wes_daemon.application.ports.errors import (
 )
 
 
-class Meaning(Enum):
-    """What may be concluded."""
+class ErrorKind(Enum):
+    """What an error allows to conclude about the call."""
 
     NOTHING_SENT = auto()
-    """Certainly nothing happened: the service is out of reach."""
+    """Nothing was sent: the service cannot be reached."""
     THROTTLED = auto()
-    """The service turned the call away; later it may not."""
+    """The service refused the call because of its rate limit; the same call may succeed later."""
     QUOTA = auto()
-    """The account is full; it takes minutes at least until there is room."""
-    DOUBT = auto()
-    """Perhaps it happened."""
+    """A quota of the account is used up; it takes minutes at least until it is free again."""
+    IN_DOUBT = auto()
+    """The call may have been carried out."""
     FAILED = auto()
-    """Perhaps it happened, and the service or the way to it has broken down."""
+    """The call may have been carried out, and the service or the network has failed."""
     REFUSED = auto()
-    """It will never happen as it was asked for."""
+    """The request as it was sent can never succeed."""
     DENIED = auto()
     CREDENTIALS = auto()
     SETUP = auto()
 
 
-# Sources: botocore.exceptions; what botocore.httpsession raises each of them for.
-EXCEPTIONS: Mapping[str, Meaning] = {
-    "EndpointConnectionError": Meaning.NOTHING_SENT,
-    "ConnectTimeoutError": Meaning.NOTHING_SENT,
-    "ProxyConnectionError": Meaning.NOTHING_SENT,
-    "ReadTimeoutError": Meaning.FAILED,
-    "ConnectionClosedError": Meaning.FAILED,
-    "HTTPClientError": Meaning.FAILED,
-    "ResponseStreamingError": Meaning.FAILED,
-    "IncompleteReadError": Meaning.FAILED,
-    "ResponseParserError": Meaning.FAILED,
-    "SSLError": Meaning.FAILED,
-    "NoCredentialsError": Meaning.CREDENTIALS,
-    "NoAuthTokenError": Meaning.CREDENTIALS,
-    "PartialCredentialsError": Meaning.CREDENTIALS,
-    "CredentialRetrievalError": Meaning.CREDENTIALS,
-    "TokenRetrievalError": Meaning.CREDENTIALS,
-    "MetadataRetrievalError": Meaning.CREDENTIALS,
-    "UnknownCredentialError": Meaning.CREDENTIALS,
-    "RefreshWithMFAUnsupportedError": Meaning.CREDENTIALS,
-    "SSOError": Meaning.CREDENTIALS,
-    "LoginError": Meaning.CREDENTIALS,
-    "ProfileNotFound": Meaning.SETUP,
-    "ConfigNotFound": Meaning.SETUP,
-    "ConfigParseError": Meaning.SETUP,
-    "InvalidConfigError": Meaning.SETUP,
-    "InvalidProxiesConfigError": Meaning.SETUP,
-    "MissingDependencyException": Meaning.SETUP,
-    "BaseEndpointResolverError": Meaning.SETUP,
-    "EndpointProviderError": Meaning.SETUP,
-    "InvalidRegionError": Meaning.SETUP,
+# Sources: botocore.exceptions, and the places in botocore.httpsession that raise them.
+EXCEPTIONS: Mapping[str, ErrorKind] = {
+    "EndpointConnectionError": ErrorKind.NOTHING_SENT,
+    "ConnectTimeoutError": ErrorKind.NOTHING_SENT,
+    "ProxyConnectionError": ErrorKind.NOTHING_SENT,
+    "ReadTimeoutError": ErrorKind.FAILED,
+    "ConnectionClosedError": ErrorKind.FAILED,
+    "HTTPClientError": ErrorKind.FAILED,
+    "ResponseStreamingError": ErrorKind.FAILED,
+    "IncompleteReadError": ErrorKind.FAILED,
+    "ResponseParserError": ErrorKind.FAILED,
+    "SSLError": ErrorKind.FAILED,
+    "NoCredentialsError": ErrorKind.CREDENTIALS,
+    "NoAuthTokenError": ErrorKind.CREDENTIALS,
+    "PartialCredentialsError": ErrorKind.CREDENTIALS,
+    "CredentialRetrievalError": ErrorKind.CREDENTIALS,
+    "TokenRetrievalError": ErrorKind.CREDENTIALS,
+    "MetadataRetrievalError": ErrorKind.CREDENTIALS,
+    "UnknownCredentialError": ErrorKind.CREDENTIALS,
+    "RefreshWithMFAUnsupportedError": ErrorKind.CREDENTIALS,
+    "SSOError": ErrorKind.CREDENTIALS,
+    "LoginError": ErrorKind.CREDENTIALS,
+    "ProfileNotFound": ErrorKind.SETUP,
+    "ConfigNotFound": ErrorKind.SETUP,
+    "ConfigParseError": ErrorKind.SETUP,
+    "InvalidConfigError": ErrorKind.SETUP,
+    "InvalidProxiesConfigError": ErrorKind.SETUP,
+    "MissingDependencyException": ErrorKind.SETUP,
+    "BaseEndpointResolverError": ErrorKind.SETUP,
+    "EndpointProviderError": ErrorKind.SETUP,
+    "InvalidRegionError": ErrorKind.SETUP,
 }
 
 # Sources: the eight errors of every HealthOmics operation in botocore's model; AWS' common errors; S3's.
-CODES: Mapping[str, Meaning] = {
-    "ThrottlingException": Meaning.THROTTLED,
-    "Throttling": Meaning.THROTTLED,
-    "TooManyRequestsException": Meaning.THROTTLED,
-    "RequestLimitExceeded": Meaning.THROTTLED,
-    "SlowDown": Meaning.THROTTLED,
-    "ServiceQuotaExceededException": Meaning.QUOTA,
-    "InternalServerException": Meaning.FAILED,
-    "RequestTimeoutException": Meaning.DOUBT,
-    "ConflictException": Meaning.DOUBT,
-    "ValidationException": Meaning.REFUSED,
-    "ResourceNotFoundException": Meaning.REFUSED,
-    "AccessDeniedException": Meaning.DENIED,
-    "AccessDenied": Meaning.DENIED,
-    "UnrecognizedClientException": Meaning.CREDENTIALS,
-    "InvalidClientTokenId": Meaning.CREDENTIALS,
-    "InvalidAccessKeyId": Meaning.CREDENTIALS,
-    "InvalidSignatureException": Meaning.CREDENTIALS,
-    "SignatureDoesNotMatch": Meaning.CREDENTIALS,
-    "IncompleteSignatureException": Meaning.CREDENTIALS,
-    "MissingAuthenticationTokenException": Meaning.CREDENTIALS,
-    "MissingAuthenticationToken": Meaning.CREDENTIALS,
-    "ExpiredTokenException": Meaning.CREDENTIALS,
-    "ExpiredToken": Meaning.CREDENTIALS,
-    "InvalidToken": Meaning.CREDENTIALS,
-    "AuthFailure": Meaning.CREDENTIALS,
-    "RequestExpired": Meaning.CREDENTIALS,
-    "RequestTimeTooSkewed": Meaning.CREDENTIALS,
-    "OptInRequired": Meaning.SETUP,
-    "SubscriptionRequiredException": Meaning.SETUP,
-    "UnknownOperationException": Meaning.SETUP,
+CODES: Mapping[str, ErrorKind] = {
+    "ThrottlingException": ErrorKind.THROTTLED,
+    "Throttling": ErrorKind.THROTTLED,
+    "TooManyRequestsException": ErrorKind.THROTTLED,
+    "RequestLimitExceeded": ErrorKind.THROTTLED,
+    "SlowDown": ErrorKind.THROTTLED,
+    "ServiceQuotaExceededException": ErrorKind.QUOTA,
+    "InternalServerException": ErrorKind.FAILED,
+    "RequestTimeoutException": ErrorKind.IN_DOUBT,
+    "ConflictException": ErrorKind.IN_DOUBT,
+    "ValidationException": ErrorKind.REFUSED,
+    "ResourceNotFoundException": ErrorKind.REFUSED,
+    "AccessDeniedException": ErrorKind.DENIED,
+    "AccessDenied": ErrorKind.DENIED,
+    "UnrecognizedClientException": ErrorKind.CREDENTIALS,
+    "InvalidClientTokenId": ErrorKind.CREDENTIALS,
+    "InvalidAccessKeyId": ErrorKind.CREDENTIALS,
+    "InvalidSignatureException": ErrorKind.CREDENTIALS,
+    "SignatureDoesNotMatch": ErrorKind.CREDENTIALS,
+    "IncompleteSignatureException": ErrorKind.CREDENTIALS,
+    "MissingAuthenticationTokenException": ErrorKind.CREDENTIALS,
+    "MissingAuthenticationToken": ErrorKind.CREDENTIALS,
+    "ExpiredTokenException": ErrorKind.CREDENTIALS,
+    "ExpiredToken": ErrorKind.CREDENTIALS,
+    "InvalidToken": ErrorKind.CREDENTIALS,
+    "AuthFailure": ErrorKind.CREDENTIALS,
+    "RequestExpired": ErrorKind.CREDENTIALS,
+    "RequestTimeTooSkewed": ErrorKind.CREDENTIALS,
+    "OptInRequired": ErrorKind.SETUP,
+    "SubscriptionRequiredException": ErrorKind.SETUP,
+    "UnknownOperationException": ErrorKind.SETUP,
 }
 
-# For answers without a code of ours: those of balancers and proxies. A plain 404 is an address without a HealthOmics.
-HTTP_STATUSES: Mapping[int, Meaning] = {
-    401: Meaning.DENIED,
-    402: Meaning.QUOTA,
-    403: Meaning.DENIED,
-    404: Meaning.SETUP,
-    407: Meaning.SETUP,
-    408: Meaning.DOUBT,
-    429: Meaning.THROTTLED,
+# For responses without one of these codes, such as those of load balancers and proxies.
+# A plain 404 comes from an address at which there is no HealthOmics.
+HTTP_STATUSES: Mapping[int, ErrorKind] = {
+    401: ErrorKind.DENIED,
+    402: ErrorKind.QUOTA,
+    403: ErrorKind.DENIED,
+    404: ErrorKind.SETUP,
+    407: ErrorKind.SETUP,
+    408: ErrorKind.IN_DOUBT,
+    429: ErrorKind.THROTTLED,
 }
 
 QUOTA_PAUSE = timedelta(minutes=1)
-SEE_PERMISSIONS = "docs/providers/healthomics.md lists the permissions that are needed"
-_LONGEST_QUOTE = 500
-# Whoever names a longer one is asked again all the same.
-_LONGEST_WAIT = timedelta(minutes=15)
+SEE_PERMISSIONS = "docs/providers/healthomics.md lists the required permissions"
+_MAX_MESSAGE_LENGTH = 500
+# A longer Retry-After is shortened to this.
+_MAX_RETRY_AFTER = timedelta(minutes=15)
 
 
-def meaning(error: Exception) -> Meaning | None:
-    """What the tables say; None for a bug."""
-    if is_answer(error):
-        status = http_status(error)
-        return CODES.get(code(error)) or HTTP_STATUSES.get(status) or (Meaning.FAILED if status >= 500 else None)
+def error_kind(error: Exception) -> ErrorKind | None:
+    """Return the kind that the tables give for an error; None for a bug."""
+    if _is_response(error):
+        status = _http_status(error)
+        return (
+            CODES.get(error_code(error)) or HTTP_STATUSES.get(status) or (ErrorKind.FAILED if status >= 500 else None)
+        )
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return Meaning.SETUP
-    return next((EXCEPTIONS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in EXCEPTIONS), None)
+        return ErrorKind.SETUP
+    return next((EXCEPTIONS[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in EXCEPTIONS), None)
 
 
-def translated(
-    error: Exception, operation: str, *, doubt: type[OutcomeUnknown] | type[NotNow], now: datetime
+def translate(
+    error: Exception, operation: str, *, when_unknown: type[OutcomeUnknown] | type[NotNow], now: datetime
 ) -> ProviderError | None:
-    """The port's error for an SDK's; None for a bug.
+    """Return the port's error for an error of the SDK; None for a bug.
 
     Args:
-        doubt: what "perhaps it happened" means for this operation: a question can simply be asked again.
+        when_unknown: the error for an unknown outcome: `NotNow` for operations that only read, which can be repeated.
     """
-    found = meaning(error)
-    wait, words = asked_wait(error, now), f"{operation} got no certain answer: {quoted(error)}"
-    if found is Meaning.DOUBT:
-        return OutcomeUnknown(words) if doubt is OutcomeUnknown else NotNow(words, retry_after=wait)
-    if found is Meaning.FAILED:
-        return AnswerLost(words) if doubt is OutcomeUnknown else Unavailable(words, retry_after=wait)
-    return _EXPLANATIONS[found](error, operation, wait) if found else None
+    wait, message = retry_after(error, now), error_message(error)
+    match error_kind(error):
+        case None:
+            return None
+        case ErrorKind.NOTHING_SENT:
+            return Unavailable(f"{operation} did not reach the service: {message}; check network, proxy and AWS_REGION")
+        case ErrorKind.THROTTLED:
+            return Throttled(f"{operation} was throttled: {message}", retry_after=wait)
+        case ErrorKind.QUOTA:
+            wait = max(wait or QUOTA_PAUSE, QUOTA_PAUSE)
+            return Throttled(f"{operation} is over a quota of the account: {message}", retry_after=wait)
+        case ErrorKind.IN_DOUBT:
+            text = f"{operation} got no certain answer: {message}"
+            return OutcomeUnknown(text) if when_unknown is OutcomeUnknown else NotNow(text, retry_after=wait)
+        case ErrorKind.FAILED:
+            text = f"{operation} got no certain answer: {message}"
+            return AnswerLost(text) if when_unknown is OutcomeUnknown else Unavailable(text, retry_after=wait)
+        case ErrorKind.REFUSED:
+            return Rejected(f"AWS HealthOmics refused {operation}: {message}")
+        case ErrorKind.DENIED:
+            return Misconfigured(f"AWS does not allow {operation}: {message}; {SEE_PERMISSIONS}")
+        case ErrorKind.SETUP:
+            return Misconfigured(f"AWS HealthOmics is not set up correctly: {operation}: {message}")
+        case ErrorKind.CREDENTIALS:
+            return _bad_credentials(error, operation)
 
 
-def _not_sent(error: Exception, operation: str, _: timedelta | None) -> ProviderError:
-    return Unavailable(f"{operation} did not reach the service: {quoted(error)}; check network, proxy and AWS_REGION")
+def is_permanent_s3_refusal(error: Exception) -> bool:
+    """Whether a repeated GetObject would get the same refusal, which concerns this object alone."""
+    if type(error).__name__ == "ParamValidationError":
+        return True
+    refusing = (None, ErrorKind.REFUSED, ErrorKind.DENIED, ErrorKind.SETUP)
+    return 300 <= _http_status(error) < 500 and error_kind(error) in refusing
 
 
-def _throttled(error: Exception, operation: str, wait: timedelta | None) -> ProviderError:
-    return Throttled(f"{operation} was throttled: {quoted(error)}", retry_after=wait)
+def error_code(error: Exception) -> str:
+    """Return the code in an error response; empty without a response."""
+    return str(_response_part(error, "Error").get("Code") or "") if _is_response(error) else ""
 
 
-def _over_quota(error: Exception, operation: str, wait: timedelta | None) -> ProviderError:
-    wait = max(wait or QUOTA_PAUSE, QUOTA_PAUSE)
-    return Throttled(f"{operation} is over a quota of the account: {quoted(error)}", retry_after=wait)
+def retry_after(error: Exception, now: datetime) -> timedelta | None:
+    """Return the time of the Retry-After header, which holds seconds or a date; at most 15 minutes."""
+    header = str(_response_part(error, "ResponseMetadata").get("HTTPHeaders", {}).get("retry-after", "")).strip()
+    if not _is_response(error) or not header:
+        return None
+    try:
+        wait = timedelta(seconds=float(header)) if not header[-1].isalpha() else parsedate_to_datetime(header) - now
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(wait, _MAX_RETRY_AFTER) if wait > timedelta(0) else None
 
 
-def _refused(error: Exception, operation: str, _: timedelta | None) -> ProviderError:
-    return Rejected(f"AWS HealthOmics refused {operation}: {quoted(error)}")
+def error_message(error: Exception) -> str:
+    """Return the service's or the SDK's message, on one line and shortened."""
+    message = str(_response_part(error, "Error").get("Message") or "") if _is_response(error) else str(error)
+    text = " ".join(f"{error_code(error)} {message}".split())
+    return text if len(text) <= _MAX_MESSAGE_LENGTH else f"{text[:_MAX_MESSAGE_LENGTH]}…"
 
 
-def _denied(error: Exception, operation: str, _: timedelta | None) -> ProviderError:
-    return Misconfigured(f"AWS does not allow {operation}: {quoted(error)}; {SEE_PERMISSIONS}")
-
-
-def _set_up_wrongly(error: Exception, operation: str, _: timedelta | None) -> ProviderError:
-    return Misconfigured(f"AWS HealthOmics cannot be used as it is set up: {operation}: {quoted(error)}")
-
-
-def _bad_credentials(error: Exception, operation: str, _: timedelta | None) -> ProviderError:
-    """Only the error's name is told: what the services say of a wrong signature repeats the signed headers."""
+def _bad_credentials(error: Exception, operation: str) -> ProviderError:
+    """Quote the code only: the services' messages about a wrong signature repeat the signed headers."""
     return Misconfigured(
-        f"{operation}: AWS does not accept the credentials ({code(error) or type(error).__name__}): renew "
+        f"{operation}: AWS does not accept the credentials ({error_code(error) or type(error).__name__}): renew "
         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile or role in their place; "
         "if they are right, set this machine's clock"
     )
 
 
-def is_final(error: Exception) -> bool:
-    """For a question to S3: whether asking again would get the same refusal, which is about this object alone."""
-    if type(error).__name__ == "ParamValidationError":
-        return True
-    refusing = (None, Meaning.REFUSED, Meaning.DENIED, Meaning.SETUP)
-    return 300 <= http_status(error) < 500 and meaning(error) in refusing
+def _response_part(error: Exception, part: str) -> Mapping[str, Any]:
+    response = getattr(error, "response", None)
+    return response.get(part) or {} if isinstance(response, Mapping) else {}
 
 
-def is_answer(error: Exception) -> bool:
-    """Whether a service has answered with an error."""
+def _is_response(error: Exception) -> bool:
+    """Whether the error is an error response of an AWS service."""
     return hasattr(error, "response") and hasattr(error, "operation_name")
 
 
-def code(error: Exception) -> str:
-    """The name of the error that a service answered with; empty where there was no answer."""
-    return str(_of(error, "Error").get("Code") or "") if is_answer(error) else ""
-
-
-def http_status(error: Exception) -> int:
-    """The answer's status, 0 without an answer."""
-    return int(_of(error, "ResponseMetadata").get("HTTPStatusCode") or 0) if is_answer(error) else 0
-
-
-def asked_wait(error: Exception, now: datetime) -> timedelta | None:
-    """How long the service asks us to wait, by a header that may hold seconds or a date."""
-    asked = str(_of(error, "ResponseMetadata").get("HTTPHeaders", {}).get("retry-after", "")).strip()
-    if not is_answer(error) or not asked:
-        return None
-    try:
-        wait = timedelta(seconds=float(asked)) if not asked[-1].isalpha() else parsedate_to_datetime(asked) - now
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(wait, _LONGEST_WAIT) if wait > timedelta(0) else None
-
-
-def quoted(error: Exception) -> str:
-    """The error in the service's or the SDK's own words, on one line and not too long."""
-    words = str(_of(error, "Error").get("Message") or "") if is_answer(error) else str(error)
-    text = " ".join(f"{code(error)} {words}".split())
-    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"
-
-
-def _of(error: Exception, part: str) -> Mapping[str, Any]:
-    found = getattr(error, "response", None)
-    return found.get(part) or {} if isinstance(found, Mapping) else {}
-
-
-_EXPLANATIONS: Mapping[Meaning, Callable[[Exception, str, timedelta | None], ProviderError]] = {
-    Meaning.NOTHING_SENT: _not_sent,
-    Meaning.THROTTLED: _throttled,
-    Meaning.QUOTA: _over_quota,
-    Meaning.REFUSED: _refused,
-    Meaning.DENIED: _denied,
-    Meaning.CREDENTIALS: _bad_credentials,
-    Meaning.SETUP: _set_up_wrongly,
-}
+def _http_status(error: Exception) -> int:
+    """Return the status of an error response; 0 without a response."""
+    return int(_response_part(error, "ResponseMetadata").get("HTTPStatusCode") or 0) if _is_response(error) else 0

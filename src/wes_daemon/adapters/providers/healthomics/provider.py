@@ -3,16 +3,21 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
-from wes_daemon.adapters.providers.healthomics.client import HealthOmicsClient
+from wes_daemon.adapters.providers.healthomics.active_runs import MIN_SWEEP_CALLS, STATUS_BATCH, ActiveRuns
+from wes_daemon.adapters.providers.healthomics.client import Answer, HealthOmicsClient
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.connection import Connection
 from wes_daemon.adapters.providers.healthomics.details import DetailsReader
-from wes_daemon.adapters.providers.healthomics.identity import RunIdentity
-from wes_daemon.adapters.providers.healthomics.inventory import Inventory
-from wes_daemon.adapters.providers.healthomics.listing import BATCH, FEWEST_CALLS, ActiveRuns
-from wes_daemon.adapters.providers.healthomics.states import ACTIVE, DELETED, report, unreadable
+from wes_daemon.adapters.providers.healthomics.runs import (
+    ACTIVE,
+    DELETED,
+    RunIdentity,
+    status_report,
+    unreadable_report,
+    utc,
+)
+from wes_daemon.adapters.providers.healthomics.start_request import KEY_TAG
 from wes_daemon.adapters.providers.healthomics.submission import RunStarter
 from wes_daemon.application.ports.call_gate import CallGate, OpenCallGate
 from wes_daemon.application.ports.environment import Clock
@@ -21,31 +26,33 @@ from wes_daemon.application.ports.providers import (
     Accepted,
     EndedPage,
     OwnedPage,
+    OwnedRun,
     ProviderLimits,
     Recorded,
     RunDetails,
     Submission,
+    as_key,
     nothing_recorded,
 )
 from wes_daemon.application.runtime.event_log import log_event
-from wes_daemon.domain.runs import ProviderRunId, StatusReport
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, StatusReport
 
 _log = logging.getLogger(__name__)
 
-# A batch that has ended as a whole takes a GetRun for each: fifty seconds at the service's own rate.
-_LIMITS = ProviderLimits(status_batch=BATCH, sweeps_from=FEWEST_CALLS + 1)
-_UNREADABLE_BEFORE_GIVING_UP = 3
-# A run that is being torn down ends by itself, with what it has done; there is nothing left to stop.
+# A batch whose runs have all ended takes one GetRun each: 50 seconds at the service's default rate.
+_LIMITS = ProviderLimits(status_batch=STATUS_BATCH, sweeps_from=MIN_SWEEP_CALLS + 1)
+_MAX_CONSECUTIVE_FAILURES = 3
+# A run that is STOPPING ends by itself, with its results so far; there is nothing left to cancel.
 _CANCELLABLE = frozenset(ACTIVE) - {"STOPPING"}
 
 
 class HealthOmicsProvider:
     """A `WorkflowProvider` over the HealthOmics API.
 
-    It keeps nothing that has to outlive a call: what must be remembered is in the ids that it returns.
+    It keeps no state that has to outlive a call: everything that it needs again is in the ids that it returns.
 
     Args:
-        gate: asked before each request; permits every call by default.
+        gate: permits every call by default.
     """
 
     def __init__(
@@ -56,91 +63,100 @@ class HealthOmicsProvider:
         gate: CallGate | None = None,
     ) -> None:
         self._client = HealthOmicsClient(Connection(config), clock=clock, gate=gate or OpenCallGate())
-        self._start = RunStarter(self._client, config)
-        self._active = ActiveRuns(self._client, clock)
-        self._inventory = Inventory(self._client)
-        self._details = DetailsReader(self._client, clock=clock, region=config.region)
+        self._starter = RunStarter(self._client, config)
+        self._active_runs = ActiveRuns(self._client.page_of_runs, clock)
+        self._details_reader = DetailsReader(self._client, clock=clock, region=config.region)
 
     @property
     def limits(self) -> ProviderLimits:
-        """As the port says."""
         return _LIMITS
 
     def submit(self, submission: Submission) -> Accepted:
-        """As the port says; in one step."""
-        return Accepted(self._start(submission))
+        return Accepted(self._starter.submit(submission))
 
     def statuses(self, ids: Collection[ProviderRunId]) -> Mapping[ProviderRunId, StatusReport]:
-        """As the port says: a few are asked for one by one, more are looked up in the lists of active runs.
+        """Request a few runs one by one; find more in the lists of active runs, and request only the rest one by one.
 
-        An end is only ever taken from GetRun, whose uuid tells whether the run is still the one that is meant.
-        Trouble with some leaves these `UNKNOWN`; it is raised where there is no news at all.
+        An end is only taken from GetRun: its answer contains the UUID, which a list lacks.
+        Runs that cannot be read are `UNKNOWN`; the error is raised only if no run can be read.
         """
-        wanted = {id: run for id in ids if (run := RunIdentity.parse(id))}
-        active = self._active.among({run.id for run in wanted.values()}) if len(wanted) > FEWEST_CALLS else {}
-        listed = {id: active[run.id] for id, run in wanted.items() if run.id in active}
-        asked, troubles = self._ask_for_each({id: run for id, run in wanted.items() if id not in listed})
-        if troubles and len(troubles) == len(wanted):
-            raise troubles[0]
-        return listed | asked
+        requested = {id: run for id in ids if (run := RunIdentity.parse(id))}
+        active: Mapping[str, StatusReport] = {}
+        if len(requested) > MIN_SWEEP_CALLS:
+            active = self._active_runs.statuses({run.id for run in requested.values()})
+        listed = {id: active[run.id] for id, run in requested.items() if run.id in active}
+        single, errors = self._statuses_one_by_one({id: run for id, run in requested.items() if id not in listed})
+        if errors and len(errors) == len(requested):
+            raise errors[0]
+        return listed | single
 
     def cancel(self, id: ProviderRunId) -> None:
-        """As the port says. It looks first: a cancel by a reused id would stop somebody else's run."""
+        """Check the run first: with a reused id, CancelRun would stop a foreign run."""
         run = RunIdentity.parse(id)
-        if run is None or not self._may_be_cancelled(run):
+        if run is None or not self._is_cancellable(run):
             return
         refusal = self._client.cancel_run(run.id)
-        # Which error tells that the run has ended meanwhile is not documented, so the run itself is asked.
-        if refusal and self._may_be_cancelled(run):
-            raise NotNow(f"HealthOmics does not cancel run {run.id}: {refusal}")
+        # Which error means that the run has ended meanwhile is not documented, so the run is requested again.
+        if refusal and self._is_cancellable(run):
+            raise NotNow(f"HealthOmics refused to cancel run {run.id}: {refusal}")
 
     def owned_runs(
         self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
     ) -> OwnedPage:
-        """As the port says; one call for 100 of the account's runs, and one for each of ours that is not on record."""
-        return self._inventory.part(since, after, recorded)
+        """Read one page of ListRuns, 100 of the account's runs; `after` is the service's own token.
+
+        A list contains neither tags nor UUID. So each run with the name of an owned run takes a GetRun, unless the
+        caller has recorded its complete id.
+        """
+        items, following = self._client.page_of_runs(after)
+        named = [(item, key) for item in items if (key := _key_in_name(item, since))]
+        recorded_ids = recorded([key for _, key in named]) if named else {}
+        found = [self._owned_run(item, key=key, recorded=recorded_ids.get(key), since=since) for item, key in named]
+        return OwnedPage(runs=[run for run in found if run], following=following)
 
     def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
-        """As the port says: the service's lists of ended runs know neither time nor order, so they are not read."""
+        """Return nothing: the service's lists of ended runs have neither a time filter nor an order."""
         del since, after
         return EndedPage()
 
     def delete_draft(self, id: ProviderRunId) -> bool:
-        """As the port says; nothing is ever only prepared here."""
+        """Return False: HealthOmics has no drafts."""
         del id
         return False
 
     def details(self, id: ProviderRunId) -> RunDetails:
-        """As the port says."""
         run = RunIdentity.parse(id)
-        found = self._look_up(run) if run else None
+        found = self._get_run(run) if run else None
         if found is None:
-            raise Rejected(f"AWS HealthOmics knows no run {id!r}, or no longer")
-        return self._details(found)
+            raise Rejected(f"AWS HealthOmics has no run {id!r}, or has deleted its record")
+        return self._details_reader.read(found)
 
-    def _ask_for_each(
-        self, wanted: Mapping[ProviderRunId, RunIdentity]
+    def _statuses_one_by_one(
+        self, runs: Mapping[ProviderRunId, RunIdentity]
     ) -> tuple[dict[ProviderRunId, StatusReport], Sequence[NotNow]]:
-        """What is known of each, and the trouble with those that could not be read."""
-        reports: dict[ProviderRunId, StatusReport] = {}
-        troubles: list[NotNow] = []
-        in_a_row = 0
-        for id, run in wanted.items():
-            try:
-                if in_a_row >= _UNREADABLE_BEFORE_GIVING_UP:
-                    raise troubles[-1]
-                found = self._look_up(run)
-            except NotNow as error:
-                troubles.append(error)
-                in_a_row += 1
-                reports[id] = unreadable(str(error))
-            else:
-                in_a_row = 0
-                reports |= {id: report(found)} if found else {}
-        return reports, troubles
+        """Return the reports, and the errors of the runs that could not be read.
 
-    def _look_up(self, run: RunIdentity) -> Mapping[str, Any] | None:
-        """The run, unless the service does not know it any more, or knows another one by its id."""
+        After a few consecutive errors the remaining runs are not requested.
+        """
+        reports: dict[ProviderRunId, StatusReport] = {}
+        errors: list[NotNow] = []
+        consecutive = 0
+        for id, run in runs.items():
+            try:
+                if consecutive >= _MAX_CONSECUTIVE_FAILURES:
+                    raise errors[-1]
+                found = self._get_run(run)
+            except NotNow as error:
+                errors.append(error)
+                consecutive += 1
+                reports[id] = unreadable_report(str(error))
+            else:
+                consecutive = 0
+                reports |= {id: status_report(found)} if found else {}
+        return reports, errors
+
+    def _get_run(self, run: RunIdentity) -> Answer | None:
+        """Return the run; None where it is unknown, is deleted, or its id now belongs to a later run."""
         found = self._client.get_run(run.id)
         if found is None or found["status"] == DELETED:
             return None
@@ -149,6 +165,36 @@ class HealthOmicsProvider:
             return None
         return {**found, "id": run.id}
 
-    def _may_be_cancelled(self, run: RunIdentity) -> bool:
-        found = self._look_up(run)
+    def _is_cancellable(self, run: RunIdentity) -> bool:
+        found = self._get_run(run)
         return found is not None and found["status"] in _CANCELLABLE
+
+    def _owned_run(
+        self, item: Answer, *, key: IdempotencyKey, recorded: ProviderRunId | None, since: datetime
+    ) -> OwnedRun | None:
+        identity = RunIdentity.parse(recorded) if recorded else None
+        if identity is not None and identity.id == str(item["id"]):
+            return _marked_run(item, key=key, identity=identity, since=since)
+        run = self._client.get_run(str(item["id"]))
+        if run is None or run["status"] == DELETED or (run.get("tags") or {}).get(KEY_TAG) != key:
+            return None
+        run = {**run, "id": item["id"]}
+        return _marked_run(run, key=key, identity=RunIdentity.of(run), since=since)
+
+
+def _key_in_name(item: Answer, since: datetime) -> IdempotencyKey | None:
+    """Return the idempotency key that is the run's name; None for a run created before `since`."""
+    created_at = utc(item.get("creationTime"))
+    is_old = created_at is not None and created_at < since
+    return None if is_old or item.get("status") == DELETED else as_key(str(item.get("name") or ""))
+
+
+def _marked_run(run: Answer, *, key: IdempotencyKey, identity: RunIdentity, since: datetime) -> OwnedRun:
+    report = status_report(run)
+    return OwnedRun(
+        id=identity.provider_run_id,
+        key=key,
+        created_at=utc(run.get("creationTime")) or since,
+        state=report.state,
+        provider_status=report.provider_status,
+    )

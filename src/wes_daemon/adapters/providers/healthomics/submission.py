@@ -1,21 +1,23 @@
-"""How a run is started once, and never twice."""
+"""Starting the run of a submission exactly once."""
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from wes_daemon.adapters.providers.healthomics.client import HealthOmicsClient, Refusal
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
-from wes_daemon.adapters.providers.healthomics.identity import RunIdentity
-from wes_daemon.adapters.providers.healthomics.payloads import (
+from wes_daemon.adapters.providers.healthomics.errors import SEE_PERMISSIONS
+from wes_daemon.adapters.providers.healthomics.runs import RunIdentity
+from wes_daemon.adapters.providers.healthomics.start_request import (
     KEY_TAG,
     refuse_unknown_members,
     run_name,
     start_run_request,
 )
-from wes_daemon.adapters.providers.healthomics.refusals import judge_denial, judge_validation, speaks_of_repetition
 from wes_daemon.application.ports.errors import (
     Misconfigured,
     OutcomeUnknown,
@@ -31,45 +33,47 @@ from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId
 _log = logging.getLogger(__name__)
 
 # How soon after its start a run is listed is not documented.
-_LISTED_BY_THEN = timedelta(minutes=5)
+_MAX_LISTING_DELAY = timedelta(minutes=5)
 _LATEST = datetime.max.replace(tzinfo=UTC)
+_REPEATED_REQUEST = re.compile(r"request.?id|idempoten|duplicate (run|request)", re.IGNORECASE)
 
 
 class RunStarter:
-    """Starts the run of a submission, or finds the one that was started before.
+    """Starts the run of a submission, or finds the run that an earlier attempt started.
 
-    Two nets, since each has a hole. The service starts no second run for a request id that it remembers, but does not
-    say for how long it does. A search by name finds runs of any age, but does not say how soon after their start.
-    So each attempt searches first and then sends the key as request id.
+    Each attempt first searches for the run by name and then sends the idempotency key as `requestId`. Both are needed:
+
+    - The service starts no second run for a request id that it remembers, but does not document for how long.
+    - The search finds runs of any age, but how soon a new run is listed is not documented.
     """
 
     def __init__(self, client: HealthOmicsClient, config: HealthOmicsConfig) -> None:
         self._client = client
         self._config = config
 
-    def __call__(self, submission: Submission) -> ProviderRunId:
-        """As `WorkflowProvider.submit`."""
+    def submit(self, submission: Submission) -> ProviderRunId:
+        """Return the id of the submission's run; raises as `WorkflowProvider.submit` does."""
         try:
             request = start_run_request(submission, self._config)
-            refuse_unknown_members(request, self._client.members_of_start_run())
+            refuse_unknown_members(request, self._client.start_run_members())
         except Rejected as rejection:
-            return self._started_before(submission, rejection)
+            return self._find_despite(rejection, submission)
         if found := self._find(submission.key):
             return found
-        self._refuse_too_late(submission)
+        self._refuse_after_horizon(submission)
         return self._start(submission, request)
 
-    def _refuse_too_late(self, submission: Submission) -> None:
-        """A run that was deleted is not listed, and a request that the service has forgotten would start another."""
+    def _refuse_after_horizon(self, submission: Submission) -> None:
+        """Raise `Unprovable` when the service may have forgotten the request id: a deleted run is not listed either."""
         horizon = self._config.resend_horizon
         if submission.in_doubt_for > horizon:
             raise Unprovable(
                 f"no run {run_name(submission.key)} is listed, but StartRun was first sent more than {horizon} ago: "
-                "HealthOmics may have forgotten that by now and would start a second run where the first was deleted"
+                "HealthOmics may have forgotten the request, and would start a second run if the first was deleted"
             )
 
-    def _started_before(self, submission: Submission, rejection: Rejected) -> ProviderRunId:
-        """The settings may have changed since an earlier attempt, whose run must not be called rejected."""
+    def _find_despite(self, rejection: Rejected, submission: Submission) -> ProviderRunId:
+        """Return the run of an earlier attempt, which the settings of that time may have allowed."""
         try:
             found = self._find(submission.key)
         except Misconfigured:
@@ -78,76 +82,117 @@ class RunStarter:
             raise rejection from None
         if found is not None:
             return found
-        raise _believed(rejection, submission) from None
+        raise _final_or_in_doubt(rejection, submission) from None
 
     def _start(self, submission: Submission, request: Mapping[str, Any]) -> ProviderRunId:
-        self._note_attachments(submission)
+        self._log_unused_attachments(submission)
         try:
-            return self._identified(self._client.start_run(request))
+            return self._started_id(self._client.start_run(request))
         except Refusal as refusal:
-            return self._after_refusal(submission, request, refusal)
+            return self._resolve_refusal(submission, request, refusal)
 
-    def _after_refusal(self, submission: Submission, request: Mapping[str, Any], refusal: Refusal) -> ProviderRunId:
-        """Perhaps the refusal is how the service answers a repeated request id: it does not say which way it takes."""
-        with _doubting(f"StartRun answered {refusal}"):
+    def _resolve_refusal(self, submission: Submission, request: Mapping[str, Any], refusal: Refusal) -> ProviderRunId:
+        """Search again: how the service answers a repeated request id is not documented, so it may be this refusal."""
+        with _errors_leave_doubt(f"StartRun answered {refusal}"):
             found = self._find(submission.key)
         if found is not None:
             return found
-        if refusal.code == "ConflictException" or speaks_of_repetition(str(refusal)):
+        if refusal.code == "ConflictException" or mentions_repeated_request(str(refusal)):
             raise OutcomeUnknown(f"StartRun answered {refusal}, but no run {run_name(submission.key)} is listed yet")
-        judge = judge_denial if refusal.code == "AccessDeniedException" else judge_validation
-        error = judge(str(refusal), request, self._config)
+        error = refusal_error(refusal, request, self._config)
         if isinstance(error, Misconfigured):
-            self._client.start_afresh()
-        raise (_believed(error, submission) if isinstance(error, Rejected) else error) from refusal
+            self._client.reload_credentials()
+        raise (_final_or_in_doubt(error, submission) if isinstance(error, Rejected) else error) from refusal
 
-    def _identified(self, answer: Mapping[str, Any]) -> ProviderRunId:
+    def _started_id(self, answer: Mapping[str, Any]) -> ProviderRunId:
         if not answer.get("id"):
             raise OutcomeUnknown("StartRun answered without the run's id")
         if answer.get("uuid"):
             return RunIdentity.of(answer).provider_run_id
         evidence = f"run {answer['id']} was started, but its uuid is not known yet"
-        with _doubting(evidence):
+        with _errors_leave_doubt(evidence):
             run = self._client.get_run(str(answer["id"]))
         if run is None:
             raise OutcomeUnknown(evidence)
         return RunIdentity.of(run).provider_run_id
 
     def _find(self, key: IdempotencyKey) -> ProviderRunId | None:
-        """The first run that was ever started for this key, as far as the service still lists it."""
+        """Return the earliest listed run of this key."""
         name = run_name(key)
         listed = [item for item in self._client.runs_named(name) if item.get("name") == name]
         for item in sorted(listed, key=lambda item: (item.get("creationTime") or _LATEST, str(item.get("id")))):
-            if found := self._confirmed(str(item["id"]), key):
+            if found := self._owned_run(str(item["id"]), key):
                 return found
         return None
 
-    def _confirmed(self, id: str, key: IdempotencyKey) -> ProviderRunId | None:
-        """The run's full name when it is of this key; somebody else's may only be called like it."""
-        with _doubting(f"run {id} is listed under the name of this submission"):
+    def _owned_run(self, id: str, key: IdempotencyKey) -> ProviderRunId | None:
+        """Return the run's id where its tag holds the key: a foreign run can have the same name."""
+        with _errors_leave_doubt(f"run {id} is listed under the name of this submission"):
             run = self._client.get_run(id)
         if run is None:
-            raise OutcomeUnknown(f"run {id} is listed under the name of this submission, but GetRun does not know it")
+            raise OutcomeUnknown(f"run {id} is listed under the name of this submission, but GetRun does not find it")
         return RunIdentity.of(run).provider_run_id if (run.get("tags") or {}).get(KEY_TAG) == key else None
 
-    def _note_attachments(self, submission: Submission) -> None:
+    def _log_unused_attachments(self, submission: Submission) -> None:
         if submission.attachments:
             names = ", ".join(attachment.name for attachment in submission.attachments)
             log_event(_log, logging.WARNING, "healthomics.attachments_unused", run_id=submission.run_id, names=names)
 
 
-def _believed(rejection: Rejected, submission: Submission) -> ProviderError:
-    """What a refusal tells: nothing of an earlier attempt, which may have started a run that no list shows."""
+def mentions_repeated_request(message: str) -> bool:
+    """Whether a refusal may be about a request id that was used before."""
+    return _REPEATED_REQUEST.search(message) is not None
+
+
+def refusal_error(refusal: Refusal, request: Mapping[str, Any], config: HealthOmicsConfig) -> ProviderError:
+    """Return `Rejected` where a refusal of StartRun concerns this run alone, `Misconfigured` where it concerns all.
+
+    A denial concerns all runs, unless it names a resource that this run has chosen itself: otherwise one run with a
+    role that the daemon may not pass on would stop all others. An invalid request concerns this run, unless it is a
+    value from the settings that is invalid.
+    """
+    message = str(refusal)
+    if refusal.code == "AccessDeniedException":
+        return _denial(message, request, config)
+    if config.role_arn and request["roleArn"] == config.role_arn and config.role_arn in message:
+        return Misconfigured(f"AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN: {message}")
+    if config.output_uri and request["outputUri"] == config.output_uri and _bucket(config.output_uri) in message:
+        return Misconfigured(f"AWS_HEALTHOMICS_OUTPUT_URI: {message}")
+    return Rejected(f"AWS HealthOmics refused the run: {message}")
+
+
+def _denial(message: str, request: Mapping[str, Any], config: HealthOmicsConfig) -> ProviderError:
+    if denied := [resource for resource in _resources_of_the_run(request, config) if resource in message]:
+        return Rejected(f"AWS does not allow {' and '.join(denied)}, which this run names itself: {message}")
+    return Misconfigured(f"AWS does not allow StartRun: {message}; {SEE_PERMISSIONS}")
+
+
+def _resources_of_the_run(request: Mapping[str, Any], config: HealthOmicsConfig) -> Iterator[str]:
+    if request["roleArn"] != config.role_arn:
+        yield request["roleArn"]
+    if "workflowOwnerId" in request:
+        yield f":{request['workflowOwnerId']}:workflow/{request['workflowId']}"
+    for member, kind in (("runGroupId", "runGroup"), ("cacheId", "runCache"), ("configurationName", "configuration")):
+        if member in request:
+            yield f"{kind}/{request[member]}"
+
+
+def _bucket(uri: str) -> str:
+    return urlsplit(uri).netloc
+
+
+def _final_or_in_doubt(rejection: Rejected, submission: Submission) -> ProviderError:
+    """A rejection is no evidence about an earlier attempt, which may have started a run that is not listed."""
     if not submission.resumed:
         return rejection
-    if submission.in_doubt_for < _LISTED_BY_THEN:
-        return OutcomeUnknown(f"{rejection}; but an earlier attempt may have started it, and not be listed yet")
-    return Unprovable(f"{rejection}; but an earlier attempt may have started it, though no list shows that")
+    if submission.in_doubt_for < _MAX_LISTING_DELAY:
+        return OutcomeUnknown(f"{rejection}; but an earlier attempt may have started a run that is not listed yet")
+    return Unprovable(f"{rejection}; but an earlier attempt may have started a run, though none is listed")
 
 
 @contextmanager
-def _doubting(evidence: str) -> Iterator[None]:
-    """Where something tells that a run may exist, trouble in looking it up leaves that open."""
+def _errors_leave_doubt(evidence: str) -> Iterator[None]:
+    """Turn every error into `OutcomeUnknown`: the evidence shows that a run may exist."""
     try:
         yield
     except ProviderError as error:
