@@ -1,1 +1,1 @@
-"""What the daemon costs, measured: `python -m benchmarks` measures every figure and writes docs/benchmarks.md."""
+"""Measurements of the daemon's costs: `python -m benchmarks` measures every figure and writes docs/benchmarks.md."""

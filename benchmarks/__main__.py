@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure all figures, or those that are named, and write the page."""
+"""`python -m benchmarks`: measures all figures, or the named ones, and writes the page."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -19,10 +19,10 @@ _FOLDER = "benchmarks"
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice([figure.name for figure in FULL]), metavar="[NAME]...")
-@click.option("--quick", is_flag=True, help="Small and once, to see whether it works; nothing is written.")
-@click.option("--only-page", is_flag=True, help="Measure nothing; write the page anew from what was measured.")
+@click.option("--quick", is_flag=True, help="Measure small sizes once, to see whether the figures work; write nothing.")
+@click.option("--only-page", is_flag=True, help="Measure nothing; write the page again from the stored results.")
 def cli(names: Sequence[str], quick: bool, only_page: bool) -> None:
-    """Measure the figures of these names, all where none is given, and write docs/benchmarks.md."""
+    """Measure the named figures (default: all) and write docs/benchmarks.md."""
     results = Results(_PAGE.with_name(_FOLDER))
     is_good = True
     if not only_page:
@@ -37,21 +37,21 @@ def cli(names: Sequence[str], quick: bool, only_page: bool) -> None:
 
 
 def _measure(figure: Figure, place: Site, about: Mapping[str, str], results: Results | None) -> bool:
-    """Measure, tell, and keep it where it is to be kept; whether all targets are met."""
+    """Measure a figure, print and store its result, and return whether all targets are met."""
     click.echo(f"\n{figure.title}  [{figure.name}]")
     begun = time.monotonic()
     try:
         measured = figure(place)
         result = _result(figure, measured, about)
     except NotMeasured as error:
-        measured, result = _nothing(figure, about, str(error))
+        measured, result = _no_result(figure, about, str(error))
     except RuntimeError as error:
-        # One that is broken must not cost the others, which have taken many minutes.
+        # A broken figure must not cost the results of the others, which took many minutes.
         click.echo(str(error), err=True)
-        measured, result = _nothing(figure, about, "it broke, and has told why on the console")
-    _tell(result, time.monotonic() - begun)
+        measured, result = _no_result(figure, about, "it failed; the reason is on the console")
+    _print(result, time.monotonic() - begun)
     if results is not None:
-        results.keep(figure.name, result, plot_files(figure.name, measured))
+        results.store(figure.name, result, plot_files(figure.name, measured))
     return result.is_met
 
 
@@ -66,11 +66,11 @@ def _result(figure: Figure, measured: Measured, about: Mapping[str, str]) -> Res
     )
 
 
-def _nothing(figure: Figure, about: Mapping[str, str], problem: str) -> tuple[Measured, Result]:
+def _no_result(figure: Figure, about: Mapping[str, str], problem: str) -> tuple[Measured, Result]:
     return Measured(method=(), values=()), Result(title=figure.title, environment=about, problem=problem)
 
 
-def _tell(result: Result, seconds: float) -> None:
+def _print(result: Result, seconds: float) -> None:
     if result.problem:
         click.echo(f"  not measured: {result.problem}")
     for value in result.values:
@@ -81,8 +81,8 @@ def _tell(result: Result, seconds: float) -> None:
 
 
 def _write_page(path: Path, results: Results) -> None:
-    kept = results.all()
-    ordered = {figure.name: kept[figure.name] for figure in FULL if figure.name in kept}
+    stored = results.all()
+    ordered = {figure.name: stored[figure.name] for figure in FULL if figure.name in stored}
     path.write_text(page(ordered, read_findings(), _FOLDER), encoding="utf-8")
 
 

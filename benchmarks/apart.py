@@ -1,4 +1,4 @@
-"""Measuring in a process of its own, which nothing that was measured before has made large, warm or slow."""
+"""Measurements in fresh processes, whose memory and caches are not affected by earlier measurements."""
 
 import ctypes
 import logging
@@ -27,19 +27,19 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Apart:
-    """Calls functions in fresh processes, in an empty directory, with no settings but those that are given."""
+    """Calls functions in fresh processes, each in an empty directory and with the given settings only."""
 
     def __init__(self, environment: Mapping[str, str] | None = None, *, within: float = 600) -> None:
-        """Do nothing yet; `within` so many seconds each call has ended or is ended."""
+        """Set the environment of the processes; a call that takes longer than `within` seconds is killed."""
         self._environment = environment or {}
         self._within = within
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns; arguments and answer are pickled.
+        """Return the result of the function; arguments and result are pickled.
 
         Raises:
-            NotMeasured: as the function says, or it has not come to an end in time.
-            RuntimeError: it has raised anything else.
+            NotMeasured: the function raised it, or did not end in time.
+            RuntimeError: the function raised another error.
         """
         receiving, sending = spawning.Pipe(duplex=False)
         with TemporaryDirectory(prefix="wes-bench-") as directory:
@@ -48,26 +48,26 @@ class Apart:
             process.start()
             sending.close()
             try:
-                answer: T = self._answer(receiving)
+                result: T = self._result(receiving)
             finally:
                 process.kill()
                 process.join()
-        return answer
+        return result
 
-    def _answer(self, receiving: Connection) -> Any:
+    def _result(self, receiving: Connection) -> Any:
         if not receiving.poll(self._within):
             raise NotMeasured(f"nothing was measured within {self._within:g} s")
         try:
-            error, answer = receiving.recv()
+            error, result = receiving.recv()
         except EOFError:
-            raise RuntimeError("the process that measures has died") from None
+            raise RuntimeError("the measuring process died") from None
         if error is not None:
             raise error
-        return answer
+        return result
 
 
 def side_by_side(number: int, function: Callable[..., T], *args: object) -> Sequence[T]:
-    """What the function returns in each of so many fresh processes; its first argument lets them begin together."""
+    """Return the results of `number` fresh processes; the function's first argument is a barrier for their start."""
     gate = spawning.Barrier(number)
     with ThreadPoolExecutor(number) as pool:
         calls = [pool.submit(Apart(), function, gate, *args) for _ in range(number)]
@@ -75,18 +75,18 @@ def side_by_side(number: int, function: Callable[..., T], *args: object) -> Sequ
 
 
 def set_up(directory: str | Path, environment: Mapping[str, str]) -> None:
-    """Make this process one that knows of nothing else, and ends with its parent."""
+    """Give this process a clean environment and directory, and end it when its parent ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    kept = inherited()
+    inherited_variables = inherited()
     os.environ.clear()
-    os.environ.update({**kept, **environment})
+    os.environ.update({**inherited_variables, **environment})
     os.chdir(directory)
     logging.disable(logging.WARNING)
 
 
 def inherited() -> dict[str, str]:
-    """What a process needs of the environment, whatever it does."""
+    """Return the part of the environment that every process needs."""
     return {name: os.environ[name] for name in _KEPT if name in os.environ}
 
 
@@ -103,5 +103,5 @@ def _call(
         sending.send((None, function(*args, **kwargs)))
     except NotMeasured as error:
         sending.send((error, None))
-    except BaseException:  # noqa: BLE001 - whoever waits for the answer is told, whatever it was
+    except BaseException:  # noqa: BLE001 - the parent process raises it
         sending.send((RuntimeError(traceback.format_exc()), None))

@@ -1,4 +1,4 @@
-"""How long a queued run waits for its provider to be called."""
+"""The time between the commit of a queued row and the call of its provider."""
 
 import random
 import threading
@@ -16,32 +16,32 @@ _LONGEST_PAUSE = 0.05
 
 
 class Arrivals:
-    """Queues runs one after the other by a connection of its own, and hears when each is sent to its provider."""
+    """Queues runs one after the other on a separate connection, and measures when each is sent to its provider."""
 
     def __init__(self, uri: str, *, within: float = 10) -> None:
-        """Queue nothing yet; a run that is not sent `within` so many seconds ends the measurement."""
+        """Prepare the measurement, which fails if a run is not sent `within` this many seconds."""
         self._uri = uri
         self._within = within
-        self._heard: dict[str, float] = {}
+        self._called_at: dict[str, float] = {}
         self._changed = threading.Condition()
 
-    def hear(self, run_id: str, at: float) -> None:
-        """A provider was asked to start this run, at a moment of `time.perf_counter`."""
+    def record_call(self, run_id: str, at: float) -> None:
+        """Record that a provider was called to start this run, at a time of `time.perf_counter`."""
         with self._changed:
-            self._heard[run_id] = at
+            self._called_at[run_id] = at
             self._changed.notify_all()
 
     def measure(self, runs: int, provider: ProviderType) -> Sequence[float]:
-        """Milliseconds for each run.
+        """Return the milliseconds for each run.
 
         Raises:
-            NotMeasured: one was not sent in time.
+            NotMeasured: a run was not sent in time.
         """
         chance = random.Random(1)
         waits = []
         with engine_on(self._uri) as engine:
             for n in range(runs):
-                # So that the rows meet the daemon at any moment of whatever it does.
+                # The rows are queued at random moments of the daemon's work.
                 time.sleep(chance.random() * _LONGEST_PAUSE)
                 run_id = f"arriving-{n:06}"
                 row = {"run_id": run_id, "state": RunState.QUEUED, "tags": {"provider_type": str(provider)}, **REQUEST}
@@ -54,6 +54,6 @@ class Arrivals:
 
     def _arrival(self, run_id: str) -> float:
         with self._changed:
-            if not self._changed.wait_for(lambda: run_id in self._heard, self._within):
+            if not self._changed.wait_for(lambda: run_id in self._called_at, self._within):
                 raise NotMeasured(f"a queued run was not sent within {self._within:g} s")
-            return self._heard[run_id]
+            return self._called_at[run_id]

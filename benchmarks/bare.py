@@ -1,4 +1,4 @@
-"""The services' SDKs in a loop: the same calls as somebody else has made, and nothing round them."""
+"""The services' SDKs alone: the recorded calls of wes-daemon, repeated without wes-daemon."""
 
 import os
 import time
@@ -11,17 +11,19 @@ from queue import SimpleQueue
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from benchmarks.clouds import REQUESTS, Asked
+from benchmarks.clouds import REQUESTS, RecordedCall
 from wes_daemon.domain.runs import ProviderType
 
 _REQUEST_TIMEOUT = 60
 
 
-def replay(type: ProviderType, calls: Sequence[Asked], warming_up: int, threads: int = 1) -> float:
-    """The CPU seconds of this process for these calls, after the first of them have been made without being counted.
+def replay(type: ProviderType, calls: Sequence[RecordedCall], warming_up: int, threads: int = 1) -> float:
+    """Return the CPU seconds of this process for these calls.
 
     Args:
-        threads: one makes the calls one after the other; of several, each makes the next one as soon as it can.
+        warming_up: how many of the calls are made before the measurement.
+        threads: with one, the calls are made one after the other; with several, each makes the next call as soon as
+            it can.
     """
     make = _sevenbridges if type is ProviderType.SEVENBRIDGES else _healthomics
     call = make()
@@ -33,7 +35,7 @@ def replay(type: ProviderType, calls: Sequence[Asked], warming_up: int, threads:
         return time.process_time() - begun
 
 
-def _sevenbridges() -> Callable[[Asked], object]:
+def _sevenbridges() -> Callable[[RecordedCall], object]:
     import sevenbridges
 
     api = sevenbridges.Api(
@@ -44,21 +46,21 @@ def _sevenbridges() -> Callable[[Asked], object]:
     drafts: SimpleQueue[Any] = SimpleQueue()
     numbers = count()
     request = REQUESTS[ProviderType.SEVENBRIDGES]
-    wanted = {"project": os.environ["SEVENBRIDGES_PROJECT"], "app": request["workflow_url"]}
+    place = {"project": os.environ["SEVENBRIDGES_PROJECT"], "app": request["workflow_url"]}
 
-    def call(asked: Asked) -> None:
-        if asked.operation == "create_task":
-            drafts.put(api.tasks.create(name=f"bare-{next(numbers)}", inputs=request["workflow_params"], **wanted))
-        elif asked.operation == "run_task":
+    def call(recorded: RecordedCall) -> None:
+        if recorded.operation == "create_task":
+            drafts.put(api.tasks.create(name=f"bare-{next(numbers)}", inputs=request["workflow_params"], **place))
+        elif recorded.operation == "run_task":
             drafts.get().run()
         else:
-            # By the SDK's own `query` a list would have all fields of each task, which costs many times as much.
-            api.get(asked.path, params={name: values[-1] for name, values in asked.params.items()}).json()
+            # The SDK's own `query` requests all fields of each task, which costs many times as much.
+            api.get(recorded.path, params={name: values[-1] for name, values in recorded.params.items()}).json()
 
     return call
 
 
-def _healthomics() -> Callable[[Asked], object]:
+def _healthomics() -> Callable[[RecordedCall], object]:
     import boto3
     from botocore.config import Config
 
@@ -71,14 +73,14 @@ def _healthomics() -> Callable[[Asked], object]:
         name = f"bare-{next(numbers)}"
         client.start_run(name=name, requestId=name, **_start_run())
 
-    def call(asked: Asked) -> None:
-        query = {name: values[-1] for name, values in parse_qs(urlsplit(asked.path).query).items()}
-        if asked.operation == "StartRun":
+    def call(recorded: RecordedCall) -> None:
+        query = {name: values[-1] for name, values in parse_qs(urlsplit(recorded.path).query).items()}
+        if recorded.operation == "StartRun":
             start()
-        elif asked.operation == "ListRuns":
+        elif recorded.operation == "ListRuns":
             client.list_runs(**_list_runs(query))
         else:
-            raise AssertionError(f"a submission is not expected to call {asked.operation}")
+            raise AssertionError(f"a submission is not expected to call {recorded.operation}")
 
     return call
 

@@ -23,7 +23,7 @@ FULL: Sequence[Figure] = (
     SdkOverhead(),
     HangingProvider(),
 )
-"""As they stand on the page."""
+"""The sizes for the page."""
 
 QUICK: Sequence[Figure] = (
     SubmissionRate(runs=500, repetitions=1),
@@ -35,7 +35,7 @@ QUICK: Sequence[Figure] = (
     SdkOverhead(runs=100, repetitions=1),
     HangingProvider(runs=60, repetitions=1),
 )
-"""To see in three minutes whether they can be measured, and about how it stands."""
+"""Sizes that show in three minutes whether the figures work, and their approximate values."""
 
 TINY: Sequence[Figure] = (
     SubmissionRate(runs=20, workers=4, latency=0.01, repetitions=1),
@@ -47,4 +47,4 @@ TINY: Sequence[Figure] = (
     SdkOverhead(runs=5, workers=2, repetitions=1),
     HangingProvider(runs=3, hanging_runs=2, poll_interval=0.05, repetitions=1),
 )
-"""For the tests: each says something, and nothing of the machine."""
+"""Sizes for the tests; the values say nothing about the machine."""

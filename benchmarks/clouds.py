@@ -1,4 +1,4 @@
-"""The simulated services in a process of their own, so that their cost is not ours."""
+"""The simulated services, in separate processes, so that their cost is not measured."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.apart import set_up, spawning
-from benchmarks.rows import Held
+from benchmarks.rows import ActiveRun
 from tests.integration.providers.healthomics_harness import CONFIG, start_many
 from tests.integration.providers.sevenbridges_harness import APP, PROJECT, TOKEN, environment, furnish
 from tests.simulators.healthomics.server import HealthOmicsSimulator
@@ -24,7 +24,7 @@ from wes_daemon.domain.states import RunState
 
 CLOUDS = (ProviderType.SEVENBRIDGES, ProviderType.HEALTHOMICS)
 
-# What an unmarked test's run asks for, so that the services take it.
+# Requests that the simulators accept.
 REQUESTS: Mapping[ProviderType, Mapping[str, object]] = {
     ProviderType.SEVENBRIDGES: {"workflow_url": APP, "workflow_params": {"sample": "NA12878"}},
     ProviderType.HEALTHOMICS: {
@@ -37,8 +37,8 @@ _ANSWERS_WITHIN = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A call that a service was asked for."""
+class RecordedCall:
+    """A call that a simulated service received."""
 
     operation: str
     path: str
@@ -49,36 +49,36 @@ class Cloud:
     """A simulated service.
 
     Attributes:
-        environment: the settings of a daemon that works with it.
+        environment: the settings of a daemon that uses it.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.environment: Mapping[str, str] = self._hear()
+        self.environment: Mapping[str, str] = self._receive()
 
-    def hold(self, running: int, waiting: int) -> Sequence[Held]:
-        """Let runs be there that run, and then others that wait to run; they all belong to us."""
-        found: Sequence[Held] = self._order("hold", running, waiting)
+    def add_runs(self, running: int, waiting: int) -> Sequence[ActiveRun]:
+        """Add owned runs: `running` active ones, then `waiting` ones that have not started."""
+        added: Sequence[ActiveRun] = self._request("add_runs", running, waiting)
+        return added
+
+    def start_waiting(self) -> None:
+        """Start all waiting runs."""
+        self._request("start_waiting")
+
+    def take_calls(self) -> Sequence[RecordedCall]:
+        """Return the calls since the last time, in order, and remove them."""
+        found: Sequence[RecordedCall] = self._request("take_calls")
         return found
 
-    def go_on(self) -> None:
-        """Let everything run that waits."""
-        self._order("go_on")
+    def remove_runs(self) -> None:
+        """Remove all runs."""
+        self._request("remove_runs")
 
-    def calls(self) -> Sequence[Asked]:
-        """What was asked for since the last time that this was asked, in order."""
-        found: Sequence[Asked] = self._order("calls")
-        return found
-
-    def forget(self) -> None:
-        """Let there be no runs any more."""
-        self._order("forget")
-
-    def _order(self, name: str, *arguments: object) -> Any:
+    def _request(self, name: str, *arguments: object) -> Any:
         self._connection.send((name, arguments))
-        return self._hear()
+        return self._receive()
 
-    def _hear(self) -> Any:
+    def _receive(self) -> Any:
         if not self._connection.poll(_ANSWERS_WITHIN):
             raise RuntimeError("the simulated service does not answer")
         return self._connection.recv()
@@ -86,7 +86,7 @@ class Cloud:
 
 @contextmanager
 def cloud(type: ProviderType) -> Iterator[Cloud]:
-    """A service that is there as long as the block lasts."""
+    """Run a simulated service during the block."""
     here, there = spawning.Pipe()
     with TemporaryDirectory(prefix="wes-bench-") as directory:
         process = spawning.Process(target=_serve, args=(type, there, directory))
@@ -99,31 +99,31 @@ def cloud(type: ProviderType) -> Iterator[Cloud]:
             process.join()
 
 
-def operations(calls: Sequence[Asked]) -> Mapping[str, int]:
-    """How often each was asked for."""
+def operations(calls: Sequence[RecordedCall]) -> Mapping[str, int]:
+    """Return how often each operation was called."""
     return Counter(call.operation for call in calls)
 
 
-class _Served(ABC):
-    """One service, inside its process."""
+class _SimulatedService(ABC):
+    """One simulated service, inside its process."""
 
     @abstractmethod
     def environment(self) -> Mapping[str, str]: ...
 
     @abstractmethod
-    def hold(self, running: int, waiting: int) -> Sequence[Held]: ...
+    def add_runs(self, running: int, waiting: int) -> Sequence[ActiveRun]: ...
 
     @abstractmethod
-    def go_on(self) -> None: ...
+    def start_waiting(self) -> None: ...
 
     @abstractmethod
-    def calls(self) -> Sequence[Asked]: ...
+    def take_calls(self) -> Sequence[RecordedCall]: ...
 
     @abstractmethod
-    def forget(self) -> None: ...
+    def remove_runs(self) -> None: ...
 
 
-class _SevenBridges(_Served):
+class _SevenBridges(_SimulatedService):
     def __init__(self, platform: Platform, bundle: Path, endpoint: str) -> None:
         self._platform = platform
         self._bundle = bundle
@@ -132,34 +132,34 @@ class _SevenBridges(_Served):
     def environment(self) -> Mapping[str, str]:
         return environment(self._bundle, self._endpoint)
 
-    def hold(self, running: int, waiting: int) -> Sequence[Held]:
+    def add_runs(self, running: int, waiting: int) -> Sequence[ActiveRun]:
         rules = TaskRules(self._platform)
         body = {"name": "wes-active", "project": PROJECT, "app": APP, "inputs": {"sample": "NA12878"}}
         answered: Any = rules.create(TOKEN, {}, body).body
         rules.run(TOKEN, {}, answered["id"])
         template = self._platform.tasks.pop(answered["id"])
-        words = ["RUNNING"] * running + ["QUEUED"] * waiting
-        ids = [self._platform.new_id("task") for _ in words]
+        statuses = ["RUNNING"] * running + ["QUEUED"] * waiting
+        ids = [self._platform.new_id("task") for _ in statuses]
         self._platform.tasks.update(
-            {id: {**template, "id": id, "status": word} for id, word in zip(ids, words, strict=True)}
+            {id: {**template, "id": id, "status": status} for id, status in zip(ids, statuses, strict=True)}
         )
-        return [Held(id, _STATES[word], word) for id, word in zip(ids, words, strict=True)]
+        return [ActiveRun(id, _STATES[status], status) for id, status in zip(ids, statuses, strict=True)]
 
-    def go_on(self) -> None:
+    def start_waiting(self) -> None:
         for id, task in self._platform.tasks.items():
             if task["status"] == "QUEUED":
                 self._platform.move(id, "RUNNING")
 
-    def calls(self) -> Sequence[Asked]:
-        made = [Asked(call.operation, call.path, call.params) for call in self._platform.calls]
+    def take_calls(self) -> Sequence[RecordedCall]:
+        made = [RecordedCall(call.operation, call.path, call.params) for call in self._platform.calls]
         self._platform.calls.clear()
         return made
 
-    def forget(self) -> None:
+    def remove_runs(self) -> None:
         self._platform.tasks.clear()
 
 
-class _HealthOmics(_Served):
+class _HealthOmics(_SimulatedService):
     def __init__(self, simulator: HealthOmicsSimulator) -> None:
         self._simulator = simulator
 
@@ -175,26 +175,26 @@ class _HealthOmics(_Served):
             "AWS_HEALTHOMICS_RATE_LIMITS": "off",
         }
 
-    def hold(self, running: int, waiting: int) -> Sequence[Held]:
+    def add_runs(self, running: int, waiting: int) -> Sequence[ActiveRun]:
         ids = start_many(self._simulator, running + waiting) if running + waiting else []
-        words = ["RUNNING"] * running + ["PENDING"] * waiting
-        for id, word in zip(ids, words, strict=True):
-            if word == "RUNNING":
-                self._simulator.service.reach(id.partition("/")[0], word)
-        return [Held(id, _STATES[word], word) for id, word in zip(ids, words, strict=True)]
+        statuses = ["RUNNING"] * running + ["PENDING"] * waiting
+        for id, status in zip(ids, statuses, strict=True):
+            if status == "RUNNING":
+                self._simulator.service.reach(id.partition("/")[0], status)
+        return [ActiveRun(id, _STATES[status], status) for id, status in zip(ids, statuses, strict=True)]
 
-    def go_on(self) -> None:
+    def start_waiting(self) -> None:
         service = self._simulator.service
         for started in service.started:
             if service.run(started.id).status == "PENDING":
                 service.reach(started.id, "RUNNING")
 
-    def calls(self) -> Sequence[Asked]:
-        made = [Asked(call.operation, call.path, {}) for call in self._simulator.calls]
+    def take_calls(self) -> Sequence[RecordedCall]:
+        made = [RecordedCall(call.operation, call.path, {}) for call in self._simulator.calls]
         self._simulator.calls.clear()
         return made
 
-    def forget(self) -> None:
+    def remove_runs(self) -> None:
         service = self._simulator.service
         service.started.clear()
         service._runs.clear()
@@ -209,7 +209,7 @@ _STATES = {
 
 
 def _serve(type: ProviderType, connection: Connection, directory: str) -> None:
-    """Be the service until this process is ended."""
+    """Serve the requests of the parent process until this process is killed."""
     set_up(directory, {"HOME": directory})
     with _opened(type, Path(directory)) as served:
         connection.send(served.environment())
@@ -218,12 +218,12 @@ def _serve(type: ProviderType, connection: Connection, directory: str) -> None:
             connection.send(getattr(served, name)(*arguments))
 
 
-def _opened(type: ProviderType, directory: Path) -> AbstractContextManager[_Served]:
+def _opened(type: ProviderType, directory: Path) -> AbstractContextManager[_SimulatedService]:
     return _sevenbridges(directory) if type is ProviderType.SEVENBRIDGES else _healthomics()
 
 
 @contextmanager
-def _sevenbridges(directory: Path) -> Iterator[_Served]:
+def _sevenbridges(directory: Path) -> Iterator[_SimulatedService]:
     authority = Authority(directory)
     platform = furnish(Platform(_now))
     with serving(platform, authority) as endpoint:
@@ -231,7 +231,7 @@ def _sevenbridges(directory: Path) -> Iterator[_Served]:
 
 
 @contextmanager
-def _healthomics() -> Iterator[_Served]:
+def _healthomics() -> Iterator[_SimulatedService]:
     with HealthOmicsSimulator(_now) as simulator:
         yield _HealthOmics(simulator)
 

@@ -1,4 +1,4 @@
-"""Databases to measure on: up to date, empty, and as durable as in earnest."""
+"""Databases for measurements: with the current schema, empty, and as durable as in production."""
 
 import shutil
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from wes_daemon.adapters.persistence.schema import Schema
 POSTGRESQL, SQLITE = "PostgreSQL", "SQLite"
 KINDS = (POSTGRESQL, SQLITE)
 
-# A commit is on the disk when it is confirmed; checkpoints do not come in the middle of a measurement.
+# A confirmed commit is on the disk; no checkpoint happens during a measurement.
 SETTINGS = (
     *("timezone=UTC", "fsync=on", "full_page_writes=on", "synchronous_commit=on"),
     *("shared_buffers=512MB", "max_wal_size=8GB", "checkpoint_timeout=1h"),
@@ -25,7 +25,7 @@ SETTINGS = (
 
 
 class DurableServer(PostgreSQLServer):
-    """A server that is set up as in earnest, where those of the tests are set up to be fast."""
+    """A server with the durability of production; the servers of the tests are configured for speed."""
 
     def _arguments(self) -> Iterator[str | Path]:
         yield from super()._arguments()
@@ -34,29 +34,29 @@ class DurableServer(PostgreSQLServer):
 
 
 class Databases:
-    """Databases, one after another; a server and a template are made when they are first needed."""
+    """Databases, one after another; server and template are created when they are first needed."""
 
     def __init__(self, directory: Path, server: PostgreSQL | None = None) -> None:
-        """Make nothing yet; `server` is one that is there already."""
+        """Use `server` if one is given; otherwise start one when it is needed."""
         self._directory = directory
-        self._given = server
-        self._kept = ExitStack()
+        self._given_server = server
+        self._resources = ExitStack()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._kept.close()
+        self._resources.close()
 
     @contextmanager
     def open(self, kind: str) -> Iterator[str]:
-        """The URI of a database that is up to date and holds no rows; it is deleted afterwards."""
+        """Return the URI of a database with the current schema and without rows, which is deleted after the block."""
         with self._sqlite() if kind == SQLITE else self._postgresql() as uri:
             yield uri
 
     @contextmanager
     def empty(self) -> Iterator[str]:
-        """The URI of a PostgreSQL database without any table."""
+        """Return the URI of a PostgreSQL database without tables."""
         uri = self._server.create()
         try:
             yield uri
@@ -64,7 +64,7 @@ class Databases:
             self._server.drop(uri)
 
     def version(self) -> str:
-        """Of the PostgreSQL server."""
+        """Return the version of the PostgreSQL server."""
         with self.empty() as uri, engine_on(uri) as engine, engine.connect() as connection:
             return str(connection.execute(text("SHOW server_version")).scalar_one()).partition(" ")[0]
 
@@ -86,10 +86,10 @@ class Databases:
 
     @cached_property
     def _server(self) -> PostgreSQL:
-        if self._given is not None:
-            return self._given
+        if self._given_server is not None:
+            return self._given_server
         server = DurableServer()
-        self._kept.callback(server.remove)
+        self._resources.callback(server.remove)
         server.start()
         return PostgreSQL(server.uri())
 
@@ -102,7 +102,7 @@ class Databases:
 
 @contextmanager
 def engine_on(uri: str) -> Iterator[Engine]:
-    """Connections as the daemon makes them; none is left."""
+    """Return an engine like the daemon's, which is disposed after the block."""
     engine = make_engine(uri, connections=2)
     try:
         yield engine

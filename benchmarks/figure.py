@@ -1,4 +1,4 @@
-"""What a benchmark is, and what it yields: values with their targets, and plots."""
+"""A benchmark and its result: values with their targets, and plots."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 class NotMeasured(Exception):
-    """The figure cannot be had here; the message says why."""
+    """The figure cannot be measured here; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """One number, and what it should be.
+    """One number and its target.
 
     Attributes:
-        lowest, highest: of the runs of which `value` is the median.
-        at_least, at_most: the target, where there is one.
+        lowest, highest: of the samples whose median is `value`.
+        at_least, at_most: the target; None if there is none.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Value:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
+        """Whether the target is met; None if there is none."""
         if self.at_least is None and self.at_most is None:
             return None
         reached = self.at_least is None or self.value >= self.at_least
@@ -42,14 +42,14 @@ class Value:
 
     @property
     def target(self) -> str:
-        """The target in words; empty where there is none."""
+        """The target as text; empty if there is none."""
         least = [] if self.at_least is None else [f"at least {shown(self.at_least)}"]
         most = [] if self.at_most is None else [f"at most {shown(self.at_most)}"]
         return " and ".join(least + most)
 
     @property
     def spread(self) -> str:
-        """From the lowest to the highest; empty where there was one run."""
+        """The range from the lowest to the highest sample; empty for a single sample."""
         if self.lowest is None or self.highest is None or self.lowest == self.highest:
             return ""
         return f"{shown(self.lowest)} to {shown(self.highest)}"
@@ -63,7 +63,7 @@ def middle(
     at_least: float | None = None,
     at_most: float | None = None,
 ) -> Value:
-    """The value that is the median of several runs."""
+    """Return the median of several samples as a value."""
     return Value(
         name=name,
         value=median(samples),
@@ -77,12 +77,12 @@ def middle(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What one figure came to.
+    """The measurements of one figure.
 
     Attributes:
-        method: what was done, in full sentences.
-        plots: SVG by the end of its file's name; empty for a figure's only one.
-        problems: what could not be measured, and why.
+        method: how it was measured, in full sentences.
+        plots: SVG by the suffix of the file name; the suffix of a single plot is empty.
+        problems: what could not be measured, with the reasons.
     """
 
     method: Sequence[str]
@@ -92,19 +92,19 @@ class Measured:
 
 
 class Figure(Protocol):
-    """Something that is measured. The parameters of an instance say at which size."""
+    """A benchmark. The parameters of an instance set its size."""
 
     @property
     def name(self) -> str:
-        """As on the command line."""
+        """The name on the command line."""
 
     @property
     def title(self) -> str:
-        """As on the page."""
+        """The heading on the page."""
 
     def __call__(self, site: "Site") -> Measured:
-        """Measure it.
+        """Measure the figure.
 
         Raises:
-            NotMeasured: it cannot be had here.
+            NotMeasured: it cannot be measured here.
         """

@@ -1,4 +1,4 @@
-"""What was measured on, as far as it says something about the figures; nothing that tells whose machine it is."""
+"""The machine on which the figures were measured, without anything that identifies its owner."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ _PACKAGES = (
 
 
 def environment(postgresql: str) -> Mapping[str, str]:
-    """Machine, versions, date and commit, by name; `postgresql` is the version of the server."""
+    """Return machine, versions, date and commit by name; `postgresql` is the version of the server."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": _commit(),

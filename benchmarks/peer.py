@@ -1,4 +1,4 @@
-"""Procrastinate, a queue of jobs on PostgreSQL, with nothing to do."""
+"""Procrastinate, a job queue on PostgreSQL, with jobs that do nothing."""
 
 import asyncio
 import time
@@ -14,16 +14,16 @@ _PAGE = 1_000
 
 
 def is_installed() -> bool:
-    """Whether the extra `bench` is there."""
+    """Whether the extra `bench` is installed."""
     return find_spec("procrastinate") is not None and find_spec("psycopg") is not None
 
 
-def work_off(uri: str, jobs: int, concurrency: int) -> float:
-    """The seconds in which one worker works off so many jobs; they have been deferred before."""
-    return asyncio.run(_work_off(uri, jobs, concurrency))
+def execute_jobs(uri: str, jobs: int, concurrency: int) -> float:
+    """Return the seconds in which one worker executes `jobs` jobs, which were deferred before."""
+    return asyncio.run(_execute_jobs(uri, jobs, concurrency))
 
 
-async def _work_off(uri: str, jobs: int, concurrency: int) -> float:
+async def _execute_jobs(uri: str, jobs: int, concurrency: int) -> float:
     import procrastinate
 
     url = make_url(uri)
@@ -33,7 +33,7 @@ async def _work_off(uri: str, jobs: int, concurrency: int) -> float:
         max_size=concurrency + 2,
     )
     app = procrastinate.App(connector=connector)
-    # Not as a decorator: where the extra is not installed, its type cannot be checked.
+    # Not used as a decorator: without the extra its type cannot be checked.
     nothing: Any = app.task(name="nothing")(_do_nothing)
 
     async with app.open_async():
@@ -57,4 +57,4 @@ async def _do_nothing(number: int) -> None:
 async def _require_none_left(app: "App") -> None:
     left = await app.job_manager.list_jobs_async(status="todo")
     if list(left):
-        raise AssertionError("Procrastinate has left jobs")
+        raise AssertionError("Procrastinate did not execute all jobs")

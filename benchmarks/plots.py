@@ -25,7 +25,7 @@ text { fill: #e6edf3 } .limit { stroke: #ff7b72 } .c0 { fill: #58a6ff; stroke: #
 
 
 def bars(title: str, unit: str, rows: Sequence[tuple[str, float]], *, limit: float | None = None) -> str:
-    """A bar for each label; `limit` is a dashed line across all of them."""
+    """Draw a bar for each label; `limit` is a dashed line across all bars."""
     left, right = 200, 110
     longest = max([value for _, value in rows] + ([limit] if limit else [])) or 1
     scale = (_WIDTH - left - right) / longest
@@ -46,7 +46,7 @@ def lines(
     is_logarithmic: bool = False,
     x_is_logarithmic: bool | None = None,
 ) -> str:
-    """A line for each series; the axes begin at 0, or are logarithmic and span what there is."""
+    """Draw a line for each series; axes begin at 0, or are logarithmic and span the values."""
     points = [point for line in series.values() for point in line]
     across = _Axis([x for x, _ in points], is_logarithmic if x_is_logarithmic is None else x_is_logarithmic)
     up = _Axis([y for _, y in points], is_logarithmic)
@@ -69,7 +69,7 @@ def lines(
 
 
 class _Axis:
-    """Where a value lies between 0 and 1, and which values are marked."""
+    """Maps values to places between 0 and 1, and chooses the marked values."""
 
     def __init__(self, values: Sequence[float], is_logarithmic: bool) -> None:
         self.place: Callable[[float], float]
@@ -86,18 +86,18 @@ class _Axis:
 
 
 def _round_step(top: float) -> float:
-    """A step of 1, 2 or 5 times a power of ten that gives between three and eight marks."""
+    """Return a step of 1, 2 or 5 times a power of ten that gives between three and eight marks."""
     power = 10.0 ** math.floor(math.log10(top))
     return next(step for step in (power / 5, power / 2, power, power * 2) if top / step <= 7)
 
 
 def _bar(label: str, value: float, unit: str, left: int, y: int, scale: float) -> str:
     width = max(value * scale, 1)
-    told = f"{shown(value)} {unit}".strip()
+    value_text = f"{shown(value)} {unit}".strip()
     return (
         _text(left - 10, y + 15, label, "end")
         + f'<rect class="c0" x="{left}" y="{y}" width="{width:.1f}" height="20" rx="2"/>'
-        + _text(left + width + 8, y + 15, told, "start")
+        + _text(left + width + 8, y + 15, value_text, "start")
     )
 
 

@@ -1,4 +1,4 @@
-"""Rows to measure on: queued, active, or of runs that ended long ago."""
+"""Rows for measurements: queued, active or ended runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ REQUEST: Mapping[str, object] = {
         "reference": "s3://references/GRCh38/GRCh38.primary.fa",
     },
 }
-"""A request of some 400 bytes."""
+"""A request of about 400 bytes."""
 
 _PAGE = 1_000
 
@@ -41,36 +41,36 @@ WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHER
 SELECT 'ended-' || n, 'sevenbridges', 'CLOSED', 'INTENT', 1, {now}, 0, 'task-' || n, {now} FROM numbers
 """
 
-_HELD = """
+_ACTIVE = """
 FROM unnest(CAST(:runs AS text[]), CAST(:ids AS text[]), CAST(:states AS text[]), CAST(:statuses AS text[]))
-    AS held (run, id, state, status)
+    AS active (run, id, state, status)
 """
 _ACTIVE_RUNS = f"""
 INSERT INTO workflow_runs (run_id, state, workflow_params, workflow_type, workflow_type_version, workflow_url, tags)
 SELECT run, state, '{{"sample": "NA12878"}}', 'CWL', 'v1.2', 'https://example.org/workflows/align.cwl',
-    json_build_object('provider_type', CAST(:provider AS text), 'provider_id', id) {_HELD}
+    json_build_object('provider_type', CAST(:provider AS text), 'provider_id', id) {_ACTIVE}
 """
 _ACTIVE_SUBMISSIONS = f"""
 INSERT INTO submissions
     (run_id, provider, state, returns_to, claim_seq, not_before, attempts, provider_run_id, enrolled_at)
-SELECT run, :provider, 'ACCEPTED', 'INTENT', 1, :since, 0, id, :since {_HELD}
+SELECT run, :provider, 'ACCEPTED', 'INTENT', 1, :since, 0, id, :since {_ACTIVE}
 """
 _ACTIVE_POLLS = f"""
 INSERT INTO polls
     (run_id, provider, provider_run_id, next_check_at, poll_seq, known_state, known_status, details_failures,
     followed_since)
-SELECT run, :provider, id, :since, 0, state, status, 0, :since {_HELD}
+SELECT run, :provider, id, :since, 0, state, status, 0, :since {_ACTIVE}
 """
 _A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A run that a provider holds.
+class ActiveRun:
+    """An active run at a provider.
 
     Attributes:
-        provider_run_id: as the provider's adapter calls it.
-        status: the provider's own word.
+        provider_run_id: in the form of the provider's adapter.
+        status: the provider status.
     """
 
     provider_run_id: str
@@ -79,7 +79,7 @@ class Held:
 
 
 def queue_runs(uri: str, number: int, *, provider: ProviderType | None = None, **changes: object) -> Sequence[str]:
-    """Queue so many runs, as a service does, and return their ids; `changes` are of their request."""
+    """Queue `number` runs as a service does, and return their ids; `changes` replace columns of the request."""
     prefix = provider or "run"
     ids = [f"{prefix}-{n:06}" for n in range(number)]
     tags = {"project": "genomes", **({"provider_type": str(provider)} if provider else {})}
@@ -92,7 +92,7 @@ def queue_runs(uri: str, number: int, *, provider: ProviderType | None = None, *
 
 
 def add_ended(uri: str, number: int) -> None:
-    """Put so many runs into the tables that have ended and of which nothing more is to be learnt."""
+    """Insert `number` ended runs whose submissions are closed."""
     with engine_on(uri) as engine:
         with engine.begin() as connection:
             _execute(connection, _ENDED_RUNS, number=number)
@@ -100,14 +100,14 @@ def add_ended(uri: str, number: int) -> None:
         _analyze(uri)
 
 
-def add_active(uri: str, provider: ProviderType, held: Sequence[Held]) -> None:
-    """Put runs into the tables of a PostgreSQL database that a provider holds since yesterday, and that are due."""
+def add_active(uri: str, provider: ProviderType, runs: Sequence[ActiveRun]) -> None:
+    """Insert runs that a provider accepted yesterday and that are due, into a PostgreSQL database."""
     values = {
         "provider": str(provider),
-        "ids": [each.provider_run_id for each in held],
-        "runs": [f"active-{provider}-{n:06}" for n in range(len(held))],
-        "states": [str(each.state) for each in held],
-        "statuses": [each.status for each in held],
+        "ids": [each.provider_run_id for each in runs],
+        "runs": [f"active-{provider}-{n:06}" for n in range(len(runs))],
+        "states": [str(each.state) for each in runs],
+        "statuses": [each.status for each in runs],
         "since": datetime.now(UTC) - _A_DAY,
     }
     with engine_on(uri) as engine:
@@ -118,13 +118,13 @@ def add_active(uri: str, provider: ProviderType, held: Sequence[Held]) -> None:
 
 
 def count(uri: str, statement: str) -> int:
-    """What a query for one number finds."""
+    """Return the result of a query for one number."""
     with engine_on(uri) as engine, engine.connect() as connection:
         return int(connection.execute(text(statement)).scalar_one())
 
 
 def _execute(connection: Connection, statement: str, **values: object) -> None:
-    # SQLite would make a number of what is cast to its JSON; PostgreSQL takes no text for json.
+    # SQLite converts a text that is cast to JSON into a number; PostgreSQL accepts no text for json.
     as_json = "{}" if connection.dialect.name == "sqlite" else "CAST({} AS json)"
     written = statement.format(params=as_json.format(_PARAMS), tags=as_json.format(_TAGS), now=":now")
     prepared = text(written)
@@ -134,6 +134,6 @@ def _execute(connection: Connection, statement: str, **values: object) -> None:
 
 
 def _analyze(uri: str) -> None:
-    """As the database itself does after a while."""
+    """Collect statistics, as the database itself does after a while."""
     with engine_on(uri) as engine, engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE" if connection.dialect.name == "sqlite" else "VACUUM ANALYZE"))

@@ -1,4 +1,4 @@
-"""Providers that cost next to nothing themselves: what is measured is ours."""
+"""Providers that cost almost nothing themselves, so that the cost of the daemon is measured."""
 
 import threading
 import time
@@ -15,60 +15,53 @@ _NOTHING = RunDetails()
 
 
 class InstantService(MemoryProvider):
-    """Accepts everything at once; each run is complete as soon as it is asked for, by whichever process."""
+    """Accepts every run at once, and reports every run as complete, in any process."""
 
     def submit(self, submission: Submission) -> Accepted | Prepared:
-        """As the port says."""
         return Accepted(ProviderRunId(f"at-{submission.key}"))
 
     def statuses(self, ids: Collection[ProviderRunId]) -> Mapping[ProviderRunId, StatusReport]:
-        """As the port says."""
         return dict.fromkeys(ids, _COMPLETE)
 
     def details(self, id: ProviderRunId) -> RunDetails:
-        """As the port says."""
         del id
         return _NOTHING
 
 
 class SlowService(MemoryProvider):
-    """Accepts everything, so many seconds away."""
+    """Accepts every run after a delay of some seconds."""
 
     def __init__(self, seconds: float) -> None:
-        """Hold nothing yet."""
         super().__init__()
         self._seconds = seconds
 
     def submit(self, submission: Submission) -> Accepted | Prepared:
-        """As the port says."""
         time.sleep(self._seconds)
         return super().submit(submission)
 
 
 class HangingService(MemoryProvider):
-    """Answers nothing for so many seconds, and then that it is not available."""
+    """Hangs for some seconds, and then raises `NotNow`."""
 
     def __init__(self, seconds: float, released: threading.Event) -> None:
-        """Hold nothing yet; once `released`, it answers at once."""
+        """Return at once from every call after `released` is set."""
         super().__init__()
         self._seconds = seconds
         self._released = released
 
     def submit(self, submission: Submission) -> Accepted | Prepared:
-        """As the port says."""
         self._released.wait(self._seconds)
-        raise NotNow(f"the service hangs, and has not taken {submission.key}")
+        raise NotNow(f"the service hangs and has not accepted {submission.key}")
 
 
 class ReportingService(MemoryProvider):
-    """Accepts everything at once, and tells of each run the moment when it is asked to start it."""
+    """Accepts every run at once, and reports when it was called to start it."""
 
-    def __init__(self, hear: Callable[[str, float], None]) -> None:
-        """Hold nothing yet; `hear` gets the run's id and a moment of `time.perf_counter`."""
+    def __init__(self, on_submit: Callable[[str, float], None]) -> None:
+        """Call `on_submit` with the id of each run and a time of `time.perf_counter`."""
         super().__init__()
-        self._hear = hear
+        self._on_submit = on_submit
 
     def submit(self, submission: Submission) -> Accepted | Prepared:
-        """As the port says."""
-        self._hear(submission.run_id, time.perf_counter())
+        self._on_submit(submission.run_id, time.perf_counter())
         return super().submit(submission)

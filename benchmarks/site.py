@@ -1,4 +1,4 @@
-"""What the figures are measured with: databases, and a place for files."""
+"""The databases and the directory with which figures are measured."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from benchmarks.databases import Databases
 
 @dataclass(frozen=True)
 class Site:
-    """Shared by all figures of one command."""
+    """The resources that all figures of one command share."""
 
     directory: Path
     databases: Databases
@@ -19,7 +19,7 @@ class Site:
 
 @contextmanager
 def site() -> Iterator[Site]:
-    """A site of which nothing is left behind."""
+    """Return a site that is removed after the block."""
     with TemporaryDirectory(prefix="wes-bench-") as folder:
         directory = Path(folder)
         with Databases(directory) as databases:

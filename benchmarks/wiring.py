@@ -1,4 +1,4 @@
-"""The daemon as the container makes it, with providers of a benchmark's own where it wants some."""
+"""The daemon as the container builds it, optionally with the providers of a benchmark."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ _UNLIMITED = 1_000_000
 def container_on(
     uri: str, given: Mapping[ProviderType, WorkflowProvider] | None = None, **settings: object
 ) -> Container:
-    """A container on this database, whose caps are no limit; `given` takes the place of all providers."""
+    """Return a container on this database, with unlimited concurrency; `given` replaces all providers."""
     chosen = {"max_concurrent_workflows": _UNLIMITED, **settings}
     container = Container(settings=read_settings(database_uri=uri, **chosen))
     if given is not None:
@@ -38,14 +38,14 @@ def container_on(
 
 
 def alive(container: Container) -> AbstractContextManager[None]:
-    """The lease lasts as long as the block, for use cases that are called without a daemon."""
+    """Renew the lease during the block, for use cases that are called without a daemon."""
     every = container.settings().lease / 4
     return renewing_lease(container.daemon_session(), every=every, outage_log=container.outage_log())
 
 
 @contextmanager
 def working(container: Container) -> Iterator[None]:
-    """The daemon works as long as the block lasts."""
+    """Run the daemon during the block."""
     daemon = container.daemon()
     thread = threading.Thread(target=daemon.run, name="daemon", daemon=True)
     thread.start()

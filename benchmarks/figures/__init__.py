@@ -1,1 +1,1 @@
-"""One module for each figure."""
+"""One module per figure."""

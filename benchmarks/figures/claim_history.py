@@ -1,4 +1,4 @@
-"""Whether what has ended makes the next claim slower."""
+"""Whether ended runs make claims slower."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -20,52 +20,55 @@ from wes_daemon.domain.runs import ProviderType, Run
 _LIMIT = 100
 _RATIO = 1.5
 _ENROL_BATCH = 500
-# What is claimed is out of the way for the next claim, as if it had been accepted and had ended.
+# Claimed runs do not affect the next claim, as if they had been accepted and had ended.
 _PUT_ASIDE = "UPDATE submissions SET state = 'CLOSED', owner = NULL WHERE state = 'INTENT'"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimHistory:
-    """Claims of a hundred beside more and more ended rows."""
+    """Claims of a hundred runs, with more and more ended rows in the database."""
 
     name: ClassVar[str] = "claim-history"
-    title: ClassVar[str] = "Claims beside ended runs"
+    title: ClassVar[str] = "Claims in a database with ended runs"
 
     ended: Sequence[int] = (10_000, 100_000, 1_000_000)
     claims: int = 20
     repetitions: int = 5
 
     def __call__(self, site: Site) -> Measured:
-        """Measure it."""
+        """Measure the figure."""
         found = {kind: {number: self._at(site, kind, number) for number in self.ended} for kind in KINDS}
         series = {kind: [(float(n), median(times)) for n, times in by.items()] for kind, by in found.items()}
         return Measured(
             method=(
-                f"So many runs that have ended lie in `workflow_runs` and, closed, in `submissions`; "
-                f"{self.claims * self.repetitions * _LIMIT:,} more are enrolled.",
-                f"A claim takes {_LIMIT} of them, from the begin of its transaction to its commit.",
+                "The given number of ended runs is in `workflow_runs` and, closed, in `submissions`; "
+                f"{self.claims * self.repetitions * _LIMIT:,} further runs are enrolled.",
+                f"Each claim takes {_LIMIT} of these; its time is from the begin of its transaction to its commit.",
                 f"Each value is the median of {self.repetitions} medians of {self.claims} claims.",
             ),
             values=[value for kind in KINDS for value in self._values(kind, found[kind])],
-            plots={"": lines("Time of a claim of 100", "ended runs", "ms", series, x_is_logarithmic=True)},
+            plots={"": lines(f"Time of a claim of {_LIMIT} runs", "ended runs", "ms", series, x_is_logarithmic=True)},
         )
 
     def _values(self, kind: str, found: Mapping[int, Sequence[float]]) -> Sequence[Value]:
         fewest, most = min(found), max(found)
-        times = [middle(f"{kind}: claim beside {n:,}", samples, "ms") for n, samples in found.items()]
+        times = [middle(f"{kind}: claim with {n:,} ended runs", samples, "ms") for n, samples in found.items()]
         ratio = median(found[most]) / median(found[fewest])
-        return [*times, Value(name=f"{kind}: {most:,} over {fewest:,}", value=ratio, unit="times", at_most=_RATIO)]
+        return [
+            *times,
+            Value(name=f"{kind}: ratio of {most:,} to {fewest:,}", value=ratio, unit="times", at_most=_RATIO),
+        ]
 
     def _at(self, site: Site, kind: str, ended: int) -> Sequence[float]:
         with site.databases.open(kind) as uri:
             add_ended(uri, ended)
-            # Those of the warm-up, too.
+            # Including those of the warm-up.
             queue_runs(uri, (self.claims + 1) * self.repetitions * _LIMIT)
             return Apart()(claim_times, uri, self.repetitions, self.claims)
 
 
 def claim_times(uri: str, repetitions: int, claims: int) -> Sequence[float]:
-    """The median of so many claims, in milliseconds, so many times; each time one more warms up."""
+    """Return the median milliseconds of `claims` claims, for each repetition; one more claim warms up each."""
     container = container_on(uri)
     _enrol_all(container)
     rounds = []

@@ -1,4 +1,4 @@
-"""Whether a provider that hangs holds up the runs of another one."""
+"""Whether a provider that hangs delays the runs of another one."""
 
 import threading
 import time
@@ -18,16 +18,16 @@ from benchmarks.site import Site
 from benchmarks.wiring import container_on, working
 from wes_daemon.domain.runs import ProviderType
 
-_HEALTHY, _SICK = ProviderType.SEVENBRIDGES, ProviderType.HEALTHOMICS
+_HEALTHY, _HANGING = ProviderType.SEVENBRIDGES, ProviderType.HEALTHOMICS
 _RATIO = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class HangingProvider:
-    """Runs for one provider, while every call to another one hangs."""
+    """Runs for one provider while every call to another one hangs."""
 
     name: ClassVar[str] = "hanging-provider"
-    title: ClassVar[str] = "Submission beside a provider that hangs"
+    title: ClassVar[str] = "Submission while another provider hangs"
 
     runs: int = 300
     hanging_runs: int = 200
@@ -36,31 +36,31 @@ class HangingProvider:
     repetitions: int = 3
 
     def __call__(self, site: Site) -> Measured:
-        """Measure it: with and without in turn."""
+        """Measure the figure, alternately without and with the hanging provider."""
         pairs = [(self._latencies(site, 0), self._latencies(site, self.hanging_runs)) for _ in range(self.repetitions)]
         without, beside = ([samples[n] for samples in pairs] for n in (0, 1))
         return Measured(
             method=(
-                f"A daemon with the default number of workers looks every {self.poll_interval:g} s; {self.runs} runs "
-                "for a healthy provider are queued on PostgreSQL one after the other.",
-                f"Beside them {self.hanging_runs} runs are queued for a provider each call of which hangs for "
-                f"{self.hanging:g} s: more than there are workers.",
-                "The time is that from before the row's commit until the healthy provider is asked to start the run; "
-                f"median of {self.repetitions}, with and without in turn.",
+                f"A daemon with the default number of workers polls the queue every {self.poll_interval:g} s; "
+                f"{self.runs} runs for a healthy provider are queued on PostgreSQL one after the other.",
+                f"In every second measurement {self.hanging_runs} runs, more than there are workers, are queued for "
+                f"another provider, each call of which hangs for {self.hanging:g} s.",
+                "The time is from before the commit of the row to the call that starts the run at the healthy "
+                f"provider; median of {self.repetitions}.",
             ),
-            values=[*_values("alone", without), *_values("beside one that hangs", beside), _ratio(without, beside)],
+            values=[*_values("alone", without), *_values("while another hangs", beside), _ratio(without, beside)],
             plots={
                 "": bars(
                     "From queued to submitted, p99",
                     "ms",
-                    [("alone", _values("", without)[1].value), ("beside one that hangs", _values("", beside)[1].value)],
+                    [("alone", _values("", without)[1].value), ("while another hangs", _values("", beside)[1].value)],
                 )
             },
         )
 
     def _latencies(self, site: Site, hanging_runs: int) -> Sequence[float]:
         with site.databases.open(POSTGRESQL) as uri:
-            queue_runs(uri, hanging_runs, provider=_SICK)
+            queue_runs(uri, hanging_runs, provider=_HANGING)
             return Apart()(submit_one_by_one, uri, self.runs, hanging_runs, self.hanging, self.poll_interval)
 
 
@@ -73,18 +73,18 @@ def _values(where: str, samples: Sequence[Sequence[float]]) -> Sequence[Value]:
 
 def _ratio(without: Sequence[Sequence[float]], beside: Sequence[Sequence[float]]) -> Value:
     ratios = [percentile(b, 0.99) / percentile(a, 0.99) for a, b in zip(without, beside, strict=True)]
-    return middle("p99 beside one that hangs over alone", ratios, "times", at_most=_RATIO)
+    return middle("p99: ratio of hanging to alone", ratios, "times", at_most=_RATIO)
 
 
 def submit_one_by_one(uri: str, runs: int, hanging_runs: int, hanging: float, poll_interval: float) -> Sequence[float]:
-    """The milliseconds from the commit of each row to the call of its provider."""
+    """Return the milliseconds from the commit of each row to the call of its provider."""
     released, arrivals = threading.Event(), Arrivals(uri)
-    providers = {_HEALTHY: ReportingService(arrivals.hear), _SICK: HangingService(hanging, released)}
+    providers = {_HEALTHY: ReportingService(arrivals.record_call), _HANGING: HangingService(hanging, released)}
     container = container_on(uri, providers, poll_interval_seconds=poll_interval)
     with working(container):
         try:
             if hanging_runs:
-                # All its workers hang before the first run comes.
+                # All workers of the hanging provider hang before the first run is queued.
                 time.sleep(1)
             return arrivals.measure(runs, _HEALTHY)
         finally:

@@ -1,4 +1,4 @@
-"""What a daemon costs that has nothing to do but to be there."""
+"""The cost of a daemon that has no work."""
 
 import subprocess
 import sys
@@ -19,13 +19,13 @@ from benchmarks.rows import add_active, count
 from benchmarks.site import Site
 
 _DUE = "SELECT count(*) FROM polls WHERE next_check_at <= now() + interval '10 minutes'"
-_SWEPT_WITHIN = 120.0
+_POLLED_WITHIN = 120.0
 _SETTLING = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class IdleDaemon:
-    """The real process, between two sweeps over its active runs."""
+    """The real process, between two polls of its active runs."""
 
     name: ClassVar[str] = "idle-daemon"
     title: ClassVar[str] = "An idle daemon"
@@ -35,31 +35,31 @@ class IdleDaemon:
     repetitions: int = 3
 
     def __call__(self, site: Site) -> Measured:
-        """Measure it: one process, several windows."""
-        with site.databases.open(POSTGRESQL) as uri, ExitStack() as kept:
+        """Measure several windows of one process."""
+        with site.databases.open(POSTGRESQL) as uri, ExitStack() as resources:
             environment: dict[str, str] = {}
             for type in CLOUDS:
-                service = kept.enter_context(cloud(type))
-                add_active(uri, type, service.hold(self.active // len(CLOUDS), 0))
+                service = resources.enter_context(cloud(type))
+                add_active(uri, type, service.add_runs(self.active // len(CLOUDS), 0))
                 environment |= service.environment
-            process = kept.enter_context(_daemon(uri, environment))
-            _await_sweep(uri, process)
+            process = resources.enter_context(_daemon(uri, environment))
+            _await_polls(uri, process)
             shares, memory = zip(*[self._window(process) for _ in range(self.repetitions)], strict=True)
         return Measured(
             method=(
-                f"The daemon's own process on PostgreSQL, with {self.active:,} active runs at both simulated services "
-                "and the default settings but for the status check interval, which is an hour: it has looked at all "
-                "of them once, and so has loaded both SDKs.",
-                f"Median of {self.repetitions} windows of {self.seconds:g} s between two such sweeps.",
+                f"The daemon's process on PostgreSQL, with {self.active:,} active runs at both simulated services.",
+                "The settings are the defaults, except DAEMON_STATUS_CHECK_INTERVAL, which is an hour.",
+                "The daemon has polled all runs once, and so has loaded both SDKs.",
+                f"Median of {self.repetitions} windows of {self.seconds:g} s before the runs are due again.",
             ),
             values=[
-                middle("CPU of one core", shares, "%", at_most=1),
+                middle("CPU, as a share of one core", shares, "%", at_most=1),
                 middle("resident memory", memory, "MiB", at_most=150),
             ],
         )
 
     def _window(self, process: psutil.Process) -> tuple[float, float]:
-        """CPU in percent of one core, and resident memory at the end."""
+        """Return the CPU in percent of one core, and the resident memory at the end."""
         begun, before = time.perf_counter(), _cpu(process)
         time.sleep(self.seconds)
         share = (_cpu(process) - before) / (time.perf_counter() - begun)
@@ -90,11 +90,11 @@ def _daemon(uri: str, settings: Mapping[str, str]) -> Iterator[psutil.Process]:
                 process.wait()
 
 
-def _await_sweep(uri: str, process: psutil.Process) -> None:
-    end = time.perf_counter() + _SWEPT_WITHIN
+def _await_polls(uri: str, process: psutil.Process) -> None:
+    end = time.perf_counter() + _POLLED_WITHIN
     while left := count(uri, _DUE):
         if time.perf_counter() > end or not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-            raise NotMeasured(f"{left} runs are due still, or the daemon has ended")
+            raise NotMeasured(f"{left} runs are still due, or the daemon has ended")
         time.sleep(0.5)
     time.sleep(_SETTLING)
 

@@ -1,4 +1,4 @@
-"""What the database costs for one run, from enrolment to its ending, beside a queue that is known to be good."""
+"""The database work of one run from its enrolment to its end, compared with an established job queue."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import ClassVar
 from benchmarks.apart import Apart, side_by_side
 from benchmarks.databases import POSTGRESQL, SQLITE
 from benchmarks.figure import Measured, Value, middle
-from benchmarks.peer import is_installed, work_off
+from benchmarks.peer import execute_jobs, is_installed
 from benchmarks.plots import bars
 from benchmarks.rows import count, queue_runs
 from benchmarks.services import InstantService
@@ -29,7 +29,7 @@ _READY_WITHIN = 60
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """So many daemons on one database, and the runs a second that they are to bring to their end."""
+    """The number of daemons on one database, and the completed runs per second that are their target."""
 
     kind: str
     daemons: int
@@ -39,14 +39,14 @@ class Setting:
         return f"{self.kind}, {self.daemons} daemon{'s' if self.daemons > 1 else ''}"
 
 
-# One process of Python keeps one core busy at most; on SQLite two would wait for each other's turn to write.
+# One Python process uses at most one core; on SQLite two processes would wait for each other's writes.
 _BOTH_CORES = Setting(POSTGRESQL, 2, at_least=5_000)
 _SETTINGS = (Setting(SQLITE, 1, at_least=3_000), Setting(POSTGRESQL, 1), _BOTH_CORES)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one daemon has done: the moments of its beginning and its end, and its CPU, in seconds."""
+    """The work of one daemon: the times of its start and its end, and its CPU, in seconds."""
 
     began: float
     ended: float
@@ -56,20 +56,20 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What it took all daemons together to bring one run to its end."""
+    """The time and the CPU of all daemons together for one run."""
 
     seconds: float
     cpu: float
 
     @property
     def rate(self) -> float:
-        """Runs a second."""
+        """Runs per second."""
         return 1 / self.seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunWork:
-    """Runs from their enrolment to their end at a provider that answers at once."""
+    """Runs from their enrolment to their end, at a provider that answers at once."""
 
     name: ClassVar[str] = "run-work"
     title: ClassVar[str] = "Database work of one run"
@@ -80,7 +80,7 @@ class RunWork:
     repetitions: int = 3
 
     def __call__(self, site: Site) -> Measured:
-        """Measure it: ours and the peer's in turn, so that both meet the same moments of the machine."""
+        """Measure wes-daemon and the peer alternately, so that the state of the machine affects both."""
         ours: dict[Setting, list[Sample]] = {setting: [] for setting in _SETTINGS}
         theirs: list[float] = []
         for _ in range(self.repetitions):
@@ -98,7 +98,7 @@ class RunWork:
     def _ours(self, site: Site, setting: Setting) -> Sample:
         with site.databases.open(setting.kind) as uri:
             queue_runs(uri, self.runs)
-            works = side_by_side(setting.daemons, bring_to_end, uri, self.workers)
+            works = side_by_side(setting.daemons, complete_runs, uri, self.workers)
             ended = count(uri, "SELECT count(*) FROM workflow_runs WHERE state = 'COMPLETE'")
         accepted = sum(work.accepted for work in works)
         if (accepted, ended) != (self.runs, self.runs):
@@ -110,32 +110,32 @@ class RunWork:
         if not is_installed():
             return []
         with site.databases.empty() as uri:
-            return [Apart()(work_off, uri, self.runs, self.concurrency)]
+            return [Apart()(execute_jobs, uri, self.runs, self.concurrency)]
 
     def _method(self) -> Sequence[str]:
         return (
-            f"{self.runs:,} runs are queued; the provider is in memory, accepts a run at once, and has it complete "
-            "when it is asked for.",
+            f"{self.runs:,} runs are queued; the provider is in memory, accepts each run at once, and reports it as "
+            "complete when it is polled.",
             "Each daemon is a process that enrols, claims, submits and records until nothing is left, and then "
-            "refreshes until every run has ended, all in one thread; two of them share the queue as replicas do. "
-            "The time is from the beginning of the first to the end of the last; all runs are complete then, and each "
-            f"was accepted once. DAEMON_WORKERS is {self.workers}, and only errors are logged; "
-            f"median of {self.repetitions}.",
-            "Beside it as many jobs that do nothing are worked off by Procrastinate on the same PostgreSQL: they were "
-            f"deferred before, one worker has {self.concurrency} under way at a time, and deletes what has succeeded, "
-            "which is its fastest way here: more workers on two cores bring it nothing.",
+            "polls until every run has ended, all in one thread; two daemons share the queue as replicas do.",
+            "The time is from the start of the first daemon to the end of the last; then all runs are complete, and "
+            "each was accepted once.",
+            f"DAEMON_WORKERS is {self.workers}, and only errors are logged; median of {self.repetitions}.",
+            "For comparison, Procrastinate executes as many jobs that do nothing on the same PostgreSQL: they were "
+            f"deferred before, one worker executes {self.concurrency} at a time, and deletes those that succeeded, "
+            "which is its fastest mode here: more workers on two cores gain nothing.",
         )
 
     def _plot(self, rates: Mapping[Setting, Sequence[float]], theirs: Sequence[float]) -> str:
         rows = [(f"wes-daemon, {setting}", median(found)) for setting, found in rates.items()]
         peer = [("Procrastinate, PostgreSQL", median(theirs))] if theirs else []
-        return bars("Runs or jobs brought to their end a second", "/s", [*rows, *peer])
+        return bars("Completed runs or jobs per second", "/s", [*rows, *peer])
 
 
 def _values(setting: Setting, samples: Sequence[Sample]) -> Sequence[Value]:
     return (
-        middle(f"{setting}: runs to their end", [one.rate for one in samples], "runs/s", at_least=setting.at_least),
-        middle(f"{setting}: CPU for each run, without the server's", [one.cpu * 1e6 for one in samples], "µs"),
+        middle(f"{setting}: completed runs", [one.rate for one in samples], "runs/s", at_least=setting.at_least),
+        middle(f"{setting}: CPU per run, without the server", [one.cpu * 1e6 for one in samples], "µs"),
     )
 
 
@@ -144,15 +144,15 @@ def _compared(ours: Sequence[float], theirs: Sequence[float]) -> Sequence[Value]
         return ()
     ratios = [mine / its for mine, its in zip(ours, theirs, strict=True)]
     return (
-        middle("Procrastinate, PostgreSQL: jobs", theirs, "jobs/s"),
-        middle("wes-daemon over Procrastinate", ratios, "times", at_least=_TIMES_THE_PEER),
+        middle("Procrastinate, PostgreSQL: completed jobs", theirs, "jobs/s"),
+        middle("wes-daemon compared with Procrastinate", ratios, "times", at_least=_TIMES_THE_PEER),
     )
 
 
-def bring_to_end(gate: Barrier, uri: str, workers: int) -> Work:
-    """Submit runs until none is left, then refresh until none is due, in one thread."""
+def complete_runs(gate: Barrier, uri: str, workers: int) -> Work:
+    """Submit runs until none is left, then poll until none is due, in one thread."""
     container = container_on(uri, {ProviderType.SEVENBRIDGES: InstantService()}, workers=workers)
-    # What answers at once needs no thread to wait in.
+    # A provider that answers at once needs no waiting threads.
     submit = container.submit_queued_runs(serving=_OURS, pool=InlineExecutor())
     refresh = container.refresh_statuses(serving=_OURS, pool=InlineExecutor())
     collect_garbage_seldom()

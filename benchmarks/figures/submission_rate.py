@@ -1,4 +1,4 @@
-"""How near submission comes to what the provider's latency allows."""
+"""The rate of submission, compared with the limit that the provider's latency sets."""
 
 import time
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from wes_daemon.domain.runs import ProviderType
 
 @dataclass(frozen=True, kw_only=True)
 class SubmissionRate:
-    """Queued runs to a provider that takes a while for each call."""
+    """Submission of queued runs to a provider with a latency."""
 
     name: ClassVar[str] = "submission-rate"
-    title: ClassVar[str] = "Submission to a provider of 100 ms"
+    title: ClassVar[str] = "Submission to a provider that answers after 100 ms"
 
     runs: int = 2_000
     workers: int = 32
@@ -30,26 +30,26 @@ class SubmissionRate:
 
     @property
     def ideal(self) -> float:
-        """Runs a second when every worker waits for an answer all the time."""
+        """Runs per second if every worker always waits for an answer."""
         return self.workers / self.latency
 
     def __call__(self, site: Site) -> Measured:
-        """Measure it."""
+        """Measure the figure."""
         rates = [self.runs / self._seconds(site) for _ in range(self.repetitions)]
         shares = [rate / self.ideal * 100 for rate in rates]
         shown = [("ideal", self.ideal), ("measured", median(rates))]
         return Measured(
             method=(
-                f"{self.runs:,} runs are queued on PostgreSQL, for a provider that answers after "
+                f"{self.runs:,} runs are queued on PostgreSQL for a provider that answers after "
                 f"{self.latency * 1000:g} ms, and {self.workers} workers submit them.",
-                f"The time is that of one pass, from looking for new rows to the record of the last acceptance; "
+                "The time is that of one pass, from the search for new rows to the record of the last acceptance; "
                 f"median of {self.repetitions} passes.",
             ),
             values=(
-                middle("runs submitted", rates, "runs/s"),
-                middle("of the ideal", shares, "%", at_least=90),
+                middle("submitted runs", rates, "runs/s"),
+                middle("share of the ideal rate", shares, "%", at_least=90),
             ),
-            plots={"": bars("Runs submitted a second", "runs/s", shown, limit=self.ideal * 0.9)},
+            plots={"": bars("Submitted runs per second", "runs/s", shown, limit=self.ideal * 0.9)},
         )
 
     def _seconds(self, site: Site) -> float:
@@ -59,7 +59,7 @@ class SubmissionRate:
 
 
 def submit_all(uri: str, runs: int, workers: int, latency: float) -> float:
-    """The seconds that one pass takes that submits everything."""
+    """Return the seconds of one pass that submits all runs."""
     container = container_on(uri, {ProviderType.SEVENBRIDGES: SlowService(latency)}, workers=workers)
     submit = container.submit_queued_runs(serving=frozenset({ProviderType.SEVENBRIDGES}))
     with alive(container):

@@ -1,4 +1,4 @@
-"""How soon a queued run is on its way to its provider."""
+"""The time from a queued row to the call of its provider."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _STEPS = [step / 100 for step in range(5, 101, 5)]
 
 @dataclass(frozen=True, kw_only=True)
 class WakeupLatency:
-    """From the commit of a queued row to the call of its provider, by a daemon that looks by itself once an hour."""
+    """The time from the commit of a queued row to the call of its provider; the daemon polls the queue once an hour."""
 
     name: ClassVar[str] = "wakeup-latency"
     title: ClassVar[str] = "From a queued row to the provider's call"
@@ -32,16 +32,15 @@ class WakeupLatency:
     repetitions: int = 3
 
     def __call__(self, site: Site) -> Measured:
-        """Measure it."""
+        """Measure the figure."""
         found = {kind: [self._latencies(site, kind) for _ in range(self.repetitions)] for kind in KINDS}
         sizes = " and ".join(f"{self.runs[kind]} on {kind}" for kind in KINDS)
         return Measured(
             method=(
-                "A daemon whose DAEMON_POLL_INTERVAL is an hour; rows are queued one after the other by a connection "
-                "of their own.",
-                "The time is that from before the row's commit until the provider, which is in the daemon's process, "
-                f"is called; each of {self.repetitions} repetitions has {sizes}, of whose percentiles the median is "
-                "shown.",
+                "DAEMON_POLL_INTERVAL is an hour, and rows are queued one after the other, on a separate connection.",
+                "The time is from before the commit of the row to the call of the provider, which is in the daemon's "
+                "process.",
+                f"Each of {self.repetitions} repetitions has {sizes}; the median of their percentiles is shown.",
             ),
             values=[value for kind in KINDS for value in _values(kind, found[kind])],
             plots={"": _plot(found)},
@@ -71,9 +70,9 @@ def _plot(found: Mapping[str, Sequence[Sequence[float]]]) -> str:
 
 
 def queue_one_by_one(uri: str, runs: int) -> Sequence[float]:
-    """The milliseconds from the commit of each row to the call of its provider, but for the first one's."""
+    """Return the milliseconds from the commit of each row to the call of its provider, without the first row."""
     arrivals = Arrivals(uri)
-    providers = {ProviderType.SEVENBRIDGES: ReportingService(arrivals.hear)}
+    providers = {ProviderType.SEVENBRIDGES: ReportingService(arrivals.record_call)}
     container = container_on(uri, providers, poll_interval_seconds=_AN_HOUR)
     with working(container):
         return arrivals.measure(runs + 1, ProviderType.SEVENBRIDGES)[1:]

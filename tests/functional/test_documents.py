@@ -100,7 +100,7 @@ def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
 
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:
-    text = (ROOT / "README.md").read_text().split("<!-- settings:")[1].split("\n## ")[0]
+    text = (ROOT / "docs/settings.md").read_text().split("<!-- settings:")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| (.*) \|$", text, re.MULTILINE)
 
     assert rows == [(name, {"True": "true"}.get(value, value), told) for name, value, told in documented_settings()]

@@ -40,4 +40,4 @@ def test_the_peer_is_measured_where_it_is_installed(site: Site) -> None:
 
     measured = run_work(site)
 
-    assert "wes-daemon over Procrastinate" in [value.name for value in measured.values]
+    assert "wes-daemon compared with Procrastinate" in [value.name for value in measured.values]

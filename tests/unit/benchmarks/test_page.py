@@ -5,6 +5,7 @@ from pathlib import Path
 
 from benchmarks.catalogue import FULL
 from benchmarks.figure import Value
+from benchmarks.machine import ROOT
 from benchmarks.page import page, read_findings, table
 from benchmarks.results import Result, Results
 
@@ -51,10 +52,10 @@ def test_a_table_is_not_broken_by_what_stands_in_it() -> None:
 
 def test_one_figure_is_measured_anew_and_the_others_stay(tmp_path: Path) -> None:
     results = Results(tmp_path)
-    results.keep("first", _result(FAST), {"first.svg": "<svg/>"})
-    results.keep("second", _result(FAST), {})
+    results.store("first", _result(FAST), {"first.svg": "<svg/>"})
+    results.store("second", _result(FAST), {})
 
-    results.keep("second", _result(SLOW), {})
+    results.store("second", _result(SLOW), {})
 
     assert results.all() == {"first": _result(FAST), "second": _result(SLOW)}
     assert (tmp_path / "first.svg").read_text() == "<svg/>"
@@ -62,3 +63,13 @@ def test_one_figure_is_measured_anew_and_the_others_stay(tmp_path: Path) -> None
 
 def test_every_figure_has_its_finding() -> None:
     assert set(read_findings()) == {figure.name for figure in FULL}
+
+
+def test_the_page_in_the_documents_is_that_of_the_stored_results() -> None:
+    """`python -m benchmarks --only-page` writes it."""
+    written = ROOT / "docs" / "benchmarks.md"
+    results = Results(written.with_name("benchmarks")).all()
+
+    assert written.read_text() == page(
+        {figure.name: results[figure.name] for figure in FULL}, read_findings(), "benchmarks"
+    )
