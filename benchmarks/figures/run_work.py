@@ -17,7 +17,7 @@ from benchmarks.rows import count, queue_runs
 from benchmarks.services import InstantService
 from benchmarks.site import Site
 from benchmarks.wiring import alive, container_on
-from wes_daemon.adapters.memory.execution import InlineExecutor
+from wes_daemon.adapters.memory.environment import InlineExecutor
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.entrypoints.cli.process import collect_garbage_seldom
 

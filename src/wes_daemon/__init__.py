@@ -8,8 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wes_daemon.adapters.memory.environment import CountingIds, ManualClock
-    from wes_daemon.adapters.memory.execution import InlineExecutor
+    from wes_daemon.adapters.memory.environment import CountingIds, InlineExecutor, ManualClock
     from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
     from wes_daemon.adapters.memory.queries import MemoryRunQueries
     from wes_daemon.adapters.memory.store import MemoryStore
@@ -72,8 +71,7 @@ if TYPE_CHECKING:
     from wes_daemon.domain.states import RunState
 
 _HOMES = {
-    "adapters.memory.environment": ("CountingIds", "ManualClock"),
-    "adapters.memory.execution": ("InlineExecutor",),
+    "adapters.memory.environment": ("CountingIds", "InlineExecutor", "ManualClock"),
     "adapters.memory.providers": ("MemoryProvider", "MemoryProviderDirectory", "PreparingMemoryProvider"),
     "adapters.memory.queries": ("MemoryRunQueries",),
     "adapters.memory.store": ("MemoryStore",),
@@ -118,6 +116,7 @@ _HOMES = {
     "application.requests.request_cancel": ("RequestCancel",),
     "application.submitting.submission_policy": ("SubmissionPolicy",),
     "application.submitting.submit_queued_runs": ("SubmitQueuedRuns",),
+    "application.reconciling.resolve_review": ("ResolveReview",),
     "bootstrap.container": ("Container",),
     "domain.errors": ("IllegalTransition", "InvalidRequest", "UnknownProvider", "WesDaemonError"),
     "domain.runs": (

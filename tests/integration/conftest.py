@@ -20,7 +20,7 @@ from sqlalchemy import URL, make_url
 from tests.integration.persistence.server import PostgreSQLServer
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.schema import Schema
-from wes_daemon.adapters.persistence.tables import own
+from wes_daemon.adapters.persistence.tables import daemon_metadata
 
 _numbers = count(1)
 
@@ -44,7 +44,7 @@ class PostgreSQL:
     def empty(self, uri: str) -> None:
         """Delete all rows, of whatever table."""
         # Truncating costs a file per index, but only that makes rows lie in the order of their insertion again.
-        deletions = "; ".join(f"DELETE FROM {table.name}" for table in own.sorted_tables)
+        deletions = "; ".join(f"DELETE FROM {table.name}" for table in daemon_metadata.sorted_tables)
         self._execute(uri, f"SET lock_timeout = '10s'; TRUNCATE workflow_runs, task_logs; {deletions}")
 
     def _execute(self, uri: str, statement: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
-from wes_daemon.adapters.persistence.engine import writing
+from wes_daemon.adapters.persistence.transactions import writing
 
 LONG_AGO = "2020-01-01T00:00:00.000000+00:00"
 FAR_AWAY = "2099-01-01T00:00:00.000000+00:00"

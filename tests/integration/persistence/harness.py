@@ -9,9 +9,9 @@ from sqlalchemy import delete as sql_delete
 
 from tests.contracts.persistence_harness import PersistenceHarness, ServiceRow
 from wes_daemon.adapters.persistence.checks import SqlChecks
-from wes_daemon.adapters.persistence.engine import writing
 from wes_daemon.adapters.persistence.queries import SqlRunQueries
-from wes_daemon.adapters.persistence.tables import own
+from wes_daemon.adapters.persistence.tables import daemon_metadata
+from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.adapters.persistence.types import UtcTime
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
 from wes_daemon.application.ports.leases import SessionId
@@ -52,14 +52,14 @@ class SqlHarness(PersistenceHarness):
         return SqlChecks(self.engine)
 
     def tamper(self, table: str, run_id: str, **values: object) -> None:
-        held = own.tables[table]
+        held = daemon_metadata.tables[table]
         with writing(self.engine) as connection:
             connection.execute(update(held).where(held.c.run_id == run_id).values(**values))
             connection.commit()
 
     def delete(self, table: str, run_id: str) -> None:
         """Delete a row of `submissions` or `polls`, as a person might by hand."""
-        held = own.tables[table]
+        held = daemon_metadata.tables[table]
         with writing(self.engine) as connection:
             connection.execute(sql_delete(held).where(held.c.run_id == run_id))
             connection.commit()
@@ -71,7 +71,7 @@ class SqlHarness(PersistenceHarness):
 
     def let_pass(self, time: timedelta) -> None:
         with writing(self.engine) as connection:
-            for table in own.sorted_tables:
+            for table in daemon_metadata.sorted_tables:
                 for column in table.columns:
                     if isinstance(column.type, UtcTime) and column.name not in ("at", "started_at"):
                         connection.execute(self._set_back(table.name, column.name), {"by": time.total_seconds()})

@@ -12,9 +12,10 @@ from sqlalchemy import Engine, text
 
 from tests.integration.persistence.proxy import Proxy
 from tests.integration.persistence.server import PostgreSQLServer
-from wes_daemon.adapters.persistence.answers import _Line
-from wes_daemon.adapters.persistence.engine import make_engine, reading, upgrading, writing
+from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.errors import storage_error
+from wes_daemon.adapters.persistence.response_timeouts import _Socket
+from wes_daemon.adapters.persistence.transactions import reading, upgrading, writing
 from wes_daemon.application.ports.errors import StorageUnavailable
 
 BOUND = 30.0
@@ -43,14 +44,14 @@ def proxy(server: PostgreSQLServer) -> Iterator[Proxy]:
 def far(proxy: Proxy) -> Iterator[Engine]:
     """An engine that reaches the server through the proxy, and waits for a second."""
     uri = f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres?connect_timeout=2"
-    engine = make_engine(uri, connections=2, answer_within=WITHIN)
+    engine = make_engine(uri, connections=2, response_timeout=WITHIN)
     yield engine
     engine.dispose()
 
 
 def keepers() -> list[threading.Thread]:
     """The threads that look after answers."""
-    return [thread for thread in threading.enumerate() if thread.name == "answers"]
+    return [thread for thread in threading.enumerate() if thread.name == "response-timeouts"]
 
 
 def test_a_statement_without_an_answer_is_given_up_and_the_next_one_finds_a_new_connection(
@@ -134,10 +135,10 @@ def test_a_file_that_has_got_the_number_of_a_closed_line_is_left_alone() -> None
     ours, theirs = socket.socketpair()
     somebodys, other_end = socket.socketpair()
     number = ours.detach()
-    line = _Line(number)
+    connected = _Socket(number)
     os.dup2(somebodys.fileno(), number)
 
-    line.cut()
+    connected.shut_down()
 
     somebodys.sendall(b"still here")
     assert other_end.recv(100) == b"still here"

@@ -10,8 +10,8 @@ from tests.builders import NOON
 from tests.busy_day import CONTEXT, BusyDay
 from tests.contracts.persistence_harness import HOUR, ME, MINUTE, SECOND, ServiceRow
 from tests.integration.persistence.harness import SqlHarness
-from wes_daemon.adapters.persistence.engine import writing
 from wes_daemon.adapters.persistence.schema import Schema
+from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.application.ports.checks import CHECKS, CheckContext, CheckResult
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry

@@ -10,8 +10,9 @@ from sqlalchemy import Engine, select, text
 
 from tests.contracts.persistence_harness import ME
 from tests.integration.conftest import as_text
-from wes_daemon.adapters.persistence.engine import database_url, make_engine, reading, writing
+from wes_daemon.adapters.persistence.engine import database_url, make_engine
 from wes_daemon.adapters.persistence.expressions import store_now
+from wes_daemon.adapters.persistence.transactions import reading, writing
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
 from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
 
@@ -76,7 +77,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     engine = make_engine(f"sqlite:///{tmp_path}/file/runs.db", connections=1)
 
-    with pytest.raises(StorageMisconfigured, match="its folder cannot be made"), reading(engine):
+    with pytest.raises(StorageMisconfigured, match="its folder cannot be created"), reading(engine):
         pass
 
 

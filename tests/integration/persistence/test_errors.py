@@ -15,8 +15,9 @@ from tests.contracts.persistence_harness import ME, Race, an_entry
 from tests.integration.conftest import as_text
 from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.server import PostgreSQLServer
-from wes_daemon.adapters.persistence.engine import make_engine, reading, writing
+from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.schema import Schema
+from wes_daemon.adapters.persistence.transactions import reading, writing
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
 from wes_daemon.application.ports.errors import Contended, StorageMisconfigured, StorageUnavailable
 from wes_daemon.domain.runs import RunId

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from tests.integration.persistence.crowd import Group, fill
 from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.plans import Watch
-from wes_daemon.adapters.persistence.engine import writing
+from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.domain.runs import ProviderType, RunId
 

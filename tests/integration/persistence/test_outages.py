@@ -110,7 +110,7 @@ class TestPostgreSQL:
 
     @pytest.fixture
     def site(self, server: Server, new_site: NewSite) -> Site:
-        site = new_site(make_engine(server.uri(), connections=12, answer_within=ANSWER_WITHIN))
+        site = new_site(make_engine(server.uri(), connections=12, response_timeout=ANSWER_WITHIN))
         site.prepare()
         return site
 
@@ -124,7 +124,7 @@ class TestPostgreSQL:
     def far_site(self, server: Server, proxy: Proxy, new_site: NewSite) -> Site:
         """A site that reaches the server through the proxy."""
         uri = f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres?connect_timeout=2"
-        site = new_site(make_engine(uri, connections=12, answer_within=ANSWER_WITHIN))
+        site = new_site(make_engine(uri, connections=12, response_timeout=ANSWER_WITHIN))
         site.prepare()
         return site
 

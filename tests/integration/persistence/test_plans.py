@@ -22,8 +22,9 @@ from tests.integration.persistence.plans import GROWING, Statement, Watch
 from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.events import MemoryHints
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
-from wes_daemon.adapters.persistence.engine import make_engine, writing
+from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.schema import Schema
+from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
 from wes_daemon.adapters.persistence.work_probe import SqlWorkProbe
 from wes_daemon.application.following.follow_events import FollowEvents

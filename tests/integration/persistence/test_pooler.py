@@ -17,7 +17,8 @@ from tests.contracts.wakeup import listening
 from tests.integration.persistence.outages import PromptProvider, Site
 from tests.integration.persistence.server import UNPRIVILEGED, PostgreSQLServer
 from wes_daemon.adapters.persistence.change_feed import DatabaseChangeFeed
-from wes_daemon.adapters.persistence.engine import make_engine, reading, writing
+from wes_daemon.adapters.persistence.engine import make_engine
+from wes_daemon.adapters.persistence.transactions import reading, writing
 
 PROGRAM = shutil.which("pgbouncer", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
 RUNS = 200

@@ -12,9 +12,10 @@ from tests.contracts.quotas import Shared, SharedQuotasContract
 from tests.integration.conftest import Database
 from tests.integration.persistence.harness import SqlHarness
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.persistence.engine import make_engine, reading
+from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.quotas import SqlQuotas
 from wes_daemon.adapters.persistence.tables import provider_budgets
+from wes_daemon.adapters.persistence.transactions import reading
 from wes_daemon.adapters.resilience.call_gate import QuotaExhausted, RateLimiter, account_name
 from wes_daemon.adapters.resilience.rates import Rate, read_window
 from wes_daemon.adapters.system import SystemClock, sleep

@@ -13,7 +13,7 @@ from tests.integration.conftest import Database, as_text
 from tests.integration.persistence.conftest import disposed
 from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.workers import claim, in_processes
-from wes_daemon.adapters.persistence import engine as engine_module
+from wes_daemon.adapters.persistence import transactions
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.reconcile_queries import SqlRepairUnit
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork, SqlUnitsOfWork
@@ -130,7 +130,7 @@ def test_threads_that_open_a_new_file_at_once_do_not_hinder_each_other(store: Sq
 def test_daemons_that_look_at_once_do_not_wait_for_each_other(store: SqlHarness) -> None:
     store.accepted("run-1", "run-2")
 
-    hasty = make_engine(as_text(store.engine.url), connections=2, answer_within=IMPATIENCE)
+    hasty = make_engine(as_text(store.engine.url), connections=2, response_timeout=IMPATIENCE)
     with disposed(hasty), SqlUnitsOfWork(hasty)() as one, SqlUnitsOfWork(hasty)() as other:
         taken = [lease_due(one, limit=1), lease_due(other, limit=1)]
 
@@ -205,7 +205,7 @@ def lease_due(unit: SqlUnitOfWork, *, limit: int) -> list[str]:
 def test_a_daemon_that_falls_asleep_while_it_claims_keeps_no_other_from_claiming(
     store: SqlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "_LONGEST_SLEEP", timedelta(seconds=0.5))
+    monkeypatch.setattr(transactions, "_IDLE_TIMEOUT", timedelta(seconds=0.5))
     store.queue("run-1")
     store.enrol()
 

@@ -11,8 +11,8 @@ from tests.integration.persistence.costs import costs_of
 from tests.integration.persistence.harness import SqlHarness
 from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
-from wes_daemon.adapters.persistence.engine import writing
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
+from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.adapters.resilience.decorators import Batching
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderType

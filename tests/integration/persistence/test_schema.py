@@ -12,10 +12,11 @@ from sqlalchemy import Connection, Engine, String, inspect, text
 from tests.integration.conftest import Database
 from tests.integration.persistence.service import columns, create_tables, everything_stored, queue_runs
 from tests.integration.persistence.workers import in_processes, upgrade
-from wes_daemon.adapters.persistence.engine import make_engine, writing
+from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.queries import SqlRunQueries
 from wes_daemon.adapters.persistence.schema import REVISIONS, VERSION_TABLE, Schema, _config
-from wes_daemon.adapters.persistence.tables import own, service
+from wes_daemon.adapters.persistence.tables import daemon_metadata, service_metadata
+from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.adapters.persistence.types import PlainText
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
 from wes_daemon.application.ports.errors import StorageMisconfigured
@@ -46,7 +47,7 @@ def test_an_empty_database_gets_every_table(empty_engine: Engine) -> None:
 
     schema.check()
     assert schema.current() == schema.head()
-    wanted = {table.name for metadata in (service, own) for table in metadata.sorted_tables}
+    wanted = {table.name for metadata in (service_metadata, daemon_metadata) for table in metadata.sorted_tables}
     assert tables_in(empty_engine) == wanted | {VERSION_TABLE}
 
 
@@ -183,14 +184,14 @@ def test_the_lengths_that_the_code_cuts_to_are_those_of_the_columns(engine: Engi
     found = inspect(engine)
     declared = {
         (table.name, column["name"]): column["type"].length
-        for table in service.sorted_tables
+        for table in service_metadata.sorted_tables
         for column in found.get_columns(table.name)
         if isinstance(column["type"], String) and column["name"] not in ("id", "run_id")
     }
 
     cut_to = {
         (table.name, column.name): column.type.length
-        for table in service.sorted_tables
+        for table in service_metadata.sorted_tables
         for column in table.columns
         if isinstance(column.type, PlainText)
     }

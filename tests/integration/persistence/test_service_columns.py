@@ -11,8 +11,9 @@ from tests.contracts.persistence_runs import RunRules, StoredValueRules
 from tests.integration.conftest import PostgreSQL, as_text
 from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.service import ColumnTypes, create_tables
-from wes_daemon.adapters.persistence.engine import make_engine, writing
+from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.schema import Schema
+from wes_daemon.adapters.persistence.transactions import writing
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from tests.contracts.wakeup import NewsContract, Newsroom, listening
 from tests.integration.conftest import Database
 from tests.integration.persistence.harness import SqlHarness
 from wes_daemon.adapters.persistence.change_feed import CHANNEL, DatabaseChangeFeed
-from wes_daemon.adapters.persistence.engine import make_engine, writing
+from wes_daemon.adapters.persistence.engine import make_engine
+from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.adapters.persistence.work_probe import SqlWorkProbe
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState

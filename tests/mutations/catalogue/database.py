@@ -11,8 +11,15 @@ from tests.mutations.picks import argument, call, constant, holds, receiver, the
 from wes_daemon.adapters.persistence import engine, errors, expressions, work_probe
 from wes_daemon.adapters.persistence.expressions import in_locked_rows, is_one_of, of_same_run, pair_in_list, store_now
 from wes_daemon.adapters.persistence.migrations.versions import r0004_fast_and_cheap
-from wes_daemon.adapters.persistence.polls import SqlPollSchedule, _changing, _deleted, _due, _each, _to_cancel
-from wes_daemon.adapters.persistence.repository import SqlRunRepository, _summaries
+from wes_daemon.adapters.persistence.polls import (
+    SqlPollSchedule,
+    _finish_statement,
+    _record_changed_statement,
+    _reschedule_statement,
+    _select_due,
+    _select_to_cancel,
+)
+from wes_daemon.adapters.persistence.repository import SqlRunRepository, _summaries_statement
 from wes_daemon.adapters.persistence.tables import daemons, polls
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork
 
@@ -28,21 +35,21 @@ _SCHEDULE: Sequence[Mutant] = (
     Mutant(
         name="late-answers-count-in-sql",
         breaks="A daemon that was too slow reschedules a run that another daemon is polling.",
-        at=_each,
+        at=_reschedule_statement,
         change=drop(the(ast.Compare, uses(polls.c.poll_seq))),
         tests=[f"{_SQL}::test_a_late_answer_leaves_alone_what_was_taken_by_another"],
     ),
     Mutant(
         name="late-moves-count-in-sql",
         breaks="A daemon that was too slow overwrites a newer status that another daemon has recorded.",
-        at=_changing,
+        at=_record_changed_statement,
         change=drop(the(ast.Compare, uses(polls.c.poll_seq))),
         tests=[f"{_SQL}::test_of_many_answers_the_late_ones_are_left_out"],
     ),
     Mutant(
         name="late-ends-count-in-sql",
         breaks="A daemon that was too slow removes a run from the schedule that another daemon is polling.",
-        at=_deleted,
+        at=_finish_statement,
         change=drop(call(pair_in_list)),
         tests=[f"{_SQL}::test_of_many_answers_the_late_ones_are_left_out"],
     ),
@@ -56,14 +63,14 @@ _SCHEDULE: Sequence[Mutant] = (
     Mutant(
         name="held-runs-are-taken",
         breaks="Several daemons poll the same runs at the same time.",
-        at=_due,
+        at=_select_due,
         change=drop(call(or_, uses(polls.c.held_until))),
         tests=[f"{_SQL}::test_a_taken_run_is_kept_from_others_as_long_as_it_is_held"],
     ),
     Mutant(
         name="ended-runs-are-cancelled",
         breaks="A provider is told to cancel a run that has ended there.",
-        at=_to_cancel,
+        at=_select_to_cancel,
         change=drop(the(ast.Call, uses(polls.c.known_state))),
         tests=[f"{_SQL}::test_a_run_that_has_ended_at_its_provider_is_not_cancelled"],
     ),
@@ -77,7 +84,7 @@ _SCHEDULE: Sequence[Mutant] = (
     Mutant(
         name="state-looked-up-by-a-join",
         breaks="The search for runs that a service has ended reads all runs that have ever ended.",
-        at=_to_cancel,
+        at=_select_to_cancel,
         change=in_turn(
             replace(
                 call(is_one_of),
@@ -95,7 +102,7 @@ _ROWS: Sequence[Mutant] = (
     Mutant(
         name="many-not-locked-in-sql",
         breaks="Two transactions read and write the same runs, and one undoes the changes of the other.",
-        at=_summaries,
+        at=_summaries_statement,
         change=replace(call("with_for_update"), receiver),
         tests=[f"{_SQL}::test_of_many_that_are_written_nobody_else_changes_one_meanwhile"],
     ),

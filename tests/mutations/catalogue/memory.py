@@ -7,7 +7,7 @@ from tests.mutations.changes import drop, filled, never, replace
 from tests.mutations.mutant import Mutant, Variable
 from tests.mutations.picks import call, field_of, has, the, uses
 from wes_daemon.adapters.memory import submissions
-from wes_daemon.adapters.memory.leases import MemoryLease
+from wes_daemon.adapters.memory.leases import MemoryLeaseRepository
 from wes_daemon.adapters.memory.polls import MemoryPollSchedule
 from wes_daemon.adapters.memory.store import DaemonRow, SubmissionRow
 from wes_daemon.adapters.memory.submissions import MemorySubmissionQueue
@@ -68,7 +68,7 @@ MEMORY: Sequence[Mutant] = (
     Mutant(
         name="dead-lease-renewed-in-memory",
         breaks="A daemon whose runs were taken over renews its lease and continues.",
-        at=MemoryLease.renew,
+        at=MemoryLeaseRepository.renew,
         change=drop(the(ast.Compare, uses(field_of(DaemonRow).lease_until))),
         tests=[f"{_MEMORY}::test_a_lease_that_ran_out_cannot_be_renewed"],
     ),

@@ -8,11 +8,11 @@ from sqlalchemy import and_, bindparam
 from tests.mutations.changes import drop, filled, in_turn, never, replace
 from tests.mutations.mutant import Mutant, Variable
 from tests.mutations.picks import argument, call, calls, entry, has, receiver, the, uses
-from wes_daemon.adapters.persistence import claiming, locks, reconcile_queries, sharing
+from wes_daemon.adapters.persistence import claiming, reconcile_queries, sharing
 from wes_daemon.adapters.persistence.enrolment import _entry, _reopen, names_a_provider_run
 from wes_daemon.adapters.persistence.expressions import is_one_of, of_same_run
-from wes_daemon.adapters.persistence.leases import _alive
-from wes_daemon.adapters.persistence.mapping import as_first_sent, span
+from wes_daemon.adapters.persistence.leases import _update_valid
+from wes_daemon.adapters.persistence.mapping import duration_from, with_request_values
 from wes_daemon.adapters.persistence.submissions import (
     SqlSubmissionQueue,
     _accepted_before,
@@ -22,6 +22,7 @@ from wes_daemon.adapters.persistence.submissions import (
     _still_held_as,
 )
 from wes_daemon.adapters.persistence.tables import daemons, submissions
+from wes_daemon.adapters.persistence.transactions import acquire_lock
 from wes_daemon.application.ports.submissions import SubmissionState
 
 _SQL = "tests/integration/persistence/test_contract.py::TestSqlPersistence"
@@ -116,7 +117,7 @@ _CLAIMS: Sequence[Mutant] = (
         name="sent-as-the-row-is-now-in-sql",
         breaks="A request that may have been sent is sent again with other contents under the same idempotency key.",
         at=claiming._resumed_run_from,
-        change=replace(call(as_first_sent), lambda it: it.args[0]),
+        change=replace(call(with_request_values), lambda it: it.args[0]),
         tests=[f"{_SQL}::test_what_is_sent_again_is_what_was_first_sent"],
     ),
     Mutant(
@@ -130,7 +131,7 @@ _CLAIMS: Sequence[Mutant] = (
         name="doubt-counted-from-the-last-claim",
         breaks="The time for which a run has been in doubt never grows, so a forgotten idempotency key is sent again.",
         at=claiming._resumed_run_from,
-        change=replace(call(span).part(lambda it: it.args[0]), "0"),
+        change=replace(call(duration_from).part(lambda it: it.args[0]), "0"),
         tests=[f"{_SQL}::test_doubt_counts_from_the_first_intent"],
     ),
     Mutant(
@@ -167,7 +168,7 @@ _CLAIMS: Sequence[Mutant] = (
     Mutant(
         name="dead-lease-renewed-in-sql",
         breaks="A daemon whose runs were taken over renews its lease and continues.",
-        at=_alive,
+        at=_update_valid,
         change=drop(the(ast.Compare, uses(daemons.c.lease_until))),
         tests=[f"{_SQL}::test_a_lease_that_ran_out_cannot_be_renewed"],
     ),
@@ -296,7 +297,7 @@ _LIMITS: Sequence[Mutant] = (
         name="cap-counted-without-the-lock",
         breaks="Daemons that claim at once exceed the concurrency limit together.",
         at=claiming.claim,
-        change=drop(call(locks.take)),
+        change=drop(call(acquire_lock)),
         tests=[f"{_SQL}::test_daemons_that_claim_at_once_never_pass_the_cap_and_share_no_run"],
     ),
     Mutant(

@@ -8,8 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import a_submission_policy
-from wes_daemon.adapters.memory.environment import CountingIds, ManualClock
-from wes_daemon.adapters.memory.execution import InlineExecutor
+from wes_daemon.adapters.memory.environment import CountingIds, InlineExecutor, ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
 from wes_daemon.adapters.memory.queries import MemoryRunQueries
 from wes_daemon.adapters.memory.store import MemoryStore

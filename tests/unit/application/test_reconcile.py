@@ -325,7 +325,7 @@ def test_a_run_whose_row_is_gone_is_not_adopted(site: Site) -> None:
 
     [result] = site.repair()
 
-    assert (result.succeeded, result.message) == (False, "run run-1 does not exist")
+    assert (result.succeeded, result.message) == (False, "run run-1: there is no such run")
     assert RUN not in site.store.tables.submissions
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.builders import a_report, a_request, a_run, a_submission_policy, an_attachment
 from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
-from wes_daemon.adapters.memory.execution import InlineExecutor
+from wes_daemon.adapters.memory.environment import InlineExecutor
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
 from wes_daemon.adapters.memory.submissions import MemorySubmissionQueue
 from wes_daemon.adapters.memory.unit_of_work import MemoryUnitOfWork

@@ -87,7 +87,7 @@ class TokenCloud(MemoryProvider):
 
     def state(self, id: ProviderRunId) -> RunState | None:
         """Where a run is; None where the provider knows none."""
-        held = self._held.get(id)
+        held = self._provider_runs.get(id)
         return held.report.state if held else None
 
     def at_work(self) -> Sequence[Started]:
@@ -96,7 +96,7 @@ class TokenCloud(MemoryProvider):
 
     def known(self, run_id: RunId) -> Sequence[Started]:
         """What a person finds who looks for a run."""
-        return [started for started in self.ledger if started.run_id == run_id and started.id in self._held]
+        return [started for started in self.ledger if started.run_id == run_id and started.id in self._provider_runs]
 
     def sent(self, run_id: RunId) -> bool:
         """Whether a request for the run is on its way."""
@@ -108,9 +108,9 @@ class TokenCloud(MemoryProvider):
     def _execute(self, submission: Submission) -> None:
         self._start(submission)
 
-    def _begin(self, id: ProviderRunId, submission: Submission, created_at: datetime) -> ProviderRunId:
+    def _create_run(self, id: ProviderRunId, submission: Submission, created_at: datetime) -> ProviderRunId:
         self.ledger.append(Started(id, submission.key, submission.run_id))
-        return super()._begin(id, submission, created_at)
+        return super()._create_run(id, submission, created_at)
 
 
 class DraftCloud(TokenCloud, PreparingMemoryProvider):
@@ -131,17 +131,17 @@ class DraftCloud(TokenCloud, PreparingMemoryProvider):
     def _submitted(self, submission: Submission) -> Accepted | Prepared:
         with self._call("submit"):
             recorded = submission.prepared_id
-            if recorded is not None and (recorded in self._held or recorded in self.drafts):
+            if recorded is not None and (recorded in self._provider_runs or recorded in self.drafts):
                 return Accepted(self._run(recorded))
             found = None if self.search_misses else next(self._runs_of(submission.key), None)
             return Accepted(found) if found else self._prepared(replace(submission, prepared_id=None))
 
     def _prepared(self, submission: Submission) -> Prepared:
-        return Prepared(self._found_draft(submission.key) or self._draft(submission))
+        return Prepared(self._find_draft(submission.key) or self._create_draft(submission))
 
     def _execute(self, submission: Submission) -> None:
         if submission.prepared_id is None:
-            self._draft(submission)
+            self._create_draft(submission)
         elif submission.prepared_id in self.drafts:
             self._run(submission.prepared_id)
 
@@ -149,4 +149,4 @@ class DraftCloud(TokenCloud, PreparingMemoryProvider):
         return self._start_draft(id) if id in self.drafts else id
 
     def _runs_of(self, key: IdempotencyKey) -> Iterator[ProviderRunId]:
-        return (id for id, held in self._held.items() if held.submission.key == key)
+        return (id for id, held in self._provider_runs.items() if held.submission.key == key)

@@ -44,7 +44,7 @@ def verified(tables: Tables, now: datetime, context: CheckContext) -> Sequence[C
 def _database() -> Engine:
     """The one database of this process: a new one would have to compile all statements again."""
     engine = create_engine("sqlite://", poolclass=StaticPool)
-    for metadata in (sql.service, sql.own):
+    for metadata in (sql.service_metadata, sql.daemon_metadata):
         metadata.create_all(engine)
     return engine
 

@@ -1,1 +1,1 @@
-"""Every port in memory: the fakes of the unit tests, and a start for those who import the package."""
+"""In-memory adapters of the ports, for tests and demonstrations."""

@@ -14,7 +14,7 @@ from wes_daemon.domain.states import RunState
 
 
 class MemoryPollSchedule:
-    """A `PollSchedule` over dictionaries."""
+    """`PollSchedule` on the memory tables."""
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
@@ -122,10 +122,10 @@ class MemoryPollSchedule:
     def _lease(self, run_id: RunId, lease: timedelta, next_poll: PollDelay) -> DuePoll:
         now = self._clock.now()
         row = self._tables.polls[run_id]
-        due = self._due_poll(run_id, replace(row, seq=row.seq + 1))
+        due = self._due_poll(run_id, replace(row, poll_seq=row.poll_seq + 1))
         next_at = now + max(lease, next_poll(due))
         self._tables.polls[run_id] = replace(
-            row, seq=due.fencing_token, taken_at=now, held_until=now + lease, next_check_at=next_at
+            row, poll_seq=due.fencing_token, taken_at=now, held_until=now + lease, next_check_at=next_at
         )
         return due
 
@@ -139,7 +139,7 @@ class MemoryPollSchedule:
             known_status=row.known_status,
             missing_for=now - row.missing_since if row.missing_since else None,
             details_failures=row.details_failures,
-            fencing_token=row.seq,
+            fencing_token=row.poll_seq,
             age=now - row.followed_since if row.followed_since else None,
             overdue=now - row.next_check_at,
             cancel_was_sent=row.cancel_again_at is not None,
@@ -147,7 +147,7 @@ class MemoryPollSchedule:
 
     def _current(self, poll: DuePoll) -> PollRow | None:
         row = self._tables.polls.get(poll.run_id)
-        return row if row and row.seq == poll.fencing_token else None
+        return row if row and row.poll_seq == poll.fencing_token else None
 
     def _reschedule(self, run_id: RunId, row: PollRow, wait: timedelta) -> None:
         self._tables.polls[run_id] = replace(row, held_until=None, next_check_at=self._clock.now() + wait)

@@ -1,4 +1,4 @@
-"""A workflow provider in memory, which does what a test or a demonstration tells it."""
+"""Workflow providers in memory, which a test or a demonstration controls."""
 
 import threading
 from collections import defaultdict, deque
@@ -32,14 +32,14 @@ _WAITING = StatusReport(state=RunState.INITIALIZING, provider_status="waiting")
 
 @dataclass
 class _Fault:
-    """What goes wrong in the next call of one operation, before or after it has acted."""
+    """The error of the next call of one operation, before or after the call has acted."""
 
     error: Exception
     after_acting: bool
 
 
 @dataclass
-class _Held:
+class _ProviderRun:
     submission: Submission
     created_at: datetime
     report: StatusReport = _WAITING
@@ -48,23 +48,22 @@ class _Held:
 
 
 class MemoryProvider:
-    """A `WorkflowProvider` whose runs stay where they are put.
+    """A `WorkflowProvider` whose runs change only when a test changes them, with `put`.
+
+    Args:
+        status_batch: the size of pages and of batches.
+        clock: for the times at which runs are created and end; without one, all these times are equal.
 
     Attributes:
-        prepares: whether it needs two steps.
-        started: the key of each provider run that was ever started, in order: the ledger that a test judges by.
-        cancelled: the ids that it was asked to cancel, in order.
+        prepares: whether a submission has two steps.
+        started: the key of each provider run that was ever started, in order; a key must not occur twice.
+        cancelled: the id of each cancelled run, in order and with repetitions.
         calls: the operations that were called, in order.
     """
 
     prepares = False
 
     def __init__(self, *, status_batch: int = 100, clock: Clock | None = None) -> None:
-        """Hold no run yet.
-
-        Args:
-            clock: tells when runs were created and ended; without one, all are of the same moment.
-        """
         self.started: list[IdempotencyKey] = []
         self.cancelled: list[ProviderRunId] = []
         self.calls: list[str] = []
@@ -72,126 +71,122 @@ class MemoryProvider:
             status_batch=status_batch, prepares=self.prepares, fills_batches=True, ended_list="memory"
         )
         self._clock = clock or ManualClock()
-        self._held: dict[ProviderRunId, _Held] = {}
+        self._provider_runs: dict[ProviderRunId, _ProviderRun] = {}
         self._ids: dict[IdempotencyKey, ProviderRunId] = {}
         self._faults: dict[str, deque[_Fault]] = defaultdict(deque)
         self._lock = threading.Lock()
 
     @property
     def limits(self) -> ProviderLimits:
-        """As the port says."""
         return self._limits
 
     def submit(self, submission: Submission) -> Accepted | Prepared:
-        """As the port says; in one step."""
         with self._call("submit"):
             return Accepted(self._start(submission))
 
     def statuses(self, ids: Collection[ProviderRunId]) -> Mapping[ProviderRunId, StatusReport]:
-        """As the port says."""
         if len(ids) > self._limits.status_batch:
             raise ValueError(f"{len(ids)} ids in one call, {self._limits.status_batch} are allowed")
         with self._call("statuses"):
-            return {id: self._held[id].report for id in ids if id in self._held}
+            return {id: self._provider_runs[id].report for id in ids if id in self._provider_runs}
 
     def cancel(self, id: ProviderRunId) -> None:
-        """As the port says; the run is `CANCELED` at once."""
+        """Cancel the run, which is `CANCELED` at once."""
         with self._call("cancel"):
             self.cancelled.append(id)
-            held = self._held.get(id)
-            if held and not held.report.state.has_ended:
-                held.report = replace(held.report, state=RunState.CANCELED, provider_status="cancelled")
-                held.ended_at = self._clock.now()
+            run = self._provider_runs.get(id)
+            if run and not run.report.state.has_ended:
+                run.report = replace(run.report, state=RunState.CANCELED, provider_status="cancelled")
+                run.ended_at = self._clock.now()
 
     def owned_runs(
         self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
     ) -> OwnedPage:
-        """As the port says; in parts of `limits.status_batch`."""
         del recorded
         with self._call("owned_runs"):
-            found = [run for run in self._marked() if run.created_at >= since]
-        begin, size = int(after or 0), self._limits.status_batch
-        end = begin + size
+            found = [run for run in self._owned_runs() if run.created_at >= since]
+        begin = int(after or 0)
+        end = begin + self._limits.status_batch
         return OwnedPage(runs=found[begin:end], following=str(end) if end < len(found) else None)
 
     def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
-        """As the port says; in parts of `limits.status_batch`."""
         with self._call("ended"):
-            found = sorted((held.ended_at, id) for id, held in self._held.items() if held.ended_at)
+            found = sorted((run.ended_at, id) for id, run in self._provider_runs.items() if run.ended_at)
         ids = [id for ended_at, id in found if ended_at >= since]
-        begin, size = int(after or 0), self._limits.status_batch
-        end = begin + size
+        begin = int(after or 0)
+        end = begin + self._limits.status_batch
         return EndedPage(ids=ids[begin:end], following=str(end) if end < len(ids) else None)
 
     def delete_draft(self, id: ProviderRunId) -> bool:
-        """As the port says; there is nothing that is only prepared."""
         del id
         with self._call("delete_draft"):
             return False
 
     def details(self, id: ProviderRunId) -> RunDetails:
-        """As the port says."""
         with self._call("details"):
-            if id not in self._held:
+            if id not in self._provider_runs:
                 raise Rejected(f"there is no run {id}")
-            return self._held[id].details
+            return self._provider_runs[id].details
 
     def fail_next(self, *errors: Exception, operation: str = "submit") -> None:
-        """Let the next calls of `operation` fail with these, one each, and do nothing."""
+        """Let the next calls of `operation` raise these errors, one each, before they act."""
         self._faults[operation].extend(_Fault(error, after_acting=False) for error in errors)
 
     def lose_next_answer(self, *, operation: str = "submit", error: Exception | None = None) -> None:
-        """Let the next call of `operation` do its work and then fail."""
+        """Let the next call of `operation` raise `error` after it has acted."""
         lost = error or OutcomeUnknown("the answer was lost")
         self._faults[operation].append(_Fault(lost, after_acting=True))
 
     def id_of(self, key: IdempotencyKey) -> ProviderRunId:
-        """What the run with this key is called here; `KeyError` if it was never submitted."""
+        """The provider run with this key; `KeyError` if it was never submitted."""
         return self._ids[key]
 
     def submission(self, id: ProviderRunId) -> Submission:
-        """What was submitted under this id."""
-        return self._held[id].submission
+        """The submission of this provider run."""
+        return self._provider_runs[id].submission
 
     def put(self, id: ProviderRunId, report: StatusReport, details: RunDetails | None = None) -> None:
-        """Move a run to where a test wants it."""
+        """Set the status of a run, and its details if they are given."""
         with self._lock:
-            self._held[id].report = report
-            self._held[id].ended_at = self._clock.now() if report.state.has_ended else None
-            self._held[id].details = details or self._held[id].details
+            run = self._provider_runs[id]
+            run.report = report
+            run.ended_at = self._clock.now() if report.state.has_ended else None
+            run.details = details or run.details
 
     def forget(self, id: ProviderRunId) -> None:
-        """Lose a run, as a service does that deletes old ones."""
+        """Delete a run, as a service does with old runs."""
         with self._lock:
-            del self._held[id]
+            del self._provider_runs[id]
 
     def start_again(self, submission: Submission) -> ProviderRunId:
-        """Start a second run for a key, as no service should."""
+        """Start a second run for a key, as a faulty service does."""
         with self._lock:
-            return self._begin(ProviderRunId(f"again-{len(self._held) + 1}"), submission, self._clock.now())
+            return self._create_run(
+                ProviderRunId(f"again-{len(self._provider_runs) + 1}"), submission, self._clock.now()
+            )
 
     def _start(self, submission: Submission) -> ProviderRunId:
         if submission.key not in self._ids:
             id = ProviderRunId(f"memory-{len(self._ids) + 1}")
-            self._ids[submission.key] = self._begin(id, submission, self._clock.now())
+            self._ids[submission.key] = self._create_run(id, submission, self._clock.now())
         return self._ids[submission.key]
 
-    def _begin(self, id: ProviderRunId, submission: Submission, created_at: datetime) -> ProviderRunId:
-        self._held[id] = _Held(submission, created_at)
+    def _create_run(self, id: ProviderRunId, submission: Submission, created_at: datetime) -> ProviderRunId:
+        self._provider_runs[id] = _ProviderRun(submission, created_at)
         self.started.append(submission.key)
         return id
 
-    def _marked(self) -> Sequence[OwnedRun]:
+    def _owned_runs(self) -> Sequence[OwnedRun]:
         return [
             OwnedRun(
                 id=id,
                 key=key,
-                created_at=held.created_at,
-                state=held.report.state,
-                provider_status=held.report.provider_status,
+                created_at=run.created_at,
+                state=run.report.state,
+                provider_status=run.report.provider_status,
             )
-            for id, held in self._held.items()
-            if (key := as_key(held.submission.key))
+            for id, run in self._provider_runs.items()
+            if (key := as_key(run.submission.key))
         ]
 
     @contextmanager
@@ -207,17 +202,16 @@ class MemoryProvider:
 
 
 class PreparingMemoryProvider(MemoryProvider):
-    """A `MemoryProvider` that needs two steps: a draft, then a start of the recorded one.
+    """A `MemoryProvider` whose submissions have two steps: create a draft, then start the recorded draft.
 
     Attributes:
-        drafts: what was prepared and not started.
-        search_misses: whether a draft that is there is not found again, as in a service whose lists lag behind.
+        drafts: the drafts that were not started.
+        search_misses: whether searches do not find existing drafts, as in a service whose lists are not up to date.
     """
 
     prepares = True
 
     def __init__(self, *, status_batch: int = 100, clock: Clock | None = None) -> None:
-        """Hold nothing yet; `clock` as above."""
         super().__init__(status_batch=status_batch, clock=clock)
         self.drafts: dict[ProviderRunId, Submission] = {}
         self.search_misses = False
@@ -225,32 +219,30 @@ class PreparingMemoryProvider(MemoryProvider):
         self._numbers = 0
 
     def submit(self, submission: Submission) -> Accepted | Prepared:
-        """As the port says; in two steps."""
         with self._call("submit"):
             if submission.key in self._ids:
                 return Accepted(self._ids[submission.key])
             if submission.prepared_id is None:
-                return Prepared(self._found_draft(submission.key) or self._draft(submission))
+                return Prepared(self._find_draft(submission.key) or self._create_draft(submission))
             return Accepted(self._start_draft(submission.prepared_id))
 
     def cancel(self, id: ProviderRunId) -> None:
-        """As the port says; drafts are removed."""
+        """Cancel the run; a draft is deleted."""
         with self._lock:
             draft = self.drafts.pop(id, None)
         if draft is None:
             super().cancel(id)
 
     def delete_draft(self, id: ProviderRunId) -> bool:
-        """As the port says."""
         with self._call("delete_draft"):
             return self.drafts.pop(id, None) is not None
 
     def draft_again(self, submission: Submission) -> ProviderRunId:
-        """Make one more draft for a key, as an attempt does that does not see the ones before."""
+        """Create another draft for a key, as an attempt does that does not find the earlier drafts."""
         with self._lock:
-            return self._draft(submission)
+            return self._create_draft(submission)
 
-    def _marked(self) -> Sequence[OwnedRun]:
+    def _owned_runs(self) -> Sequence[OwnedRun]:
         drafts = [
             OwnedRun(
                 id=id,
@@ -263,14 +255,14 @@ class PreparingMemoryProvider(MemoryProvider):
             for id, draft in self.drafts.items()
             if (key := as_key(draft.key))
         ]
-        return [*super()._marked(), *drafts]
+        return [*super()._owned_runs(), *drafts]
 
-    def _found_draft(self, key: IdempotencyKey) -> ProviderRunId | None:
+    def _find_draft(self, key: IdempotencyKey) -> ProviderRunId | None:
         if self.search_misses:
             return None
         return next((id for id, draft in self.drafts.items() if draft.key == key), None)
 
-    def _draft(self, submission: Submission) -> ProviderRunId:
+    def _create_draft(self, submission: Submission) -> ProviderRunId:
         self._numbers += 1
         id = ProviderRunId(f"draft-{self._numbers}")
         self.drafts[id] = submission
@@ -281,18 +273,17 @@ class PreparingMemoryProvider(MemoryProvider):
         draft = self.drafts.pop(id, None)
         if draft is None:
             raise Rejected(f"draft {id} is gone")
-        self._ids[draft.key] = self._begin(id, draft, self._drafted_at[id])
+        self._ids[draft.key] = self._create_run(id, draft, self._drafted_at[id])
         return id
 
 
 class MemoryProviderDirectory:
-    """A `ProviderDirectory` of providers, or of the errors that asking for them raises."""
+    """A `ProviderDirectory` with a provider for each type, or the error that `provider` raises."""
 
     def __init__(self, providers: Mapping[ProviderType, WorkflowProvider | ProviderError]) -> None:
         self.providers = dict(providers)
 
     def provider(self, type: ProviderType) -> WorkflowProvider:
-        """As the port says."""
         found = self.providers.get(type) or Rejected(f"provider {type} is not set up here")
         if isinstance(found, ProviderError):
             raise found

@@ -1,10 +1,10 @@
-"""Reads in memory."""
+"""Reads for people and services in memory."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from wes_daemon.adapters.memory.leases import living_daemons
+from wes_daemon.adapters.memory.leases import live_daemons
 from wes_daemon.adapters.memory.repository import stored_run
 from wes_daemon.adapters.memory.store import MemoryStore, Tables
 from wes_daemon.application.ports.leases import DaemonInfo
@@ -17,20 +17,18 @@ _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
 
 class MemoryRunQueries:
-    """`RunQueries` over the store."""
+    """`RunQueries` on a store."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
     def list(self, filter: RunFilter) -> Sequence[RunRecord]:
-        """As the port says."""
         with self._store.lock:
             records = [_summary(self._store.tables, run_id) for run_id in self._store.tables.runs]
-        wanted = [record for record in reversed(records) if _matches(record, filter)]
-        return sorted(wanted, key=_age, reverse=True)[: filter.limit]
+        matching = [record for record in reversed(records) if _matches(record, filter)]
+        return sorted(matching, key=_queued_at, reverse=True)[: filter.limit]
 
     def get(self, run_id: RunId) -> RunRecord:
-        """As the port says."""
         with self._store.lock:
             tables = self._store.tables
             return replace(
@@ -42,18 +40,17 @@ class MemoryRunQueries:
             )
 
     def daemons(self) -> Sequence[DaemonInfo]:
-        """As the port says."""
         with self._store.lock:
-            return living_daemons(self._store.tables, self._store.clock)
+            return live_daemons(self._store.tables, self._store.clock)
 
 
 def _summary(tables: Tables, run_id: RunId) -> RunRecord:
     run = stored_run(tables, run_id)
-    status, message = tables.words.get(run_id, (None, ""))
+    status, message = tables.provider_statuses.get(run_id, (None, ""))
     record = RunRecord(run=run, provider_status=status, provider_message=message)
     submission = tables.submissions.get(run_id)
     if submission is None:
-        return replace(record, destination=_named_provider(run))
+        return replace(record, destination=_provider_in_tags(run))
     return replace(
         record,
         queued_at=submission.enrolled_at,
@@ -64,8 +61,8 @@ def _summary(tables: Tables, run_id: RunId) -> RunRecord:
     )
 
 
-def _named_provider(run: Run) -> ProviderType | None:
-    """The provider that the tags name; the default one is the daemon's to know."""
+def _provider_in_tags(run: Run) -> ProviderType | None:
+    """The provider that the tags name; None if they name none, since only the daemon knows the default."""
     try:
         return run.destination(ProviderType.LOCAL) if run.tag_values.get(PROVIDER_TYPE_TAG) else None
     except InvalidRequest:
@@ -75,9 +72,9 @@ def _named_provider(run: Run) -> ProviderType | None:
 def _matches(record: RunRecord, filter: RunFilter) -> bool:
     in_state = not filter.states or record.run.state in filter.states
     at_provider = filter.provider is None or record.destination is filter.provider
-    has_come_so_far = not filter.submissions or record.submission in filter.submissions
-    return in_state and at_provider and has_come_so_far
+    in_submission_state = not filter.submissions or record.submission in filter.submissions
+    return in_state and at_provider and in_submission_state
 
 
-def _age(record: RunRecord) -> datetime:
+def _queued_at(record: RunRecord) -> datetime:
     return record.queued_at or record.run.start_time or _FAR_FUTURE

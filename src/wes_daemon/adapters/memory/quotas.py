@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class MemoryQuotas:
-    """`SharedQuotas` of one process."""
+    """`SharedQuotas` of a single process."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

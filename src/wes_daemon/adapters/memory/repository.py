@@ -6,19 +6,18 @@ from dataclasses import fields, replace
 from wes_daemon.adapters.memory.store import Tables
 from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
 from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
-from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import Attachment, Run, RunId, RunSummary
 
 _SAVED = ("state", "tags", "start_time", "end_time")
-"""The members that may change after a run was stored; its provider is kept with its submission."""
+"""The attributes of a run that may change. Its provider is stored with its submission."""
 
 
 def stored_run(tables: Tables, run_id: RunId) -> Run:
-    """The run together with what the submission knows of its provider."""
+    """The run, with the provider and its id from the submission."""
     try:
         run = tables.runs[run_id]
     except KeyError:
-        raise RunNotFound(f"run {run_id} does not exist") from None
+        raise RunNotFound(f"run {run_id}: there is no such run") from None
     submission = tables.submissions.get(run_id)
     if submission is None or submission.provider_run_id is None:
         return replace(run, provider=None, provider_run_id=None)
@@ -31,7 +30,7 @@ def summary_of(run: Run) -> RunSummary:
 
 
 class MemoryRunRepository:
-    """A `RunRepository` over dictionaries."""
+    """`RunRepository` on the memory tables."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -39,7 +38,7 @@ class MemoryRunRepository:
     def add(self, run: Run, *, attachments: Sequence[Attachment], entry: TimelineEntry) -> None:
         self._tables.runs[run.id] = run
         self._tables.attachments[run.id] = tuple(sorted(attachments, key=lambda attachment: attachment.name))
-        self._note(run.id, entry)
+        self._add_entry(run.id, entry)
 
     def get(self, run_id: RunId) -> Run:
         return stored_run(self._tables, run_id)
@@ -52,28 +51,23 @@ class MemoryRunRepository:
             run_id = each.before.id
             self._change(each.before, each.after)
             if each.entry is not None:
-                self._note(run_id, each.entry)
+                self._add_entry(run_id, each.entry)
             if each.provider_status is not None:
-                self._tables.words[run_id] = (each.provider_status, each.provider_message)
+                self._tables.provider_statuses[run_id] = (each.provider_status, each.provider_message)
             if each.details is not None:
                 self._tables.details[run_id] = replace(each.details, tasks=())
-                known = self._tables.tasks.get(run_id, {})
-                self._tables.tasks[run_id] = {**known, **{task.id: task for task in each.tasks}}
+                recorded = self._tables.tasks.get(run_id, {})
+                self._tables.tasks[run_id] = {**recorded, **{task.id: task for task in each.tasks}}
 
     def attachments(self, run_id: RunId) -> Sequence[Attachment]:
         return self._tables.attachments.get(run_id, ())
 
     def _change(self, before: RunSummary, after: RunSummary) -> None:
         if before.id not in self._tables.runs:
-            raise ConcurrentUpdate(f"the row of run {before.id} is gone")
+            raise ConcurrentUpdate(f"run {before.id} has no row any more")
         stored = self.get(before.id)
         changes = {name: getattr(after, name) for name in _SAVED if getattr(after, name) != getattr(before, name)}
         self._tables.runs[before.id] = replace(stored, **changes)
 
-    def _note(self, run_id: RunId, entry: TimelineEntry) -> None:
+    def _add_entry(self, run_id: RunId, entry: TimelineEntry) -> None:
         self._tables.timeline[run_id] = (*self._tables.timeline.get(run_id, ()), entry)
-
-
-def has_been_sent(state: SubmissionState) -> bool:
-    """Whether a provider may know the run."""
-    return state not in (SubmissionState.READY, SubmissionState.CLOSED)

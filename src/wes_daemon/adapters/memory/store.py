@@ -1,4 +1,7 @@
-"""What the memory adapters keep: the tables, as dictionaries of frozen values."""
+"""The store of the memory adapters: the tables as dictionaries of frozen rows.
+
+A row corresponds to a row of the SQL table of the same name.
+"""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,7 +19,7 @@ from wes_daemon.domain.states import RunState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmissionRow:
-    """How far the submission of one run has come."""
+    """The submission of one run."""
 
     provider: ProviderType | None
     state: SubmissionState
@@ -36,7 +39,7 @@ class SubmissionRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollRow:
-    """When one accepted run is to be asked for."""
+    """The poll schedule of one accepted run."""
 
     provider: ProviderType
     provider_run_id: ProviderRunId
@@ -44,7 +47,7 @@ class PollRow:
     known_state: RunState
     known_status: str | None = None
     held_until: datetime | None = None
-    seq: int = 0
+    poll_seq: int = 0
     missing_since: datetime | None = None
     details_failures: int = 0
     cancel_again_at: datetime | None = None
@@ -54,7 +57,7 @@ class PollRow:
 
 @dataclass(frozen=True, slots=True)
 class DaemonRow:
-    """One incarnation and the moment its lease ends."""
+    """A daemon session and the end of its lease."""
 
     info: DaemonInfo
     lease_until: datetime
@@ -62,7 +65,7 @@ class DaemonRow:
 
 @dataclass
 class Tables:
-    """The tables. Values are frozen, so that a copy of each dictionary is a copy of everything."""
+    """The tables. Rows are frozen, so that copies of the dictionaries are a copy of all data."""
 
     runs: dict[RunId, Run] = field(default_factory=dict)
     attachments: dict[RunId, tuple[Attachment, ...]] = field(default_factory=dict)
@@ -71,53 +74,52 @@ class Tables:
     daemons: dict[SessionId, DaemonRow] = field(default_factory=dict)
     details: dict[RunId, RunDetails] = field(default_factory=dict)
     tasks: dict[RunId, Mapping[TaskId, TaskLog]] = field(default_factory=dict)
-    words: dict[RunId, tuple[str, str]] = field(default_factory=dict)
+    provider_statuses: dict[RunId, tuple[str, str]] = field(default_factory=dict)
     timeline: dict[RunId, tuple[TimelineEntry, ...]] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
-        """The tables as they are now."""
         return Tables(**{name: dict(getattr(self, name)) for name in self.__dataclass_fields__})
 
 
 class MemoryStore:
-    """A database in memory. `lock` is held by one unit of work at a time, so they follow each other."""
+    """A database in memory. One unit of work at a time holds `lock`."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.lock = threading.RLock()
-        self._is_in_use = False
+        self._has_unit = False
         self.tables = Tables()
 
     def begin(self) -> None:
-        """Wait for the unit of work that is open elsewhere; in this thread there must be none."""
+        """Wait until no other thread has an open unit of work.
+
+        Raises:
+            RuntimeError: this thread has one.
+        """
         self.lock.acquire()
-        if self._is_in_use:
+        if self._has_unit:
             self.lock.release()
             raise RuntimeError("a unit of work is open in this thread already")
-        self._is_in_use = True
+        self._has_unit = True
 
     def end(self) -> None:
-        """Let the next unit of work begin."""
-        self._is_in_use = False
+        self._has_unit = False
         self.lock.release()
 
     def insert(self, *runs: Run) -> None:
-        """Store runs as a WES service would, which knows nothing of the daemon."""
+        """Store runs as a WES service does, without any data of the daemon."""
         with self.lock:
             self.tables.runs.update({run.id: run for run in runs})
 
     def run(self, run_id: RunId) -> Run:
-        """The run as it is stored now."""
         with self.lock:
             return self.tables.runs[run_id]
 
     @property
     def runs(self) -> Mapping[RunId, Run]:
-        """All runs as they are stored now."""
         with self.lock:
             return dict(self.tables.runs)
 
     def timeline(self, run_id: RunId) -> Sequence[TimelineEntry]:
-        """What happened to the run."""
         with self.lock:
             return self.tables.timeline.get(run_id, ())

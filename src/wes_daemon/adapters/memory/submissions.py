@@ -27,7 +27,7 @@ from wes_daemon.application.ports.submissions import (
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderRunId, ProviderType, Run, RunId, RunSummary
 from wes_daemon.domain.states import RunState
 
-_ADOPTABLE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED, RunState.CANCELING)
+_ENROLLED_AS_ACCEPTED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED, RunState.CANCELING)
 
 
 class MemorySubmissionQueue:
@@ -160,7 +160,7 @@ class MemorySubmissionQueue:
 
     def _adopt_or_reopen(self, new_runs: Sequence[Run], destination: Destination) -> Iterable[RunId]:
         for run in new_runs:
-            if run.state in _ADOPTABLE and self._adopt(run, destination(summary_of(run))):
+            if run.state in _ENROLLED_AS_ACCEPTED and self._adopt(run, destination(summary_of(run))):
                 yield run.id
         for run_id, row in list(self._tables.submissions.items()):
             if row.state is SubmissionState.CLOSED and self._reopen(run_id, row):
@@ -169,7 +169,7 @@ class MemorySubmissionQueue:
     def _reopen(self, run_id: RunId, row: SubmissionRow) -> bool:
         """Whether the service has made the closed run active again; then its submission is reopened."""
         run = self._tables.runs.get(run_id)
-        if run is None or run.state not in (RunState.QUEUED, *_ADOPTABLE) or run_id in self._tables.polls:
+        if run is None or run.state not in (RunState.QUEUED, *_ENROLLED_AS_ACCEPTED) or run_id in self._tables.polls:
             return False
         if row.provider is not None and row.provider_run_id is not None:
             self._tables.submissions[run_id] = replace(row, state=SubmissionState.ACCEPTED)

@@ -1,5 +1,6 @@
-"""The watermarks in memory."""
+"""Watermarks of the lists of ended runs in memory."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from wes_daemon.adapters.memory.store import MemoryStore
@@ -8,7 +9,7 @@ from wes_daemon.domain.runs import ProviderType
 
 
 class MemoryWatermarks:
-    """`Watermarks` in a dictionary beside the store."""
+    """`Watermarks` in a dictionary, with the clock and the polls of a store."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -17,16 +18,16 @@ class MemoryWatermarks:
     def begin(self, name: str, provider: ProviderType, *, every: timedelta) -> ListReading | None:
         with self._store.lock:
             now = self._store.clock.now()
-            before = self._readings.get(name)
-            if not self._is_followed(provider) or (before and before.began_at > now - every):
+            previous = self._readings.get(name)
+            if not self._is_followed(provider) or (previous and previous.began_at > now - every):
                 return None
-            self._readings[name] = ListReading(read_until=before.read_until if before else now, began_at=now)
+            self._readings[name] = ListReading(read_until=previous.read_until if previous else now, began_at=now)
             return self._readings[name]
 
     def advance(self, name: str, until: datetime) -> None:
         with self._store.lock:
-            if before := self._readings.get(name):
-                self._readings[name] = ListReading(read_until=max(before.read_until, until), began_at=before.began_at)
+            if reading := self._readings.get(name):
+                self._readings[name] = replace(reading, read_until=max(reading.read_until, until))
 
     def _is_followed(self, provider: ProviderType) -> bool:
         rows = self._store.tables.polls.values()

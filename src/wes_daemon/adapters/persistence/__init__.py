@@ -1,1 +1,1 @@
-"""The runs, the queue and the poll schedule in a SQL database: PostgreSQL, or SQLite for a single machine."""
+"""Persistence in a SQL database: PostgreSQL, or SQLite on a single machine."""

@@ -1,4 +1,7 @@
-"""What of a database's URI people may see, and what of it is secret; told without SQLAlchemy, and as it reads it."""
+"""The public and the secret parts of a database URI.
+
+They are found without SQLAlchemy, which the settings do not import, and as SQLAlchemy finds them.
+"""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, unquote_plus
 
 # Source: the pattern of sqlalchemy.engine.url._parse_url, where a password ends before the first `@`. Here it ends
-# before the last one, so that of a password that holds an unescaped `@` nothing is left over.
+# before the last one, so that no part of a password with an unescaped `@` is shown.
 _URI = re.compile(r"(?P<scheme>[\w+]+://)(?:(?P<user>[^:/]*)(?::(?P<password>.*))?@)?(?P<rest>[^@]*)", re.DOTALL)
 _SCHEME = re.compile(r"[\w+]+://")
 _PARAMETER = re.compile(r"[?&]([^=&]*)=([^&]*)")
@@ -15,11 +18,11 @@ _SQLITE = "sqlite"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseAddress:
-    """A database's URI, judged.
+    """The public and the secret parts of a database URI.
 
     Attributes:
-        shown: the URI with `***` for its password, for people; where the password cannot be told, the scheme alone.
-        secrets: every text that may be the password, as written and as meant.
+        shown: the URI for messages, with `***` for its password; the scheme alone if the password cannot be found.
+        secrets: every text that may be the password, escaped and unescaped.
     """
 
     shown: str
@@ -27,25 +30,25 @@ class DatabaseAddress:
 
 
 def read_address(uri: str) -> DatabaseAddress:
-    """Judge a URI, which may be none."""
-    return DatabaseAddress(shown=_shown(uri), secrets=frozenset(_spelt(_passwords(uri))))
+    """Separate the parts of a URI. Text that is not a URI is a secret."""
+    return DatabaseAddress(shown=_shown(uri), secrets=frozenset(_spellings(_passwords(uri))))
 
 
 def _shown(uri: str) -> str:
     found = _URI.fullmatch(uri)
     if found is None or (found["password"] and "@" in found["password"]):
         return _scheme_alone(uri)
-    place, mark, query = found["rest"].partition("?")
+    location, separator, query = found["rest"].partition("?")
     user = f"{found['user']}{'' if found['password'] is None else ':***'}@" if found["user"] is not None else ""
-    shown = f"{found['scheme']}{user}{place}"
+    shown = f"{found['scheme']}{user}{location}"
     if _names_password(shown):
         return _scheme_alone(uri)
-    return f"{shown}{mark}{'***' if _names_password(query) else query}"
+    return f"{shown}{separator}{'***' if _names_password(query) else query}"
 
 
 def _scheme_alone(uri: str) -> str:
     scheme = _SCHEME.match(uri)
-    # A file may be named as it likes.
+    # A file may have any name.
     if scheme and uri.startswith(_SQLITE) and not _names_password(uri) and not _has_user(uri):
         return uri
     return f"{scheme[0] if scheme else ''}***"
@@ -57,15 +60,15 @@ def _passwords(uri: str) -> Iterator[str]:
         yield uri
         return
     for name, value in _PARAMETER.findall(uri):
-        # libpq takes passwords there, too: `password`, `sslpassword`.
+        # libpq accepts passwords there, too: `password`, `sslpassword`.
         if _names_password(name):
             yield from (value, value.partition("@")[0])
     if _has_user(uri) or not uri.startswith(_SQLITE):
-        _, colon, behind = uri[scheme.end() :].partition(":")
-        if colon and "@" in behind:
-            # What SQLAlchemy takes, and what was meant if an `@` in it was not escaped.
-            yield behind.partition("@")[0]
-            yield behind.rpartition("@")[0]
+        _, colon, after_user = uri[scheme.end() :].partition(":")
+        if colon and "@" in after_user:
+            # The password as SQLAlchemy reads it, and as it was meant if it has an unescaped `@`.
+            yield after_user.partition("@")[0]
+            yield after_user.rpartition("@")[0]
 
 
 def _has_user(uri: str) -> bool:
@@ -77,5 +80,5 @@ def _names_password(text: str) -> bool:
     return "password" in unquote(text).casefold()
 
 
-def _spelt(passwords: Iterator[str]) -> Iterator[str]:
-    return (form for found in passwords for form in (found, unquote(found), unquote_plus(found)) if form)
+def _spellings(passwords: Iterator[str]) -> Iterator[str]:
+    return (text for found in passwords for text in (found, unquote(found), unquote_plus(found)) if text)

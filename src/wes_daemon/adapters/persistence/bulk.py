@@ -31,19 +31,19 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
 from wes_daemon.adapters.persistence.expressions import JSON_ROWS, insert_into, rows_from_json
-from wes_daemon.adapters.persistence.tables import own
+from wes_daemon.adapters.persistence.tables import daemon_metadata
 from wes_daemon.adapters.persistence.types import (
     Json,
     Key,
     PlainText,
     ServiceTime,
     UtcTime,
-    cut,
     iso_time,
+    json_text,
+    service_time_text,
     storable_json,
     storable_text,
-    written_json,
-    written_time,
+    truncated,
 )
 
 Row = Mapping[str, object]
@@ -60,7 +60,7 @@ def rows_of_table(dialect: str, table: Table, names: Iterable[str]) -> FromClaus
     """
     if dialect != "postgresql":
         return rows_from_json(dialect, **dict.fromkeys(names, Text()))
-    if table.metadata is own:
+    if table.metadata is daemon_metadata:
         # Naming the few types costs the server half of what a lookup of all column types costs.
         return rows_from_json(dialect, **{name: _DECLARED[type(table.c[name].type)] for name in names})
     like: ColumnElement[Any] = literal_column(f"NULL::{table.name}")
@@ -144,18 +144,18 @@ def _writer(table: Table, name: str, writers: Mapping[type, _Writer]) -> _Writer
     type_ = table.c[name].type
     write = writers.get(type(type_))
     if isinstance(type_, PlainText) and (length := type_.length) is not None:
-        return lambda value: cut(str(write(value) if write else value), length)
+        return lambda value: truncated(str(write(value) if write else value), length)
     return write
 
 
 def _extractable(value: object) -> object:
     """SQLite extracts objects and lists from JSON as JSON, and any other value as itself."""
-    return value if isinstance(value, dict | list | tuple) else written_json(value)
+    return value if isinstance(value, dict | list | tuple) else json_text(value)
 
 
 def _with_zone(moment: datetime) -> str:
     # A column with a zone would read a time without one in the session's zone. A column without a zone ignores it.
-    return f"{written_time(moment)}+00:00"
+    return f"{service_time_text(moment)}+00:00"
 
 
 _DECLARED: Mapping[type, TypeEngine[Any]] = {
@@ -167,7 +167,7 @@ _DECLARED: Mapping[type, TypeEngine[Any]] = {
 }
 
 _IN_POSTGRESQL: Mapping[type, _Writer] = {ServiceTime: _with_zone, UtcTime: iso_time}
-_IN_SQLITE: Mapping[type, _Writer] = {ServiceTime: written_time, UtcTime: iso_time, Json: _extractable}
+_IN_SQLITE: Mapping[type, _Writer] = {ServiceTime: service_time_text, UtcTime: iso_time, Json: _extractable}
 
 _CLEAN_IN_POSTGRESQL: Mapping[type, _Writer] = {
     **_IN_POSTGRESQL,
@@ -176,4 +176,4 @@ _CLEAN_IN_POSTGRESQL: Mapping[type, _Writer] = {
     Json: storable_json,
 }
 # SQLite can store a key with NUL and finds it.
-_CLEAN_IN_SQLITE: Mapping[type, _Writer] = {**_IN_SQLITE, PlainText: storable_text, Json: written_json}
+_CLEAN_IN_SQLITE: Mapping[type, _Writer] = {**_IN_SQLITE, PlainText: storable_text, Json: json_text}

@@ -17,8 +17,8 @@ from typing import Any
 import psycopg2
 from sqlalchemy import Connection, Engine
 
-from wes_daemon.adapters.persistence.engine import reading
 from wes_daemon.adapters.persistence.errors import storage_error
+from wes_daemon.adapters.persistence.transactions import reading
 from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
 from wes_daemon.application.runtime.event_log import log_event
 

@@ -21,11 +21,11 @@ from sqlalchemy import (
     union,
 )
 
-from wes_daemon.adapters.persistence.engine import reading
 from wes_daemon.adapters.persistence.enrolment import names_a_provider_run
 from wes_daemon.adapters.persistence.expressions import in_list, is_one_of, store_after, store_now
-from wes_daemon.adapters.persistence.mapping import named_provider
+from wes_daemon.adapters.persistence.mapping import provider_in_tags
 from wes_daemon.adapters.persistence.tables import daemons, polls, run_events, submissions, workflow_runs
+from wes_daemon.adapters.persistence.transactions import reading
 from wes_daemon.application.ports import checks
 from wes_daemon.application.ports.checks import Check, CheckContext, CheckResult, Violation
 from wes_daemon.application.ports.reconcile_queries import NOT_ACCEPTED
@@ -112,7 +112,7 @@ def _named_in(tags: object, default: ProviderType) -> tuple[str, str] | None:
     """The provider run that the tags name, if a daemon would adopt it."""
     if not isinstance(tags, Mapping):
         return None
-    id, provider = tags.get(PROVIDER_ID_TAG), named_provider(tags)
+    id, provider = tags.get(PROVIDER_ID_TAG), provider_in_tags(tags)
     if provider is None and tags.get(PROVIDER_TYPE_TAG) in (None, ""):
         provider = default
     return (provider, id) if provider is not None and isinstance(id, str) and id.strip() else None

@@ -20,7 +20,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from wes_daemon.adapters.persistence import locks
 from wes_daemon.adapters.persistence.bulk import rows_of_table, table_rows
 from wes_daemon.adapters.persistence.expressions import (
     by_key,
@@ -32,15 +31,16 @@ from wes_daemon.adapters.persistence.expressions import (
     store_now,
 )
 from wes_daemon.adapters.persistence.mapping import (
-    as_first_sent,
+    duration_from,
     provider_from,
     request_values,
     run_from,
     select_submitted_runs,
-    span,
+    with_request_values,
 )
 from wes_daemon.adapters.persistence.sharing import FreeSlots, next_runs
 from wes_daemon.adapters.persistence.tables import daemons, run_attachments, submissions, workflow_runs
+from wes_daemon.adapters.persistence.transactions import CLAIM_LOCK, acquire_lock
 from wes_daemon.application.ports.errors import LeaseLost
 from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.submissions import IN_DOUBT, Claim, ClaimedRun, Destination, SubmissionState
@@ -63,7 +63,7 @@ def claim(
 ) -> Sequence[ClaimedRun]:
     """Claim runs as `SubmissionQueue.claim` promises."""
     # The lock comes before the first read: the active runs and the owners must not change until the commit.
-    locks.take(connection, locks.CLAIMING)
+    acquire_lock(connection, CLAIM_LOCK)
     _require_lease(connection, owner)
     given = {_OWNER: owner, _RUN_IDS: list(under_way), _LIMIT: limit}
     taken_over = connection.execute(_takeover(frozenset(serving)), given).scalars().all()
@@ -232,9 +232,9 @@ def _resumed_run_from(row: Row[Any]) -> ClaimedRun:
     return _claimed_run_from(
         row,
         Claim(run_id=RunId(row.run_id), owner=SessionId(row.owner), fencing_token=row.claim_seq, resumed=True),
-        as_first_sent(run_from(row), row.request),
+        with_request_values(run_from(row), row.request),
         destination=provider_from(row.provider),
-        in_doubt_for=span(row.in_doubt_for),
+        in_doubt_for=duration_from(row.in_doubt_for),
     )
 
 
@@ -257,7 +257,7 @@ def _claimed_run_from(
         claim=claim,
         run=run,
         attempts=row.attempts,
-        failing_for=span(row.failing_for),
+        failing_for=duration_from(row.failing_for),
         in_doubt_for=in_doubt_for,
         prepared_id=None if row.prepared_id is None else ProviderRunId(row.prepared_id),
         destination=destination,

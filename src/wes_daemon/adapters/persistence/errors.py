@@ -1,6 +1,6 @@
-"""From the database's errors to ours, at the one place that all of them pass: the engine's own hook.
+"""Translates the drivers' errors into the daemon's, in the engine's event `handle_error`, which all errors pass.
 
-What is not in the tables below is a bug in a statement and passes unchanged.
+Errors that the tables below do not contain are bugs in a statement and pass unchanged.
 """
 
 import re
@@ -16,16 +16,16 @@ from wes_daemon.domain.errors import WesDaemonError
 
 UPGRADE_COMMAND = "wes-daemon db upgrade"
 
-_UPGRADE = f"bring it up to date with `{UPGRADE_COMMAND}`"
+_UPGRADE = f"upgrade it with `{UPGRADE_COMMAND}`"
 _GRANT = "grant the privilege to the role that the daemon connects as"
 _ACCESS = "check user, password and database name in the database URI"
-_FILE = "check the path in the database URI and who may read and write there"
+_FILE = "check the path in the database URI and its permissions"
 
 # Source: appendix "PostgreSQL Error Codes" of the PostgreSQL manual; classes are the first two characters.
 _UNAVAILABLE_CLASSES = frozenset({"08", "40", "53", "57", "58"})
 _UNAVAILABLE_CODES = frozenset({"25006", "25P03", "25P04", "55P03", "55006"})
 _CONTENDED_CODES = frozenset({"40001", "40P01"})
-# After these a connection is of no more use: it is over, or leads to a server that has become a replica.
+# The connection cannot be used any more: it has ended, or leads to a server that has become a replica.
 _LOST_CODES = frozenset({"25006", "25P03", "25P04", "57P01", "57P02", "57P03", "57P04", "57P05"})
 _MISCONFIGURED_CODES: Mapping[str, str] = {
     "28000": _ACCESS,
@@ -35,10 +35,10 @@ _MISCONFIGURED_CODES: Mapping[str, str] = {
     "42501": _GRANT,
     "42703": _UPGRADE,
     "42P01": _UPGRADE,
-    "42P07": "a table of that name belongs to another program: give the daemon a schema or database of its own",
+    "42P07": "a table of that name belongs to another program: use a schema or database of its own for the daemon",
 }
 
-# psycopg2 gives no code when it cannot connect, only the server's words.
+# psycopg2 gives no code when it cannot connect, only the server's message.
 _REFUSED_CONNECTIONS: Mapping[str, str] = {
     "password authentication failed": _ACCESS,
     "no password supplied": _ACCESS,
@@ -67,15 +67,15 @@ _SQLITE_MISCONFIGURED: Mapping[str, str] = {
     "SQLITE_AUTH": _FILE,
     "SQLITE_CANTOPEN": _FILE,
     "SQLITE_CORRUPT": "restore it from a backup",
-    "SQLITE_NOTADB": "the path in the database URI names a file that is no SQLite database",
+    "SQLITE_NOTADB": "the path in the database URI names a file that is not a SQLite database",
     "SQLITE_PERM": _FILE,
 }
 _SQLITE_MISSING = re.compile(r"no such table|no such column|has no column named")
 _SQLITE_EXISTS = re.compile(r"^table \S+ already exists")
 
 
-def described(url: URL) -> str:
-    """The database in a person's words, without user and password."""
+def describe_database(url: URL) -> str:
+    """The database for messages, without user and password."""
     if url.get_backend_name() == "sqlite":
         return f"the SQLite database {url.database}"
     host = url.host or url.query.get("host", "the local socket")
@@ -83,12 +83,12 @@ def described(url: URL) -> str:
 
 
 def translate(context: ExceptionContext) -> None:
-    """Listen to an engine's `handle_error`: raise our error in place of the driver's, where there is one."""
-    # The pool asks whether a connection lives still, and wants the driver's own answer.
+    """Raise the daemon's error in place of the driver's, if there is one: a listener for the event `handle_error`."""
+    # The pool tests a connection and evaluates the driver's own error.
     if context.is_pre_ping or context.engine is None:
         return
-    if _has_lost_its_server(context.original_exception):
-        # All connections of the pool are made anew, perhaps to another server.
+    if _is_connection_lost(context.original_exception):
+        # The pool then replaces all its connections; the new ones may lead to another server.
         context.is_disconnect = True
     error = storage_error(context.original_exception, context.engine.url)
     if error is not None:
@@ -96,7 +96,7 @@ def translate(context: ExceptionContext) -> None:
 
 
 def storage_error(error: BaseException, url: URL) -> WesDaemonError | None:
-    """What a driver's error means to the daemon; None where it is a bug."""
+    """The daemon's error for a driver's error; None if it is a bug."""
     match error:
         case psycopg2.Error():
             return _from_postgresql(error, url)
@@ -106,14 +106,14 @@ def storage_error(error: BaseException, url: URL) -> WesDaemonError | None:
             return None
 
 
-def _has_lost_its_server(error: BaseException) -> bool:
+def _is_connection_lost(error: BaseException) -> bool:
     if not isinstance(error, psycopg2.Error):
         return False
-    return error.pgcode in _LOST_CODES or _is_of_no_class(error)
+    return error.pgcode in _LOST_CODES or _is_unclassified(error)
 
 
-def _is_of_no_class(error: psycopg2.Error) -> bool:
-    # What psycopg2 raises where the server goes in the middle of an answer; neither code nor class tell so.
+def _is_unclassified(error: psycopg2.Error) -> bool:
+    # psycopg2 raises this when the server ends in the middle of a response: without a code, and of the base class.
     return type(error) is psycopg2.DatabaseError and error.pgcode is None
 
 
@@ -122,7 +122,7 @@ def _from_postgresql(error: psycopg2.Error, url: URL) -> WesDaemonError | None:
     if code is None:
         return _without_code(error, url)
     if code in _CONTENDED_CODES:
-        return Contended(_said(error, url))
+        return Contended(_message(error, url))
     if code in _UNAVAILABLE_CODES or code[:2] in _UNAVAILABLE_CLASSES:
         return _unavailable(error, url)
     if code in _MISCONFIGURED_CODES:
@@ -131,11 +131,10 @@ def _from_postgresql(error: psycopg2.Error, url: URL) -> WesDaemonError | None:
 
 
 def _without_code(error: psycopg2.Error, url: URL) -> WesDaemonError | None:
-    text = str(error)
-    for words, mending in _REFUSED_CONNECTIONS.items():
-        if words in text:
-            return _misconfigured(error, url, mending)
-    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or _is_of_no_class(error):
+    for text, fix in _REFUSED_CONNECTIONS.items():
+        if text in str(error):
+            return _misconfigured(error, url, fix)
+    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or _is_unclassified(error):
         return _unavailable(error, url)
     return None
 
@@ -144,9 +143,9 @@ def _from_sqlite(error: sqlite3.Error, url: URL) -> WesDaemonError | None:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(_SQLITE_UNAVAILABLE):
         return _unavailable(error, url)
-    for code, mending in _SQLITE_MISCONFIGURED.items():
+    for code, fix in _SQLITE_MISCONFIGURED.items():
         if name.startswith(code):
-            return _misconfigured(error, url, mending)
+            return _misconfigured(error, url, fix)
     if _SQLITE_MISSING.search(str(error)):
         return _misconfigured(error, url, _UPGRADE)
     if _SQLITE_EXISTS.search(str(error)):
@@ -155,18 +154,18 @@ def _from_sqlite(error: sqlite3.Error, url: URL) -> WesDaemonError | None:
 
 
 def _unavailable(error: Exception, url: URL) -> StorageUnavailable:
-    return StorageUnavailable(_said(error, url))
+    return StorageUnavailable(_message(error, url))
 
 
-def _misconfigured(error: Exception, url: URL, mending: str) -> StorageMisconfigured:
-    return StorageMisconfigured(f"{_said(error, url)}: {mending}")
+def _misconfigured(error: Exception, url: URL, fix: str) -> StorageMisconfigured:
+    return StorageMisconfigured(f"{_message(error, url)}: {fix}")
 
 
-def _said(error: Exception, url: URL) -> str:
-    return f"{described(url)}: {_first_line(error)}"
+def _message(error: Exception, url: URL) -> str:
+    return f"{describe_database(url)}: {_first_line(error)}"
 
 
 def _first_line(error: Exception) -> str:
-    # Further lines repeat the statement or the values of a row.
+    # The other lines repeat the statement or the values of a row.
     lines = str(error).strip().splitlines()
     return lines[0].strip() if lines else type(error).__name__

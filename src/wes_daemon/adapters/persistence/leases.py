@@ -1,10 +1,10 @@
-"""The heartbeats of daemon processes, all on the database's clock."""
+"""The leases of daemon sessions, on the database's clock."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import Connection, Select, Update, delete, insert, select, update
 
 from wes_daemon.adapters.persistence.expressions import store_after, store_now
 from wes_daemon.adapters.persistence.mapping import daemon_from
@@ -13,11 +13,11 @@ from wes_daemon.application.ports.errors import LeaseLost
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 
 KEPT = timedelta(days=7)
-"""How long a daemon that is gone can still be seen by somebody who looks into the table."""
+"""How long an expired session stays in the table, for diagnosis."""
 
 
-class SqlLease:
-    """`Lease` in the table `daemons`."""
+class SqlLeaseRepository:
+    """`LeaseRepository` in the table `daemons`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -36,25 +36,25 @@ class SqlLease:
         )
 
     def renew(self, daemon: SessionId, *, lasting: timedelta) -> None:
-        renewed = self._connection.execute(_alive(daemon).values(lease_until=store_after(lasting)))
+        renewed = self._connection.execute(_update_valid(daemon).values(lease_until=store_after(lasting)))
         if renewed.rowcount == 0:
-            raise LeaseLost(f"daemon {daemon}: its lease ran out; start again under a new id")
+            raise LeaseLost(f"daemon {daemon}: its lease has expired: start a new session")
 
     def close(self, daemon: SessionId) -> None:
-        self._connection.execute(_alive(daemon).values(lease_until=store_now()))
+        self._connection.execute(_update_valid(daemon).values(lease_until=store_now()))
 
     def daemons(self) -> Sequence[DaemonInfo]:
         return [daemon_from(row) for row in self._connection.execute(select_daemons())]
 
 
-def _alive(daemon: SessionId) -> Any:
-    return update(daemons).where(daemons.c.id == daemon, daemons.c.lease_until > store_now())
-
-
 def select_daemons() -> Select[Any]:
-    """Those whose lease lasts, oldest first."""
+    """Rows for `daemon_from`: the sessions whose lease is valid, oldest first."""
     return (
         select(daemons, store_now().label("now"))
         .where(daemons.c.lease_until > store_now())
         .order_by(daemons.c.started_at, daemons.c.id)
     )
+
+
+def _update_valid(daemon: SessionId) -> Update:
+    return update(daemons).where(daemons.c.id == daemon, daemons.c.lease_until > store_now())

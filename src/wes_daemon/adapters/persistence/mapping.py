@@ -1,11 +1,11 @@
-"""From rows to domain objects. Whatever a row holds, it becomes an object or is left out; nothing raises."""
+"""Rows to domain objects and back. Reading never raises: invalid values become a default or are left out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Text, cast, null, select
+from sqlalchemy import ColumnElement, Null, Row, Select, Text, cast, null, select
 
 from wes_daemon.adapters.persistence.expressions import by_key, of_same_run
 from wes_daemon.adapters.persistence.tables import run_details, submissions, workflow_runs
@@ -32,24 +32,23 @@ PROVIDERS: Mapping[str, ProviderType] = {provider.value: provider for provider i
 _NO_TIME = timedelta(0)
 _REQUEST_MEMBERS = tuple(member.name for member in fields(WorkflowRequest))
 
-
-_KNOWN = submissions.c.run_id == workflow_runs.c.run_id
-_DESCRIBED = run_details.c.run_id == workflow_runs.c.run_id
+_SUBMISSION_OF_RUN = submissions.c.run_id == workflow_runs.c.run_id
+_DETAILS_OF_RUN = run_details.c.run_id == workflow_runs.c.run_id
 
 
 def select_runs() -> Select[Any]:
-    """Rows for `run_from`: the run as the service stored it, with what the daemon knows of it."""
-    found = workflow_runs.outerjoin(submissions, _KNOWN).outerjoin(run_details, _DESCRIBED)
-    return _select(workflow_runs.c.run_id).select_from(found)
+    """Rows for `run_from`: the runs as the service stored them, with the daemon's data about them."""
+    tables = workflow_runs.outerjoin(submissions, _SUBMISSION_OF_RUN).outerjoin(run_details, _DETAILS_OF_RUN)
+    return _select(workflow_runs.c.run_id).select_from(tables)
 
 
 def select_submitted_runs() -> Select[Any]:
-    """As `select_runs`, for submissions; of a run that has no row any more `is_gone` is true, and all else empty."""
-    row = by_key(workflow_runs.c.run_id, submissions.c.run_id)
-    described = by_key(run_details.c.run_id, workflow_runs.c.run_id)
-    found = submissions.outerjoin(workflow_runs, row).outerjoin(run_details, described)
+    """As `select_runs`, for each submission; if the run's row was deleted, `is_gone` is true and the rest is null."""
+    run = by_key(workflow_runs.c.run_id, submissions.c.run_id)
+    details = by_key(run_details.c.run_id, workflow_runs.c.run_id)
+    tables = submissions.outerjoin(workflow_runs, run).outerjoin(run_details, details)
     is_gone = workflow_runs.c.run_id.is_(None).label("is_gone")
-    return _select(submissions.c.run_id).add_columns(is_gone).select_from(found)
+    return _select(submissions.c.run_id).add_columns(is_gone).select_from(tables)
 
 
 def _select(run_id: ColumnElement[str]) -> Select[Any]:
@@ -63,19 +62,19 @@ def _select(run_id: ColumnElement[str]) -> Select[Any]:
 
 
 def select_run_summaries() -> Select[Any]:
-    """Rows for `run_summary_from`: what may change in a run, and nothing of what may be large."""
-    found = workflow_runs.outerjoin(submissions, by_key(submissions.c.run_id, workflow_runs.c.run_id))
-    return _select_summary(submissions.c.provider, submissions.c.provider_run_id).select_from(found)
+    """Rows for `run_summary_from`: the columns that may change, without those that may be large."""
+    tables = workflow_runs.outerjoin(submissions, by_key(submissions.c.run_id, workflow_runs.c.run_id))
+    return _select_summary(submissions.c.provider, submissions.c.provider_run_id).select_from(tables)
 
 
 def select_new_runs() -> Select[Any]:
-    """As `select_run_summaries`, for those of which the queue knows nothing, so that it is not asked who holds them."""
-    known = of_same_run(submissions.c.run_id, workflow_runs.c.run_id)
-    # SQLite lets a text primary key be NULL; such a row cannot be spoken of.
-    return _select_summary(null(), null()).where(known.is_(None), workflow_runs.c.run_id.is_not(None))
+    """As `select_run_summaries`, for the runs without a submission, which have no provider yet."""
+    submission = of_same_run(submissions.c.run_id, workflow_runs.c.run_id)
+    # SQLite permits NULL in a text primary key; such a row cannot be addressed.
+    return _select_summary(null(), null()).where(submission.is_(None), workflow_runs.c.run_id.is_not(None))
 
 
-def _select_summary(provider: ColumnElement[Any], provider_run_id: ColumnElement[Any]) -> Select[Any]:
+def _select_summary(provider: ColumnElement[str] | Null, provider_run_id: ColumnElement[str] | Null) -> Select[Any]:
     return select(
         workflow_runs.c.run_id,
         workflow_runs.c.state,
@@ -87,13 +86,13 @@ def _select_summary(provider: ColumnElement[Any], provider_run_id: ColumnElement
     )
 
 
-def run_summary_from(row: Row[Any]) -> RunSummary:
-    run_id, state, tags, start_time, end_time, provider, provider_run_id = tuple[Any, ...](row)
-    read = None if tags is None else read_json(tags)
+def run_summary_from(row: Sequence[Any]) -> RunSummary:
+    run_id, state, tags, start_time, end_time, provider, provider_run_id = row
+    parsed_tags = None if tags is None else read_json(tags)
     return RunSummary(
         id=RunId(run_id),
         state=state_from(state),
-        tags={} if read is None else read,
+        tags={} if parsed_tags is None else parsed_tags,
         provider=None if provider_run_id is None else provider_from(provider),
         provider_run_id=None if provider_run_id is None else ProviderRunId(provider_run_id),
         start_time=start_time,
@@ -102,15 +101,15 @@ def run_summary_from(row: Row[Any]) -> RunSummary:
 
 
 def run_from(row: Row[Any]) -> Run:
-    """The run; who holds it is told by the daemon's own tables alone, for tags are copied from run to run."""
-    held = row.provider_run_id is not None
+    """The run. Its provider comes from the daemon's tables and not from its tags, which users copy between runs."""
+    is_accepted = row.provider_run_id is not None
     return Run(
         id=RunId(row.run_id),
         request=_request_from(row),
         state=state_from(row.state),
         tags={} if row.tags is None else row.tags,
-        provider=provider_from(row.provider) if held else None,
-        provider_run_id=ProviderRunId(row.provider_run_id) if held else None,
+        provider=provider_from(row.provider) if is_accepted else None,
+        provider_run_id=ProviderRunId(row.provider_run_id) if is_accepted else None,
         start_time=row.start_time,
         end_time=row.end_time,
     )
@@ -130,33 +129,33 @@ def _request_from(row: Row[Any]) -> WorkflowRequest:
 
 
 def request_values(run: Run) -> dict[str, object]:
-    """What of the run is sent to a provider, as JSON."""
+    """The parts of the run that are sent to a provider, for a JSON column."""
     request = run.request
     return {"tags": run.tags, **{name: getattr(request, name) for name in _REQUEST_MEMBERS}}
 
 
-def as_first_sent(run: Run, values: object) -> Run:
-    """The run with what `request_values` has kept of it; as it is where nothing was kept."""
+def with_request_values(run: Run, values: object) -> Run:
+    """The run with stored `request_values`; unchanged if none were stored."""
     if not isinstance(values, Mapping):
         return run
     request = WorkflowRequest(**{name: values[name] for name in _REQUEST_MEMBERS})
     return replace(run, request=request, tags=values["tags"])
 
 
-def state_from(word: str | None) -> RunState:
-    """The state, or `UNKNOWN` for a word that is none."""
-    return STATES.get(word or "", RunState.UNKNOWN)
+def state_from(value: str | None) -> RunState:
+    """The state, or `UNKNOWN` for a value that is not a state."""
+    return STATES.get(value or "", RunState.UNKNOWN)
 
 
-def provider_from(word: str | None) -> ProviderType | None:
-    """The provider, or None for a word that is none here: a newer version may know more of them."""
-    return PROVIDERS.get(word or "")
+def provider_from(value: str | None) -> ProviderType | None:
+    """The provider, or None for an unknown value: a newer version may know more providers."""
+    return PROVIDERS.get(value or "")
 
 
-def named_provider(tags: object) -> ProviderType | None:
-    """The provider that the tags name, if they name one that exists."""
-    named = tags.get(PROVIDER_TYPE_TAG) if isinstance(tags, Mapping) else None
-    return provider_from(str(named).strip().lower())
+def provider_in_tags(tags: object) -> ProviderType | None:
+    """The provider that the tags name, or None if they name none or an unknown one."""
+    name = tags.get(PROVIDER_TYPE_TAG) if isinstance(tags, Mapping) else None
+    return provider_from(str(name).strip().lower())
 
 
 def task_from(row: Row[Any]) -> TaskLog:
@@ -189,7 +188,7 @@ def task_values(run_id: RunId, task: TaskLog) -> dict[str, object]:
 
 
 def details_from(row: Row[Any] | None) -> RunDetails:
-    """What a provider told of the run as a whole; the tasks are in a table of their own."""
+    """The details of the run, without its tasks, which are in another table."""
     if row is None:
         return RunDetails()
     return RunDetails(
@@ -235,8 +234,8 @@ def daemon_from(row: Row[Any]) -> DaemonInfo:
     )
 
 
-def span(seconds: float | None) -> timedelta:
-    """How long ago something was; never negative, though a clock was set back, and zero where it never was."""
+def duration_from(seconds: float | None) -> timedelta:
+    """The time since an event: zero if there was none, and zero instead of negative if a clock was set back."""
     return timedelta(seconds=seconds) if seconds and seconds > 0 else _NO_TIME
 
 
@@ -245,6 +244,6 @@ def _texts_from(value: object) -> Sequence[str]:
         case None:
             return ()
         case list():
-            return tuple(held if isinstance(held, str) else str(held) for held in value)
+            return tuple(item if isinstance(item, str) else str(item) for item in value)
         case _:
             return (str(value),)

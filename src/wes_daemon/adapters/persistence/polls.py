@@ -1,4 +1,4 @@
-"""The poll schedule in the table `polls`. Each lease raises a fencing token, so that late results are not recorded."""
+"""The poll schedule. Each lease increments a fencing token, so that late results are not recorded."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
@@ -22,6 +22,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from wes_daemon.adapters.persistence.expressions import (
     as_seconds,
@@ -38,7 +39,7 @@ from wes_daemon.adapters.persistence.expressions import (
     store_in,
     store_now,
 )
-from wes_daemon.adapters.persistence.mapping import span, state_from
+from wes_daemon.adapters.persistence.mapping import duration_from, state_from
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.errors import ClaimLost
 from wes_daemon.application.ports.polls import DuePoll, PollDelay, PollResult, RunToCancel, no_delay
@@ -63,8 +64,8 @@ class SqlPollSchedule:
         serving: Collection[ProviderType],
         next_poll: PollDelay = no_delay,
     ) -> Sequence[DuePoll]:
-        # Locked until the commit: no other daemon leases them between the two statements.
-        locked = _due(ahead, not_leased_for, serving).limit(limit).with_for_update(skip_locked=True)
+        # The rows are locked until the commit, so that no other daemon leases them between the two statements.
+        locked = _select_due(ahead, not_leased_for, serving).limit(limit).with_for_update(skip_locked=True)
         due = [_due_poll_from(row) for row in self._connection.execute(locked).all()]
         waits = [
             {"run_id": poll.run_id, "token": poll.fencing_token - 1, "wait": as_seconds(max(lease, next_poll(poll)))}
@@ -76,12 +77,12 @@ class SqlPollSchedule:
         return due
 
     def record_unchanged(self, polls: Collection[DuePoll], *, next_poll: PollDelay) -> None:
-        waits = [_row(poll, next_poll(poll)) for poll in polls]
+        waits = [_token_row(poll, next_poll(poll)) for poll in polls]
         self._reschedule(waits, missing_since=null(), held_until=null())
 
     def defer(self, polls: Collection[DuePoll], *, delay: timedelta) -> None:
-        # They stay as long overdue as they are, so that the longest due are polled first again.
-        waits = [_row(poll, -poll.overdue) for poll in polls]
+        # They stay as long overdue as they are, so that the longest overdue are polled first again.
+        waits = [_token_row(poll, -poll.overdue) for poll in polls]
         self._reschedule(waits, held_until=store_after(delay))
 
     def reset_missing(self, provider: ProviderType) -> None:
@@ -90,31 +91,31 @@ class SqlPollSchedule:
 
     def record_missing(self, poll: DuePoll, *, delay: timedelta) -> None:
         since = func.coalesce(polls.c.missing_since, store_now())
-        self._connection.execute(_rescheduled(poll, delay).values(missing_since=since))
+        self._connection.execute(_update_next_poll(poll, delay).values(missing_since=since))
 
     def record_changed(
         self, results: Collection[PollResult], *, delay: Callable[[PollResult], timedelta]
     ) -> set[RunId]:
         rows = [
-            {**_row(each.poll, delay(each)), "state": each.report.state, "status": each.report.provider_status}
+            {**_token_row(each.poll, delay(each)), "state": each.report.state, "status": each.report.provider_status}
             for each in results
         ]
-        recorded = self._connection.execute(_changing(self._connection.dialect.name), json_rows(rows))
+        recorded = self._connection.execute(_record_changed_statement(self._connection.dialect.name), json_rows(rows))
         return {RunId(id) for id in recorded.scalars().all()}
 
     def record_missing_details(self, poll: DuePoll, state: RunState, *, delay: timedelta) -> None:
         counted = {"known_state": state, "details_failures": polls.c.details_failures + 1, "missing_since": null()}
-        if self._connection.execute(_rescheduled(poll, delay).values(**counted)).rowcount == 0:
+        if self._connection.execute(_update_next_poll(poll, delay).values(**counted)).rowcount == 0:
             raise ClaimLost(f"run {poll.run_id} was leased again after fencing token {poll.fencing_token}")
         self._close_submissions([poll.run_id])
 
     def finish(self, polls: Collection[DuePoll]) -> set[RunId]:
-        ended = self._connection.execute(_deleted(polls)).scalars().all()
-        self._close_submissions(ended)
-        return {RunId(id) for id in ended}
+        finished = self._connection.execute(_finish_statement(polls)).scalars().all()
+        self._close_submissions(finished)
+        return {RunId(id) for id in finished}
 
     def make_due(self, provider: ProviderType, ids: Collection[ProviderRunId]) -> Collection[ProviderRunId]:
-        # An index on the schedule would be written at every poll.
+        # Found through `submissions`: an index on the provider's id in `polls` would be written at every poll.
         accepted = select(submissions.c.run_id).where(
             submissions.c.provider == provider, in_list(submissions.c.provider_run_id, ids)
         )
@@ -131,7 +132,7 @@ class SqlPollSchedule:
     def to_cancel(self, *, limit: int, lease: timedelta, serving: Collection[ProviderType]) -> Sequence[RunToCancel]:
         leased = self._connection.execute(
             update(polls)
-            .where(in_locked_rows(polls.c.run_id, _to_cancel(serving).limit(limit)))
+            .where(in_locked_rows(polls.c.run_id, _select_to_cancel(serving).limit(limit)))
             .values(cancel_again_at=store_after(lease), next_check_at=store_now(), held_until=null())
             .returning(polls.c.run_id, polls.c.provider, polls.c.provider_run_id)
         )
@@ -143,9 +144,9 @@ class SqlPollSchedule:
         )
 
     def _reschedule(self, waits: Sequence[Mapping[str, object]], **values: object) -> None:
-        """Set the next poll of each to its `wait` in seconds from now, unless it was leased again."""
-        each = _each(self._connection.dialect.name)
-        self._connection.execute(each.values(**values), json_rows(waits))
+        """Set the next poll of each to `wait` seconds from now, unless it was leased again."""
+        statement = _reschedule_statement(self._connection.dialect.name).values(**values)
+        self._connection.execute(statement, json_rows(waits))
 
     def _close_submissions(self, run_ids: Sequence[str]) -> None:
         self._connection.execute(
@@ -153,18 +154,18 @@ class SqlPollSchedule:
         )
 
 
-# Building a statement takes longer than sending it, so each is built once.
+# These statements are built once, because building one takes longer than sending it.
 
 
 @cache
-def _each(dialect: str) -> Update:
+def _reschedule_statement(dialect: str) -> Update:
     rows = rows_from_json(dialect, run_id=Text(), token=Integer(), wait=Float())
     latest = (by_key(polls.c.run_id, rows.c.run_id), polls.c.poll_seq == rows.c.token)
     return update(polls).where(*latest).values(next_check_at=store_in(rows.c.wait))
 
 
 @cache
-def _changing(dialect: str) -> Any:
+def _record_changed_statement(dialect: str) -> ReturningUpdate[Any]:
     rows = rows_from_json(dialect, run_id=Text(), token=Integer(), wait=Float(), state=Text(), status=Text())
     changed = {"known_state": rows.c.state, "known_status": rows.c.status, "next_check_at": store_in(rows.c.wait)}
     return (
@@ -175,7 +176,7 @@ def _changing(dialect: str) -> Any:
     )
 
 
-def _due(ahead: timedelta, not_leased_for: timedelta, serving: Collection[ProviderType]) -> Select[Any]:
+def _select_due(ahead: timedelta, not_leased_for: timedelta, serving: Collection[ProviderType]) -> Select[Any]:
     return (
         select(
             polls.c.run_id,
@@ -200,7 +201,7 @@ def _due(ahead: timedelta, not_leased_for: timedelta, serving: Collection[Provid
     )
 
 
-def _to_cancel(serving: Collection[ProviderType]) -> Select[Any]:
+def _select_to_cancel(serving: Collection[ProviderType]) -> Select[Any]:
     """Select the runs to cancel, without those that have ended at the provider and wait for their details."""
     return (
         select(polls.c.run_id)
@@ -218,18 +219,18 @@ def _served(serving: Collection[ProviderType]) -> ColumnElement[bool]:
     return polls.c.provider.in_(sorted(serving))
 
 
-def _deleted(due: Collection[DuePoll]) -> Any:
+def _finish_statement(due: Collection[DuePoll]) -> ReturningDelete[Any]:
     pairs = [(poll.run_id, poll.fencing_token) for poll in due]
-    # Found by key: from the pairs alone a planner may make a join with the whole schedule.
-    keyed = in_list(polls.c.run_id, [poll.run_id for poll in due])
-    return delete(polls).where(keyed, pair_in_list(polls.c.run_id, polls.c.poll_seq, pairs)).returning(polls.c.run_id)
+    # The ids as well: for the pairs alone a planner may choose a join with the whole schedule.
+    has_id = in_list(polls.c.run_id, [poll.run_id for poll in due])
+    return delete(polls).where(has_id, pair_in_list(polls.c.run_id, polls.c.poll_seq, pairs)).returning(polls.c.run_id)
 
 
-def _row(poll: DuePoll, wait: timedelta) -> dict[str, object]:
+def _token_row(poll: DuePoll, wait: timedelta) -> dict[str, object]:
     return {"run_id": poll.run_id, "token": poll.fencing_token, "wait": as_seconds(wait)}
 
 
-def _rescheduled(poll: DuePoll, wait: timedelta) -> Update:
+def _update_next_poll(poll: DuePoll, wait: timedelta) -> Update:
     return (
         update(polls)
         .where(polls.c.run_id == poll.run_id, polls.c.poll_seq == poll.fencing_token)
@@ -244,11 +245,11 @@ def _due_poll_from(row: Row[Any]) -> DuePoll:
         provider_run_id=ProviderRunId(row.provider_run_id),
         known_state=state_from(row.known_state),
         known_status=row.known_status,
-        missing_for=None if row.missing_for is None else span(row.missing_for),
+        missing_for=None if row.missing_for is None else duration_from(row.missing_for),
         details_failures=row.details_failures,
-        # As the row is once it is leased.
+        # The token that the row has after this lease.
         fencing_token=row.poll_seq + 1,
-        age=None if row.age is None else span(row.age),
+        age=None if row.age is None else duration_from(row.age),
         overdue=timedelta(seconds=row.overdue),
         cancel_was_sent=bool(row.cancel_was_sent),
     )

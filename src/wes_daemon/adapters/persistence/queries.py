@@ -1,12 +1,12 @@
-"""Reads for people and services: no locks, and nobody who writes has to wait for them."""
+"""Reads for people and services. They take no locks and block no writer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, Text, cast, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Text, cast, or_, select
 
-from wes_daemon.adapters.persistence.engine import reading
 from wes_daemon.adapters.persistence.expressions import is_one_of, stored_order
 from wes_daemon.adapters.persistence.leases import select_daemons
 from wes_daemon.adapters.persistence.mapping import (
@@ -14,8 +14,8 @@ from wes_daemon.adapters.persistence.mapping import (
     daemon_from,
     details_from,
     entry_from,
-    named_provider,
     provider_from,
+    provider_in_tags,
     run_from,
     select_runs,
     task_from,
@@ -28,6 +28,7 @@ from wes_daemon.adapters.persistence.tables import (
     task_logs,
     workflow_runs,
 )
+from wes_daemon.adapters.persistence.transactions import reading
 from wes_daemon.application.ports.errors import RunNotFound
 from wes_daemon.application.ports.leases import DaemonInfo
 from wes_daemon.application.ports.queries import RunFilter, RunRecord
@@ -35,11 +36,12 @@ from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import PROVIDER_TYPE_TAG, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
-_ROWS_AT_ONCE = 200
+_FETCHED_AT_ONCE = 200
+"""Rows of a list that are fetched from the database at once."""
 
 
 class SqlRunQueries:
-    """`RunQueries` on connections of their own."""
+    """`RunQueries`; each call has a connection of its own."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -49,7 +51,7 @@ class SqlRunQueries:
         with reading(self._engine) as connection:
             for group in _newest_first(connection):
                 if len(found) < filter.limit:
-                    found = [*found, *_matching(connection, group, filter, filter.limit - len(found))]
+                    found = [*found, *_read_matching(connection, group, filter, filter.limit - len(found))]
         return found
 
     def get(self, run_id: RunId) -> RunRecord:
@@ -57,7 +59,7 @@ class SqlRunQueries:
             row = connection.execute(_records().where(workflow_runs.c.run_id == run_id)).first()
             if row is None:
                 raise RunNotFound(f"run {run_id}: there is no such run")
-            return _record_from(row, **_everything_about(connection, run_id))
+            return _with_parts(connection, _record_from(row), run_id=run_id)
 
     def daemons(self) -> Sequence[DaemonInfo]:
         with reading(self._engine) as connection:
@@ -76,67 +78,66 @@ def _records() -> Select[Any]:
 
 
 def _newest_first(connection: Connection) -> Sequence[Select[Any]]:
-    """All runs in three groups: `workflow_runs` has no column that tells their age, but the queue has.
+    """All runs in three groups, since `workflow_runs` has no column for the age of a run, but `submissions` has.
 
-    Each group can be read from its beginning without sorting the whole table, as long as the newest are wanted.
+    The newest runs of each group can be read without sorting the whole table.
     """
     enrolled = submissions.c.run_id.is_not(None)
-    waiting = is_one_of(workflow_runs.c.state, RunState.QUEUED)
+    queued = is_one_of(workflow_runs.c.state, RunState.QUEUED)
     stored = stored_order(connection.dialect.name).desc()
     return (
-        _records().where(~enrolled, waiting).order_by(stored),
+        _records().where(~enrolled, queued).order_by(stored),
         _records().where(enrolled).order_by(submissions.c.seq.desc()),
-        _records().where(~enrolled, ~waiting).order_by(workflow_runs.c.start_time.desc().nulls_last(), stored),
+        _records().where(~enrolled, ~queued).order_by(workflow_runs.c.start_time.desc().nulls_last(), stored),
     )
 
 
-def _matching(connection: Connection, group: Select[Any], filter: RunFilter, limit: int) -> Sequence[RunRecord]:
-    statement = _restricted(group, filter).execution_options(yield_per=_ROWS_AT_ONCE)
+def _read_matching(connection: Connection, group: Select[Any], filter: RunFilter, limit: int) -> Sequence[RunRecord]:
+    statement = _filtered(group, filter).execution_options(yield_per=_FETCHED_AT_ONCE)
     with connection.execute(statement) as rows:
         records = (_record_from(row) for row in rows)
         return list(islice((found for found in records if filter.provider in (None, found.destination)), limit))
 
 
-def _restricted(group: Select[Any], filter: RunFilter) -> Select[Any]:
+def _filtered(group: Select[Any], filter: RunFilter) -> Select[Any]:
     if filter.states:
         group = group.where(_in_states(filter))
     if filter.submissions:
         group = group.where(is_one_of(submissions.c.state, *sorted(filter.submissions)))
     if filter.provider is None:
         return group.limit(filter.limit)
-    # The tags are read properly afterwards, in Python: the column may be of any type and hold anything.
-    perhaps = cast(workflow_runs.c.tags, Text).contains(f'"{PROVIDER_TYPE_TAG}"')
-    return group.where(or_(submissions.c.provider == filter.provider, perhaps))
+    # The tags are parsed afterwards, in Python: the column may be of any type and contain any text.
+    may_name_provider = cast(workflow_runs.c.tags, Text).contains(f'"{PROVIDER_TYPE_TAG}"')
+    return group.where(or_(submissions.c.provider == filter.provider, may_name_provider))
 
 
-def _in_states(filter: RunFilter) -> Any:
-    named = workflow_runs.c.state.in_(sorted(filter.states))
+def _in_states(filter: RunFilter) -> ColumnElement[bool]:
+    is_listed = workflow_runs.c.state.in_(sorted(filter.states))
     if RunState.UNKNOWN not in filter.states:
-        return named
-    return or_(named, workflow_runs.c.state.not_in(sorted(STATES)))
+        return is_listed
+    return or_(is_listed, workflow_runs.c.state.not_in(sorted(STATES)))
 
 
-def _record_from(row: Row[Any], **more: Any) -> RunRecord:
-    enrolled = row.submission_state is not None
+def _record_from(row: Row[Any]) -> RunRecord:
+    is_enrolled = row.submission_state is not None
     run = run_from(row)
     return RunRecord(
         run=run,
         queued_at=row.enrolled_at,
-        destination=_destination(row.provider, run.tags, enrolled=enrolled),
+        destination=_destination(row.provider, run.tags, is_enrolled=is_enrolled),
         provider_status=row.provider_status,
         provider_message=row.provider_message or "",
-        submission=SubmissionState(row.submission_state) if enrolled else None,
+        submission=SubmissionState(row.submission_state) if is_enrolled else None,
         attempts=row.attempts or 0,
         last_reason=row.last_reason,
-        **more,
     )
 
 
-def _destination(stored: str | None, tags: object, *, enrolled: bool) -> ProviderType | None:
-    return provider_from(stored) if enrolled else named_provider(tags)
+def _destination(stored: str | None, tags: object, *, is_enrolled: bool) -> ProviderType | None:
+    return provider_from(stored) if is_enrolled else provider_in_tags(tags)
 
 
-def _everything_about(connection: Connection, run_id: RunId) -> Mapping[str, Any]:
+def _with_parts(connection: Connection, record: RunRecord, *, run_id: RunId) -> RunRecord:
     def rows(statement: Select[Any]) -> Sequence[Row[Any]]:
         return connection.execute(statement).all()
 
@@ -145,9 +146,10 @@ def _everything_about(connection: Connection, run_id: RunId) -> Mapping[str, Any
     in_order = (task_logs.c.start_time.nulls_last(), task_logs.c.name, task_logs.c.id)
     names = select(run_attachments.c.name).where(run_attachments.c.run_id == run_id)
     events = select(run_events).where(run_events.c.run_id == run_id)
-    return {
-        "details": details_from(details[0] if details else None),
-        "tasks": [task_from(row) for row in rows(tasks.order_by(*in_order))],
-        "attachments": [row.name for row in rows(names.order_by(run_attachments.c.name))],
-        "timeline": [entry_from(row) for row in rows(events.order_by(run_events.c.id))],
-    }
+    return replace(
+        record,
+        details=details_from(details[0] if details else None),
+        tasks=[task_from(row) for row in rows(tasks.order_by(*in_order))],
+        attachments=[row.name for row in rows(names.order_by(run_attachments.c.name))],
+        timeline=[entry_from(row) for row in rows(events.order_by(run_events.c.id))],
+    )

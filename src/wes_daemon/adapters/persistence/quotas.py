@@ -5,10 +5,9 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, delete, select
 
-from wes_daemon.adapters.persistence import locks
-from wes_daemon.adapters.persistence.engine import writing
 from wes_daemon.adapters.persistence.expressions import insert_into, store_after, store_now
 from wes_daemon.adapters.persistence.tables import provider_budgets
+from wes_daemon.adapters.persistence.transactions import QUOTA_LOCK, acquire_lock, writing
 from wes_daemon.application.ports.quotas import Quota, QuotaChange
 
 T = TypeVar("T")
@@ -51,7 +50,7 @@ def _read_locked(connection: Connection, name: str) -> Quota | None:
 
 def _read_missing(connection: Connection, name: str) -> Quota | None:
     """Read again under a lock of its own: a missing row cannot be locked, so several daemons may insert it at once."""
-    locks.take(connection, locks.OPENING_A_BUDGET)
+    acquire_lock(connection, QUOTA_LOCK)
     connection.execute(delete(provider_budgets).where(provider_budgets.c.counted_at < store_after(-FORGOTTEN_AFTER)))
     return _read_locked(connection, name)
 

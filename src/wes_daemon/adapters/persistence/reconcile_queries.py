@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Row, Select, and_, exists, func, select, update
 
-from wes_daemon.adapters.persistence.engine import reading
 from wes_daemon.adapters.persistence.expressions import in_list, insert_into, is_one_of, store_now
 from wes_daemon.adapters.persistence.mapping import provider_from, state_from
 from wes_daemon.adapters.persistence.tables import daemons, polls, submissions, workflow_runs
+from wes_daemon.adapters.persistence.transactions import reading
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork
 from wes_daemon.application.ports.errors import ClaimLost
 from wes_daemon.application.ports.leases import SessionId

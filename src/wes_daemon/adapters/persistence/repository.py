@@ -1,4 +1,4 @@
-"""The runs as a WES service reads them: the tables `workflow_runs` and `task_logs`, and the daemon's beside them."""
+"""The runs as a WES service reads them, with the daemon's data about them."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -32,13 +32,13 @@ from wes_daemon.domain.runs import Attachment, Run, RunId, RunSummary
 
 _IDS = "run_ids"
 _SAVED = ("state", "tags", "start_time", "end_time")
-"""The columns that may change after a run was stored; its provider is written with its submission."""
+"""The columns of a run that may change. Its provider is stored with its submission."""
 
 _saved = attrgetter(*_SAVED)
 
 
 class SqlRunRepository:
-    """`RunRepository` in `workflow_runs` and the tables beside it."""
+    """`RunRepository` in `workflow_runs`, `task_logs` and the daemon's tables about runs."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -46,23 +46,23 @@ class SqlRunRepository:
     def add(self, run: Run, *, attachments: Sequence[Attachment], entry: TimelineEntry) -> None:
         self._connection.execute(insert(workflow_runs).values(_row_of(run)))
         parameters = run.request.workflow_engine_parameters
-        described = [{"run_id": run.id, "workflow_engine_parameters": parameters}]
-        put(self._connection, run_details, described, key="run_id")
+        details = [{"run_id": run.id, "workflow_engine_parameters": parameters}]
+        put(self._connection, run_details, details, key="run_id")
         for attachment in attachments:
             self._connection.execute(
                 insert(run_attachments).values(run_id=run.id, name=attachment.name, content=attachment.content)
             )
-        self._note(run.id, entry)
+        self._add_entry(run.id, entry)
 
     def get(self, run_id: RunId) -> Run:
         self._lock(run_id)
-        # A second statement: one that waited for the lock would see the row as it is now, and the joined tables of the
-        # daemon as they were before the wait.
+        # A second statement: a statement that waited for the lock sees the current row, but the joined tables as they
+        # were before the wait.
         row = self._connection.execute(select_runs().where(workflow_runs.c.run_id == run_id)).one()
         return run_from(row)
 
     def get_summaries(self, run_ids: Collection[RunId]) -> Mapping[RunId, RunSummary]:
-        rows = self._connection.execute(_summaries(), {_IDS: list(run_ids)}).all()
+        rows = self._connection.execute(_summaries_statement(), {_IDS: list(run_ids)}).all()
         return {run.id: run for run in map(run_summary_from, rows)}
 
     def write(self, updates: Collection[RunUpdate]) -> None:
@@ -75,41 +75,41 @@ class SqlRunRepository:
         entries = [entry_values(each.before.id, each.entry) for each in updates if each.entry is not None]
         insert_all(self._connection, run_events, entries)
 
-    def _update(self, changed: Sequence[Mapping[str, object]]) -> None:
-        dialect = self._connection.dialect.name
-        changing = _changing(dialect, tuple(changed[0]))
-        done = self._connection.execute(changing, table_rows(dialect, workflow_runs, changed))
-        if done.rowcount != len(changed):
-            raise ConcurrentUpdate(f"{len(changed) - done.rowcount} of {len(changed)} rows are gone")
-
     def attachments(self, run_id: RunId) -> Sequence[Attachment]:
         rows = self._connection.execute(
             select(run_attachments).where(run_attachments.c.run_id == run_id).order_by(run_attachments.c.name)
         )
         return [Attachment(name=row.name, content=row.content) for row in rows]
 
+    def _update(self, rows: Sequence[Mapping[str, object]]) -> None:
+        dialect = self._connection.dialect.name
+        statement = _update_statement(dialect, tuple(rows[0]))
+        updated = self._connection.execute(statement, table_rows(dialect, workflow_runs, rows)).rowcount
+        if updated != len(rows):
+            raise ConcurrentUpdate(f"{len(rows) - updated} of {len(rows)} runs have no row any more")
+
     def _lock(self, run_id: RunId) -> None:
-        held = select(workflow_runs.c.run_id).where(workflow_runs.c.run_id == run_id).with_for_update()
-        if self._connection.execute(held).first() is None:
+        locked = select(workflow_runs.c.run_id).where(workflow_runs.c.run_id == run_id).with_for_update()
+        if self._connection.execute(locked).first() is None:
             raise RunNotFound(f"run {run_id}: there is no such run")
 
-    def _note(self, run_id: RunId, entry: TimelineEntry) -> None:
+    def _add_entry(self, run_id: RunId, entry: TimelineEntry) -> None:
         self._connection.execute(insert(run_events).values(entry_values(run_id, entry)))
 
 
-# Building a statement takes longer than sending it, so each is built once.
+# These statements are built once, because building one takes longer than sending it.
 
 
 @cache
-def _summaries() -> Select[Any]:
-    wanted = select_run_summaries().where(in_list_parameter(workflow_runs.c.run_id, _IDS))
-    # Ordered, so that two transactions that lock the same rows cannot deadlock. A transaction that waited sees the row
-    # as it is then and the daemon's tables as they were; no other daemon writes those while the caller holds the claim.
-    return wanted.order_by(workflow_runs.c.run_id).with_for_update(of=workflow_runs)
+def _summaries_statement() -> Select[Any]:
+    summaries = select_run_summaries().where(in_list_parameter(workflow_runs.c.run_id, _IDS))
+    # Ordered, so that two transactions that lock the same rows cannot deadlock. A transaction that waited sees the
+    # current row, and the daemon's tables as they were: no other daemon writes those while the caller holds the claim.
+    return summaries.order_by(workflow_runs.c.run_id).with_for_update(of=workflow_runs)
 
 
 @cache
-def _changing(dialect: str, names: tuple[str, ...]) -> Update:
+def _update_statement(dialect: str, names: tuple[str, ...]) -> Update:
     rows = rows_of_table(dialect, workflow_runs, names)
     return (
         update(workflow_runs)
@@ -119,12 +119,12 @@ def _changing(dialect: str, names: tuple[str, ...]) -> Update:
 
 
 def _changes(before: RunSummary, after: RunSummary) -> dict[str, object]:
-    then, now = _saved(before), _saved(after)
-    return {name: value for name, old, value in zip(_SAVED, then, now, strict=True) if value != old}
+    columns = zip(_SAVED, _saved(before), _saved(after), strict=True)
+    return {name: new for name, old, new in columns if new != old}
 
 
 def _by_columns(rows: Iterable[Mapping[str, object]]) -> Iterable[Sequence[Mapping[str, object]]]:
-    """Group rows by the columns that they name; rows that name nothing but their run are left out."""
+    """Group rows by their columns; rows without any column but `run_id` are left out."""
     groups: dict[tuple[str, ...], list[Mapping[str, object]]] = defaultdict(list)
     for row in rows:
         if len(row) > 1:

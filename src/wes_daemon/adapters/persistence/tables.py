@@ -1,22 +1,22 @@
-"""The tables, as the code reads and writes them. What creates them is in `migrations`.
+"""The tables as the code reads and writes them; `migrations` creates them.
 
-`workflow_runs` and `task_logs` may belong to a WES service and are used as found;
-the lengths of their columns are stated here and nowhere else.
+`workflow_runs` and `task_logs` may belong to a WES service and are used as they are. The lengths of their columns
+are stated here and nowhere else.
 """
 
 from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData, Table
 
 from wes_daemon.adapters.persistence.types import Json, Key, PlainText, ServiceTime, UtcTime
 
-service = MetaData()
+service_metadata = MetaData()
 """Tables that a WES service may own."""
 
-own = MetaData()
+daemon_metadata = MetaData()
 """Tables that only the daemon writes."""
 
 workflow_runs = Table(
     "workflow_runs",
-    service,
+    service_metadata,
     Column("run_id", Key, primary_key=True),
     Column("state", PlainText(20)),
     Column("workflow_params", Json),
@@ -32,7 +32,7 @@ workflow_runs = Table(
 
 task_logs = Table(
     "task_logs",
-    service,
+    service_metadata,
     Column("id", Key, primary_key=True),
     Column("run_id", Key),
     Column("name", PlainText(200)),
@@ -47,13 +47,13 @@ task_logs = Table(
 
 submissions = Table(
     "submissions",
-    own,
+    daemon_metadata,
     Column("seq", BigInteger, primary_key=True, autoincrement=True),
     Column("run_id", Key),
-    # Where the run is to be sent, and once `provider_run_id` is there, who holds it.
+    # The provider that the run will be submitted to; if `provider_run_id` is set, the one that accepted it.
     Column("provider", PlainText),
     Column("state", PlainText),
-    # The state that giving the claim back restores: what may have been sent, or is prepared, stays so.
+    # The state when the claim is released: a run that may have been submitted, or that is prepared, stays so.
     Column("returns_to", PlainText),
     Column("owner", Key),
     Column("claim_seq", Integer),
@@ -63,9 +63,9 @@ submissions = Table(
     Column("provider_run_id", PlainText),
     Column("last_reason", PlainText),
     Column("enrolled_at", UtcTime),
-    # Whose it is, for whoever shares fairly; empty where nobody does.
+    # The group for fair share; empty if fair share is not used.
     Column("share", PlainText),
-    # What was first sent, for as long as it may have to be sent again.
+    # The request as it was first submitted, kept as long as it may be submitted again.
     Column("request", Json),
     Column("intent_at", UtcTime),
     Column("failing_since", UtcTime),
@@ -73,7 +73,7 @@ submissions = Table(
 
 polls = Table(
     "polls",
-    own,
+    daemon_metadata,
     Column("run_id", Key, primary_key=True),
     Column("provider", PlainText),
     Column("provider_run_id", PlainText),
@@ -86,19 +86,19 @@ polls = Table(
     Column("details_failures", Integer),
     Column("cancel_again_at", UtcTime),
     Column("taken_at", UtcTime),
-    # When a provider accepted it; None where that was before this column was there.
+    # When a provider accepted the run; NULL for runs that were accepted before this column existed.
     Column("followed_since", UtcTime),
 )
 
 provider_budgets = Table(
     "provider_budgets",
-    own,
+    daemon_metadata,
     Column("name", PlainText, primary_key=True),
     Column("tokens", Float),
-    # Beside them, those that only whoever follows runs may spend.
+    # Additional calls, for routine calls (status, inventory) only.
     Column("kept", Float),
     Column("counted_at", UtcTime),
-    # Calls a second at which the service last throttled us.
+    # The calls per second at which the service last throttled.
     Column("peak", Float),
     Column("throttled_at", UtcTime),
     Column("held_until", UtcTime),
@@ -106,17 +106,17 @@ provider_budgets = Table(
 
 provider_looks = Table(
     "provider_looks",
-    own,
+    daemon_metadata,
     Column("name", PlainText, primary_key=True),
-    # Everything that ended before this is known.
+    # The watermark: all runs that ended before it are known.
     Column("seen_until", UtcTime),
-    # When a daemon last began to read on.
+    # When a daemon last began to read the list.
     Column("begun_at", UtcTime),
 )
 
 daemons = Table(
     "daemons",
-    own,
+    daemon_metadata,
     Column("id", Key, primary_key=True),
     Column("host", PlainText),
     Column("pid", Integer),
@@ -127,7 +127,7 @@ daemons = Table(
 
 run_details = Table(
     "run_details",
-    own,
+    daemon_metadata,
     Column("run_id", Key, primary_key=True),
     Column("workflow_engine_parameters", Json),
     Column("outputs", Json),
@@ -141,7 +141,7 @@ run_details = Table(
 
 run_attachments = Table(
     "run_attachments",
-    own,
+    daemon_metadata,
     Column("run_id", Key, primary_key=True),
     Column("name", PlainText, primary_key=True),
     Column("content", LargeBinary),
@@ -149,7 +149,7 @@ run_attachments = Table(
 
 run_events = Table(
     "run_events",
-    own,
+    daemon_metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=True),
     Column("run_id", Key),
     Column("at", UtcTime),

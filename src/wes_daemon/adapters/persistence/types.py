@@ -1,7 +1,7 @@
-"""Column types: how values cross into the database, on PostgreSQL and on SQLite alike.
+"""Column types: they convert values for PostgreSQL and for SQLite.
 
-Reading is lenient, for a WES service may own the tables and anybody may have written to them.
-Writing is strict: whatever is written is valid, fits its column, and means the same to every reader.
+Reading is lenient, because a WES service may own the tables and other programs may have written to them.
+Writing is strict: a written value is valid, fits its column, and has the same meaning for every reader.
 """
 
 import json
@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, Dialect, Text, TypeDecorator, cast, type_coerce
 from sqlalchemy.dialects.postgresql import TIMESTAMP
@@ -17,28 +16,29 @@ from sqlalchemy.types import TypeEngine
 
 from wes_daemon.domain.runs import Unreadable
 
-CUT_MARK = "…"
-DEEPEST = 200
-"""Lists and objects inside each other, in JSON that is still read."""
-
+TRUNCATION_MARK = "…"
 NUL_MARK = "\N{SYMBOL FOR NULL}"
+
+MAX_DEPTH = 200
+"""How deep lists and objects in JSON may be nested to be read as such."""
+
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def storable_text(text: str) -> str:
-    """The text without what PostgreSQL or UTF-8 cannot hold: NUL and lone surrogates become visible marks."""
+    """The text without characters that PostgreSQL or UTF-8 cannot hold: marks replace NUL and lone surrogates."""
     if text.isascii() and "\0" not in text:
         return text
     return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text.replace("\0", NUL_MARK))
 
 
-def cut(text: str, length: int) -> str:
-    """The text in at most `length` characters, with a mark where the rest was."""
-    return text if len(text) <= length else text[: length - len(CUT_MARK)] + CUT_MARK
+def truncated(text: str, length: int) -> str:
+    """The text with at most `length` characters; a mark replaces the rest."""
+    return text if len(text) <= length else text[: length - len(TRUNCATION_MARK)] + TRUNCATION_MARK
 
 
 def storable_json(value: object) -> object:
-    """The value as JSON that every database takes: no NUL, no NaN, nothing but names as keys."""
+    """The value as JSON that every database accepts: no NUL, no NaN, only strings as keys."""
     match value:
         case str():
             return storable_text(value)
@@ -47,35 +47,35 @@ def storable_json(value: object) -> object:
         case float():
             return value if math.isfinite(value) else json.dumps(value)
         case Mapping():
-            return {storable_text(str(key)): storable_json(held) for key, held in value.items()}
+            return {storable_text(str(key)): storable_json(item) for key, item in value.items()}
         case Unreadable():
             return storable_text(value.text)
         case Iterable():
-            return [storable_json(held) for held in value]
+            return [storable_json(item) for item in value]
         case _:
             return storable_text(str(value))
 
 
 def read_json(text: str) -> object:
-    """What the text says, or the text itself as `Unreadable`."""
+    """The value of a JSON text, or the text itself as `Unreadable`."""
     try:
-        found = _decoder.decode(text)
+        value = _decoder.decode(text)
     except (ValueError, RecursionError):
         return Unreadable(text)
-    return Unreadable(text) if _is_too_deep(text, found) else found
+    return Unreadable(text) if _is_too_deep(text, value) else value
 
 
 def _is_too_deep(text: str, value: object) -> bool:
-    """Whether the value is nested so deep that writing it again would fail; nobody writes such a thing by hand."""
-    if text.count("[") + text.count("{") <= DEEPEST:
+    """Whether the value is nested so deep that writing it again would fail."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
-    layer = [value]
-    for _ in range(DEEPEST):
-        layer = [inner for held in layer for inner in _inside(held)]
-    return bool(layer)
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _items(outer)]
+    return bool(level)
 
 
-def _inside(value: object) -> Iterable[object]:
+def _items(value: object) -> Iterable[object]:
     match value:
         case dict():
             return value.values()
@@ -85,32 +85,32 @@ def _inside(value: object) -> Iterable[object]:
             return ()
 
 
-def _refuse(constant: str) -> object:
+def _reject(constant: str) -> object:
     raise ValueError(f"{constant} is not JSON")
 
 
-def written_json(value: object) -> str:
-    """The value as the text of JSON that every database takes."""
+def json_text(value: object) -> str:
+    """The value as JSON text that every database accepts."""
     return json.dumps(storable_json(value), ensure_ascii=False)
 
 
-# Made once: json.loads makes one for each text.
-_decoder = json.JSONDecoder(parse_constant=_refuse)
+# Created once: `json.loads` creates a decoder for each text.
+_decoder = json.JSONDecoder(parse_constant=_reject)
 
 
 class Key(TypeDecorator[str]):
-    """A run's id and the like: never cut, for a cut key is another key."""
+    """The id of a run or of another row. It is never truncated, since a truncated key is another key."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        # SQLite may hold a key with NUL and then finds it; PostgreSQL cannot even be asked.
+        # SQLite can store a key with NUL and find it; PostgreSQL accepts no parameter with NUL.
         return value if value is None or dialect.name == "sqlite" else storable_text(value)
 
 
 class PlainText(TypeDecorator[str]):
-    """Text for people; cut with a mark where the column has a length."""
+    """Text for people; truncated with a mark if the column has a length."""
 
     impl = Text
     cache_ok = True
@@ -122,37 +122,37 @@ class PlainText(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
         if value is None:
             return None
-        return storable_text(value) if self.length is None else cut(storable_text(value), self.length)
+        return storable_text(value) if self.length is None else truncated(storable_text(value), self.length)
 
 
 class Json(TypeDecorator[object]):
     """JSON in a column of type json, jsonb or text.
 
-    It travels as text in both directions: PostgreSQL takes an untyped literal for any of the three,
-    and the driver's own parser would raise for what is no JSON.
+    It is sent and received as text: PostgreSQL accepts an untyped literal for each of the three types, and the
+    driver's own parser raises for text that is not JSON.
     """
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: object | None, _dialect: Dialect) -> str | None:
-        return None if value is None else written_json(value)
+        return None if value is None else json_text(value)
 
-    def process_result_value(self, value: Any, _dialect: Dialect) -> object | None:
+    def process_result_value(self, value: object | None, _dialect: Dialect) -> object | None:
         return None if value is None else read_json(str(value))
 
-    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        # SQLite gives a column declared JSON numeric affinity and would hand out `7` as a number.
+    def column_expression(self, column: ColumnElement[object]) -> ColumnElement[object]:
+        # SQLite gives a column that is declared JSON numeric affinity and returns `7` as a number.
         return type_coerce(cast(column, Text), self)
 
 
-def written_time(moment: datetime) -> str:
-    """The moment as a service's column holds it: in UTC, without a zone."""
+def service_time_text(moment: datetime) -> str:
+    """The time as in a WES service's column: in UTC, without a zone."""
     return _in_utc(moment).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def iso_time(moment: datetime) -> str:
-    """The moment as our own columns hold it on SQLite: in UTC, with a zone, and of one length."""
+    """The time as in the daemon's own columns on SQLite: in UTC, with a zone, always of the same length."""
     return _in_utc(moment).isoformat("T", "microseconds")
 
 
@@ -161,9 +161,9 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 class ServiceTime(TypeDecorator[datetime]):
-    """A time in a table of a WES service: UTC without a zone, or with one, as found.
+    """A time in a table that a WES service may own, in a column with or without a time zone; written in UTC.
 
-    PostgreSQL reads `…+00:00` in an untyped literal rightly for both kinds of column, whatever the session's zone.
+    PostgreSQL reads `…+00:00` in an untyped literal correctly for both kinds of column, in any session time zone.
     """
 
     impl = Text
@@ -172,28 +172,30 @@ class ServiceTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
         if value is None:
             return None
-        text = written_time(value)
+        text = service_time_text(value)
         return text if dialect.name == "sqlite" else f"{text}+00:00"
 
-    def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: object | None, _dialect: Dialect) -> datetime | None:
         return _as_utc(value)
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A time in one of the daemon's own tables: timestamptz on PostgreSQL, ISO text of one shape on SQLite."""
+    """A time in one of the daemon's own tables: timestamptz on PostgreSQL, ISO text of fixed length on SQLite."""
 
     impl = Text
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else TIMESTAMP(timezone=True))
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str] | TypeEngine[datetime]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        return dialect.type_descriptor(TIMESTAMP(timezone=True))
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | datetime | None:
         if value is None or dialect.name != "sqlite":
             return value
         return iso_time(value)
 
-    def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: object | None, _dialect: Dialect) -> datetime | None:
         return _as_utc(value)
 
 
@@ -214,5 +216,5 @@ class Keys(TypeDecorator[Sequence[str]]):
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> str | list[str]:
         return json.dumps(value) if dialect.name == "sqlite" else list(value or ())

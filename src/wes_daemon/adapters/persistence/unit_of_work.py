@@ -1,4 +1,4 @@
-"""One transaction, and the stores that take part in it."""
+"""The unit of work: one transaction and the repositories that use it."""
 
 from contextlib import ExitStack
 from types import TracebackType
@@ -6,20 +6,20 @@ from typing import Self
 
 from sqlalchemy import Connection, Engine
 
-from wes_daemon.adapters.persistence.engine import writing
-from wes_daemon.adapters.persistence.leases import SqlLease
+from wes_daemon.adapters.persistence.leases import SqlLeaseRepository
 from wes_daemon.adapters.persistence.polls import SqlPollSchedule
 from wes_daemon.adapters.persistence.repository import SqlRunRepository
 from wes_daemon.adapters.persistence.submissions import SqlSubmissionQueue
+from wes_daemon.adapters.persistence.transactions import writing
 
 
 class SqlUnitOfWork:
-    """`UnitOfWork` on a connection that is taken at entry and given back at the exit."""
+    """`UnitOfWork` on a connection that it gets when it is entered and returns when it ends."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._resources = ExitStack()
-        self._entered: Connection | None = None
+        self._transaction = ExitStack()
+        self._open_connection: Connection | None = None
 
     @property
     def runs(self) -> SqlRunRepository:
@@ -34,36 +34,36 @@ class SqlUnitOfWork:
         return SqlPollSchedule(self._connection)
 
     @property
-    def leases(self) -> SqlLease:
-        return SqlLease(self._connection)
+    def leases(self) -> SqlLeaseRepository:
+        return SqlLeaseRepository(self._connection)
 
     def __enter__(self) -> Self:
-        self._entered = self._resources.enter_context(writing(self._engine))
+        self._open_connection = self._transaction.enter_context(writing(self._engine))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._entered = None
-        self._resources.close()
+        self._open_connection = None
+        self._transaction.close()
 
     def commit(self) -> None:
-        """Make everything durable, and end this unit of work: nothing more can be done with it."""
+        """Commit and end this unit of work, which cannot be used any more."""
         connection = self._connection
-        self._entered = None
+        self._open_connection = None
         connection.commit()
-        # The connection, and on SQLite the right to write, are wanted by others before the block is left.
-        self._resources.close()
+        # Other threads need the connection, and on SQLite the write lock, before the block is left.
+        self._transaction.close()
 
     @property
     def _connection(self) -> Connection:
-        if self._entered is None:
+        if self._open_connection is None:
             raise RuntimeError("this unit of work is not open: enter it, and use it before its commit")
-        return self._entered
+        return self._open_connection
 
 
 class SqlUnitsOfWork:
-    """Gives units of work on one database."""
+    """Creates units of work on one database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -1,21 +1,21 @@
-"""How far the lists of ended runs were read: the table `provider_looks`, on the database's clock."""
+"""Watermarks of the lists of ended runs, on the database's clock."""
 
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, exists, literal, select, update
 
-from wes_daemon.adapters.persistence.engine import writing
 from wes_daemon.adapters.persistence.expressions import insert_into, store_after, store_now
 from wes_daemon.adapters.persistence.tables import polls, provider_looks
+from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.application.ports.watermarks import ListReading
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import ENDED
 
-_ROW = ("name", "seen_until", "begun_at")
+_COLUMNS = ("name", "seen_until", "begun_at")
 
 
 class SqlWatermarks:
-    """`Watermarks` shared by all daemons on one database."""
+    """`Watermarks` in the table `provider_looks`, shared by all daemons on one database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -24,10 +24,10 @@ class SqlWatermarks:
         followed = exists().where(polls.c.provider == provider, polls.c.known_state.not_in(sorted(ENDED)))
         first = select(literal(name), store_now(), store_now()).where(followed)
         with writing(self._engine) as connection:
-            # One statement: of several daemons that begin at the same time, one succeeds.
+            # One statement, so that only one of several daemons that begin at the same time succeeds.
             row = connection.execute(
                 insert_into(connection.dialect.name, provider_looks)
-                .from_select(_ROW, first)
+                .from_select(_COLUMNS, first)
                 .on_conflict_do_update(
                     index_elements=["name"],
                     set_={"begun_at": store_now()},

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Exists, Select, and_, exists, or_, select, true
 
 from wes_daemon.adapters.persistence.claiming import is_served
-from wes_daemon.adapters.persistence.engine import reading
 from wes_daemon.adapters.persistence.enrolment import names_a_provider_run
 from wes_daemon.adapters.persistence.expressions import is_one_of, of_same_run, store_now
 from wes_daemon.adapters.persistence.mapping import run_summary_from, select_new_runs
 from wes_daemon.adapters.persistence.tables import daemons, polls, submissions, workflow_runs
+from wes_daemon.adapters.persistence.transactions import reading
 from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.submissions import IN_DOUBT, Destination, SubmissionState
 from wes_daemon.domain.runs import ProviderType

@@ -1,1 +1,1 @@
-"""How the database came to be as it is, step by step; additive on tables that a WES service may own."""
+"""The migrations of the schema. To tables that a WES service may own they only add."""

@@ -1,4 +1,4 @@
-"""Alembic's way in: it uses the connection that `Schema` hands over, within the transaction that `Schema` began."""
+"""The environment that Alembic executes: it uses the connection and the transaction of `Schema.upgrade`."""
 
 from alembic import context
 

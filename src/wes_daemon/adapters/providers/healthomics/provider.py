@@ -174,12 +174,12 @@ class HealthOmicsProvider:
     ) -> OwnedRun | None:
         identity = RunIdentity.parse(recorded) if recorded else None
         if identity is not None and identity.id == str(item["id"]):
-            return _marked_run(item, key=key, identity=identity, since=since)
+            return _owned_run_from(item, key=key, identity=identity, since=since)
         run = self._client.get_run(str(item["id"]))
         if run is None or run["status"] == DELETED or (run.get("tags") or {}).get(KEY_TAG) != key:
             return None
         run = {**run, "id": item["id"]}
-        return _marked_run(run, key=key, identity=RunIdentity.of(run), since=since)
+        return _owned_run_from(run, key=key, identity=RunIdentity.of(run), since=since)
 
 
 def _key_in_name(item: Answer, since: datetime) -> IdempotencyKey | None:
@@ -189,7 +189,7 @@ def _key_in_name(item: Answer, since: datetime) -> IdempotencyKey | None:
     return None if is_old or item.get("status") == DELETED else as_key(str(item.get("name") or ""))
 
 
-def _marked_run(run: Answer, *, key: IdempotencyKey, identity: RunIdentity, since: datetime) -> OwnedRun:
+def _owned_run_from(run: Answer, *, key: IdempotencyKey, identity: RunIdentity, since: datetime) -> OwnedRun:
     report = status_report(run)
     return OwnedRun(
         id=identity.provider_run_id,

@@ -1,6 +1,6 @@
-"""The tables of a WES service, where there is none; where there is one, they stay as they are.
+"""Creates the tables of a WES service if they do not exist. Existing tables only get indexes.
 
-Only indexes are added: the service goes on writing rows that know nothing of the daemon.
+The service continues to write rows as before, without the daemon's columns.
 """
 
 import sqlalchemy as sa
@@ -55,7 +55,7 @@ def _create_task_logs() -> None:
 
 
 def _index_workflow_runs(name: str, condition: str) -> None:
-    # The code writes the states in the same words and order, for SQLite compares the conditions as text.
+    # The queries write the same states in the same order: SQLite compares the conditions as text.
     where = sa.text(condition)
     op.create_index(
         f"wes_daemon_runs_{name}",

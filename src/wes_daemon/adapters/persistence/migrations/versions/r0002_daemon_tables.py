@@ -1,4 +1,4 @@
-"""The daemon's own tables. None refers to `workflow_runs` by a foreign key: the service may delete its rows."""
+"""Creates the daemon's own tables, without foreign keys to `workflow_runs`: the service may delete its rows."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -35,7 +35,7 @@ def _create_submissions() -> None:
         sa.Column("provider_run_id", sa.Text),
         sa.Column("last_reason", sa.Text),
         sa.Column("enrolled_at", _MOMENT, nullable=False),
-        # A number that was given once is never given again: it is the order of enrolment.
+        # A number is never reused: `seq` is the order of enrolment.
         sqlite_autoincrement=True,
     )
     _index_submissions("ready", ["seq"], "state = 'READY'")

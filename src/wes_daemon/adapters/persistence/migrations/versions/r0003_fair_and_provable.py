@@ -1,4 +1,4 @@
-"""Shares, the request as it was first sent, since when a submission fails, and a state in which a person decides."""
+"""Adds fair share, the first submitted request, the time of the first failure, and the state `REVIEW`."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ _MOMENT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 
 
 def upgrade() -> None:
-    # A daemon of the version before may go on meanwhile: it neither names these columns nor misses their values.
+    # Daemons of the previous version may run meanwhile: they do not use these columns, which all have defaults.
     op.add_column("submissions", sa.Column("share", sa.Text, nullable=False, server_default=""))
     op.add_column("submissions", sa.Column("request", sa.JSON))
     op.add_column("submissions", sa.Column("intent_at", _MOMENT))

@@ -1,4 +1,4 @@
-"""A word to the daemon when a run is queued or cancelled, and what replicas share of a provider's budget."""
+"""Adds notifications about queued and cancelled runs, shared quotas, watermarks, and the age of polled runs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0003"
 
 _MOMENT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 
-# The words of `wes_daemon.adapters.persistence.change_feed`; a migration stays as it was written.
+# The channel is that of `wes_daemon.adapters.persistence.change_feed`, repeated here: a migration never changes.
 _ANNOUNCE = """
 CREATE FUNCTION wes_daemon_announce() RETURNS trigger LANGUAGE plpgsql AS $announce$
 BEGIN
@@ -18,8 +18,8 @@ END
 $announce$
 """
 
-# One statement that inserts a thousand rows says it once; of changes only the rows with news cost anything.
-# Whoever upgrades may lack the privilege on a table that a service owns: then polling has to do.
+# A statement that inserts many rows notifies once; of updates only those that queue or cancel a run notify.
+# The role that upgrades may lack the privilege for a table that a service owns. Then the daemon relies on polling.
 _LISTENERS = """
 DO $listeners$
 BEGIN
@@ -48,7 +48,7 @@ def upgrade() -> None:
         sqlite_where=cancelling,
         if_not_exists=True,
     )
-    # Rows of the time before have no age, and are followed as slowly as old ones.
+    # Existing rows have no age, and are polled as rarely as old runs.
     op.add_column("polls", sa.Column("followed_since", _MOMENT))
     op.create_index("polls_due", "polls", ["provider", "next_check_at"])
     op.drop_index("polls_next_check_at", "polls")
