@@ -29,9 +29,18 @@ contracts:
 test *arguments="-n 3":
     {{bin}}/pytest {{arguments}}
 
-# Coverage of branches of domain and application by the unit tests, which do no I/O; without those that draw their steps
+# The unit tests, which do no I/O, with the coverage of branches of domain and application
 coverage:
-    {{bin}}/pytest -n 3 tests/unit --ignore=tests/unit/stateful --cov=wes_daemon.domain --cov=wes_daemon.application --cov-branch --cov-fail-under=90
+    {{bin}}/pytest -q -n 3 tests/unit --cov=wes_daemon.domain --cov=wes_daemon.application --cov-branch --cov-fail-under=90
+
+# What takes too long for every change, for about an hour: nightly tests, larger searches, mutants, faults, benchmarks
+nightly:
+    {{bin}}/pytest -n 2 -m nightly
+    WES_DAEMON_TEST_EXAMPLES=3000 {{bin}}/pytest -n 2 tests/unit/stateful
+    {{bin}}/python -m tests.model
+    {{bin}}/python -m tests.mutations --jobs 2
+    {{bin}}/python -m tests.faults
+    {{bin}}/python -m benchmarks --quick
 
 # Plant bugs in copies of the package, one by one: each has to make a test fail; `just mutants NAME` for one
 mutants *arguments="--jobs 2":

@@ -169,7 +169,7 @@ class SubmissionRules:
                 unit.commit()
 
         def read() -> None:
-            reader_may_start.wait(timeout=10)
+            reader_may_start.wait(timeout=60)
             with store.units() as unit:
                 seen.append(unit.runs.get(claim.run_id))
 

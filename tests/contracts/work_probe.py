@@ -1,6 +1,6 @@
 """What every work probe promises. A child gives a fixture `probed` over a fresh store."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -50,18 +50,22 @@ class ProbedStore:
 
     def must_not_overlook(self) -> None:
         """The probe finds all work that a pass would find now."""
+        self.store.keep_alive(ME)
         found = self.found()
-        assert {"queued", "adoptable"} & found or not self._would(lambda work: work.submissions.enrol(_local, limit=1))
-        assert "takeover" in found or not self._would(lambda work: _claimed(work, concurrency_limit=0))
-        assert {"queued", "adoptable", "takeover"} & found or not self._would(
-            lambda work: _claimed(work, concurrency_limit=1000)
+        passes: Sequence[tuple[set[str], Callable[[UnitOfWork], object]]] = (
+            ({"queued", "adoptable"}, lambda work: work.submissions.enrol(_local, limit=1)),
+            ({"takeover"}, lambda work: _claimed(work, concurrency_limit=0)),
+            ({"queued", "adoptable", "takeover"}, lambda work: _claimed(work, concurrency_limit=1000)),
+            ({"cancelling", "overruled"}, _cancelled),
+            ({"due"}, _due),
         )
-        assert {"cancelling", "overruled"} & found or not self._would(_cancelled)
-        assert "due" in found or not self._would(_due)
+        for kinds, act in passes:
+            if not kinds & found and self._would(act):
+                # A row may have become due after the probe. It stays due, so a second probe has to find it.
+                assert kinds & self.found()
 
     def _would(self, act: Callable[[UnitOfWork], object]) -> object:
         """What it would find, undone."""
-        self.store.keep_alive(ME)
         with self.store.units() as work:
             return act(work)
 

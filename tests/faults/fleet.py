@@ -10,9 +10,6 @@ from tests.faults.daemons import DaemonProcess
 from tests.faults.process import EXIT_CODE, FAULTS, FIRED
 from tests.faults.waiting import eventually
 
-STOP_SECONDS = 10
-"""How long a daemon may take to stop."""
-
 _KILLED, _TOLD_TWICE = -signal.SIGKILL, 128 + signal.SIGTERM
 
 
@@ -36,13 +33,15 @@ class Fleet:
 
     Attributes:
         slots: the places; each has a process while the fleet is supervised.
+        longest_stop: seconds that a daemon may take to stop.
         arm: asked, at each start, what the process of this slot is to do at which points.
         problems: what was wrong with how processes ended.
         processes: all that were ever started.
         fired: the faults that have struck at points, in order.
     """
 
-    def __init__(self, size: int, environment: Mapping[str, str], directory: Path) -> None:
+    def __init__(self, size: int, environment: Mapping[str, str], directory: Path, *, longest_stop: float) -> None:
+        self.longest_stop = longest_stop
         self.slots = [Slot(number) for number in range(size)]
         self.arm: Callable[[Slot], str] = lambda _: ""
         self.problems: list[str] = []
@@ -95,10 +94,10 @@ class Fleet:
         """Tell every daemon to stop, wait as long as that may take, and return them."""
         stopped = [slot.process for slot in self.alive if slot.process is not None]
         for process in stopped:
-            eventually(lambda process=process: process.has_begun, within=STOP_SECONDS)  # type: ignore[misc]
+            eventually(lambda process=process: process.has_begun, within=self.longest_stop)  # type: ignore[misc]
             process.send(signal.SIGTERM)
         for process in stopped:
-            process.wait(STOP_SECONDS)
+            process.wait(self.longest_stop)
             self._look_at_end(process)
         return stopped
 
@@ -114,6 +113,6 @@ class Fleet:
         # The second signal may come when all is over but the end of the interpreter.
         told = [0, _TOLD_TWICE, -signal.SIGTERM][: 3 if process.told > 1 else process.told]
         if code is None:
-            self.problems.append(f"{process.log.name}: did not stop within {STOP_SECONDS} s")
+            self.problems.append(f"{process.log.name}: did not stop within {self.longest_stop} s")
         elif code not in (_KILLED, EXIT_CODE, *told):
             self.problems.append(f"{process.log.name}: ended by itself with {code}")

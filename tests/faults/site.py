@@ -33,6 +33,7 @@ class Scale:
         backlog: runs that have not ended, at any moment.
         pace: how long a simulated run lasts.
         lease, poll, check: the daemons' settings of these names, in seconds.
+        stop: seconds that a daemon may take to stop.
     """
 
     daemons: int = 1
@@ -42,10 +43,17 @@ class Scale:
     lease: float = 2
     poll: float = 0.2
     check: float = 0.3
+    stop: float = 10
 
     def slower(self, factor: float) -> "Scale":
         """The same where everything takes so many times as long."""
-        return replace(self, lease=self.lease * factor, poll=self.poll * factor, check=self.check * factor)
+        return replace(
+            self,
+            lease=self.lease * factor,
+            poll=self.poll * factor,
+            check=self.check * factor,
+            stop=self.stop * factor,
+        )
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,7 @@ def site(
     with ExitStack() as kept:
         opened = kept.enter_context(databases.open(database, directory, own_server=own_server, proxied=proxied))
         served = [kept.enter_context(serving(type, directory, scale.pace)) for type in clouds]
-        fleet = Fleet(scale.daemons, _environment(directory, scale, opened, served), directory)
+        fleet = Fleet(scale.daemons, _environment(directory, scale, opened, served), directory, longest_stop=scale.stop)
         kept.callback(fleet.end)
         traffic = Traffic(opened, served, random, backlog=scale.backlog, fates=fates)
         yield Site(directory, scale, opened, served, fleet, traffic)

@@ -1,7 +1,14 @@
-"""A selection of the campaigns that `just faults` carries out, with fewer faults each."""
+"""A selection of the campaigns that `just faults` carries out, with fewer faults each.
+
+Nothing here depends on how quick the machine is: a point is waited for until it is reached, and what `Campaign` bounds
+in seconds is far from what it takes.
+"""
 
 from collections.abc import Callable, Sequence
+from math import inf
 from random import Random
+
+import pytest
 
 from tests.faults.campaign import Campaign
 from tests.faults.catalogue import BOTH, points_of
@@ -13,7 +20,10 @@ from tests.faults.site import Scale
 from tests.faults.table import story
 
 KILL, STALL = "SIGKILL at a point", "SIGSTOP past the lease"
+STRIKING, STOPPING = 300.0, 60.0
 RECORDING = ("prepared.before_commit", "start.after_answer", "accepted.before_commit")
+
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_no_run_is_lost_or_started_twice_wherever_a_daemon_of_three_is_killed(outcome_of: CarryOut) -> None:
@@ -22,10 +32,11 @@ def test_no_run_is_lost_or_started_twice_wherever_a_daemon_of_three_is_killed(ou
     faults = [f"{point}:kill" for point in points]
     campaign = Campaign(
         name="killed",
-        injectors=lambda _: [Points(KILL, faults)],
+        injectors=lambda _: [Points(KILL, faults, patience=inf)],
         database=POSTGRESQL,
         clouds=[SevenBridgesCloud.type],
-        scale=Scale(daemons=3),
+        scale=Scale(daemons=3, stop=STOPPING),
+        striking=STRIKING,
     )
 
     outcome = outcome_of(campaign)
@@ -39,9 +50,11 @@ def test_no_run_is_lost_or_started_twice_wherever_the_only_daemon_is_killed(outc
     faults = [f"{point}:kill" for point in points]
     campaign = Campaign(
         name="killed-alone",
-        injectors=lambda _: [Points(KILL, faults)],
+        injectors=lambda _: [Points(KILL, faults, patience=inf)],
         database=SQLITE,
         clouds=[HealthOmicsCloud.type],
+        scale=Scale(stop=STOPPING),
+        striking=STRIKING,
     )
 
     outcome = outcome_of(campaign)
@@ -56,10 +69,11 @@ def test_a_daemon_that_slept_past_its_lease_records_and_starts_nothing_that_anot
     faults = ",".join(f"{point}:stop" for point in RECORDING)
     campaign = Campaign(
         name="slept",
-        injectors=lambda _: [Stalls([faults])],
+        injectors=lambda _: [Stalls([faults], patience=inf)],
         database=POSTGRESQL,
         clouds=[SevenBridgesCloud.type],
-        scale=Scale(daemons=2),
+        scale=Scale(daemons=2, stop=STOPPING),
+        striking=STRIKING,
     )
 
     outcome = outcome_of(campaign)
@@ -110,6 +124,7 @@ def _striking_both(
         injectors=injectors,
         database=database,
         clouds=BOTH,
-        scale=Scale(daemons=2, backlog=12),
+        scale=Scale(daemons=2, backlog=12, stop=STOPPING),
         own_server=own_server,
+        striking=STRIKING,
     )

@@ -9,12 +9,14 @@ which is emptied before each; those that change tables have one of their own.
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import psycopg2
 import pytest
+from psycopg2.extensions import connection as Session  # noqa: N812 - the driver's name is no class's
 from sqlalchemy import URL, make_url
 
 from tests.integration.persistence.server import PostgreSQLServer
@@ -30,31 +32,45 @@ class PostgreSQL:
 
     def __init__(self, server: str) -> None:
         self._server = server
+        self._emptying: dict[str, Session] = {}
 
     def create(self) -> str:
         """The URI of a new database without any table."""
         name = f"wes_test_{os.getpid()}_{next(_numbers)}"
-        self._execute(self._server, f"CREATE DATABASE {name}")
+        self._once(f"CREATE DATABASE {name}")
         return as_text(make_url(self._server).set(database=name))
 
     def drop(self, uri: str) -> None:
         """Delete the database, whoever is connected."""
-        self._execute(self._server, f"DROP DATABASE IF EXISTS {make_url(uri).database} WITH (FORCE)")
+        self._once(f"DROP DATABASE IF EXISTS {make_url(uri).database} WITH (FORCE)")
 
     def empty(self, uri: str) -> None:
         """Delete all rows, of whatever table."""
         # Truncating costs a file per index, but only that makes rows lie in the order of their insertion again.
         deletions = "; ".join(f"DELETE FROM {table.name}" for table in daemon_metadata.sorted_tables)
-        self._execute(uri, f"SET lock_timeout = '10s'; TRUNCATE workflow_runs, task_logs; {deletions}")
+        # One session does it for all tests: to begin one costs the server as much as the rest.
+        if uri not in self._emptying:
+            self._emptying[uri] = self._session(uri)
+            self._execute(self._emptying[uri], "SET lock_timeout = '60s'")
+        self._execute(self._emptying[uri], f"TRUNCATE workflow_runs, task_logs; {deletions}")
 
-    def _execute(self, uri: str, statement: str) -> None:
-        connection = psycopg2.connect(as_text(make_url(uri).set(drivername="postgresql")))
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-        finally:
-            connection.close()
+    def close(self) -> None:
+        """End all sessions."""
+        for session in self._emptying.values():
+            session.close()
+
+    def _once(self, statement: str) -> None:
+        with closing(self._session(self._server)) as session:
+            self._execute(session, statement)
+
+    def _session(self, uri: str) -> Session:
+        session = psycopg2.connect(as_text(make_url(uri).set(drivername="postgresql")))
+        session.autocommit = True
+        return session
+
+    def _execute(self, session: Session, statement: str) -> None:
+        with session.cursor() as cursor:
+            cursor.execute(statement)
 
 
 def as_text(url: URL) -> str:
@@ -78,7 +94,9 @@ def postgresql_server() -> Iterator[PostgreSQL]:
     try:
         if started is not None:
             started.start()
-        yield PostgreSQL(started.uri() if started is not None else given or "")
+        server = PostgreSQL(started.uri() if started is not None else given or "")
+        yield server
+        server.close()
     finally:
         if started is not None:
             started.remove()

@@ -18,6 +18,7 @@ def site(postgresql_server: PostgreSQL, tmp_path: Path) -> Site:
     return Site(tmp_path, Databases(tmp_path, postgresql_server))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("figure", TINY, ids=[figure.name for figure in TINY])
 def test_a_figure_runs_through_and_has_a_value_with_a_target(figure: Figure, site: Site) -> None:
     measured = figure(site)
@@ -34,6 +35,7 @@ def test_the_same_figures_are_there_at_every_size() -> None:
     assert len(set(names[0])) == len(names[0])
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not is_installed(), reason="the extra `bench` is not installed")
 def test_the_peer_is_measured_where_it_is_installed(site: Site) -> None:
     [run_work] = [figure for figure in TINY if figure.name == "run-work"]

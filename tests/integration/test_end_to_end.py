@@ -19,6 +19,7 @@ from wes_daemon import Container, RunFilter, WorkflowRequest, read_settings
 
 CWL = Path(__file__).parents[1] / "cwl"
 BOUND = 120
+RUNS = 4
 
 
 class Site:
@@ -112,6 +113,8 @@ def site(database: Database, tmp_path: Path) -> Iterator[Site]:
     site.container.engine().dispose()
 
 
+# On SQLite `test_daemon.py` of the functional tests brings these two documents to their ends.
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_workflow_of_two_steps_completes_with_outputs_tasks_and_times(site: Site) -> None:
     site.start_daemon()
 
@@ -127,6 +130,7 @@ def test_a_workflow_of_two_steps_completes_with_outputs_tasks_and_times(site: Si
     assert run["request"]["tags"] == {"provider_type": "local", "provider_id": f"wes-{run_id}"}
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_tool_that_exits_1_is_an_executor_error_with_its_words(site: Site) -> None:
     site.start_daemon()
 
@@ -149,40 +153,43 @@ def test_a_cancelled_run_is_canceled_and_leaves_no_process(site: Site) -> None:
 
 
 def test_a_killed_daemon_that_is_started_again_ends_all_runs_and_has_started_each_once(site: Site) -> None:
-    ledger = site.directory / "ledger"
-    for number in range(10):
-        site.queue("counted.cwl", ledger=str(ledger), line=f"run-{number}", seconds=3)
+    ledger, end = site.directory / "ledger", site.directory / "end"
+    for number in range(RUNS):
+        site.queue("counted.cwl", ledger=str(ledger), line=f"run-{number}", file=str(end))
     daemon = site.start_daemon()
-    _until(lambda: len(_lines(ledger)) >= 3, site)
+    _until(lambda: len(_lines(ledger)) >= 2, site)
 
     daemon.send_signal(signal.SIGKILL)
     daemon.wait(BOUND)
     site.start_daemon()
+    end.touch()
 
-    _until(lambda: site.states()["COMPLETE"] == 10, site)
-    assert sorted(_lines(ledger)) == sorted(f"run-{number}" for number in range(10))
+    _until(lambda: site.states()["COMPLETE"] == RUNS, site)
+    assert sorted(_lines(ledger)) == sorted(f"run-{number}" for number in range(RUNS))
 
 
 def test_two_daemons_start_each_run_once(site: Site) -> None:
     ledger = site.directory / "ledger"
-    for number in range(10):
+    for number in range(RUNS):
         site.queue("counted.cwl", ledger=str(ledger), line=f"run-{number}")
 
     site.start_daemon()
     site.start_daemon()
 
-    _until(lambda: site.states()["COMPLETE"] == 10, site)
-    assert sorted(_lines(ledger)) == sorted(f"run-{number}" for number in range(10))
+    _until(lambda: site.states()["COMPLETE"] == RUNS, site)
+    assert sorted(_lines(ledger)) == sorted(f"run-{number}" for number in range(RUNS))
 
 
 def test_a_daemon_told_to_stop_ends_in_order_and_the_next_one_goes_on(site: Site) -> None:
-    site.queue("counted.cwl", ledger=str(site.directory / "ledger"), line="once", seconds=3)
+    end = site.directory / "end"
+    site.queue("counted.cwl", ledger=str(site.directory / "ledger"), line="once", file=str(end))
     daemon = site.start_daemon()
     _until(lambda: site.states()["RUNNING"] == 1, site)
 
     daemon.terminate()
-    code = daemon.wait(10)
+    code = daemon.wait(BOUND)
     site.start_daemon()
+    end.touch()
 
     assert code == 0
     _until(lambda: site.states()["COMPLETE"] == 1, site)

@@ -1,7 +1,7 @@
 """A database in which a great many runs have ended and some are under way, filled by the database itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, Engine
 
@@ -71,7 +71,25 @@ LIVE: Sequence[Group] = (
     Group(name="reset", number=20, state="RUNNING", submission="CLOSED", provider_id="reset"),
 )
 
-LIVE_RUNS = sum(group.number for group in LIVE)
+
+@dataclass(frozen=True, kw_only=True)
+class Crowd:
+    """All groups of a database."""
+
+    ended: Sequence[Group]
+    live: Sequence[Group]
+
+    @property
+    def most_rows(self) -> int:
+        """How many rows each of a statement's ways to a table may touch: every run that is not over, and few more."""
+        return sum(group.number for group in self.live) * 5 // 4
+
+    def divided(self, by: int) -> "Crowd":
+        """The same with so much smaller groups, where they are large."""
+        return Crowd(
+            ended=[replace(group, number=group.number // by) for group in self.ended],
+            live=[replace(group, number=max(group.number // by, min(group.number, 800))) for group in self.live],
+        )
 
 
 def fill(engine: Engine, groups: Sequence[Group]) -> None:

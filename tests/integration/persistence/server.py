@@ -18,6 +18,8 @@ UNPRIVILEGED = "nobody"
 # Neither is how anybody runs a server: nothing here may depend on the zone of a session.
 _SETTINGS = ("timezone=Asia/Kolkata", "fsync=off", "full_page_writes=off", "synchronous_commit=off")
 
+# A minute: a busy machine takes much longer than the second that it takes otherwise.
+_START_ATTEMPTS, _START_INTERVAL_SECONDS = 1_200, 0.05
 
 # Stops the server when whoever started it closes the pipe, or is killed and so can close nothing more.
 _GUARD = 'exec 3<&0; "$@" </dev/null & server=$!; cat <&3 >/dev/null; kill -INT $server; wait $server'
@@ -51,10 +53,10 @@ class PostgreSQLServer:
                 start_new_session=True,
                 **self._options(),
             )
-        for _ in range(200):
+        for _ in range(_START_ATTEMPTS):
             if self._answers():
                 return
-            threading.Event().wait(0.05)
+            threading.Event().wait(_START_INTERVAL_SECONDS)
         raise RuntimeError(f"PostgreSQL did not start: {(self._folder / 'log').read_text()}")
 
     def stop(self) -> None:

@@ -1,5 +1,6 @@
 """What goes wrong with a database, and what the daemon is told of it."""
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from tests.builders import a_run
 from tests.contracts.persistence_harness import ME, Race, an_entry
-from tests.integration.conftest import as_text
+from tests.integration.conftest import Database, as_text
 from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.server import PostgreSQLServer
 from wes_daemon.adapters.persistence.engine import make_engine
@@ -112,7 +113,7 @@ class TestPostgreSQLThatRefuses:
 
     def test_of_two_that_wait_for_each_other_one_is_told_to_try_again(self, store: SqlHarness) -> None:
         store.queue("run-1", "run-2")
-        race, refused = Race(2), list[str]()
+        race, refused = Race(2, moment=60), list[str]()
 
         def work(number: int) -> None:
             ids = [RunId("run-1"), RunId("run-2")]
@@ -205,8 +206,10 @@ class TestSqliteThatRefuses:
 
         reader.dispose()
 
-    def test_a_full_disk_is_unavailable(self, engine: Engine) -> None:
-        full = make_engine(as_text(engine.url), connections=1)
+    def test_a_full_disk_is_unavailable(self, database: Database, sqlite_template: Path, tmp_path: Path) -> None:
+        # In the file that tests share there may be room left from others.
+        file = shutil.copy(sqlite_template, tmp_path / "full.db")
+        full = make_engine(f"{database.kind}:///{file}", connections=1)
         event.listen(full, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1").close())
 
         with pytest.raises(StorageUnavailable, match="full"):

@@ -21,8 +21,9 @@ from tests.integration.persistence.proxy import Loss, Proxy
 from tests.integration.persistence.server import PostgreSQLServer
 from wes_daemon.adapters.persistence.engine import make_engine
 
-ANSWER_WITHIN = timedelta(seconds=4)
-BUSY_TIMEOUT = timedelta(seconds=2)
+# Short, for the tests wait for it; long enough for a busy machine to answer in time where nothing is wrong.
+ANSWER_WITHIN = timedelta(seconds=6)
+BUSY_TIMEOUT = timedelta(seconds=6)
 
 NewSite = Callable[[Engine], Site]
 
@@ -123,7 +124,7 @@ class TestPostgreSQL:
     @pytest.fixture
     def far_site(self, server: Server, proxy: Proxy, new_site: NewSite) -> Site:
         """A site that reaches the server through the proxy."""
-        uri = f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres?connect_timeout=2"
+        uri = f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres?connect_timeout=6"
         site = new_site(make_engine(uri, connections=12, response_timeout=ANSWER_WITHIN))
         site.prepare()
         return site

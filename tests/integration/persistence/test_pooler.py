@@ -68,7 +68,7 @@ class Pooler:
         shutil.rmtree(self._folder)
 
     def _await(self) -> None:
-        for _ in range(200):
+        for _ in range(1_200):
             with suppress(psycopg2.OperationalError):
                 psycopg2.connect(self.uri).close()
                 return

@@ -16,6 +16,8 @@ from tests.integration.persistence.workers import claim, in_processes
 from wes_daemon.adapters.persistence import transactions
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.reconcile_queries import SqlRepairUnit
+from wes_daemon.adapters.persistence.submissions import SqlSubmissionQueue
+from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork, SqlUnitsOfWork
 from wes_daemon.application.ports.errors import StorageUnavailable
 from wes_daemon.application.ports.leases import SessionId
@@ -25,7 +27,8 @@ from wes_daemon.domain.states import RunState
 
 CAP = 20
 RUNS = 200
-IMPATIENCE = timedelta(seconds=2)
+IMPATIENCE = timedelta(seconds=20)
+IDLE_LIMIT = "idle_in_transaction_session_timeout"
 # What is left to a planner then is to go through one thing for every row of the other.
 NESTED_LOOPS = " ".join(
     f"-c enable_{way}=off" for way in ("hashjoin", "mergejoin", "hashagg", "sort", "material", "indexscan")
@@ -202,19 +205,21 @@ def lease_due(unit: SqlUnitOfWork, *, limit: int) -> list[str]:
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_a_daemon_that_falls_asleep_while_it_claims_keeps_no_other_from_claiming(
-    store: SqlHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transactions, "_IDLE_TIMEOUT", timedelta(seconds=0.5))
+def test_a_daemon_that_falls_asleep_while_it_claims_keeps_no_other_from_claiming(store: SqlHarness) -> None:
     store.queue("run-1")
     store.enrol()
+    store.live(OTHER)
 
-    with store.units() as asleep:
-        asleep.submissions.claim(
-            store.live(OTHER), limit=1, concurrency_limit=1, serving=ALL_DESTINATIONS, destination=destination
+    with writing(store.engine) as asleep:
+        SqlSubmissionQueue(asleep).claim(
+            OTHER, limit=1, concurrency_limit=1, serving=ALL_DESTINATIONS, destination=destination
         )
+        limit = asleep.execute(text(f"SELECT setting FROM pg_settings WHERE name = '{IDLE_LIMIT}'")).scalar_one()
+        # Shortened for this transaction alone: on a busy machine all others need the normal limit.
+        asleep.execute(text(f"SET LOCAL {IDLE_LIMIT} = '50ms'"))
         awake = store.claim(ME)
         with pytest.raises(StorageUnavailable):
             asleep.commit()
 
+    assert timedelta(milliseconds=int(limit)) == transactions._IDLE_TIMEOUT
     assert ids_of(awake) == ["run-1"]

@@ -71,8 +71,10 @@ class Followed:
 PAGES = {1_000: 2, 10_000: 20}
 """Pages of the pass, by the number of runs."""
 
+NUMBERS = [1_000, pytest.param(10_000, marks=pytest.mark.nightly)]
 
-@pytest.mark.parametrize("runs", PAGES)
+
+@pytest.mark.parametrize("runs", NUMBERS)
 def test_a_pass_that_finds_nothing_new_writes_each_look_once(engine: Engine, runs: int) -> None:
     followed = Followed(engine, runs)
     followed.provider.calls.clear()
@@ -87,7 +89,7 @@ def test_a_pass_that_finds_nothing_new_writes_each_look_once(engine: Engine, run
     assert costs.statements <= 4 * (PAGES[runs] + 1)
 
 
-@pytest.mark.parametrize("runs", PAGES)
+@pytest.mark.parametrize("runs", NUMBERS)
 def test_a_pass_writes_what_has_changed_and_nothing_else(engine: Engine, runs: int) -> None:
     followed = Followed(engine, runs)
     followed.change(0.01)

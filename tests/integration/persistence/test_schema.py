@@ -23,7 +23,7 @@ from wes_daemon.application.ports.errors import StorageMisconfigured
 from wes_daemon.application.ports.queries import RunFilter
 from wes_daemon.domain.runs import ProviderType
 
-IDS = [f"run-{number:05}" for number in range(10_000)]
+NUMBERS = [1_000, pytest.param(10_000, marks=pytest.mark.nightly)]
 
 
 @contextmanager
@@ -57,12 +57,13 @@ def test_upgrading_what_is_up_to_date_changes_nothing(engine: Engine) -> None:
     Schema(engine).check()
 
 
+@pytest.mark.parametrize("rows", NUMBERS)
 def test_rows_that_a_service_has_stored_stay_as_they_are_byte_for_byte(
-    empty_engine: Engine, empty_database: Database
+    empty_engine: Engine, empty_database: Database, rows: int
 ) -> None:
     with service_of(empty_engine) as connection:
         create_tables(connection)
-        queue_runs(connection, IDS)
+        queue_runs(connection, [f"run-{number:05}" for number in range(rows)])
         before = everything_stored(connection, empty_database)
         declared = columns(connection, "workflow_runs")
 

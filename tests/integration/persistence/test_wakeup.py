@@ -1,13 +1,14 @@
 """What PostgreSQL and SQLite tell of others' commits, and how a daemon goes on where they cannot."""
 
 import logging
+import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from tests.builders import ALL_DESTINATIONS, ALL_PROVIDERS
-from tests.contracts.wakeup import NewsContract, Newsroom, listening
+from tests.contracts.wakeup import BOUND, NewsContract, Newsroom, listening
 from tests.integration.conftest import Database
 from tests.integration.persistence.harness import SqlHarness
 from wes_daemon.adapters.persistence.change_feed import CHANNEL, DatabaseChangeFeed
@@ -94,8 +95,21 @@ def test_a_lost_connection_is_said_once_and_made_anew(
 
 
 @pytest.mark.parametrize("uri", ["postgresql://u@127.0.0.1:1/runs", "sqlite:////proc/no/such/place.db"])
-def test_a_database_that_is_away_is_said_once_and_holds_nobody_up(uri: str, caplog: pytest.LogCaptureFixture) -> None:
-    with listening(DatabaseChangeFeed(make_engine(uri, connections=1))) as ears:
+def test_a_database_that_is_away_is_said_once_and_holds_nobody_up(
+    uri: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, attempts = make_engine(uri, connections=1), threading.Semaphore(0)
+    connect = engine.connect
+
+    def counted() -> Connection:
+        attempts.release()
+        return connect()
+
+    monkeypatch.setattr(engine, "connect", counted)
+
+    with listening(DatabaseChangeFeed(engine)) as ears:
+        # Once the third attempt begins, two have failed.
+        assert all(attempts.acquire(timeout=BOUND) for _ in range(3))
         assert ears.heard_nothing_more()
 
     assert [message.split()[0] for message in caplog.messages] == ["news.lost"]

@@ -26,7 +26,7 @@ def in_processes(work: Work, uri: str, number: int) -> Sequence[Any]:
     for process in processes:
         process.start()
     try:
-        return [answers.get(timeout=60) for _ in processes]
+        return [answers.get(timeout=180) for _ in processes]
     finally:
         for process in processes:
             process.join(timeout=10)
@@ -41,7 +41,7 @@ def upgrade(uri: str, barrier: Barrier, _number: int) -> str:
     """Upgrade at the same moment as the others; return the revision, or the error."""
     schema = Schema(make_engine(uri, connections=1))
     schema.head()
-    barrier.wait(timeout=60)
+    barrier.wait(timeout=180)
     try:
         schema.upgrade()
     except Exception as error:  # noqa: BLE001 - whatever it is, the test is to show it
@@ -54,7 +54,7 @@ def claim(uri: str, barrier: Barrier, number: int) -> list[str]:
     engine = make_engine(uri, connections=1)
     with SqlUnitsOfWork(engine)() as unit:
         unit.leases.daemons()
-    barrier.wait(timeout=60)
+    barrier.wait(timeout=180)
     with SqlUnitsOfWork(engine)() as unit:
         claimed = unit.submissions.claim(
             SessionId(f"process-{number}"),

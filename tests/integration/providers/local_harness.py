@@ -22,7 +22,7 @@ from wes_daemon.domain.runs import Attachment, IdempotencyKey, ProviderRunId, Ru
 from wes_daemon.domain.states import RunState
 
 CWL = Path(__file__).parents[2] / "cwl"
-TIMEOUT = timedelta(seconds=60)
+TIMEOUT = timedelta(minutes=3)
 _ENDED = {state for state in RunState if state.has_ended}
 _POLL_INTERVAL = timedelta(milliseconds=50)
 _INPUTS: Mapping[RunState, Mapping[str, object]] = {

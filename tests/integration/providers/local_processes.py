@@ -26,5 +26,5 @@ def submit_and_die(workdir: Path, submission: Submission) -> None:
 def submit_together(workdir: Path, submissions: Sequence[Submission], barrier: Barrier) -> None:
     """Submit each at the same moment as the other processes at the barrier."""
     for submission in submissions:
-        barrier.wait(60)
+        barrier.wait(180)
         submit(workdir, submission)

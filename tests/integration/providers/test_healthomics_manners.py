@@ -18,6 +18,7 @@ from tests.integration.providers.healthomics_harness import (
     bare_provider,
     run_id,
     simulated,
+    submit_past_slow_lists,
 )
 from tests.simulators.healthomics import faults
 from tests.simulators.healthomics.faults import Fault
@@ -223,7 +224,7 @@ class TestNetwork:
         hasty = bare_provider(replace(CONFIG, read_timeout=timedelta(seconds=0.3)))
 
         with pytest.raises(OutcomeUnknown, match="Read timeout"):
-            hasty.submit(a_healthomics_submission())
+            submit_past_slow_lists(hasty, simulator, a_healthomics_submission())
 
     def test_a_slow_answer_within_the_read_timeout_is_accepted(self, simulator: HealthOmicsSimulator) -> None:
         simulator.faults.put("StartRun", faults.slow(0.2))

@@ -38,7 +38,7 @@ def omics(simulator: HealthOmicsSimulator) -> Any:
 def a_client(service: str, simulator: HealthOmicsSimulator) -> Any:
     """The SDK with its defaults, but without retries and host prefix."""
     config = Config(
-        inject_host_prefix=False, retries={"total_max_attempts": 1}, read_timeout=1, s3={"addressing_style": "path"}
+        inject_host_prefix=False, retries={"total_max_attempts": 1}, read_timeout=3, s3={"addressing_style": "path"}
     )
     return boto3.Session("testing", "testing", region_name="us-east-1").client(
         service, endpoint_url=simulator.url, config=config
@@ -233,7 +233,7 @@ class TestFaults:
     def test_answers_are_lost_before_and_after_the_operation(
         self, simulator: HealthOmicsSimulator, omics: Any, fault: Any, error: type[Exception], after_acting: bool
     ) -> None:
-        given = {"after_acting": after_acting} | ({"seconds": 2} if fault is faults.hang else {})
+        given = {"after_acting": after_acting} | ({"seconds": 30} if fault is faults.hang else {})
         simulator.faults.put("StartRun", fault(**given))
 
         with pytest.raises(error):

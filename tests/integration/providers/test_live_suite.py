@@ -126,6 +126,7 @@ def healthomics(omics: HealthOmicsSimulator) -> Mapping[str, str]:
     }
 
 
+@pytest.mark.nightly
 def test_the_contract_is_kept_at_seven_bridges_and_nothing_is_left(
     live_suite: LiveSuite, platform: Platform, sevenbridges: Mapping[str, str]
 ) -> None:
@@ -141,6 +142,7 @@ def test_the_contract_is_kept_at_seven_bridges_and_nothing_is_left(
     assert {task["status"] for id, task in platform.tasks.items() if id not in strangers} <= set(OVER)
 
 
+@pytest.mark.nightly
 def test_the_contract_is_kept_at_healthomics_and_nothing_is_left(
     live_suite: LiveSuite, omics: HealthOmicsSimulator, healthomics: Mapping[str, str]
 ) -> None:
@@ -158,6 +160,7 @@ def test_the_contract_is_kept_at_healthomics_and_nothing_is_left(
     assert all(omics.service.run(id).has_ended or omics.service.run(id).status == "STOPPING" for id in ours)
 
 
+@pytest.mark.nightly
 def test_a_test_that_fails_leaves_nothing_at_seven_bridges(
     live_suite: LiveSuite, platform: Platform, sevenbridges: Mapping[str, str]
 ) -> None:
@@ -172,6 +175,7 @@ def test_a_test_that_fails_leaves_nothing_at_seven_bridges(
     assert {task["status"] for task in platform.tasks.values()} == {"ABORTING"}
 
 
+@pytest.mark.nightly
 def test_a_test_that_fails_leaves_nothing_at_healthomics(
     live_suite: LiveSuite, omics: HealthOmicsSimulator, healthomics: Mapping[str, str]
 ) -> None:
@@ -187,6 +191,7 @@ def test_a_test_that_fails_leaves_nothing_at_healthomics(
     assert omics.service.run(run.id).status == "STOPPING"
 
 
+@pytest.mark.nightly
 def test_wrong_credentials_fail_at_once_and_no_token_is_shown(
     live_suite: LiveSuite, platform: Platform, sevenbridges: Mapping[str, str]
 ) -> None:
@@ -201,6 +206,7 @@ def test_wrong_credentials_fail_at_once_and_no_token_is_shown(
     assert not platform.tasks
 
 
+@pytest.mark.nightly
 def test_no_more_runs_are_started_than_were_allowed(
     live_suite: LiveSuite, omics: HealthOmicsSimulator, healthomics: Mapping[str, str]
 ) -> None:
@@ -211,6 +217,7 @@ def test_no_more_runs_are_started_than_were_allowed(
     assert "1 starts of at most 1" in outcome.text
 
 
+@pytest.mark.nightly
 def test_without_credentials_each_test_is_skipped_by_the_names_of_what_is_missing(live_suite: LiveSuite) -> None:
     outcome = live_suite({"SEVENBRIDGES_PROJECT": PROJECT}, "-m", "live")
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.contracts.provider import status
 from tests.integration.providers import local_processes
-from tests.integration.providers.local_harness import LocalHarness, wait_until
+from tests.integration.providers.local_harness import TIMEOUT, LocalHarness, wait_until
 from wes_daemon.adapters.providers.local.cleanup import find_processes
 from wes_daemon.adapters.providers.local.engine_parameters import run_environment
 from wes_daemon.adapters.providers.local.provider import RUNNER, launch_runner
@@ -26,6 +26,7 @@ from wes_daemon.domain.states import RunState
 pytest.importorskip("cwltool")
 
 SPAWN = multiprocessing.get_context("spawn")
+BOUND = TIMEOUT.total_seconds()
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 def test_two_processes_that_submit_at_once_start_each_run_once(harness: LocalHarness) -> None:
-    submissions = [harness.submission() for _ in range(20)]
+    submissions = [harness.submission() for _ in range(6)]
     barrier = SPAWN.Barrier(2)
     arguments = (harness.workdir, submissions, barrier)
     processes = [SPAWN.Process(target=local_processes.submit_together, args=arguments) for _ in range(2)]
@@ -77,10 +78,10 @@ def test_two_processes_that_submit_at_once_start_each_run_once(harness: LocalHar
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(BOUND)
 
     assert [process.exitcode for process in processes] == [0, 0]
-    assert [harness.starts(submission.key) for submission in submissions] == [1] * 20
+    assert [harness.starts(submission.key) for submission in submissions] == [1] * 6
 
 
 def test_two_runners_of_one_run_start_it_once(harness: LocalHarness) -> None:
@@ -90,7 +91,7 @@ def test_two_runners_of_one_run_start_it_once(harness: LocalHarness) -> None:
 
     runners = [start_runner(run) for _ in range(5)]
 
-    assert [runner.wait(30) for runner in runners] == [0] * 5
+    assert [runner.wait(BOUND) for runner in runners] == [0] * 5
     assert harness.starts(submission.key) == 1
 
 
@@ -104,7 +105,7 @@ def test_reading_the_status_of_a_run_does_not_prevent_its_start(harness: LocalHa
         launcher = start_runner(run)
         wait_until(lambda: len(runners_of(run)) == 2 or launcher.poll() is not None, "the runner to detach")
 
-    assert launcher.wait(30) == 0
+    assert launcher.wait(BOUND) == 0
     assert run.has_started
     assert harness.starts(submission.key) == 1
 
@@ -123,7 +124,7 @@ def test_a_run_outlives_the_process_that_submitted_it(harness: LocalHarness) -> 
     process = SPAWN.Process(target=local_processes.submit_and_die, args=(harness.workdir, submission))
 
     process.start()
-    process.join(60)
+    process.join(BOUND)
 
     assert process.exitcode == -signal.SIGKILL
     harness.reach(ProviderRunId(submission.key), RunState.COMPLETE)

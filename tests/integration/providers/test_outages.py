@@ -190,7 +190,7 @@ def test_one_failure_that_many_threads_wait_for_is_one(harness: SevenBridgesHarn
     harness.platform.faults.storm(lambda _: bridges_faults.BAD_GATEWAY)
 
     def attempt(_: int) -> type[Exception]:
-        together.wait(10)
+        together.wait(60)
         with pytest.raises(NotNow) as caught:
             provider.submit(harness.of())
         return type(caught.value)

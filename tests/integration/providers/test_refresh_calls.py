@@ -115,6 +115,7 @@ class TestHealthOmics:
 
         assert dict(simulator.operations - before) == {"ListRuns": RUNS / 100}
 
+    @pytest.mark.nightly
     def test_ten_thousand_runs_take_a_call_for_each_hundred_too(
         self, simulator: HealthOmicsSimulator, clock: ManualClock
     ) -> None:

@@ -101,7 +101,7 @@ class TestTwoAtOnce:
 
         def before_call(operation: str) -> None:
             if operation == "CreateTask":
-                both_have_searched.wait(10)
+                both_have_searched.wait(60)
 
         providers = [harness.provider(gate=AskingGate(before_call)) for _ in range(2)]
         with ThreadPoolExecutor(2) as threads:

@@ -134,7 +134,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(platform: Platform, authority: Authority, *, slowness: float = 1.0, lateness: float = 1.0) -> Iterator[str]:
+def serving(
+    platform: Platform, authority: Authority, *, slowness: float = 30.0, lateness: float = 1.0
+) -> Iterator[str]:
     """The platform on the wire, for as long as it is needed; gives the API's address.
 
     Args:

@@ -39,7 +39,7 @@ class Sleepers:
     def wait_until_asleep(self, count: int) -> None:
         """Return when `count` threads sleep."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self.asleep == count, timeout=20)
+            assert self._changed.wait_for(lambda: self.asleep == count, timeout=60)
 
     def advance(self, by: timedelta) -> None:
         """Advance the clock and wake the threads whose sleep has ended."""

@@ -35,6 +35,7 @@ from wes_daemon.domain.runs import ProviderRunId, ProviderType
 POLICY = CircuitPolicy()
 A_MOMENT = timedelta(seconds=1)
 RACERS = 16
+BOUND = 60.0
 ID = ProviderRunId("memory-1")
 
 ANSWERS = [None, Rejected("no"), Misconfigured("token"), Throttled("too many")]
@@ -63,7 +64,7 @@ class SlowService(MemoryProvider):
 
     def details(self, id: ProviderRunId) -> RunDetails:
         self.entered.release()
-        assert self.may_end.wait(10)
+        assert self.may_end.wait(BOUND)
         if self.outcome:
             raise self.outcome
         return RunDetails()
@@ -260,7 +261,7 @@ class TestHalfOpen:
         refused, start = threading.Semaphore(0), threading.Barrier(RACERS)
 
         def race() -> None:
-            start.wait(10)
+            start.wait(BOUND)
             try:
                 wire.provider.details(ID)
             except CircuitOpen:
@@ -268,7 +269,7 @@ class TestHalfOpen:
 
         with ThreadPoolExecutor(RACERS) as pool:
             racing = [pool.submit(race) for _ in range(RACERS)]
-            refusals = [refused.acquire(timeout=10) for _ in range(RACERS - 1)]
+            refusals = [refused.acquire(timeout=BOUND) for _ in range(RACERS - 1)]
             wire.service.may_end.set()
 
         assert all(refusals)
@@ -347,11 +348,11 @@ class _SlowCall:
         self._service.outcome = outcome
         self._thread = threading.Thread(target=self._call, args=(wire.provider,))
         self._thread.start()
-        assert self._service.entered.acquire(timeout=10)
+        assert self._service.entered.acquire(timeout=BOUND)
 
     def end(self) -> None:
         self._service.may_end.set()
-        self._thread.join(10)
+        self._thread.join(BOUND)
 
     def _call(self, provider: CircuitBreaking) -> None:
         with suppress(ProviderError):

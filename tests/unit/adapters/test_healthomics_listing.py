@@ -73,7 +73,7 @@ def a_pass(active: ActiveRuns, ids: Sequence[str]) -> int:
     return len(ids) - sum(len(active.statuses(part)) for part in parts)
 
 
-@pytest.mark.parametrize("number", [1_000, 10_000, 100_000])
+@pytest.mark.parametrize("number", [1_000, 10_000, pytest.param(100_000, marks=pytest.mark.nightly)])
 def test_a_pass_takes_a_page_for_each_hundred_runs(active: ActiveRuns, account: Account, number: int) -> None:
     ids = account.add(number)
 

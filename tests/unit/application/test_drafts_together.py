@@ -15,7 +15,7 @@ from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.submitting.outcomes import OutcomeRecorder
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 
-TIMEOUT = 10
+TIMEOUT = 60
 IDS = ("run-1", "run-2", "run-3", "run-4")
 
 

@@ -9,7 +9,7 @@ import pytest
 from wes_daemon.application.runtime.group_commit import GroupCommit
 
 THREADS = 4
-TIMEOUT = 10
+TIMEOUT = 60
 
 
 class Book:

@@ -12,7 +12,7 @@ from wes_daemon.application.ports.unit_of_work import UnitOfWork
 from wes_daemon.application.runtime.lease_renewal import renewing_lease
 
 SHORT = timedelta(milliseconds=1)
-BOUND = 10.0
+BOUND = 60.0
 
 
 def test_it_is_renewed_while_the_work_lasts_and_ended_afterwards(world: World) -> None:

@@ -945,7 +945,7 @@ class TestCallsUnderWay:
 
         def slowly(submission: Submission) -> Accepted | Prepared:
             if submission.run_id in ("run-3", "run-4"):
-                assert claim_has_failed.wait(timeout=10)
+                assert claim_has_failed.wait(timeout=60)
             return submit(submission)
 
         def fail_at_the_second(point: str) -> None:

@@ -8,8 +8,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.unit.stateful.machine import AnyInterleaving
 
-_EXAMPLES = int(os.environ.get("WES_DAEMON_TEST_EXAMPLES", "120"))
-"""How many orders of events are tried, of 60 steps each; 3,000 take some minutes and find what is rare."""
+_EXAMPLES = int(os.environ.get("WES_DAEMON_TEST_EXAMPLES", "60"))
+"""How many orders of events are tried, of 60 steps each; `just nightly` tries 3,000, which find what is rare."""
 
 
 @pytest.mark.timeout(300 + 2 * _EXAMPLES)

@@ -50,6 +50,7 @@ def _find(*, broken: str, machine: type[AnyInterleaving] = _Moments) -> None:
         )
 
 
+@pytest.mark.nightly
 def test_it_finds_a_key_that_is_another_one_at_each_try(monkeypatch: pytest.MonkeyPatch) -> None:
     tries = count(2)
     submission = SubmitClaimedRun._submission
@@ -63,6 +64,7 @@ def test_it_finds_a_key_that_is_another_one_at_each_try(monkeypatch: pytest.Monk
     _find(broken="started twice")
 
 
+@pytest.mark.nightly
 def test_it_finds_that_a_daemon_records_what_it_no_longer_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     def unguarded(self: MemorySubmissionQueue, claim: Claim) -> SubmissionRow:
         return self._tables.submissions[claim.run_id]
@@ -76,6 +78,7 @@ def test_it_finds_that_a_daemon_records_what_it_no_longer_holds(monkeypatch: pyt
     _find(broken="started twice|not tracked|not polled|its submission is")
 
 
+@pytest.mark.nightly
 def test_it_finds_a_draft_that_is_started_before_it_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     def unrecorded(self: OutcomeRecorder, claim: Claim, id: ProviderRunId) -> None:
         del self, claim, id
@@ -85,6 +88,7 @@ def test_it_finds_a_draft_that_is_started_before_it_is_recorded(monkeypatch: pyt
     _find(broken="started twice")
 
 
+@pytest.mark.nightly
 def test_it_finds_that_not_now_takes_back_the_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     def certain(self: MemorySubmissionQueue, claim: Claim) -> SubmissionRow:
         row = self._claimed_row(claim)
@@ -95,6 +99,7 @@ def test_it_finds_that_not_now_takes_back_the_doubt(monkeypatch: pytest.MonkeyPa
     _find(broken="not tracked")
 
 
+@pytest.mark.nightly
 def test_it_finds_a_cap_that_counts_only_what_was_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "COUNTED", (SubmissionState.ACCEPTED,))
 
