@@ -11,7 +11,7 @@ from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.adapters.system import sleep
 from wes_daemon.application.ports.providers import WorkflowProvider
-from wes_daemon.application.runtime.lease_renewal import renewing_lease
+from wes_daemon.application.runtime.daemon_session import renewing_lease
 from wes_daemon.bootstrap.container import Container
 from wes_daemon.bootstrap.settings import read_settings
 from wes_daemon.domain.runs import ProviderType
@@ -39,8 +39,8 @@ def container_on(
 
 def alive(container: Container) -> AbstractContextManager[None]:
     """Renew the lease during the block, for use cases that are called without a daemon."""
-    every = container.settings().lease / 4
-    return renewing_lease(container.daemon_session(), every=every, outage_log=container.outage_log())
+    session = container.daemon_session()
+    return renewing_lease(session, every=session.heartbeat_interval, outage_log=container.outage_log())
 
 
 @contextmanager

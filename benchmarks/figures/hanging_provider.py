@@ -80,7 +80,7 @@ def submit_one_by_one(uri: str, runs: int, hanging_runs: int, hanging: float, po
     """Return the milliseconds from the commit of each row to the call of its provider."""
     released, arrivals = threading.Event(), Arrivals(uri)
     providers = {_HEALTHY: ReportingService(arrivals.record_call), _HANGING: HangingService(hanging, released)}
-    container = container_on(uri, providers, poll_interval_seconds=poll_interval)
+    container = container_on(uri, providers, poll_interval=poll_interval)
     with working(container):
         try:
             if hanging_runs:

@@ -19,7 +19,7 @@ from benchmarks.site import Site
 from benchmarks.wiring import alive, container_on
 from wes_daemon.adapters.memory.environment import InlineExecutor
 from wes_daemon.domain.runs import ProviderType
-from wes_daemon.entrypoints.cli.process import collect_garbage_seldom
+from wes_daemon.entrypoints.cli.process import collect_garbage_rarely
 
 _TIMES_THE_PEER = 7
 _OURS = frozenset({ProviderType.SEVENBRIDGES})
@@ -155,7 +155,7 @@ def complete_runs(gate: Barrier, uri: str, workers: int) -> Work:
     # A provider that answers at once needs no waiting threads.
     submit = container.submit_queued_runs(serving=_OURS, pool=InlineExecutor())
     refresh = container.refresh_statuses(serving=_OURS, pool=InlineExecutor())
-    collect_garbage_seldom()
+    collect_garbage_rarely()
     with alive(container):
         gate.wait(_READY_WITHIN)
         began, cpu = time.perf_counter(), time.process_time()

@@ -16,7 +16,7 @@ from benchmarks.rows import queue_runs
 from benchmarks.site import Site
 from benchmarks.wiring import alive, container_on
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
-from wes_daemon.entrypoints.cli.process import collect_garbage_seldom
+from wes_daemon.entrypoints.cli.process import collect_garbage_rarely
 
 _MOST = 30
 # Enough for every thread to have a connection to the service and one to the database.
@@ -128,7 +128,7 @@ def submit_all(uri: str, type: ProviderType, runs: int, workers: int) -> float:
     """Return the CPU seconds for the submission of `runs` runs, after a warm-up."""
     container = container_on(uri, workers=workers, sevenbridges_rate_limit="off", aws_healthomics_rate_limits="off")
     submit = container.submit_queued_runs(serving=frozenset({type}))
-    collect_garbage_seldom()
+    collect_garbage_rarely()
     with alive(container):
         queue_runs(uri, _WARMING_UP, provider=None, tags={"provider_type": str(type)}, **REQUESTS[type])
         submit()

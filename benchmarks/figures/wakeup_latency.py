@@ -73,6 +73,6 @@ def queue_one_by_one(uri: str, runs: int) -> Sequence[float]:
     """Return the milliseconds from the commit of each row to the call of its provider, without the first row."""
     arrivals = Arrivals(uri)
     providers = {ProviderType.SEVENBRIDGES: ReportingService(arrivals.record_call)}
-    container = container_on(uri, providers, poll_interval_seconds=_AN_HOUR)
+    container = container_on(uri, providers, poll_interval=_AN_HOUR)
     with working(container):
         return arrivals.measure(runs + 1, ProviderType.SEVENBRIDGES)[1:]

@@ -1,7 +1,7 @@
-"""The daemon behind a GA4GH WES service: queued runs in, finished runs out.
+"""A daemon for GA4GH WES services: submits queued runs to their providers and follows them to their end.
 
-What another program may import is listed in `__all__`; everything else may move.
-Names are loaded when they are first used, so that `import wes_daemon` costs next to nothing.
+`__all__` lists the public names; everything else may change. A name is imported when it is first used, so that
+`import wes_daemon` is fast. The table `_MODULES` and the imports for type checkers are compared by a test.
 """
 
 from importlib import import_module
@@ -48,13 +48,11 @@ if TYPE_CHECKING:
     from wes_daemon.application.ports.unit_of_work import UnitOfWork
     from wes_daemon.application.reconciling.resolve_review import ResolveReview
     from wes_daemon.application.requests.create_run import CreateRun
-    from wes_daemon.application.requests.get_run import GetRun
-    from wes_daemon.application.requests.list_runs import ListRuns
     from wes_daemon.application.requests.request_cancel import RequestCancel
     from wes_daemon.application.runtime.daemon import Daemon, PeriodicTask
     from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
     from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
-    from wes_daemon.bootstrap.container import Container
+    from wes_daemon.bootstrap.application import Application, build_application
     from wes_daemon.bootstrap.settings import ConfigurationError, Settings, read_settings
     from wes_daemon.domain.errors import IllegalTransition, InvalidRequest, UnknownProvider, WesDaemonError
     from wes_daemon.domain.runs import (
@@ -70,7 +68,7 @@ if TYPE_CHECKING:
     )
     from wes_daemon.domain.states import RunState
 
-_HOMES = {
+_MODULES = {
     "adapters.memory.environment": ("CountingIds", "InlineExecutor", "ManualClock"),
     "adapters.memory.providers": ("MemoryProvider", "MemoryProviderDirectory", "PreparingMemoryProvider"),
     "adapters.memory.queries": ("MemoryRunQueries",),
@@ -110,14 +108,12 @@ _HOMES = {
     ),
     "application.following.cancel_runs": ("CancelRuns",),
     "application.requests.create_run": ("CreateRun",),
-    "application.requests.get_run": ("GetRun",),
-    "application.requests.list_runs": ("ListRuns",),
     "application.following.refresh_statuses": ("RefreshStatuses",),
     "application.requests.request_cancel": ("RequestCancel",),
     "application.submitting.submission_policy": ("SubmissionPolicy",),
     "application.submitting.submit_queued_runs": ("SubmitQueuedRuns",),
     "application.reconciling.resolve_review": ("ResolveReview",),
-    "bootstrap.container": ("Container",),
+    "bootstrap.application": ("Application", "build_application"),
     "domain.errors": ("IllegalTransition", "InvalidRequest", "UnknownProvider", "WesDaemonError"),
     "domain.runs": (
         "Attachment",
@@ -134,23 +130,21 @@ _HOMES = {
     "bootstrap.settings": ("ConfigurationError", "Settings", "read_settings"),
 }
 
-_HOME = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Accepted",
     "AnswerLost",
+    "Application",
     "Attachment",
     "CancelRuns",
     "ConfigurationError",
-    "Container",
     "CountingIds",
     "CreateRun",
     "Daemon",
-    "GetRun",
     "IllegalTransition",
     "InlineExecutor",
     "InvalidRequest",
-    "ListRuns",
     "ManualClock",
     "MemoryProvider",
     "MemoryProviderDirectory",
@@ -203,17 +197,18 @@ __all__ = [
     "WesDaemonError",
     "WorkflowProvider",
     "WorkflowRequest",
+    "build_application",
     "read_settings",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
+    value = getattr(import_module(_MODULE_OF[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_MODULE_OF})

@@ -33,21 +33,23 @@ REPLACED: dict[str, str] = {
     r"turns? of (?:its|their) own|(?:its|their|whose|his) turn|take_turns?|take a turn": "poll due, call queue",
     r"budgets?": "quota",
     r"on behalf of|for whom": "call priority",
-    r"discard(?:s|ed)?": "delete draft",
+    r"discard(?:s|ed)? (?:a |the |of )?drafts?|discarded": "delete draft",
     r"whoever|nobody|somebody|anybody": "the subject's name",
     r"as the port says|as the inner provider": "nothing",
     r"gathering": "group commit",
     r"heed|heeds": "observe",
-    r"looked[ _]up|pair_among": "by key",
 }
 """A pattern of words, and the term that replaced them."""
 
-STORED = re.compile(r"provider_budgets|provider_looks|OPENING_A_BUDGET|claim_seq|held_until|taken_at|seen_until")
-"""Names of tables and columns in released databases, which stay."""
+STORED = re.compile(
+    r"provider_budgets|provider_looks|claim_seq|held_until|taken_at|seen_until"
+    r"|--cancel-strangers|cap-is-kept|LIVE_PATIENCE_SECONDS"
+)
+"""Names that users and databases depend on, which stay: tables, columns, options, checks, variables."""
 
 
 def lines() -> Iterator[tuple[str, str]]:
-    """Yield place and text of each line, without the names of stored tables and columns."""
+    """Yield place and text of each line, without the names that stay."""
     for place in PLACES:
         path = ROOT / place
         files = sorted(path.rglob("*")) if path.is_dir() else [path]

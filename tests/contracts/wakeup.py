@@ -1,6 +1,6 @@
-"""What every wake-up, and everything that has news of a database, owes the core.
+"""The contracts of `WakeUp` and `ChangeFeed`.
 
-A child of `WakeUpContract` gives a fixture `wakeup`, a child of `NewsContract` a fixture `newsroom`.
+A child of `WakeUpContract` has a fixture `wakeup`, a child of `ChangeFeedContract` a fixture `watched`.
 """
 
 import threading
@@ -23,12 +23,12 @@ T = TypeVar("T")
 
 
 def in_time(work: Callable[[], T]) -> T:
-    """What the work returns; whoever waits for hours fails the test instead of holding it up."""
+    """Return what the work returns; a wait for hours fails the test instead of delaying it."""
     found: list[T] = []
     working = threading.Thread(target=lambda: found.append(work()), daemon=True)
     working.start()
     working.join(BOUND)
-    assert found, "it still waits"
+    assert found, "it is still waiting"
     return found[0]
 
 
@@ -40,7 +40,7 @@ class WakeUpContract:
         """A fresh one."""
         raise NotImplementedError
 
-    def test_a_wait_without_a_hint_takes_its_time_and_tells_so(self, wakeup: WakeUp) -> None:
+    def test_a_wait_without_a_hint_lasts_until_its_timeout_and_returns_false(self, wakeup: WakeUp) -> None:
         assert not in_time(lambda: wakeup.listener().wait(A_MOMENT))
 
     def test_a_hint_that_came_before_ends_the_next_wait(self, wakeup: WakeUp) -> None:
@@ -62,18 +62,18 @@ class WakeUpContract:
         for _ in range(1000):
             wakeup.hint()
 
-        heard = [listener.wait(A_MOMENT), listener.wait(A_MOMENT)]
+        received = [listener.wait(A_MOMENT), listener.wait(A_MOMENT)]
 
-        assert heard == [True, False]
+        assert received == [True, False]
 
-    def test_every_listener_hears_every_hint(self, wakeup: WakeUp) -> None:
+    def test_every_listener_receives_every_hint(self, wakeup: WakeUp) -> None:
         listeners = [wakeup.listener() for _ in range(3)]
 
         wakeup.hint()
 
         assert [in_time(partial(each.wait, LONG)) for each in listeners] == [True, True, True]
 
-    def test_who_does_not_listen_takes_no_hint_from_those_who_do(self, wakeup: WakeUp) -> None:
+    def test_a_plain_wait_takes_no_hint_from_a_listener(self, wakeup: WakeUp) -> None:
         listener = wakeup.listener()
         wakeup.hint()
 
@@ -99,7 +99,7 @@ class WakeUpContract:
 
         assert in_time(listen)
 
-    def test_once_all_is_over_every_wait_returns_at_once(self, wakeup: WakeUp) -> None:
+    def test_after_wake_every_wait_returns_at_once(self, wakeup: WakeUp) -> None:
         listener = wakeup.listener()
 
         wakeup.wake()
@@ -109,104 +109,104 @@ class WakeUpContract:
             in_time(partial(wait, LONG))
 
 
-class Newsroom(ABC):
-    """A database that others write to, and who has news of it."""
+class WatchedDatabase(ABC):
+    """A database that other connections write to, and its change feeds."""
 
     @abstractmethod
     def change_feed(self) -> ChangeFeed:
-        """Somebody who can hear of it."""
+        """Return another change feed."""
 
     @abstractmethod
     def queue(self, *ids: str) -> None:
-        """A service queues runs, in one commit."""
+        """Queue runs as a service does, in one commit."""
 
     @abstractmethod
     def cancel(self, run_id: str) -> None:
-        """A service asks for a run to be cancelled."""
+        """Request a cancellation as a service does."""
 
 
-class Ears:
-    """A thread that listens, and counts what it was told."""
+class HintCounter:
+    """Listens in a thread, and counts the hints."""
 
     def __init__(self, change_feed: ChangeFeed) -> None:
-        self._told = threading.Semaphore(0)
+        self._hints = threading.Semaphore(0)
         self._change_feed = change_feed
-        self._thread = threading.Thread(target=change_feed.listen, args=(self._told.release,), daemon=True)
+        self._thread = threading.Thread(target=change_feed.listen, args=(self._hints.release,), daemon=True)
 
-    def open(self) -> None:
-        """Begin to listen."""
+    def start(self) -> None:
+        """Start to listen."""
         self._thread.start()
 
-    def hear(self) -> None:
-        """Wait until something was told that was not heard yet."""
-        assert self._told.acquire(timeout=BOUND), "nothing was told"
+    def expect(self) -> None:
+        """Wait for one more hint."""
+        assert self._hints.acquire(timeout=BOUND), "there was no hint"
 
-    def heard_nothing_more(self) -> bool:
-        """Whether nothing was told that was not heard, for a moment."""
-        return not self._told.acquire(timeout=0.5)
+    def has_no_more(self) -> bool:
+        """Whether there is no further hint for a moment."""
+        return not self._hints.acquire(timeout=0.5)
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop to listen."""
         self._change_feed.close()
         self._thread.join(BOUND)
-        assert not self._thread.is_alive(), "it still listens"
+        assert not self._thread.is_alive(), "it is still listening"
 
 
 @contextmanager
-def listening(change_feed: ChangeFeed) -> Iterator[Ears]:
-    """Ears that listen within the block."""
-    ears = Ears(change_feed)
-    ears.open()
+def listening(change_feed: ChangeFeed) -> Iterator[HintCounter]:
+    """Listen during the block."""
+    hints = HintCounter(change_feed)
+    hints.start()
     try:
-        yield ears
+        yield hints
     finally:
-        ears.close()
+        hints.close()
 
 
-class NewsContract:
-    """What is told of a database."""
+class ChangeFeedContract:
+    """Hints after commits of other connections."""
 
     @pytest.fixture
-    def newsroom(self) -> Newsroom:
+    def watched(self) -> WatchedDatabase:
         """A fresh one."""
         raise NotImplementedError
 
-    def test_something_may_have_been_missed_before_the_beginning(self, newsroom: Newsroom) -> None:
-        with listening(newsroom.change_feed()) as ears:
-            ears.hear()
+    def test_there_is_a_hint_at_the_start_for_changes_before_it(self, watched: WatchedDatabase) -> None:
+        with listening(watched.change_feed()) as hints:
+            hints.expect()
 
-    def test_runs_that_are_queued_are_told(self, newsroom: Newsroom) -> None:
-        with listening(newsroom.change_feed()) as ears:
-            ears.hear()
-            newsroom.queue("run-1")
-            ears.hear()
-            newsroom.queue("run-2", "run-3")
-            ears.hear()
+    def test_queued_runs_lead_to_hints(self, watched: WatchedDatabase) -> None:
+        with listening(watched.change_feed()) as hints:
+            hints.expect()
+            watched.queue("run-1")
+            hints.expect()
+            watched.queue("run-2", "run-3")
+            hints.expect()
 
-    def test_a_run_that_is_cancelled_is_told(self, newsroom: Newsroom) -> None:
-        newsroom.queue("run-1")
-        with listening(newsroom.change_feed()) as ears:
-            ears.hear()
-            newsroom.cancel("run-1")
-            ears.hear()
+    def test_a_cancelled_run_leads_to_a_hint(self, watched: WatchedDatabase) -> None:
+        watched.queue("run-1")
+        with listening(watched.change_feed()) as hints:
+            hints.expect()
+            watched.cancel("run-1")
+            hints.expect()
 
-    def test_everybody_who_listens_is_told(self, newsroom: Newsroom) -> None:
-        with listening(newsroom.change_feed()) as one, listening(newsroom.change_feed()) as other:
-            one.hear()
-            other.hear()
-            newsroom.queue("run-1")
-            one.hear()
-            other.hear()
+    def test_every_change_feed_gets_every_hint(self, watched: WatchedDatabase) -> None:
+        with listening(watched.change_feed()) as one, listening(watched.change_feed()) as other:
+            one.expect()
+            other.expect()
+            watched.queue("run-1")
+            one.expect()
+            other.expect()
 
-    def test_many_runs_in_one_commit_are_told_once(self, newsroom: Newsroom) -> None:
-        with listening(newsroom.change_feed()) as ears:
-            ears.hear()
-            newsroom.queue(*(f"run-{number}" for number in range(1000)))
-            ears.hear()
-            assert ears.heard_nothing_more()
+    def test_many_runs_in_one_commit_lead_to_one_hint(self, watched: WatchedDatabase) -> None:
+        with listening(watched.change_feed()) as hints:
+            hints.expect()
+            watched.queue(*(f"run-{number}" for number in range(1000)))
+            hints.expect()
+            assert hints.has_no_more()
 
-    def test_who_was_closed_before_does_not_listen(self, newsroom: Newsroom) -> None:
-        change_feed = newsroom.change_feed()
+    def test_a_change_feed_that_was_closed_before_does_not_listen(self, watched: WatchedDatabase) -> None:
+        change_feed = watched.change_feed()
         change_feed.close()
         change_feed.close()
 

@@ -15,7 +15,7 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
     [
         "tests.faults.process",
-        "wes_daemon.bootstrap.container",
+        "wes_daemon.bootstrap.application",
         "alembic.command",
         "sevenbridges",
         "boto3",

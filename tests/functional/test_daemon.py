@@ -78,7 +78,7 @@ def test_a_queued_run_is_run_and_followed_to_its_end(launch: Launch) -> None:
     ) == "COMPLETE"
     assert failed[0] == 1
     document = json.loads(failed[1])
-    assert failed[2].endswith(f"wes-daemon: `wes-daemon show {document['run_id']}` tells more\n")
+    assert failed[2].endswith(f"wes-daemon: `wes-daemon show {document['run_id']}` shows more\n")
     assert document["state"] == "EXECUTOR_ERROR"
     assert "sample S1 has no reads" in document["daemon"]["error"]
 
@@ -104,11 +104,11 @@ def test_a_second_ctrl_c_while_it_ends_is_no_bug(set_up: Path, launch: Launch) -
         "from wes_daemon.entrypoints.cli.main import main\n"
         "def press(*_):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "def press_and_say(message, say=submit.say):\n"
+        "def press_and_print(message, print_message=submit.print_message):\n"
         "    if 'no longer' in message:\n"
         "        press()\n"
-        "    say(message)\n"
-        "submit.say = press_and_say\n"
+        "    print_message(message)\n"
+        "submit.print_message = press_and_print\n"
         "atexit.register(press)\n"
         "main()\n"
     )
@@ -121,7 +121,7 @@ def test_a_second_ctrl_c_while_it_ends_is_no_bug(set_up: Path, launch: Launch) -
     code, _, _ = ended(process)
 
     assert code == 130
-    assert says(set_up / "said", "no longer following; the run goes on")()
+    assert says(set_up / "said", "no longer waiting; the run continues")()
     assert not says(set_up / "said", "Traceback")()
     assert not says(set_up / "said", "bug")()
 

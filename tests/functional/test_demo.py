@@ -13,7 +13,7 @@ import pytest
 
 from tests.functional.conftest import Call, Launch, ended, says, stop, until
 from wes_daemon.domain.runs import RunId
-from wes_daemon.entrypoints.cli.demo_directory import DemoDirectory
+from wes_daemon.entrypoints.cli.demo import DemoDirectory
 
 _BIN = Path(sys.executable).parent
 PATH_WITHOUT_US = os.pathsep.join(
@@ -103,7 +103,7 @@ def test_ctrl_c_stops_it_and_leaves_no_run_behind(clean: Path, launch: Launch, c
     code, _, _ = ended(process)
 
     assert code == 130
-    assert says(clean / "said", f"What there is by now stays in {clean / 'demo'}")()
+    assert says(clean / "said", f"The files so far stay in {clean / 'demo'}")()
     listed = json.loads(call("list", "--json", "--db-uri", f"sqlite:///{clean / 'demo' / 'runs.db'}").stdout)
     assert {run["state"] for run in listed} <= {"CANCELED", "COMPLETE", "EXECUTOR_ERROR"}
 
@@ -122,7 +122,7 @@ def test_the_program_is_named_as_the_shell_finds_it(on_path: bool, typed: str, m
     monkeypatch.setenv("PATH", str(_BIN) if on_path else PATH_WITHOUT_US)
     monkeypatch.setattr(sys, "argv", [str(_BIN / "wes-daemon")])
 
-    hints = DemoDirectory(Path("/demo")).how_to_go_on(RunId("r1"))
+    hints = DemoDirectory(Path("/demo")).next_steps(RunId("r1"))
 
     assert f"\n  {typed} show r1\n" in hints
 

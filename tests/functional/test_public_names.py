@@ -21,7 +21,7 @@ def test_type_checkers_see_the_same_names() -> None:
     seen = {(alias.name) for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
 
     assert seen == set(wes_daemon.__all__)
-    assert set(wes_daemon.__all__) == set(wes_daemon._HOME)
+    assert set(wes_daemon.__all__) == set(wes_daemon._MODULE_OF)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -91,7 +91,7 @@ def test_one_run_for_a_person(run_ids: list[str], call: Call) -> None:
 
     assert run_ids[1] in result.stdout
     assert '"message": "hello"' in result.stdout
-    assert "What happened" in result.stdout
+    assert "Timeline" in result.stdout
 
 
 @pytest.mark.parametrize("arguments", [["show", "nobody"], ["show", "nobody", "--json"], ["cancel", "nobody"]])
@@ -104,7 +104,7 @@ def test_an_unknown_run_is_a_failure_that_says_where_it_was_looked_for(
 
     assert result.exit_code == 1
     assert "nobody: there is no such run" in result.output
-    assert f"looked in {uri}; `wes-daemon list` shows what is there" in result.stderr
+    assert f"looked in {uri}; `wes-daemon list` shows the runs in it" in result.stderr
     assert "Traceback" not in result.output
 
 
@@ -113,7 +113,7 @@ def test_all_runs_are_cancelled_even_if_one_cannot_be(run_ids: list[str], call: 
 
     assert result.exit_code == 1
     assert [line.split()[-1] for line in result.stdout.splitlines()] == ["CANCELING", "run", "CANCELING"]
-    assert "`wes-daemon list` shows what is there" in result.stderr
+    assert "`wes-daemon list` shows the runs in it" in result.stderr
 
 
 def test_cancelling_twice_is_no_failure(run_ids: list[str], call: Call) -> None:

@@ -15,14 +15,14 @@ def test_passes_over_nothing_are_done(call: Call) -> None:
     result = call("run-once")
 
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1] == "submitted: 0; cancelled: 0; looked at: 0"
+    assert result.stdout.splitlines()[-1] == "submitted: 0; cancelled: 0; refreshed: 0"
 
 
 def test_each_call_brings_runs_on_until_they_have_ended(call: Call) -> None:
     call("submit", str(CWL / "echo.cwl"))
 
     first = json.loads(call("run-once", "--json").stdout)
-    until(lambda: "ended" in json.loads(call("run-once", "--json").stdout)["refresh"]["findings"])
+    until(lambda: "ended" in json.loads(call("run-once", "--json").stdout)["refresh"]["outcomes"])
 
     assert first["submit"]["outcomes"] == {"accepted": 1}
     [run] = json.loads(call("list", "--json").stdout)

@@ -44,10 +44,10 @@ def test_arguments_come_first_the_environment_second_the_file_third(monkeypatch:
     monkeypatch.setenv("DAEMON_POLL_INTERVAL", "2")
     monkeypatch.setenv("DAEMON_STATUS_CHECK_INTERVAL", "2")
 
-    settings = read_settings(poll_interval_seconds=3)
+    settings = read_settings(poll_interval=3)
 
-    assert settings.poll_interval_seconds == 3
-    assert settings.status_check_interval_seconds == 2
+    assert settings.poll_interval == timedelta(seconds=3)
+    assert settings.status_check_interval == timedelta(seconds=2)
     assert settings.workers == 1
 
 
@@ -97,7 +97,7 @@ def test_all_wrong_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAEMON_POLL_INTERVAL", "")
 
-    assert read_settings().poll_interval_seconds == 60
+    assert read_settings().poll_interval == timedelta(seconds=60)
 
 
 def test_a_file_that_is_no_text_is_said_to_be_none() -> None:
@@ -207,14 +207,14 @@ def test_every_setting_is_described() -> None:
     assert all(description for _, _, description in documented_settings())
 
 
-def test_caps_of_providers_are_read_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_of_providers_are_read_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAEMON_MAX_CONCURRENT_PER_PROVIDER", " SevenBridges=50, healthomics=0 ")
 
-    assert read_settings().provider_caps == {ProviderType.SEVENBRIDGES: 50, ProviderType.HEALTHOMICS: 0}
+    assert read_settings().max_concurrent_per_provider == {ProviderType.SEVENBRIDGES: 50, ProviderType.HEALTHOMICS: 0}
 
 
 @pytest.mark.parametrize("wrong", ["50", "aws=5", "local=-1", "local=many"])
-def test_a_cap_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+def test_a_limit_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setenv("DAEMON_MAX_CONCURRENT_PER_PROVIDER", wrong)
 
     with pytest.raises(ConfigurationError, match=r"DAEMON_MAX_CONCURRENT_PER_PROVIDER.*expected provider=runs"):

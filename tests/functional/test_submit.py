@@ -163,7 +163,7 @@ def test_a_workflow_may_be_one_of_the_attachments(queued: Any) -> None:
         (["https://example.org/a.cwl", 'r={"class": "File", "path": "missing.txt"}'], "missing.txt"),
         (["https://example.org/a.cwl", "--params", "missing.json"], "cannot be read"),
         (["https://example.org/a.cwl", "--params", "list.json"], "must hold names and values"),
-        (["https://example.org/a.cwl", "--params", "broken.json"], "broken.json is no JSON: Expecting value: line 1"),
+        (["https://example.org/a.cwl", "--params", "broken.json"], "broken.json is not JSON: Expecting value: line 1"),
         (["https://example.org/a.cwl", "--params", "broken.yaml"], "neither JSON nor YAML"),
         (["align.wd"], "there is no such file"),
         (["flows/align.snake"], "there is no such file"),
@@ -208,9 +208,12 @@ def test_a_run_that_would_go_to_what_is_not_set_up_is_queued_with_a_note(call: C
     result = call("submit", "https://example.org/a.cwl", "--provider", "sevenbridges")
 
     assert result.exit_code == 0
-    assert "as set up here it would go to sevenbridges, which is not set up: Seven Bridges is not" in result.stderr
+    assert (
+        "with the settings here the run goes to sevenbridges, which is not set up: Seven Bridges is not"
+        in result.stderr
+    )
     assert "; --provider local with DAEMON_LOCAL_WORKDIR=… runs it on this machine\n" in result.stderr
-    assert "would go to" not in call("submit", "https://example.org/a.cwl").stderr
+    assert "the run goes to" not in call("submit", "https://example.org/a.cwl").stderr
 
 
 def test_the_daemon_that_is_to_be_started_can_run_a_local_run(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +221,7 @@ def test_the_daemon_that_is_to_be_started_can_run_a_local_run(call: Call, monkey
 
     result = call("submit", "https://example.org/a.cwl", "--provider", "local")
 
-    assert "it would go to local, which is not set up" in result.stderr
+    assert "the run goes to local, which is not set up" in result.stderr
     assert result.stderr.endswith('this starts one: DAEMON_LOCAL_WORKDIR="$PWD/local-runs" wes-daemon\n')
 
 
@@ -226,5 +229,5 @@ def test_waiting_gives_up_at_the_timeout_and_leaves_the_run(call: Call) -> None:
     result = call("submit", "https://example.org/a.cwl", "--wait", "--timeout", "0.2")
 
     assert result.exit_code == 1
-    assert "is still QUEUED after 0.2 seconds; it goes on" in result.stderr
+    assert "is still QUEUED after 0.2 seconds; it continues" in result.stderr
     assert len(result.stdout.splitlines()) == 1

@@ -7,11 +7,16 @@ from typing import Any
 import pytest
 from dependency_injector import providers
 
-from tests.builders import a_submission
-from wes_daemon import Container, read_settings
+from tests.builders import a_request, a_submission
+from wes_daemon import build_application, read_settings
+from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
 from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.application.ports.queries import RunFilter
+from wes_daemon.bootstrap.application import application_of
+from wes_daemon.bootstrap.container import Container
 from wes_daemon.bootstrap.settings import ConfigurationError
 from wes_daemon.domain.runs import ProviderType
+from wes_daemon.domain.states import RunState
 
 
 @pytest.fixture
@@ -61,10 +66,41 @@ def test_a_provider_that_is_not_set_up_names_the_variables_to_set(type: Provider
 
 
 def test_without_a_database_the_variable_is_named() -> None:
-    container = Container(settings=read_settings())
-
     with pytest.raises(ConfigurationError, match="DATABASE_URI"):
-        container.daemon()
+        build_application(read_settings())
+
+
+def test_a_database_that_cannot_be_one_names_the_variable() -> None:
+    with pytest.raises(ConfigurationError, match=r"DATABASE_URI: .*sqlite:////absolute"):
+        build_application(read_settings(database_uri="runs.db"))
+
+
+def test_the_application_works_although_no_provider_is_set_up(tmp_path: Path) -> None:
+    application = build_application(read_settings(database_uri=f"sqlite:///{tmp_path}/runs.db"))
+    application.schema.upgrade()
+
+    run_id = application.create_run(a_request(), tags={"provider_type": "local"})
+    report = application.run_once()
+
+    assert report.submitted.rejected == 1
+    assert application.get_run(run_id).run.state is RunState.SYSTEM_ERROR
+    assert [record.run.id for record in application.list_runs(RunFilter())] == [run_id]
+    assert application.daemons() == []
+    application.close()
+
+
+def test_the_application_hands_out_one_daemon(tmp_path: Path) -> None:
+    application = build_application(read_settings(database_uri=f"sqlite:///{tmp_path}/runs.db"))
+
+    assert application.daemon() is application.daemon()
+
+
+def test_the_application_has_what_was_put_into_the_container(tmp_path: Path) -> None:
+    container = Container(settings=read_settings(database_uri=f"sqlite:///{tmp_path}/runs.db"))
+    provider = MemoryProvider()
+    container.directory.override(providers.Object(MemoryProviderDirectory({ProviderType.LOCAL: provider})))
+
+    assert application_of(container).providers.provider(ProviderType.LOCAL) is provider
 
 
 def test_healthomics_is_made_in_any_case_for_a_run_may_bring_what_the_settings_lack() -> None:
@@ -90,7 +126,7 @@ def test_a_healthomics_run_without_role_and_output_names_the_variables_to_set(
     assert "AWS_HEALTHOMICS_OUTPUT_URI" in str(refused.value)
 
 
-def test_every_provider_has_beats_of_its_own(tmp_path: Path) -> None:
+def test_every_provider_has_loops_of_its_own(tmp_path: Path) -> None:
     container = Container(settings=read_settings(database_uri=f"sqlite:///{tmp_path}/runs.db"))
 
     submits = {container.submit_queued_runs(serving=frozenset({type})) for type in ProviderType}

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.integration.conftest import Database
-from wes_daemon import Container, RunFilter, WorkflowRequest, read_settings
+from wes_daemon import RunFilter, WorkflowRequest, build_application, read_settings
 
 CWL = Path(__file__).parents[1] / "cwl"
 BOUND = 120
@@ -37,7 +37,7 @@ class Site:
             "DAEMON_LEASE_SECONDS": "2",
         }
         self.daemons: list[subprocess.Popen[bytes]] = []
-        self.container = Container(settings=read_settings(database_uri=uri))
+        self.application = build_application(read_settings(database_uri=uri))
 
     def start_daemon(self) -> "subprocess.Popen[bytes]":
         """Start one more daemon."""
@@ -82,11 +82,11 @@ class Site:
             workflow_type_version="v1.2",
             workflow_params=params,
         )
-        self.container.create_run()(request)
+        self.application.create_run(request)
 
     def states(self) -> Counter[str]:
         """How many runs are in which state."""
-        return Counter(record.run.state for record in self.container.list_runs()(RunFilter(limit=1000)))
+        return Counter(record.run.state for record in self.application.list_runs(RunFilter(limit=1000)))
 
     def log(self) -> str:
         """What the daemons have logged."""
@@ -110,7 +110,7 @@ def site(database: Database, tmp_path: Path) -> Iterator[Site]:
         daemon.wait(BOUND)
     for process in site.processes():
         process.kill()
-    site.container.engine().dispose()
+    site.application.close()
 
 
 # On SQLite `test_daemon.py` of the functional tests brings these two documents to their ends.

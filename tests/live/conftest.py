@@ -106,8 +106,8 @@ def healthomics(settings: Settings, request: pytest.FixtureRequest) -> Iterator[
         session_token=keys[2],
     )
     session: LiveSession = request.getfixturevalue("live_session")
-    limits = settings.aws_healthomics_rate_limits
-    account = HealthOmicsAccount(config, session, workflow=workflow, rate_limits=limits)
+    rates = settings.aws_healthomics_rate_limits
+    account = HealthOmicsAccount(config, session, workflow=workflow, rates=rates)
     with _visiting(account, session):
         yield account
 

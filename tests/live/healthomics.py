@@ -10,11 +10,11 @@ from tests.live.account import FATES, Account, LiveRun
 from tests.live.processes import as_the_daemon_has_it, elsewhere, submit_to_healthomics
 from tests.live.session import LiveSession
 from wes_daemon.adapters.memory.quotas import MemoryQuotas
-from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND, HealthOmicsConfig
+from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.connection import Connection
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
 from wes_daemon.adapters.resilience.call_gate import RateLimiter
-from wes_daemon.adapters.resilience.rates import Rate, read_rates
+from wes_daemon.adapters.resilience.rates import Rate
 from wes_daemon.adapters.system import SystemClock, sleep
 from wes_daemon.application.ports.providers import Submission, WorkflowProvider
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, WorkflowRequest
@@ -30,18 +30,18 @@ class HealthOmicsAccount(Account):
 
     Args:
         workflow: id of the workflow made of `wes_daemon_live.wdl`, only digits.
-        rate_limits: as `AWS_HEALTHOMICS_RATE_LIMITS`.
+        rates: the setting `AWS_HEALTHOMICS_RATE_LIMITS`.
     """
 
     troubles = (BotoCoreError, ClientError)
     prepares = False
 
-    def __init__(self, config: HealthOmicsConfig, session: LiveSession, *, workflow: str, rate_limits: str) -> None:
+    def __init__(
+        self, config: HealthOmicsConfig, session: LiveSession, *, workflow: str, rates: Mapping[str, Rate]
+    ) -> None:
         self._config = config
         self._session = session
         self._workflow = workflow
-        defaults = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
-        rates = {} if rate_limits == "off" else defaults | read_rates(rate_limits)
         clock = SystemClock()
         self._limiter = RateLimiter(rates, quotas=MemoryQuotas(clock), account="healthomics", clock=clock, sleep=sleep)
         # The bare client, told of endpoints as the daemon's own is.

@@ -16,7 +16,7 @@ from wes_daemon.adapters.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProvider
 from wes_daemon.adapters.resilience.call_gate import RateLimiter
-from wes_daemon.adapters.resilience.rates import read_window
+from wes_daemon.adapters.resilience.rates import Rate
 from wes_daemon.adapters.system import SystemClock, sleep
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS
 from wes_daemon.application.ports.providers import Submission, WorkflowProvider
@@ -36,17 +36,17 @@ class SevenBridgesAccount(Account):
 
     Args:
         app: `owner/project/app`, made of `wes_daemon_live.cwl`.
-        rate_limit: as `SEVENBRIDGES_RATE_LIMIT`.
+        rate_limit: the setting `SEVENBRIDGES_RATE_LIMIT`.
     """
 
     troubles = (SbgError, requests.RequestException)
     prepares = True
 
-    def __init__(self, config: SevenBridgesConfig, session: LiveSession, *, app: str, rate_limit: str) -> None:
+    def __init__(self, config: SevenBridgesConfig, session: LiveSession, *, app: str, rate_limit: Rate | None) -> None:
         self._config = config
         self._session = session
         self._app = app
-        rates = {} if rate_limit == "off" else {ALL_OPERATIONS: read_window(rate_limit)}
+        rates = {} if rate_limit is None else {ALL_OPERATIONS: rate_limit}
         clock = SystemClock()
         self._limiter = RateLimiter(rates, quotas=MemoryQuotas(clock), account="sevenbridges", clock=clock, sleep=sleep)
         self._providers: list[SevenBridgesProvider] = []

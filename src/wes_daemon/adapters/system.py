@@ -1,4 +1,4 @@
-"""The machine's own clock and ids, and a wake-up that waits for real."""
+"""The machine's clock, random ids, and real waiting."""
 
 import threading
 import time
@@ -6,54 +6,55 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-# Linux has it; the plain monotonic clock of other systems counts sleep or does not.
-_COUNTS_SLEEP: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+# Only Linux has it; whether the monotonic clock of other systems counts sleep differs.
+_CLOCK_WITH_SLEEP: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
-        """The present moment in UTC."""
+        """Return the current time in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> timedelta:
-        """The time since the machine was started, the time that it slept included where the system tells that."""
-        return timedelta(seconds=time.clock_gettime(_COUNTS_SLEEP) if _COUNTS_SLEEP is not None else time.monotonic())
+        """Return the time since the machine was started; it includes sleep if the system counts that."""
+        clock = _CLOCK_WITH_SLEEP
+        return timedelta(seconds=time.monotonic() if clock is None else time.clock_gettime(clock))
 
 
 class RandomIds:
     """Random UUIDs."""
 
     def new_id(self) -> str:
-        """A UUID of 36 characters."""
+        """Return a UUID of 36 characters."""
         return str(uuid4())
 
 
 class TimedWakeUp:
-    """A `WakeUp` that waits for real; for as many threads as there are."""
+    """A `WakeUp` that waits for real, for any number of threads."""
 
     def __init__(self) -> None:
         self._over = threading.Event()
         self._listeners: list[TimedListener] = []
 
     def wait(self, timeout: timedelta) -> None:
-        """Return when `timeout` has passed or somebody called `wake`."""
+        """Return after `timeout`, or at once if `wake` was called."""
         self._over.wait(timeout.total_seconds())
 
     def listener(self) -> "TimedListener":
-        """Somebody who hears hints from now on, for as long as this wake-up lives."""
+        """Return a listener that receives hints for as long as this wake-up exists."""
         listener = TimedListener(self._over)
         self._listeners.append(listener)
         return listener
 
     def hint(self) -> None:
-        """Let the waits of all listeners return, each once."""
+        """End one wait of each listener."""
         for listener in tuple(self._listeners):
-            listener.rouse()
+            listener.notify()
 
     def wake(self) -> None:
-        """Let every wait return, now and from now on."""
+        """End every wait, now and in the future."""
         self._over.set()
         self.hint()
 
@@ -63,31 +64,31 @@ class TimedListener:
 
     def __init__(self, over: threading.Event) -> None:
         self._over = over
-        self._roused = threading.Event()
+        self._notified = threading.Event()
 
     def wait(self, timeout: timedelta) -> bool:
-        """Return when `timeout` has passed, at once where there was a hint, and always once all is over."""
-        # Whoever ends all says so first and rouses then: what is found roused below and cleared is found over above.
-        if self._over.is_set() or not self._roused.wait(timeout.total_seconds()):
+        """Return after `timeout`, at once after a hint, and always at once after `WakeUp.wake`."""
+        # `wake` sets `over` before it notifies: a notification that is cleared below is seen as `over` by the return.
+        if self._over.is_set() or not self._notified.wait(timeout.total_seconds()):
             return False
-        self._roused.clear()
+        self._notified.clear()
         return not self._over.is_set()
 
-    def rouse(self) -> None:
-        """Let the wait that is under way, or the next one, return."""
-        self._roused.set()
+    def notify(self) -> None:
+        """End the current wait, or the next one."""
+        self._notified.set()
 
 
 class SilentChangeFeed:
-    """`News` for those who only poll."""
+    """A `ChangeFeed` that never reports a change: runs are found by polling only."""
 
-    def listen(self, tell: Callable[[], None]) -> None:
-        """Nothing is to be heard."""
+    def listen(self, hint: Callable[[], None]) -> None:
+        """Return at once."""
 
     def close(self) -> None:
-        """Nobody listens."""
+        """Do nothing."""
 
 
 def sleep(duration: timedelta) -> None:
-    """Wait for real, deaf to everything."""
+    """Wait for real; nothing ends the wait early."""
     time.sleep(duration.total_seconds())

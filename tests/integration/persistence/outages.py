@@ -10,11 +10,13 @@ from dependency_injector import providers
 from sqlalchemy import Engine
 
 from tests.builders import a_report, a_request, some_details
-from wes_daemon import Container, read_settings
+from wes_daemon import read_settings
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
 from wes_daemon.application.ports.errors import StorageUnavailable
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
 from wes_daemon.application.ports.queries import RunFilter
+from wes_daemon.bootstrap.application import application_of
+from wes_daemon.bootstrap.container import Container
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -52,30 +54,30 @@ class Site:
         self.provider = provider
         settings = read_settings(
             database_uri=engine.url.render_as_string(hide_password=False),
-            poll_interval_seconds=0.1,
-            status_check_interval_seconds=0.1,
+            poll_interval=0.1,
+            status_check_interval=0.1,
             max_concurrent_workflows=1000,
             default_provider="local",
             # What was taken to be asked for when the database went is asked for after one and a half times this.
-            lease_seconds=4,
+            lease=4,
             workers=4,
         )
-        self.container = Container(settings=settings)
-        self.container.engine.override(providers.Object(engine))
+        container = Container(settings=settings)
+        container.engine.override(providers.Object(engine))
         directory = MemoryProviderDirectory(dict.fromkeys(ProviderType, provider))
-        self.container.directory.override(providers.Object(directory))
+        container.directory.override(providers.Object(directory))
+        self.application = application_of(container)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.everything_ended = False
 
     def prepare(self) -> None:
         """Make the tables."""
-        self.container.schema().upgrade()
+        self.application.schema.upgrade()
 
     def queue(self, number: int) -> None:
         """Queue so many runs."""
-        create_run = self.container.create_run()
         for _ in range(number):
-            create_run(a_request())
+            self.application.create_run(a_request())
 
     def start(self) -> None:
         """Let the daemon work."""
@@ -84,13 +86,13 @@ class Site:
     def stop(self) -> None:
         """Let it end."""
         if self._thread.is_alive():
-            self.container.daemon().stop()
+            self.application.daemon().stop()
             self._thread.join(BOUND)
 
     def complete(self) -> int:
         """How many runs have ended well, as far as the database says."""
         with suppress(StorageUnavailable):
-            return len(self.container.list_runs()(RunFilter(states=[RunState.COMPLETE], limit=10_000)))
+            return len(self.application.list_runs(RunFilter(states=[RunState.COMPLETE], limit=10_000)))
         return 0
 
     def said(self, event: str) -> int:
@@ -123,9 +125,8 @@ class Site:
         assert self.everything_ended
 
     def _histories(self) -> set[tuple[str, ...]]:
-        queries = self.container.queries()
-        ids = [record.run.id for record in queries.list(RunFilter(limit=10_000))]
-        return {tuple(entry.after for entry in queries.get(id).timeline) for id in ids}
+        ids = [record.run.id for record in self.application.list_runs(RunFilter(limit=10_000))]
+        return {tuple(entry.after for entry in self.application.get_run(id).timeline) for id in ids}
 
     def _run(self) -> None:
-        self.everything_ended = self.container.daemon().run()
+        self.everything_ended = self.application.daemon().run()

@@ -134,16 +134,16 @@ def test_what_others_find_in_a_shared_session_is_what_the_server_gives(
 def test_behind_a_pooler_nobody_listens_in_a_session_that_others_share(
     pooler: Pooler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with listening(DatabaseChangeFeed(make_engine(pooler.uri, connections=1))) as ears:
-        ears.hear()
-        assert ears.heard_nothing_more()
+    with listening(DatabaseChangeFeed(make_engine(pooler.uri, connections=1))) as hints:
+        hints.expect()
+        assert hints.has_no_more()
         engine = make_engine(pooler.uri, connections=1)
         with reading(engine) as connection:
             listened_to = connection.exec_driver_sql("SELECT pg_listening_channels()").all()
         engine.dispose()
 
     assert listened_to == []
-    assert sum("news.none" in message for message in caplog.messages) == 1
+    assert sum("change_feed.none" in message for message in caplog.messages) == 1
 
 
 def _settings(uri: str) -> Sequence[object]:

@@ -8,20 +8,19 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from tests.builders import ALL_DESTINATIONS, ALL_PROVIDERS
-from tests.contracts.wakeup import BOUND, NewsContract, Newsroom, listening
+from tests.contracts.wakeup import BOUND, ChangeFeedContract, WatchedDatabase, listening
 from tests.integration.conftest import Database
 from tests.integration.persistence.harness import SqlHarness
 from wes_daemon.adapters.persistence.change_feed import CHANNEL, DatabaseChangeFeed
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.adapters.persistence.work_probe import SqlWorkProbe
-from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
 _LISTENERS = text("SELECT pid FROM pg_stat_activity WHERE query = :query AND datname = current_database()")
 
 
-class SqlNewsroom(Newsroom):
+class SqlWatchedDatabase(WatchedDatabase):
     """A database, which others write to by connections of their own."""
 
     def __init__(self, engine: Engine, uri: str) -> None:
@@ -30,7 +29,7 @@ class SqlNewsroom(Newsroom):
         self._store = SqlHarness(engine)
 
     def change_feed(self) -> DatabaseChangeFeed:
-        return DatabaseChangeFeed(make_engine(self._uri, connections=1), look_every=timedelta(milliseconds=10))
+        return DatabaseChangeFeed(make_engine(self._uri, connections=1), poll_every=timedelta(milliseconds=10))
 
     def queue(self, *ids: str) -> None:
         insert = text(
@@ -46,50 +45,50 @@ class SqlNewsroom(Newsroom):
 
 
 @pytest.fixture
-def newsroom(engine: Engine, database: Database) -> Newsroom:
+def watched(engine: Engine, database: Database) -> WatchedDatabase:
     """On each kind of database in turn."""
-    return SqlNewsroom(engine, database.uri)
+    return SqlWatchedDatabase(engine, database.uri)
 
 
-class TestDatabaseNews(NewsContract):
-    """The fixture `newsroom` is above."""
+class TestDatabaseChangeFeed(ChangeFeedContract):
+    """The fixture `watched` is above."""
 
     @pytest.fixture
-    def newsroom(self, engine: Engine, database: Database) -> Newsroom:
-        return SqlNewsroom(engine, database.uri)
+    def watched(self, engine: Engine, database: Database) -> WatchedDatabase:
+        return SqlWatchedDatabase(engine, database.uri)
 
 
-def test_looks_are_no_news_and_passes_that_find_nothing_are_none(newsroom: SqlNewsroom) -> None:
-    work_probe, units = SqlWorkProbe(newsroom.engine), SqlHarness(newsroom.engine).units
-    with listening(newsroom.change_feed()) as ears:
-        ears.hear()
+def test_work_probes_and_passes_that_find_nothing_lead_to_no_hints(watched: SqlWatchedDatabase) -> None:
+    work_probe, units = SqlWorkProbe(watched.engine), SqlHarness(watched.engine).units
+    with listening(watched.change_feed()) as hints:
+        hints.expect()
         work_probe.has_queued_runs(lambda _: None, serving=ALL_DESTINATIONS)
-        work_probe.has_runs_ended_elsewhere(serving=list(ProviderType))
+        work_probe.has_runs_ended_elsewhere(serving=ALL_PROVIDERS)
         with units() as unit:
             unit.submissions.enrol(lambda _: None, limit=10)
             unit.submissions.close_withdrawn(limit=10)
             unit.polls.to_cancel(limit=10, lease=timedelta(minutes=1), serving=ALL_PROVIDERS)
             unit.commit()
 
-        assert ears.heard_nothing_more()
+        assert hints.has_no_more()
 
 
 def test_a_lost_connection_is_said_once_and_made_anew(
-    newsroom: SqlNewsroom, database: Database, caplog: pytest.LogCaptureFixture
+    watched: SqlWatchedDatabase, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     if database.kind == "sqlite":
         pytest.skip("nobody can take a file's connection away")
     caplog.set_level(logging.INFO)
-    with listening(newsroom.change_feed()) as ears:
-        ears.hear()
-        end_listeners(newsroom.engine)
-        ears.hear()
-        newsroom.queue("run-1")
-        ears.hear()
+    with listening(watched.change_feed()) as hints:
+        hints.expect()
+        end_listeners(watched.engine)
+        hints.expect()
+        watched.queue("run-1")
+        hints.expect()
 
-    assert [message.split()[0] for message in caplog.messages if message.startswith("news.")] == [
-        "news.lost",
-        "news.back",
+    assert [message.split()[0] for message in caplog.messages if message.startswith("change_feed.")] == [
+        "change_feed.lost",
+        "change_feed.back",
     ]
     assert not any(record.exc_info for record in caplog.records)
 
@@ -107,12 +106,12 @@ def test_a_database_that_is_away_is_said_once_and_holds_nobody_up(
 
     monkeypatch.setattr(engine, "connect", counted)
 
-    with listening(DatabaseChangeFeed(engine)) as ears:
+    with listening(DatabaseChangeFeed(engine)) as hints:
         # Once the third attempt begins, two have failed.
         assert all(attempts.acquire(timeout=BOUND) for _ in range(3))
-        assert ears.heard_nothing_more()
+        assert hints.has_no_more()
 
-    assert [message.split()[0] for message in caplog.messages] == ["news.lost"]
+    assert [message.split()[0] for message in caplog.messages] == ["change_feed.lost"]
     assert not any(record.exc_info for record in caplog.records)
 
 

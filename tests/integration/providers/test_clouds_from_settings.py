@@ -13,8 +13,9 @@ from tests.integration.providers.healthomics_harness import CONFIG, simulated
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import APP, PROJECT, TOKEN, SevenBridgesHarness
 from tests.simulators.healthomics.server import HealthOmicsSimulator
-from wes_daemon import Container, RunFilter, RunRecord, RunState, WorkflowRequest, read_settings
+from wes_daemon import RunFilter, RunRecord, RunState, WorkflowRequest, read_settings
 from wes_daemon.adapters.system import SystemClock
+from wes_daemon.bootstrap.container import Container
 
 __all__ = ["authority", "harness", "trusted"]
 
@@ -113,7 +114,7 @@ def test_no_secret_of_either_cloud_reaches_a_log_or_the_database(
 
 
 def _container(directory: Path, **given: object) -> Container:
-    settings = read_settings(database_uri=f"sqlite:///{directory}/runs.db", status_check_interval_seconds=0.05, **given)
+    settings = read_settings(database_uri=f"sqlite:///{directory}/runs.db", status_check_interval=0.05, **given)
     container = Container(settings=settings)
     container.schema().upgrade()
     return container
@@ -129,13 +130,13 @@ def _pass_until_all_have_ended(container: Container, meanwhile: Callable[[], Non
         container.submit_queued_runs()()
         meanwhile()
         container.refresh_statuses()(ahead=timedelta(seconds=1))
-        if all(record.run.state.has_ended for record in container.list_runs()(RunFilter())):
+        if all(record.run.state.has_ended for record in container.queries().list(RunFilter())):
             return
-    raise AssertionError([record.run for record in container.list_runs()(RunFilter())])
+    raise AssertionError([record.run for record in container.queries().list(RunFilter())])
 
 
 def _endings(container: Container) -> list[tuple[RunState, str]]:
-    records = [container.get_run()(record.run.id) for record in container.list_runs()(RunFilter())]
+    records = [container.queries().get(record.run.id) for record in container.queries().list(RunFilter())]
     return [(record.run.state, _told(record)) for record in records]
 
 

@@ -163,7 +163,11 @@ def test_a_service_that_is_down_is_left_alone_no_run_suffers_and_all_end_complet
     assert min(later - earlier for earlier, later in pairwise(probes)) >= REST
     assert len(probes) > OUTAGE / timedelta(minutes=2)
     assert calls_then - calls_before == CircuitPolicy().failures
-    assert [event for _, event in scene.world.telemetry.circuits] == ["opened", *["probed"] * len(probes), "closed"]
+    assert [event for _, event in scene.world.telemetry.circuits] == [
+        "opened",
+        *["trial_failed"] * len(probes),
+        "closed",
+    ]
 
 
 @pytest.mark.parametrize(

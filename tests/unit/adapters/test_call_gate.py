@@ -137,7 +137,7 @@ def test_invalid_rates_are_refused_with_an_example(text: str) -> None:
 
 def test_the_lease_is_checked_after_the_inner_gate_has_permitted_the_call() -> None:
     seen: list[object] = []
-    gate = LeaseCheckedGate(AskingGate(seen.append), require_trust=seen.append, longest_request=LONGEST_REQUEST)
+    gate = LeaseCheckedGate(AskingGate(seen.append), require_lease=seen.append, longest_request=LONGEST_REQUEST)
 
     gate.acquire("StartRun")
 
@@ -145,10 +145,10 @@ def test_the_lease_is_checked_after_the_inner_gate_has_permitted_the_call() -> N
 
 
 def test_a_request_that_may_last_longer_than_the_lease_is_not_sent() -> None:
-    def require_trust(_: timedelta) -> None:
+    def require_lease(_: timedelta) -> None:
         raise LeaseLost("it ends soon")
 
-    gate = LeaseCheckedGate(OpenCallGate(), require_trust=require_trust, longest_request=LONGEST_REQUEST)
+    gate = LeaseCheckedGate(OpenCallGate(), require_lease=require_lease, longest_request=LONGEST_REQUEST)
 
     with pytest.raises(NotSent, match="StartRun was not sent: it ends soon"):
         gate.acquire("StartRun")

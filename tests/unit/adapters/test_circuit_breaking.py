@@ -298,7 +298,7 @@ class TestHalfOpen:
         wire.call(failure)
 
         assert wire.refusal().retry_after == POLICY.cool_down
-        assert wire.events == ["opened", "probed"]
+        assert wire.events == ["opened", "trial_failed"]
 
     @pytest.mark.parametrize("outcome", INCONCLUSIVE, ids=repr)
     def test_after_an_inconclusive_trial_call_the_next_call_is_the_trial(self, wire: Wire, outcome: Exception) -> None:
@@ -335,7 +335,7 @@ def test_an_outage_is_logged_as_an_error_once_and_its_end_once(caplog: pytest.Lo
             "ERROR",
             'provider.circuit_opened provider=sevenbridges until=2026-01-01T00:01:00+00:00 reason="connection refused"',
         ),
-        ("INFO", "provider.circuit_probed provider=sevenbridges until=2026-01-01T00:02:00+00:00 reason=timeout"),
+        ("INFO", "provider.circuit_trial_failed provider=sevenbridges until=2026-01-01T00:02:00+00:00 reason=timeout"),
         ("INFO", "provider.circuit_closed provider=sevenbridges"),
     ]
 

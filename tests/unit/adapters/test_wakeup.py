@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.contracts.wakeup import LONG, NewsContract, Newsroom, WakeUpContract, in_time, listening
+from tests.contracts.wakeup import LONG, ChangeFeedContract, WakeUpContract, WatchedDatabase, in_time, listening
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.wakeup import MemoryChangeFeed, SkippingWakeUp
 from wes_daemon.adapters.system import SilentChangeFeed, TimedWakeUp
@@ -42,30 +42,30 @@ class TestTimedWakeUp(WakeUpContract):
         assert in_time(wait)
 
 
-class MemoryNewsroom(Newsroom):
-    """Whatever happens is told by the test itself."""
+class MemoryWatchedDatabase(WatchedDatabase):
+    """Reports changes itself."""
 
     def __init__(self) -> None:
-        self._everybody: list[MemoryChangeFeed] = []
+        self._feeds: list[MemoryChangeFeed] = []
 
     def change_feed(self) -> MemoryChangeFeed:
-        self._everybody.append(MemoryChangeFeed())
-        return self._everybody[-1]
+        self._feeds.append(MemoryChangeFeed())
+        return self._feeds[-1]
 
     def queue(self, *ids: str) -> None:
-        for each in self._everybody:
-            each.happen()
+        for each in self._feeds:
+            each.report_change()
 
     def cancel(self, run_id: str) -> None:
         self.queue(run_id)
 
 
-class TestMemoryNews(NewsContract):
+class TestMemoryChangeFeed(ChangeFeedContract):
     @pytest.fixture
-    def newsroom(self) -> Newsroom:
-        return MemoryNewsroom()
+    def watched(self) -> WatchedDatabase:
+        return MemoryWatchedDatabase()
 
 
-def test_who_only_polls_is_told_nothing() -> None:
-    with listening(SilentChangeFeed()) as ears:
-        assert ears.heard_nothing_more()
+def test_a_silent_change_feed_gives_no_hints() -> None:
+    with listening(SilentChangeFeed()) as hints:
+        assert hints.has_no_more()

@@ -24,7 +24,7 @@ SHORT = timedelta(milliseconds=50)
 
 
 class Passes:
-    """A beat's work: fails as it is told, and stops the daemon after so many passes."""
+    """The work of a loop: fails as it is told, and stops the daemon after so many passes."""
 
     def __init__(self, *errors: Exception | None) -> None:
         self.errors = list(errors)
@@ -42,7 +42,7 @@ class Passes:
             raise error
 
 
-def test_each_beat_goes_on_until_the_daemon_is_stopped(world: World) -> None:
+def test_each_loop_goes_on_until_the_daemon_is_stopped(world: World) -> None:
     passes = Passes(None, None, None)
 
     assert _run(world, passes)
@@ -73,7 +73,7 @@ def test_a_database_that_is_away_is_said_once_and_so_is_its_return(
     assert not any(record.exc_info for record in caplog.records)
 
 
-def test_a_database_that_is_away_is_tried_sooner_than_the_next_beat(world: World) -> None:
+def test_a_pass_that_met_an_outage_is_repeated_before_the_next_one_is_due(world: World) -> None:
     wakeup = SkippingWakeUp(world.clock)
 
     _run(world, Passes(StorageUnavailable("away"), None), wakeup)
@@ -81,7 +81,7 @@ def test_a_database_that_is_away_is_tried_sooner_than_the_next_beat(world: World
     assert timedelta(seconds=5) in wakeup.waits
 
 
-def test_a_pass_that_was_in_the_way_of_others_is_made_again_after_a_moment_and_is_no_outage(
+def test_a_pass_that_met_contention_is_repeated_after_a_moment_and_is_no_outage(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     wakeup = SkippingWakeUp(world.clock)
@@ -190,7 +190,7 @@ def test_what_is_under_way_is_waited_for(world: World) -> None:
 
 
 class TestHints:
-    """A daemon whose beat is due once in an hour, on a clock that stands still."""
+    """A daemon whose loop is due once in an hour, on a clock that stands still."""
 
     def test_a_hint_is_followed_at_once(self, hinted: "HintedDaemon") -> None:
         hinted.wakeup.hint()
@@ -200,8 +200,8 @@ class TestHints:
         hinted.stop()
         assert hinted.made == ["work", "hint"]
 
-    def test_news_of_the_database_are_hints(self, hinted: "HintedDaemon") -> None:
-        hinted.change_feed.happen()
+    def test_changes_of_the_database_are_hints(self, hinted: "HintedDaemon") -> None:
+        hinted.change_feed.report_change()
 
         hinted.until_made("hint")
 
@@ -243,9 +243,9 @@ class TestHints:
 
         assert not hinted.is_alive
 
-    def test_after_a_pass_for_a_hint_the_next_one_rests(self, world: World) -> None:
+    def test_after_a_pass_on_a_hint_the_next_one_waits(self, world: World) -> None:
         wakeup, passes = SkippingWakeUp(world.clock), Passes(None, None)
-        daemon = _daemon(world, wakeup, passes, on_hint=passes, rest=timedelta(seconds=7))
+        daemon = _daemon(world, wakeup, passes, on_hint=passes, pause_after_hint=timedelta(seconds=7))
         passes.when_done = daemon.stop
         passes.during = wakeup.hint
 
@@ -323,7 +323,7 @@ def hinted(world: World) -> Iterator[HintedDaemon]:
     hinted.stop()
 
 
-class TestIncarnation:
+class TestDaemonSession:
     def test_it_is_announced_with_host_and_process(self, world: World) -> None:
         daemon_session = _daemon_session(world)
 
@@ -450,11 +450,15 @@ def _daemon(
     work: Callable[[], None],
     *,
     on_hint: Callable[[], None],
-    rest: timedelta = timedelta(0),
+    pause_after_hint: timedelta = timedelta(0),
     change_feed: ChangeFeed | None = None,
 ) -> Daemon:
     return Daemon(
-        loops=[PeriodicTask(name="submit", work=work, every=timedelta(hours=1), on_hint=on_hint, rest=rest)],
+        loops=[
+            PeriodicTask(
+                name="submit", work=work, every=timedelta(hours=1), on_hint=on_hint, pause_after_hint=pause_after_hint
+            )
+        ],
         daemon_session=_daemon_session(world),
         wakeup=wakeup,
         change_feed=change_feed or SilentChangeFeed(),

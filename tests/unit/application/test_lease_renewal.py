@@ -1,4 +1,4 @@
-"""A lease that lasts as long as a piece of work."""
+"""A lease that is renewed during a block."""
 
 import logging
 import threading
@@ -9,7 +9,7 @@ import pytest
 from tests.unit.application.conftest import World
 from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
-from wes_daemon.application.runtime.lease_renewal import renewing_lease
+from wes_daemon.application.runtime.daemon_session import renewing_lease
 
 SHORT = timedelta(milliseconds=1)
 BOUND = 60.0

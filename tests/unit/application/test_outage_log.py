@@ -21,14 +21,14 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def outage_log(clock: ManualClock, caplog: pytest.LogCaptureFixture) -> OutageLog:
-    """A watch whose every word is heard."""
+    """One whose every line is captured."""
     caplog.set_level(logging.INFO)
     return OutageLog(clock)
 
 
 def test_an_outage_is_said_once_whoever_notices_it(outage_log: OutageLog, caplog: pytest.LogCaptureFixture) -> None:
     for who in ("heartbeat", "submit", "heartbeat"):
-        outage_log.failed(who, AWAY, during=who, begun=outage_log.begins())
+        outage_log.failed(who, AWAY, during=who, started=outage_log.started())
 
     assert caplog.messages == ['database.unavailable during=heartbeat reason="connection refused"']
 
@@ -36,11 +36,11 @@ def test_an_outage_is_said_once_whoever_notices_it(outage_log: OutageLog, caplog
 def test_its_end_is_said_once_with_how_long_it_was(
     outage_log: OutageLog, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outage_log.failed("submit", AWAY, during="submit", begun=outage_log.begins())
+    outage_log.failed("submit", AWAY, during="submit", started=outage_log.started())
     clock.advance(timedelta(seconds=90))
 
-    outage_log.worked("submit")
-    outage_log.worked("submit")
+    outage_log.succeeded("submit")
+    outage_log.succeeded("submit")
 
     assert caplog.messages[1:] == ["database.back away=90s"]
 
@@ -48,8 +48,8 @@ def test_its_end_is_said_once_with_how_long_it_was(
 def test_what_works_all_along_does_not_end_it(outage_log: OutageLog, caplog: pytest.LogCaptureFixture) -> None:
     """A full disk takes no new rows, and a heartbeat still."""
     for _ in range(3):
-        outage_log.failed("submit", AWAY, during="submit", begun=outage_log.begins())
-        outage_log.worked("heartbeat")
+        outage_log.failed("submit", AWAY, during="submit", started=outage_log.started())
+        outage_log.succeeded("heartbeat")
 
     assert len(caplog.messages) == 1
 
@@ -57,22 +57,22 @@ def test_what_works_all_along_does_not_end_it(outage_log: OutageLog, caplog: pyt
 def test_it_lasts_until_everybody_who_noticed_it_has_succeeded(
     outage_log: OutageLog, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outage_log.failed("submit", AWAY, during="submit", begun=outage_log.begins())
-    outage_log.failed("refresh", AWAY, during="refresh", begun=outage_log.begins())
+    outage_log.failed("submit", AWAY, during="submit", started=outage_log.started())
+    outage_log.failed("refresh", AWAY, during="refresh", started=outage_log.started())
 
-    outage_log.worked("submit")
+    outage_log.succeeded("submit")
     before = list(caplog.messages)
-    outage_log.worked("refresh")
+    outage_log.succeeded("refresh")
 
     assert len(before) == 1
     assert caplog.messages[1:] == ["database.back away=0s"]
 
 
 def test_another_kind_of_reason_is_said_again(outage_log: OutageLog, caplog: pytest.LogCaptureFixture) -> None:
-    outage_log.failed("submit", AWAY, during="submit", begun=outage_log.begins())
+    outage_log.failed("submit", AWAY, during="submit", started=outage_log.started())
     for _ in range(2):
-        outage_log.failed("submit", StorageMisconfigured("no such role"), during="submit", begun=outage_log.begins())
-        outage_log.failed("submit", AWAY, during="submit", begun=outage_log.begins())
+        outage_log.failed("submit", StorageMisconfigured("no such role"), during="submit", started=outage_log.started())
+        outage_log.failed("submit", AWAY, during="submit", started=outage_log.started())
 
     assert [message.partition("reason=")[2] for message in caplog.messages] == [
         '"connection refused"',
@@ -82,8 +82,8 @@ def test_another_kind_of_reason_is_said_again(outage_log: OutageLog, caplog: pyt
 
 def test_the_next_outage_is_said_again(outage_log: OutageLog, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(2):
-        outage_log.failed("submit", AWAY, during="submit", begun=outage_log.begins())
-        outage_log.worked("submit")
+        outage_log.failed("submit", AWAY, during="submit", started=outage_log.started())
+        outage_log.succeeded("submit")
 
     assert [message.split()[0] for message in caplog.messages] == ["database.unavailable", "database.back"] * 2
 
@@ -95,9 +95,9 @@ def test_many_threads_that_notice_it_at_once_say_it_once(
 
     def work(number: int) -> None:
         race.together()
-        outage_log.failed(number, AWAY, during="record", begun=outage_log.begins())
+        outage_log.failed(number, AWAY, during="record", started=outage_log.started())
         race.together()
-        outage_log.worked(number)
+        outage_log.succeeded(number)
 
     race.run(work)
 
@@ -108,11 +108,11 @@ def test_what_was_begun_before_the_end_of_an_outage_is_no_new_one(
     outage_log: OutageLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whoever waits for an answer that was lost learns that when everybody else is at work again."""
-    begun = outage_log.begins()
-    outage_log.failed("submit", AWAY, during="submit", begun=begun)
-    outage_log.worked("submit")
+    started = outage_log.started()
+    outage_log.failed("submit", AWAY, during="submit", started=started)
+    outage_log.succeeded("submit")
 
-    outage_log.failed("refresh", AWAY, during="refresh", begun=begun)
-    outage_log.worked("refresh")
+    outage_log.failed("refresh", AWAY, during="refresh", started=started)
+    outage_log.succeeded("refresh")
 
     assert [message.split()[0] for message in caplog.messages] == ["database.unavailable", "database.back"]

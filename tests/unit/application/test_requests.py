@@ -10,8 +10,6 @@ from wes_daemon.adapters.memory.environment import CountingIds
 from wes_daemon.application.ports.errors import RunNotFound
 from wes_daemon.application.ports.queries import RunFilter
 from wes_daemon.application.requests.create_run import CreateRun
-from wes_daemon.application.requests.get_run import GetRun
-from wes_daemon.application.requests.list_runs import ListRuns
 from wes_daemon.application.requests.request_cancel import RequestCancel
 from wes_daemon.domain.errors import IllegalTransition, InvalidRequest, UnknownProvider
 from wes_daemon.domain.runs import ProviderType, RunId
@@ -99,14 +97,14 @@ class TestRead:
         world.queue(a_run())
         daemon.submit()
 
-        record = GetRun(queries=world.queries)(RunId("run-1"))
+        record = world.queries.get(RunId("run-1"))
 
         assert (record.run.provider, record.run.provider_run_id) == (ProviderType.SEVENBRIDGES, "memory-1")
         assert record.destination is ProviderType.SEVENBRIDGES
 
     def test_an_unknown_run_is_said_to_be_unknown(self, world: World) -> None:
         with pytest.raises(RunNotFound, match="run-9"):
-            GetRun(queries=world.queries)(RunId("run-9"))
+            world.queries.get(RunId("run-9"))
 
     def test_many_are_listed_newest_first(self, world: World, daemon: DaemonUnderTest) -> None:
         for number in range(3):
@@ -114,7 +112,7 @@ class TestRead:
             daemon.submit()
             world.clock.advance(timedelta(minutes=1))
 
-        records = ListRuns(queries=world.queries)(RunFilter(limit=2))
+        records = world.queries.list(RunFilter(limit=2))
 
         assert [record.run.id for record in records] == ["run-2", "run-1"]
 
@@ -122,8 +120,8 @@ class TestRead:
         world.queue(a_run("run-1"), a_run("run-2", tags={"provider_type": "local"}))
         daemon.submit()
 
-        by_state = ListRuns(queries=world.queries)(RunFilter(states=[RunState.SYSTEM_ERROR]))
-        by_provider = ListRuns(queries=world.queries)(RunFilter(provider=ProviderType.SEVENBRIDGES))
+        by_state = world.queries.list(RunFilter(states=[RunState.SYSTEM_ERROR]))
+        by_provider = world.queries.list(RunFilter(provider=ProviderType.SEVENBRIDGES))
 
         assert [record.run.id for record in by_state] == ["run-2"]
         assert [record.run.id for record in by_provider] == ["run-1"]

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from wes_daemon.entrypoints.cli.logs import Hiding, LineFormatter, log_uncaught, set_up_logging
+from wes_daemon.entrypoints.cli.logs import LineFormatter, SecretHider, log_uncaught, set_up_logging
 
 SECRET = 'hunter2"\n& more'
 
@@ -22,7 +22,7 @@ def stream() -> Iterator[TextIO]:
     root, ours = logging.getLogger(), logging.getLogger("wes_daemon")
     handlers, levels = list(root.handlers), (root.level, ours.level)
     stream = io.StringIO()
-    set_up_logging(stream=stream, level="INFO", hide=Hiding({SECRET}))
+    set_up_logging(stream=stream, level="INFO", hide=SecretHider({SECRET}))
     yield stream
     for handler in [handler for handler in root.handlers if handler not in handlers]:
         root.removeHandler(handler)
@@ -76,7 +76,7 @@ def test_a_secret_is_hidden_however_it_is_spelt(spelling: str, stream: TextIO) -
 
 
 def test_of_two_secrets_the_longer_is_hidden_whole() -> None:
-    assert Hiding({"abc", "abcdef"})("abcdef abc") == "*** ***"
+    assert SecretHider({"abc", "abcdef"})("abcdef abc") == "*** ***"
 
 
 def test_other_packages_only_say_what_is_grave_and_are_named(stream: TextIO) -> None:

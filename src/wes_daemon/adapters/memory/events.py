@@ -1,4 +1,4 @@
-"""Hints in memory."""
+"""Messages in memory."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -9,15 +9,15 @@ from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.events import HintsUnavailable, Message, Receipt, Subject
 from wes_daemon.domain.runs import ProviderRunId
 
-_MOST_MESSAGES = 10
+_BATCH = 10
 
 
 class MemoryHints:
-    """A `HintSource` that holds what a test has sent, and waits for nothing.
+    """A `HintSource` with the messages that a test has sent; it never waits.
 
     Args:
-        hidden_for: how long a message that was received and not deleted is kept back.
-        on_empty: called where there is nothing to receive, in place of a wait.
+        hidden_for: how long a message that was delivered and not deleted is withheld.
+        on_empty: called instead of a wait if there is no message.
     """
 
     def __init__(
@@ -36,37 +36,37 @@ class MemoryHints:
 
     @property
     def left(self) -> int:
-        """Messages that were not deleted."""
+        """The number of messages that were not deleted."""
         return len(self._messages)
 
     def send(self, *ids: str) -> None:
-        """Somebody says that something has happened to the run of these ids."""
+        """Send a message about the run with these ids."""
         self._put(Subject.RUN, ids=[ProviderRunId(id) for id in ids])
 
     def send_foreign(self) -> None:
-        """Somebody speaks of something else."""
+        """Send a message that is not about a run."""
         self._put(Subject.OTHER)
 
     def send_unreadable(self, problem: str = "it is no JSON") -> None:
-        """Somebody writes what nobody can read."""
+        """Send a message that cannot be parsed."""
         self._put(Subject.UNREADABLE, problem=problem)
 
     def fail_next(self, *errors: HintsUnavailable, operation: str = "receive") -> None:
-        """The next calls of `receive` or `delete` fail so, one after the other."""
+        """Make the next calls of `receive` or `delete` fail with these errors, one after the other."""
         self._errors += [(operation, error) for error in errors]
 
     def receive(self) -> Sequence[Message]:
-        """As the port says."""
-        self._raise("receive")
+        """Return up to ten messages that are not withheld."""
+        self._raise_planned("receive")
         now = self._clock.now()
-        visible = [number for number, (_, from_then) in self._messages.items() if from_then <= now][:_MOST_MESSAGES]
+        visible = [number for number, (_, visible_from) in self._messages.items() if visible_from <= now][:_BATCH]
         if not visible:
             self._on_empty()
         return [self._deliver(number, now) for number in visible]
 
     def delete(self, receipts: Collection[Receipt]) -> None:
-        """As the port says."""
-        self._raise("delete")
+        """Delete messages."""
+        self._raise_planned("delete")
         for receipt in receipts:
             self._messages.pop(int(receipt.partition("-")[0]), None)
 
@@ -79,8 +79,8 @@ class MemoryHints:
         self._messages[number] = (message, now + self._hidden_for)
         return replace(message, receipt=Receipt(f"{number}-{next(self._numbers)}"))
 
-    def _raise(self, operation: str) -> None:
-        found = next((each for each in self._errors if each[0] == operation), None)
-        if found:
-            self._errors.remove(found)
-            raise found[1]
+    def _raise_planned(self, operation: str) -> None:
+        planned = next((each for each in self._errors if each[0] == operation), None)
+        if planned:
+            self._errors.remove(planned)
+            raise planned[1]

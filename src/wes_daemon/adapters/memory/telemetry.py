@@ -28,9 +28,9 @@ class MemoryTelemetry:
         del until, reason
         self.circuits.append((provider, "opened"))
 
-    def circuit_probed(self, provider: ProviderType, until: datetime, reason: str) -> None:
+    def circuit_trial_failed(self, provider: ProviderType, until: datetime, reason: str) -> None:
         del until, reason
-        self.circuits.append((provider, "probed"))
+        self.circuits.append((provider, "trial_failed"))
 
     def circuit_closed(self, provider: ProviderType) -> None:
         self.circuits.append((provider, "closed"))

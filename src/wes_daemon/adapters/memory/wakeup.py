@@ -1,4 +1,4 @@
-"""A wake-up that lets time pass on a manual clock instead of waiting, and news that a test tells."""
+"""Waiting that takes no time: a manual clock advances instead."""
 
 import threading
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from wes_daemon.adapters.memory.environment import ManualClock
 
 
 class SkippingWakeUp:
-    """A `WakeUp` that returns at once and moves the clock by what it was asked to wait.
+    """A `WakeUp` that returns at once and advances the clock by the timeout.
 
     Args:
-        on_wait: called after each wait, where a test lets the world change.
+        on_wait: called after each wait; a test can change something there.
     """
 
     def __init__(self, clock: ManualClock, on_wait: Callable[[timedelta], None] | None = None) -> None:
@@ -22,7 +22,7 @@ class SkippingWakeUp:
         self.waits: list[timedelta] = []
 
     def wait(self, timeout: timedelta) -> None:
-        """Let `timeout` pass, unless all is over."""
+        """Advance the clock by `timeout`, unless `wake` was called."""
         self.waits.append(timeout)
         if not self._is_over:
             self._clock.advance(timeout)
@@ -30,64 +30,64 @@ class SkippingWakeUp:
             self._on_wait(timeout)
 
     def listener(self) -> "SkippingListener":
-        """Somebody who hears hints from now on."""
+        """Return a listener that receives hints from now on."""
         listener = SkippingListener(self)
         self._listeners.append(listener)
         return listener
 
     def hint(self) -> None:
-        """Let the next wait of each listener take no time."""
+        """Make the next wait of each listener take no time."""
         for listener in tuple(self._listeners):
-            listener.is_roused = True
+            listener.is_notified = True
 
     def wake(self) -> None:
-        """Let no further wait take any time."""
+        """Make every further wait take no time."""
         self._is_over = True
 
 
 class SkippingListener:
-    """A `Listener` that returns at once; where there is no hint, that takes the clock as long as was asked for."""
+    """A `Listener` that returns at once; without a hint it advances the clock by the timeout."""
 
     def __init__(self, wakeup: SkippingWakeUp) -> None:
         self._wakeup = wakeup
-        self.is_roused = False
+        self.is_notified = False
 
     def wait(self, timeout: timedelta) -> bool:
-        """Let `timeout` pass unless there was a hint; one that comes meanwhile is for the next wait."""
-        if self.is_roused:
-            self.is_roused = False
+        """Advance the clock by `timeout` unless there was a hint; a hint during the wait counts for the next one."""
+        if self.is_notified:
+            self.is_notified = False
             return True
         self._wakeup.wait(timeout)
         return False
 
 
 class MemoryChangeFeed:
-    """`News` that a test tells by `happen`."""
+    """A `ChangeFeed` that reports what a test passes to `report_change`."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._is_closed = False
-        self._happened = 1
+        self._changes = 1
 
-    def listen(self, tell: Callable[[], None]) -> None:
-        """Tell what has happened, until `close`."""
-        while self._await():
-            tell()
+    def listen(self, hint: Callable[[], None]) -> None:
+        """Call `hint` after changes, until `close`."""
+        while self._wait():
+            hint()
 
-    def happen(self) -> None:
-        """Somebody has queued a run."""
+    def report_change(self) -> None:
+        """Report that a run was queued."""
         with self._changed:
-            self._happened += 1
+            self._changes += 1
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let `listen` return."""
+        """End `listen`."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
 
-    def _await(self) -> bool:
+    def _wait(self) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._happened or self._is_closed)
-            self._happened = 0
+            self._changed.wait_for(lambda: self._changes or self._is_closed)
+            self._changes = 0
             return not self._is_closed

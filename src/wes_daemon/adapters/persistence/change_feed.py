@@ -1,7 +1,7 @@
-"""What the database tells of others' commits, heard on a connection that is used for nothing else.
+"""Reports commits of other connections, on a connection that is used for nothing else.
 
-PostgreSQL says NOTIFY where a run is queued or cancelled: see the triggers of the revision 0004.
-Of a SQLite file one can only see that somebody has written to it.
+PostgreSQL sends NOTIFY when a run is queued or cancelled: see the triggers of revision 0004.
+A SQLite file only shows that another connection has written to it.
 """
 
 import logging
@@ -25,134 +25,138 @@ from wes_daemon.application.runtime.event_log import log_event
 _log = logging.getLogger(__name__)
 
 CHANNEL = "wes_daemon_runs"
-"""Where the triggers say NOTIFY."""
+"""The channel on which the triggers send NOTIFY."""
 
-_POOLED = "a pooler stands before the server, and a shared session hears nothing: queued runs are found by polling"
+_POOLED = (
+    "the connection goes through a pooler, and a shared session gets no notifications: queued runs are found by polling"
+)
 _FIRST_PAUSE = timedelta(seconds=1)
 _LONGEST_PAUSE = timedelta(minutes=1)
 
-Heard = Callable[[], bool]
-"""Waits for a while; whether something was heard."""
+WaitForChange = Callable[[], bool]
+"""Waits for a while, and returns whether there was a change."""
 
 
 class DatabaseChangeFeed:
-    """`News` from one database.
+    """The `ChangeFeed` of one database.
 
     Args:
-        engine: used by nobody else; its one connection is kept, and closed at the end.
-        look_every: how long after it was committed something is seen at the latest, where one has to look.
-        ask_every: how often a server that says nothing is asked whether it is still there.
+        engine: used for nothing else; its one connection stays open, and is closed at the end.
+        poll_every: how often a SQLite file is checked for changes.
+        ping_every: how often the connection to a server that sends nothing is checked.
     """
 
     def __init__(
         self,
         engine: Engine,
         *,
-        look_every: timedelta = timedelta(milliseconds=100),
-        ask_every: timedelta = timedelta(minutes=1),
+        poll_every: timedelta = timedelta(milliseconds=100),
+        ping_every: timedelta = timedelta(minutes=1),
     ) -> None:
         self._engine = engine
-        self._look_every = look_every
-        self._ask_every = ask_every
+        self._poll_every = poll_every
+        self._ping_every = ping_every
         self._is_closing = threading.Event()
-        # Whoever waits for a server hears of nothing else but what can be read.
-        self._bell: socket.socket | None = None
+        # Ends the wait for a notification: `select` waits for sockets only.
+        self._closing_sender: socket.socket | None = None
         self._is_lost = False
         self._pause = _FIRST_PAUSE
 
-    def listen(self, tell: Callable[[], None]) -> None:
-        ear, bell = socket.socketpair()
-        with ear, bell:
-            self._bell = bell
+    def listen(self, hint: Callable[[], None]) -> None:
+        """Call `hint` after changes, until `close`; connects again after an outage."""
+        receiver, sender = socket.socketpair()
+        with receiver, sender:
+            self._closing_sender = sender
             while not self._is_closing.is_set():
                 try:
-                    with self._listening(ear) as heard:
-                        self._go_on(heard, tell)
+                    with self._connected(receiver) as wait_for_change:
+                        self._report_changes(wait_for_change, hint)
                 except (StorageUnavailable, StorageMisconfigured) as error:
-                    self._lost(error)
+                    self._report_outage(error)
         self._engine.dispose()
 
     def close(self) -> None:
+        """End `listen`."""
         self._is_closing.set()
-        if self._bell is not None:
-            # Where it is closed already, nobody listens any more.
+        if self._closing_sender is not None:
+            # It is closed already if `listen` has ended.
             with suppress(OSError):
-                self._bell.send(b".")
+                self._closing_sender.send(b".")
 
-    def _go_on(self, heard: Heard, tell: Callable[[], None]) -> None:
-        self._found()
-        # Something may have been missed.
-        tell()
+    def _report_changes(self, wait_for_change: WaitForChange, hint: Callable[[], None]) -> None:
+        self._report_connection()
+        # There may have been changes before the connection.
+        hint()
         while not self._is_closing.is_set():
-            if heard():
-                tell()
+            if wait_for_change():
+                hint()
             self._pause = _FIRST_PAUSE
 
-    def _found(self) -> None:
+    def _report_connection(self) -> None:
         if self._is_lost:
-            log_event(_log, logging.INFO, "news.back")
+            log_event(_log, logging.INFO, "change_feed.back")
         self._is_lost = False
 
-    def _lost(self, error: Exception) -> None:
-        """Say it once, and wait longer each time."""
+    def _report_outage(self, error: Exception) -> None:
+        """Log the first failure, and pause before the next attempt, longer each time."""
         if not self._is_lost and not self._is_closing.is_set():
-            log_event(_log, logging.WARNING, "news.lost", reason=error)
+            log_event(_log, logging.WARNING, "change_feed.lost", reason=error)
         self._is_lost = True
         self._is_closing.wait(self._pause.total_seconds())
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
     @contextmanager
-    def _listening(self, ear: socket.socket) -> Iterator[Heard]:
-        with reading(self._engine) as connection, _own_errors(self._engine):
+    def _connected(self, receiver: socket.socket) -> Iterator[WaitForChange]:
+        with reading(self._engine) as connection, _translated_errors(self._engine):
             if self._engine.dialect.name == "sqlite":
-                yield self._watched(connection.connection.driver_connection)
+                yield self._sqlite_changes(connection.connection.driver_connection)
             else:
-                yield self._notified(connection.execution_options(isolation_level="AUTOCOMMIT"), ear)
+                yield self._notifications(connection.execution_options(isolation_level="AUTOCOMMIT"), receiver)
 
-    def _watched(self, file: Any) -> Heard:
-        """Whether any other connection has committed, of this process or of another."""
-        seen = _version(file)
+    def _sqlite_changes(self, file: Any) -> WaitForChange:
+        """Return a wait for a commit of any other connection, of this process or another one."""
+        seen = _data_version(file)
 
-        def heard() -> bool:
+        def wait_for_change() -> bool:
             nonlocal seen
-            self._is_closing.wait(self._look_every.total_seconds())
-            before, seen = seen, _version(file)
+            self._is_closing.wait(self._poll_every.total_seconds())
+            before, seen = seen, _data_version(file)
             return seen != before
 
-        return heard
+        return wait_for_change
 
-    def _notified(self, connection: Connection, ear: socket.socket) -> Heard:
+    def _notifications(self, connection: Connection, receiver: socket.socket) -> WaitForChange:
         driver: Any = connection.connection.driver_connection
         if connection.exec_driver_sql("SELECT pg_backend_pid()").scalar() != driver.info.backend_pid:
-            # It might go on hearing in a session that others are given, and they would hear it.
-            log_event(_log, logging.WARNING, "news.none", reason=_POOLED)
-            return self._nothing
+            # LISTEN could stay in a session that the pooler gives to other clients, which would be notified instead.
+            log_event(_log, logging.WARNING, "change_feed.none", reason=_POOLED)
+            return self._wait_until_closed
         connection.exec_driver_sql(f"LISTEN {CHANNEL}")
 
-        def heard() -> bool:
-            readable, _, _ = select.select([driver, ear], [], [], self._ask_every.total_seconds())
+        def wait_for_change() -> bool:
+            readable, _, _ = select.select([driver, receiver], [], [], self._ping_every.total_seconds())
             if not readable:
                 connection.exec_driver_sql("SELECT 1")
             driver.poll()
-            found = bool(driver.notifies)
+            has_changed = bool(driver.notifies)
             driver.notifies.clear()
-            return found
+            return has_changed
 
-        return heard
+        return wait_for_change
 
-    def _nothing(self) -> bool:
+    def _wait_until_closed(self) -> bool:
         self._is_closing.wait()
         return False
 
 
-def _version(file: Any) -> int:
+def _data_version(file: Any) -> int:
     [version] = file.execute("PRAGMA data_version").fetchone()
     return int(version)
 
 
 @contextmanager
-def _own_errors(engine: Engine) -> Iterator[None]:
-    """What the driver raises where the engine does not see it."""
+def _translated_errors(engine: Engine) -> Iterator[None]:
+    """Translate errors that the driver raises outside of the engine."""
     try:
         yield
     except (psycopg2.Error, sqlite3.Error) as error:

@@ -197,7 +197,7 @@ def _active_without_provider_run(_: CheckContext) -> Select[Any]:
     )
 
 
-def _unresolved_submissions(context: CheckContext) -> Select[Any]:
+def _submissions_in_doubt(context: CheckContext) -> Select[Any]:
     due = submissions.c.not_before
     since = case((daemons.c.lease_until > due, daemons.c.lease_until), else_=due)
     return _in_doubt(since.label("since")).where(
@@ -334,7 +334,7 @@ _VIOLATIONS: Mapping[Check, Callable[[CheckContext], Select[Any]]] = {
     checks.ACCEPTED_IS_POLLED: _accepted_without_poll,
     checks.POLLED_IS_ACCEPTED: _polls_without_accepted_run,
     checks.ACTIVE_HAS_PROVIDER_RUN: _active_without_provider_run,
-    checks.DOUBT_IS_RESOLVED: _unresolved_submissions,
+    checks.DOUBT_IS_RESOLVED: _submissions_in_doubt,
     checks.CLAIM_HAS_FENCING_TOKEN: _claims_without_fencing_token,
     checks.TRANSITION_IS_ALLOWED: _disallowed_transitions,
     checks.END_IS_FINAL: _transitions_after_end,

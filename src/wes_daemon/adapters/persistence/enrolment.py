@@ -59,8 +59,8 @@ def adopt_active(connection: Connection, destination: Destination, limit: int) -
     for page in chain(_pages_of_active(connection, limit, _FOLLOWED), _pages_of_active(connection, limit, _CANCELLED)):
         if adopted >= limit:
             break
-        adoptable = [values for run in page if (values := _adoption_values(run, destination))]
-        adopted += _adopt(connection, adoptable[: limit - adopted])
+        adoptions = [values for run in page if (values := _adoption_values(run, destination))]
+        adopted += _adopt(connection, adoptions[: limit - adopted])
     return adopted
 
 

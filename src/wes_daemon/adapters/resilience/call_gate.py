@@ -120,17 +120,17 @@ class LeaseCheckedGate:
     """A `CallGate` that permits a call only where the lease lasts longer than the longest request."""
 
     def __init__(
-        self, inner: CallGate, *, require_trust: Callable[[timedelta], None], longest_request: timedelta
+        self, inner: CallGate, *, require_lease: Callable[[timedelta], None], longest_request: timedelta
     ) -> None:
         self._inner = inner
-        self._require_trust = require_trust
+        self._require_lease = require_lease
         self._longest_request = longest_request
 
     def acquire(self, operation: str) -> None:
         """Acquire from the inner gate, then check the lease; raises `NotSent` where the lease may end too early."""
         self._inner.acquire(operation)
         try:
-            self._require_trust(self._longest_request)
+            self._require_lease(self._longest_request)
         except LeaseLost as error:
             raise NotSent(f"{operation} was not sent: {error}", retry_after=self._longest_request) from error
 

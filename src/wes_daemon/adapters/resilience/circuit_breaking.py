@@ -88,7 +88,7 @@ class CircuitBreaking(Forwarding):
     def _record_failure(self, generation: int, reason: str) -> None:
         opened = self._circuit.record_failure(generation, reason)
         if opened and opened.after_trial:
-            self._telemetry.circuit_probed(self._type, opened.until, reason)
+            self._telemetry.circuit_trial_failed(self._type, opened.until, reason)
         elif opened:
             self._telemetry.circuit_opened(self._type, opened.until, reason)
 

@@ -1,21 +1,21 @@
-"""Time and identity, which the core never takes from the standard library itself."""
+"""Time and ids. The core takes neither from the standard library."""
 
 from datetime import datetime, timedelta
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """What time it is."""
+    """Tells the time."""
 
     def now(self) -> datetime:
-        """The present moment, aware, in UTC. Somebody may set it, forwards or back."""
+        """Return the current time, aware and in UTC. The clock may be set forwards or back at any moment."""
 
     def monotonic(self) -> timedelta:
-        """The time since some moment, the same for the whole process; nobody sets it, and it counts sleep."""
+        """Return the time since a fixed moment; the clock is never set, and counts while the machine sleeps."""
 
 
 class IdSource(Protocol):
-    """Where new ids come from."""
+    """Generates ids."""
 
     def new_id(self) -> str:
-        """A text of at most 36 characters that was never returned before, by any process."""
+        """Return a text of at most 36 characters that no process has ever got before."""

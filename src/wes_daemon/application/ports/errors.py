@@ -1,4 +1,4 @@
-"""How calls across the ports may fail, and what each failure allows the caller to conclude."""
+"""The errors of calls across the ports, and what a caller may conclude from each."""
 
 from datetime import timedelta
 
@@ -6,11 +6,11 @@ from wes_daemon.domain.errors import WesDaemonError
 
 
 class ProviderError(WesDaemonError):
-    """Root of the four ways in which a call to a provider can end without an answer."""
+    """Base of the four ways in which a call to a provider ends without an answer."""
 
 
 class Rejected(ProviderError):
-    """This run will never work as it was asked for; nothing was started."""
+    """The run can never work as it was requested; nothing was started."""
 
 
 class NotNow(ProviderError):
@@ -19,31 +19,31 @@ class NotNow(ProviderError):
     def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-        """How long the service asked us to wait, where it said so."""
+        """How long to wait, if the service says so."""
 
 
 class Throttled(NotNow):
-    """Too many calls, by the service's count or by our own: the service itself is well."""
+    """There were too many calls, by the service's count or by the local quota; the service itself works."""
 
 
 class Unavailable(NotNow):
-    """The service is down or cannot be reached: its own failure, which other calls would meet as well."""
+    """The service is down or cannot be reached, so that other calls would fail, too."""
 
 
 class NotSent(NotNow):
-    """Nothing was sent, for reasons of our own, so that it does not count as an attempt."""
+    """Nothing was sent, for a reason in this process; it does not count as an attempt."""
 
 
 class CircuitOpen(NotSent):
-    """Nothing was tried, for the service has failed again and again; says when it will be tried again."""
+    """Nothing was sent, because the service failed repeatedly; `retry_after` says when it is tried again."""
 
 
 class OutcomeUnknown(ProviderError):
-    """Perhaps it happened: resolve it by the submission's key, never assume."""
+    """Perhaps it happened: resolve it by the idempotency key, and assume nothing."""
 
 
 class AnswerLost(OutcomeUnknown):
-    """The service broke down over the call, or no answer came: its own failure, as `Unavailable` is."""
+    """The service failed during the call, or no answer arrived; a failure of the service, as `Unavailable` is."""
 
 
 class Unprovable(OutcomeUnknown):
@@ -51,49 +51,49 @@ class Unprovable(OutcomeUnknown):
 
 
 class Misconfigured(ProviderError):
-    """No run will work with this provider until a person acts: touch no run, say it loudly."""
+    """No run can work with this provider until a person acts: change no run, and report it."""
 
 
 def in_doubt(evidence: str, error: Exception) -> OutcomeUnknown:
-    """What is left where something may have happened and `error` keeps it from being looked up."""
+    """Return the error for a call that may have happened if `error` prevents looking it up."""
     kind = AnswerLost if isinstance(error, Unavailable | AnswerLost) else OutcomeUnknown
     return kind(f"{evidence}: {error}")
 
 
 class RunNotFound(WesDaemonError):
-    """No run has that id."""
+    """No run has this id."""
 
 
 class ConcurrentUpdate(WesDaemonError):
-    """Somebody else changed the row between our read and our write; nothing was written."""
+    """The row was changed between reading and writing; nothing was written."""
 
 
 class ClaimLost(ConcurrentUpdate):
-    """Another daemon holds the run now; nothing was written and nothing may be assumed."""
+    """Another daemon claims the run now; nothing was written."""
 
 
 class AlreadyRecorded(ConcurrentUpdate):
-    """Whoever held the claim has given it back under this very claim, as its holder alone can; nothing was written.
+    """The claim was given back under this fencing token, which only its holder can do; nothing was written.
 
     After a commit whose answer was lost it means that the commit took place.
     """
 
 
 class NotInReview(WesDaemonError):
-    """A person wanted to resolve a run that needs no decision, or not this one; nothing was written."""
+    """A person decided about a run that needs no decision, or not this one; nothing was written."""
 
 
 class LeaseLost(WesDaemonError):
-    """This daemon's lease ran out: its claims may be held by others."""
+    """The lease of this daemon has expired: other daemons may have taken its claims over."""
 
 
 class StorageUnavailable(WesDaemonError):
-    """The database cannot be reached, or refuses to work, at the moment; whether a commit took place is unknown."""
+    """The database cannot be reached or does not work at the moment; a commit may or may not have taken place."""
 
 
 class Contended(StorageUnavailable):
-    """The database has undone one of two transactions that were in each other's way: the same may work at once."""
+    """The database rolled back one of two conflicting transactions; the same transaction may work at once."""
 
 
 class StorageMisconfigured(WesDaemonError):
-    """The database can be reached but cannot be used as it is; the message says what would mend it."""
+    """The database can be reached but not used; the message says what fixes it."""

@@ -1,4 +1,4 @@
-"""Word from elsewhere that something has happened to a run: a hint to ask for it now, never news to be stored."""
+"""Messages about a provider's runs: hints to poll a run now, which are never stored as its state."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -9,29 +9,29 @@ from wes_daemon.domain.errors import WesDaemonError
 from wes_daemon.domain.runs import ProviderRunId
 
 Receipt = NewType("Receipt", str)
-"""One delivery of one message; the same message delivered again has another one."""
+"""Identifies one delivery of one message; every delivery has another one."""
 
 
 class HintsUnavailable(WesDaemonError):
-    """Messages cannot be had or deleted at the moment: they are delayed, none is lost."""
+    """Messages cannot be received or deleted at the moment: they are delayed, and none is lost."""
 
 
 class Subject(StrEnum):
-    """What a message speaks of."""
+    """What a message is about."""
 
     RUN = "run"
     OTHER = "other"
-    """It can be read, and speaks of no run."""
+    """It can be parsed, and is not about a run."""
     UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What has come once, and may come again.
+    """One delivery of a message, which may be delivered again.
 
     Attributes:
-        ids: all under which the run that it speaks of may be known here; empty where it speaks of none.
-        problem: why it cannot be read, without what it holds.
+        ids: all ids under which its run may be known here; empty if it is not about a run.
+        problem: why it cannot be parsed, without its content.
     """
 
     receipt: Receipt
@@ -41,21 +41,22 @@ class Message:
 
 
 class HintSource(Protocol):
-    """Messages about the runs of one provider.
+    """Delivers messages about the runs of one provider.
 
-    Each is delivered at least once, in no order; a run may be one of somebody else's, and a hint may be missing.
+    Each message is delivered at least once, in no order. A message may be about a foreign run, and messages may be
+    missing.
     """
 
     def receive(self) -> Sequence[Message]:
-        """Wait a while for messages, and return a few of them, or none; those not deleted come again later.
+        """Wait a while, and return a few messages or none; a message that is not deleted is delivered again.
 
         Raises:
-            HintsUnavailable: none can be had.
+            HintsUnavailable: messages cannot be received.
         """
 
     def delete(self, receipts: Collection[Receipt]) -> None:
-        """These need not come again; what was deleted already, or is delivered anew meanwhile, is no error.
+        """Delete messages; a message that is deleted already, or was delivered again meanwhile, is no error.
 
         Raises:
-            HintsUnavailable: some of them may come again.
+            HintsUnavailable: some of the messages may be delivered again.
         """

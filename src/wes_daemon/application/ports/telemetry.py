@@ -1,4 +1,4 @@
-"""What the core tells of its work, for logs and for metrics."""
+"""What the core reports about its work, for logs and metrics."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,22 +19,22 @@ class CallOutcome(StrEnum):
 
 
 class Telemetry(Protocol):
-    """Hears what happens. Never raises, never blocks for long."""
+    """Receives reports. Its methods neither raise nor block for long."""
 
     def called(self, provider: ProviderType, operation: str, outcome: CallOutcome, took: timedelta) -> None:
-        """A call to a provider ended; `took` is what its caller felt, retries and waiting included."""
+        """A call to a provider ended; `took` is the time for its caller, including retries and waits."""
 
     def retrying(self, provider: ProviderType, operation: str, attempt: int, wait: timedelta, reason: str) -> None:
-        """A call failed in passing and is made again after `wait`; `attempt` counts from 1."""
+        """A call failed with a transient error and is repeated after `wait`; `attempt` counts from 1."""
 
     def circuit_opened(self, provider: ProviderType, until: datetime, reason: str) -> None:
-        """A service has failed too often in a row; nothing is sent to it before `until`."""
+        """The service failed too often in a row; nothing is sent to it before `until`."""
 
-    def circuit_probed(self, provider: ProviderType, until: datetime, reason: str) -> None:
-        """The one call that tried the service again has failed as well; nothing is sent to it before `until`."""
+    def circuit_trial_failed(self, provider: ProviderType, until: datetime, reason: str) -> None:
+        """The trial call of a half-open circuit failed; nothing is sent to the service before `until`."""
 
     def circuit_closed(self, provider: ProviderType) -> None:
-        """The service that was left alone has answered."""
+        """The service answered the trial call."""
 
     def state_changed(self, before: RunSummary, after: RunSummary, why: str) -> None:
-        """A run's state was changed and the change is committed."""
+        """A run's state was changed, and the change is committed."""

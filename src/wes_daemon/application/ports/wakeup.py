@@ -1,4 +1,4 @@
-"""Hints that something was queued, so that nobody has to wait for the next poll."""
+"""Waiting that hints can end: a queued run need not wait for the next poll."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -6,12 +6,12 @@ from typing import Protocol
 
 
 class Listener(Protocol):
-    """Somebody who waits for hints, in one thread."""
+    """Waits for hints, in one thread."""
 
     def wait(self, timeout: timedelta) -> bool:
-        """Return when `timeout` has passed, or at once where there was a hint since the last wait that told of one.
+        """Return after `timeout`, or at once if there was a hint since the last wait that returned True.
 
-        A hint that comes while nobody waits is kept for the next wait; several of them are one.
+        A hint between two waits is kept for the next one; several hints count as one.
 
         Returns:
             Whether there was a hint. After `WakeUp.wake` every wait returns at once.
@@ -19,33 +19,30 @@ class Listener(Protocol):
 
 
 class WakeUp(Protocol):
-    """Ends waits early, for any number of threads. A hint may be missed or false; polling remains the truth."""
+    """Ends waits early, in any number of threads. A hint may be missing or wrong; polling finds every run."""
 
     def wait(self, timeout: timedelta) -> None:
-        """Return when `timeout` has passed, or at once when `wake` was called; deaf to hints."""
+        """Return after `timeout`, or at once if `wake` was called; ignores hints."""
 
     def listener(self) -> Listener:
-        """Somebody who hears every hint from now on, whoever else hears it."""
+        """Return a listener that receives every hint from now on, as all other listeners do."""
 
     def hint(self) -> None:
-        """Something may have been queued or cancelled. Safe from any thread."""
+        """Report that a run may have been queued or cancelled. May be called from any thread."""
 
     def wake(self) -> None:
-        """Let every wait, under way or still to come, return at once.
-
-        Safe from any thread and from a signal handler.
-        """
+        """End every wait, now and in the future. May be called from any thread and from a signal handler."""
 
 
 class ChangeFeed(Protocol):
-    """Hears from a database that others have written to it."""
+    """Reports that other connections have written to a database."""
 
-    def listen(self, tell: Callable[[], None]) -> None:
-        """Call `tell` once at the beginning, and soon after each commit that may have queued or cancelled a run.
+    def listen(self, hint: Callable[[], None]) -> None:
+        """Call `hint` once at the start, and soon after each commit that may have queued or cancelled a run.
 
-        A database that is away is waited for, and `tell` is called when it is back. Returns after `close`, or where
-        nothing can be heard.
+        Waits while the database is unavailable, and calls `hint` when it is back. Returns after `close`, or if the
+        database reports no changes.
         """
 
     def close(self) -> None:
-        """Let `listen` return soon, now or whenever it is called. Safe from any thread, any number of times."""
+        """Make `listen` return soon, now or when it is called. May be called from any thread, and repeatedly."""

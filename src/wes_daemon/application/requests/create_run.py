@@ -13,7 +13,7 @@ from wes_daemon.domain.runs import Attachment, ProviderType, Run, RunId, Workflo
 
 _log = logging.getLogger(__name__)
 
-# The widths of the columns in a WES database; a value that is cut there would name another workflow.
+# The widths of the columns in a WES database, which would cut a longer value to the name of another workflow.
 _WIDTHS = {
     "workflow_url": 500,
     "workflow_type": 50,
@@ -24,7 +24,7 @@ _WIDTHS = {
 
 
 class CreateRun:
-    """Queues a run after the checks that need no provider."""
+    """Queues a run if it passes the checks that need no provider."""
 
     def __init__(self, *, units: UnitsOfWork, clock: Clock, ids: IdSource, by: str) -> None:
         self._units = units
@@ -42,8 +42,8 @@ class CreateRun:
         """Store the run as `QUEUED` and return its new id.
 
         Raises:
-            InvalidRequest: no provider could run it; nothing was stored.
-            StorageUnavailable: nothing was stored, or it is unknown whether it was; the message says which.
+            InvalidRequest: no provider can run it; nothing was stored.
+            StorageUnavailable: nothing was stored, or the run may have been; the message says which.
         """
         _check_widths(request)
         run = Run(id=RunId(self._ids.new_id()), request=request, tags=dict(tags or {}))
@@ -61,7 +61,7 @@ class CreateRun:
         return run.id
 
     def _is_stored(self, run_id: RunId, error: StorageUnavailable) -> bool:
-        """Whether the run is stored although no answer came: a caller that queued it again would run it twice."""
+        """Return whether the run is stored although the commit failed: queued once more, it would run twice."""
         try:
             with self._units() as work:
                 work.runs.get(run_id)

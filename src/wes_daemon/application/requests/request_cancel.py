@@ -1,4 +1,4 @@
-"""Requests the cancellation of a run; the daemon passes it on."""
+"""Requests the cancellation of a run; the daemon passes it on to the provider."""
 
 import logging
 
@@ -20,11 +20,11 @@ class RequestCancel:
         self._by = by
 
     def __call__(self, run_id: RunId) -> Run:
-        """Request the cancellation and return the run as it is now; repeating the request changes nothing.
+        """Request the cancellation, and return the run as it is now; a repeated request changes nothing.
 
         Raises:
-            RunNotFound: there is none.
-            IllegalTransition: it has ended.
+            RunNotFound: no run has this id.
+            IllegalTransition: the run has ended.
         """
         with self._units() as work:
             before = work.runs.get(run_id)

@@ -1,59 +1,72 @@
-"""The identity under which this process claims runs, and the lease that makes the claims good."""
+"""The identity under which this process claims runs, and the lease that makes its claims valid."""
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from wes_daemon.application.ports.environment import Clock, IdSource
-from wes_daemon.application.ports.errors import LeaseLost
+from wes_daemon.application.ports.errors import LeaseLost, StorageMisconfigured, StorageUnavailable
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.runtime.event_log import log_event
+from wes_daemon.application.runtime.outage_log import OutageLog
 
 _log = logging.getLogger(__name__)
+
+_HEARTBEATS_PER_LEASE = 4
+# The last part of a lease is not used: the answer to the renewal took time, and a request cannot be called back.
+_UNUSED_PART = 1 / 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostProcess:
-    """Where this daemon runs, for the people who look at the database."""
+    """Where this daemon runs; shown to people."""
 
     host: str
     pid: int
     version: str
 
 
-# What of a lease is not trusted: the answer to a renewal was on its way, and a call once begun is not called back.
-_MARGIN = 1 / 6
-
-
 class DaemonSession:
-    """One daemon process's identity in the database, under a lease that has to be renewed.
+    """One identity of one daemon process in the database, under a lease that has to be renewed.
 
-    When the lease is found lost, a new identity is taken: an id is never used again once others may have
-    taken over what it held.
+    When the lease is lost, the process takes a new identity: an id is never reused once other daemons may have taken
+    over its claims.
 
-    The lease itself lasts on the database's clock. This process trusts it, by a clock of its own that nobody sets,
-    from before it asked for a renewal until a sixth of the lease before its end.
+    The database's clock decides when the lease expires. This process considers it valid by its monotonic clock, from
+    before it requested the renewal until a sixth of the lease before its end.
     """
 
     def __init__(
         self, *, units: UnitsOfWork, ids: IdSource, clock: Clock, process: HostProcess, lasting: timedelta
     ) -> None:
+        """Open no lease yet.
+
+        Args:
+            lasting: the length of the lease.
+        """
         self._units = units
         self._ids = ids
         self._clock = clock
         self._process = process
         self._lasting = lasting
-        # Held while the identity is announced, replaced or given up, and never while its lease is renewed.
+        # Held while the identity is opened, replaced or closed; never while its lease is renewed.
         self._changing = threading.Lock()
         self._current: SessionId | None = None
-        self._trusted_until: timedelta | None = None
+        self._valid_until: timedelta | None = None
+
+    @property
+    def heartbeat_interval(self) -> timedelta:
+        """The time between two renewals of the lease."""
+        return self._lasting / _HEARTBEATS_PER_LEASE
 
     @property
     def id(self) -> SessionId:
-        """The current identity; the first time it is asked for, it is announced."""
+        """The current identity; the first access opens its lease."""
         current = self._current
         if current is not None:
             return current
@@ -61,13 +74,13 @@ class DaemonSession:
             return self._current or self._open()
 
     def renew(self) -> None:
-        """Extend the lease, or take a new identity where it is lost."""
+        """Extend the lease; take a new identity if it is lost."""
         current = self._current
         if current is None:
             _ = self.id
             return
         fault_points.reached("lease.before_renewal")
-        asked_at = self._clock.monotonic()
+        requested_at = self._clock.monotonic()
         try:
             with self._units() as work:
                 work.leases.renew(current, lasting=self._lasting)
@@ -76,33 +89,33 @@ class DaemonSession:
             self._replace(current)
         else:
             with self._changing:
-                self._trust(current, asked_at)
+                self._extend(current, requested_at)
         fault_points.reached("lease.after_renewal")
 
-    def ensure_trust(self) -> None:
-        """Renew the lease where it is not trusted any more, or not for long: its heart has missed some beats."""
-        if self._current is None or self._trusted_for() < self._lasting / 2:
+    def renew_if_needed(self) -> None:
+        """Renew the lease if less than half of it is left, because heartbeats were missed."""
+        if self._current is None or self._time_left() < self._lasting / 2:
             self.renew()
 
-    def require_trust(self, during: timedelta = timedelta(0)) -> None:
-        """See to it that nothing is sent under a lease that may be over before the answer is there.
+    def require_lease(self, at_least: timedelta = timedelta(0)) -> None:
+        """Check that the lease is still valid for this time, before a request is sent.
 
-        A process that never had a lease holds no claim that others could take over, and may send what it likes.
+        A process that never had a lease holds no claims, so that nothing restricts its requests.
 
         Args:
-            during: how long the call may take.
+            at_least: how long the request may take.
 
         Raises:
-            LeaseLost: by our own clock the lease does not surely last as long.
+            LeaseLost: by the monotonic clock of this process the lease may expire earlier.
         """
-        if self._trusted_until is not None and self._trusted_for() <= during:
-            raise LeaseLost(f"the lease of daemon {self._current} may end before an answer would come")
+        if self._valid_until is not None and self._time_left() <= at_least:
+            raise LeaseLost(f"the lease of daemon {self._current} may end before an answer arrives")
 
     def close(self) -> None:
-        """End the lease, so that others may take over at once what is still claimed."""
+        """End the lease, so that other daemons may take over at once what is still claimed."""
         with self._changing:
             current, self._current = self._current, None
-            self._trusted_until = None if current is None else timedelta(0)
+            self._valid_until = None if current is None else timedelta(0)
             if current is None:
                 return
             with self._units() as work:
@@ -111,28 +124,63 @@ class DaemonSession:
 
     def _replace(self, lost: SessionId) -> None:
         with self._changing:
-            # The lease of one that was closed meanwhile is over because somebody wanted that.
+            # A session that was closed meanwhile ended on purpose.
             if self._current == lost:
                 log_event(_log, logging.WARNING, "lease.lost", daemon=lost, renewed_as=self._open())
 
     def _open(self) -> SessionId:
-        id, asked_at = SessionId(self._ids.new_id()), self._clock.monotonic()
+        id, requested_at = SessionId(self._ids.new_id()), self._clock.monotonic()
         with self._units() as work:
             work.leases.open(self._info(id), lasting=self._lasting)
             work.commit()
         self._current = id
-        self._trust(id, asked_at)
+        self._extend(id, requested_at)
         return id
 
-    def _trust(self, id: SessionId, asked_at: timedelta) -> None:
+    def _extend(self, id: SessionId, requested_at: timedelta) -> None:
         if self._current == id:
-            self._trusted_until = asked_at + self._lasting * (1 - _MARGIN)
+            self._valid_until = requested_at + self._lasting * (1 - _UNUSED_PART)
 
-    def _trusted_for(self) -> timedelta:
-        return (self._trusted_until or timedelta(0)) - self._clock.monotonic()
+    def _time_left(self) -> timedelta:
+        return (self._valid_until or timedelta(0)) - self._clock.monotonic()
 
     def _info(self, id: SessionId) -> DaemonInfo:
         process = self._process
         return DaemonInfo(
             id=id, host=process.host, pid=process.pid, version=process.version, started_at=self._clock.now()
         )
+
+
+@contextmanager
+def renewing_lease(daemon_session: DaemonSession, *, every: timedelta, outage_log: OutageLog) -> Iterator[None]:
+    """Renew the lease in a thread of its own during the block, then close it; for commands that run no daemon."""
+    done = threading.Event()
+    heartbeat = threading.Thread(
+        target=_renew_until, args=(done, daemon_session, every, outage_log), name="heartbeat", daemon=True
+    )
+    heartbeat.start()
+    try:
+        yield
+    finally:
+        done.set()
+        heartbeat.join()
+        _close(daemon_session)
+
+
+def _renew_until(done: threading.Event, session: DaemonSession, every: timedelta, outage_log: OutageLog) -> None:
+    while not done.wait(every.total_seconds()):
+        started = outage_log.started()
+        try:
+            session.renew()
+        except (StorageUnavailable, StorageMisconfigured) as error:
+            outage_log.failed(session, error, during="heartbeat", started=started)
+        else:
+            outage_log.succeeded(session)
+
+
+def _close(session: DaemonSession) -> None:
+    try:
+        session.close()
+    except (StorageUnavailable, StorageMisconfigured) as error:
+        # The work is done, and a lease that is not renewed expires.
+        log_event(_log, logging.WARNING, "lease.not_closed", reason=error)

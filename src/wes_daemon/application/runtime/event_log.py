@@ -1,4 +1,4 @@
-"""How events are logged: the event first, then keys; whatever a value holds, it stays one line."""
+"""Logs events: the event first, then keys with values, always in one line."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ _PLAIN = re.compile(r"[\w.:/@+\-]+", re.ASCII)
 
 
 def log_event(logger: logging.Logger, level: int, event: str, /, **values: object) -> None:
-    """Log `event key=value …`; values that are no plain words are quoted and escaped as in JSON."""
+    """Log `event key=value …`; a value with characters other than letters, digits and `.:/@+-_` is quoted as JSON."""
     if logger.isEnabledFor(level):
         logger.log(level, "%s", " ".join([event, *(f"{key}={_rendered(value)}" for key, value in values.items())]))
 

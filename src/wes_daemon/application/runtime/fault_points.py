@@ -1,6 +1,6 @@
-"""Named places at which a test may kill, stop or fail the process; elsewhere they do nothing.
+"""Named places at which a test injects a failure; without a listener they do nothing.
 
-There is no setting for it: whoever wants to listen has to call `listen` from code of their own.
+No setting enables them: a test calls `listen` from its own code.
 """
 
 from collections.abc import Callable
@@ -27,18 +27,18 @@ POINTS = (
     "janitor.before_removal",
     "stop.begun",
 )
-"""All of them; the middle word says whether the database has been told, or the provider."""
+"""All fault points; the middle word says whether the place is before or after a commit or a call."""
 
 _listener: Callable[[str], None] | None = None
 
 
 def reached(point: str) -> None:
-    """Tell whoever listens that this point is reached."""
+    """Call the listener with this point's name."""
     if _listener is not None:
         _listener(point)
 
 
 def listen(listener: Callable[[str], None] | None) -> None:
-    """Have `listener` called at each point, in the thread that reaches it, from now on; None: nobody listens."""
+    """Call `listener` at each point from now on, in the thread that reaches it; None removes the listener."""
     global _listener
     _listener = listener

@@ -1,4 +1,4 @@
-"""So that no run and no provider can stop the work for the others."""
+"""Keeps a bug in the work for one run or one provider from stopping the work for the others."""
 
 import logging
 from collections.abc import Callable
@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 
 def guarded(work: Callable[[], T], *, otherwise: Callable[[Exception], T], during: str, of: str) -> T:
-    """Do one run's or one provider's work; what nobody foresaw is logged whole and answered by `otherwise`.
+    """Return what `work` returns; log an unexpected error with its traceback and return `otherwise(error)`.
 
-    What the ports promise to raise is no bug and goes on to whoever expects it.
+    Errors that the ports document are not bugs: they are raised.
     """
     try:
         return work()

@@ -1,4 +1,4 @@
-"""Saying once that the database is away, whoever finds out, and once that it works again."""
+"""Logs a database outage once, and its end once, however many threads notice it."""
 
 import logging
 import threading
@@ -12,51 +12,51 @@ _log = logging.getLogger(__name__)
 
 
 class OutageLog:
-    """Hears from everybody who works with the database how it went; one for a whole process, safe from any thread.
+    """Records how every operation on the database ended; one per process, safe for threads.
 
-    An outage begins with the first work that fails, and is over when everybody whose work has failed has succeeded:
-    neither what still works ends it nor what was begun before it. What was begun before its end and fails after it
-    belongs to it still: whoever waits for an answer that is lost learns that late.
+    An outage begins with the first operation that fails. It ends when every worker whose operation failed has had an
+    operation that succeeded; the success of other workers does not end it. An operation that started before the end
+    and fails after it still belongs to that outage: a worker that waits for a lost answer learns of the failure late.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._waiting: set[Hashable] = set()
-        self._said: set[type[Exception]] = set()
+        self._failing: set[Hashable] = set()
+        self._logged: set[type[Exception]] = set()
         self._since: datetime | None = None
-        self._over = 0
+        self._outages = 0
 
-    def begins(self) -> int:
-        """Somebody begins to work: the number of outages so far, to be told where the work fails."""
-        return self._over
+    def started(self) -> int:
+        """Return the number of outages that have ended; pass it to `failed` if the operation that starts now fails."""
+        return self._outages
 
-    def failed(self, who: Hashable, error: Exception, *, during: str, begun: int) -> None:
-        """The work of `who` has failed; said for the first of an outage, and for each other kind of error.
+    def failed(self, worker: Hashable, error: Exception, *, during: str, started: int) -> None:
+        """Record a failed operation; logs the first of an outage, and the first of every other kind of error.
 
         Args:
-            begun: what `begins` has told.
+            started: what `started` returned before the operation.
         """
         with self._lock:
-            if begun < self._over:
+            if started < self._outages:
                 return
             self._since = self._since or self._clock.now()
-            self._waiting.add(who)
-            if type(error) not in self._said:
-                self._said.add(type(error))
+            self._failing.add(worker)
+            if type(error) not in self._logged:
+                self._logged.add(type(error))
                 log_event(_log, logging.ERROR, "database.unavailable", during=during, reason=error)
 
-    def worked(self, who: Hashable) -> None:
-        """The work of `who` has succeeded; said where it was the last that waited."""
+    def succeeded(self, worker: Hashable) -> None:
+        """Record an operation that succeeded; logs the end of the outage if no other worker is failing."""
         with self._lock:
-            if who in self._waiting:
-                self._waiting.remove(who)
+            if worker in self._failing:
+                self._failing.remove(worker)
                 self._end_if_over()
 
     def _end_if_over(self) -> None:
-        if self._waiting or self._since is None:
+        if self._failing or self._since is None:
             return
         log_event(_log, logging.INFO, "database.back", away=self._clock.now() - self._since)
         self._since = None
-        self._said.clear()
-        self._over += 1
+        self._logged.clear()
+        self._outages += 1

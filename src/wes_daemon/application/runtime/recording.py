@@ -111,13 +111,13 @@ class Recorder:
             self._report(self._written_eventually(write, committing, worker))
         finally:
             if not self._stop.is_raised:
-                self._outage_log.worked(worker)
+                self._outage_log.succeeded(worker)
 
     def _written_eventually(
         self, write: Callable[[Recording], None], committing: list[Recording], worker: object
     ) -> Recording:
         while True:
-            begun = self._outage_log.begins()
+            started = self._outage_log.started()
             try:
                 return self._written(write, committing)
             except AlreadyRecorded:
@@ -129,7 +129,7 @@ class Recorder:
                 if self._stop.is_raised:
                     raise
                 if not isinstance(error, Contended):
-                    self._outage_log.failed(worker, error, during="record", begun=begun)
+                    self._outage_log.failed(worker, error, during="record", started=started)
                 self._wakeup.wait(_DATABASE_RETRY)
 
     def _written(self, write: Callable[[Recording], None], committing: list[Recording]) -> Recording:

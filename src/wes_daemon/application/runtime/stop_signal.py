@@ -1,29 +1,29 @@
-"""How everything learns that it is to stop."""
+"""The stop signal that all loops and workers share."""
 
 import threading
 from collections.abc import Callable
 
 
 class StopSignal:
-    """Raised once, seen by all threads; never taken back."""
+    """Is set once and stays set; every thread may read it."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._to_be_told: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], None]] = []
 
     @property
     def is_raised(self) -> bool:
-        """Whether no new work should be begun."""
+        """Whether no new work may be started."""
         return self._event.is_set()
 
     def set(self) -> None:
-        """Ask everybody to stop. Safe from a signal handler."""
+        """Ask all loops and workers to finish. May be called from a signal handler."""
         self._event.set()
-        for tell in tuple(self._to_be_told):
-            tell()
+        for callback in tuple(self._callbacks):
+            callback()
 
-    def when_raised(self, tell: Callable[[], None]) -> None:
-        """Call `tell` when it is raised, or now if it was; perhaps twice, from any thread or a signal handler."""
-        self._to_be_told.append(tell)
+    def when_raised(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when the signal is set, at once if it is; perhaps twice, and from any thread or handler."""
+        self._callbacks.append(callback)
         if self.is_raised:
-            tell()
+            callback()

@@ -145,7 +145,7 @@ class SubmitClaimedRun:
 
     def _send(self, claim: Claim, provider: WorkflowProvider, submission: Submission) -> Accepted:
         """Have the provider prepare and start the run, in one call or in two with a recorded draft between them."""
-        self._daemon_session.require_trust()
+        self._daemon_session.require_lease()
         fault_points.reached("submit.before_call")
         answer = provider.submit(submission)
         fault_points.reached("submit.after_answer")
@@ -153,7 +153,7 @@ class SubmitClaimedRun:
             return answer
         draft_id = answer.id
         self._outcomes.commit_draft(claim, draft_id)
-        self._daemon_session.require_trust()
+        self._daemon_session.require_lease()
         fault_points.reached("start.before_call")
         answer = provider.submit(replace(submission, prepared_id=draft_id))
         fault_points.reached("start.after_answer")

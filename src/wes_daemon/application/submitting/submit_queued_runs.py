@@ -233,7 +233,7 @@ class SubmitQueuedRuns:
 
     def _claim(self, concurrency_limit: int, one_pass: _Pass) -> Sequence[ClaimedRun]:
         """Claim runs; none if the lease has expired twice, because waiting for a lock can take longer than a lease."""
-        self._daemon_session.ensure_trust()
+        self._daemon_session.renew_if_needed()
         for _ in range(2):
             try:
                 return self._claim_as(self._daemon_session.id, concurrency_limit, one_pass)

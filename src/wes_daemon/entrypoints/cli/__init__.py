@@ -1,1 +1,1 @@
-"""The command line. What is not click or the standard library is imported where it is used, so that help comes fast."""
+"""The command line. Modules import only click and the standard library at their top, so that help is printed fast."""

@@ -1,19 +1,19 @@
-"""`wes-daemon cancel`."""
+"""`wes-daemon cancel`: requests the cancellation of runs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from wes_daemon.domain.errors import IllegalTransition, WesDaemonError
-from wes_daemon.domain.runs import Run, RunId
+from wes_daemon.domain.runs import RunId
 from wes_daemon.domain.states import RunState
-from wes_daemon.entrypoints.cli.escaping import one_line
-from wes_daemon.entrypoints.cli.exits import ExitCode, say
+from wes_daemon.entrypoints.cli.errors import ExitCode, one_line, print_message
 from wes_daemon.entrypoints.cli.options import database_option, json_option
+from wes_daemon.entrypoints.cli.session import mention_absent_daemon, reading_session, searched_database
 
 if TYPE_CHECKING:
-    from wes_daemon.bootstrap.container import Container
+    from wes_daemon.bootstrap.application import Application
 
 
 @click.command("cancel")
@@ -22,45 +22,42 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def cancel(ctx: click.Context, run_ids: Sequence[str], as_json: bool) -> int:
-    """Ask for runs to be cancelled.
+    """Request the cancellation of runs.
 
-    Each is CANCELING at once. The daemon tells its provider, and the run ends as that says; a run that no provider
-    has yet is CANCELED within the daemon's next pass. All are tried, also when one cannot be cancelled; then the
-    exit code is 1.
+    Each becomes CANCELING at once. The daemon asks its provider to cancel it, and the run ends as the provider
+    reports; a run that no provider has becomes CANCELED in the daemon's next pass. If a run cannot be cancelled, the
+    others are all the same; the exit code is 1 then.
     """
-    from wes_daemon.entrypoints.cli.documents import as_text
-    from wes_daemon.entrypoints.cli.session import reading_session
+    from wes_daemon.entrypoints.cli.documents import json_text
 
-    with reading_session(ctx) as container:
-        found = {run_id: _tried(container.request_cancel(), run_id) for run_id in dict.fromkeys(run_ids)}
-        _advise(container, list(found.values()))
-    results = [_result(run_id, outcome) for run_id, outcome in found.items()]
+    with reading_session(ctx) as application:
+        outcomes = {run_id: _request(application, run_id) for run_id in dict.fromkeys(run_ids)}
+        _advise(application, list(outcomes.values()))
+    results = [_result(run_id, outcome) for run_id, outcome in outcomes.items()]
     if as_json:
-        click.echo(as_text(results))
+        click.echo(json_text(results))
     else:
         for result in results:
             click.echo(_line(result))
     return ExitCode.FAILED if any("error" in result for result in results) else ExitCode.DONE
 
 
-def _tried(request_cancel: Callable[[RunId], Run], run_id: str) -> RunState | WesDaemonError:
+def _request(application: "Application", run_id: str) -> RunState | WesDaemonError:
     from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
 
     try:
-        return request_cancel(RunId(run_id)).state
+        return application.request_cancel(RunId(run_id)).state
     except (RunNotFound, IllegalTransition, ConcurrentUpdate) as error:
         return error
 
 
-def _advise(container: "Container", found: Sequence[RunState | WesDaemonError]) -> None:
+def _advise(application: "Application", outcomes: Sequence[RunState | WesDaemonError]) -> None:
     from wes_daemon.application.ports.errors import RunNotFound
-    from wes_daemon.entrypoints.cli.databases import where_runs_are
-    from wes_daemon.entrypoints.cli.session import mention_absent_daemon
 
-    if any(isinstance(outcome, RunState) for outcome in found):
-        mention_absent_daemon(container)
-    if any(isinstance(outcome, RunNotFound) for outcome in found):
-        say(where_runs_are(container.settings()))
+    if any(isinstance(outcome, RunState) for outcome in outcomes):
+        mention_absent_daemon(application)
+    if any(isinstance(outcome, RunNotFound) for outcome in outcomes):
+        print_message(searched_database(application.settings))
 
 
 def _result(run_id: str, outcome: RunState | WesDaemonError) -> dict[str, str]:

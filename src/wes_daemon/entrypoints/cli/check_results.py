@@ -7,18 +7,17 @@ from rich.text import Text
 
 from wes_daemon.application.ports.checks import CheckResult, Severity
 from wes_daemon.application.reconciling.verify import VerifyReport
+from wes_daemon.entrypoints.cli.console import TextConsole, plain
 from wes_daemon.entrypoints.cli.documents import Document
-from wes_daemon.entrypoints.cli.rendering import PersonsConsole
-from wes_daemon.entrypoints.cli.wording import plain
 
 _STYLES: Mapping[Severity, str] = {Severity.BROKEN: "bold red", Severity.NOTICE: "yellow"}
 
 
 def print_report(report: VerifyReport) -> None:
     """Print each check with its first violations, then a summary."""
-    console = PersonsConsole()
-    console.put(_table(report))
-    console.put(plain(_summary(report)))
+    console = TextConsole()
+    console.print_fitted(_table(report))
+    console.print_fitted(plain(_summary(report)))
 
 
 def document(report: VerifyReport) -> Document:

@@ -1,4 +1,4 @@
-"""The daemon itself: what `wes-daemon` does when it is called without a sub-command."""
+"""`wes-daemon` without a sub-command: runs the daemon until a signal stops it."""
 
 import logging
 import os
@@ -12,51 +12,54 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wes_daemon.entrypoints.cli.process import StopOnSignals, collect_garbage_seldom, leave_at_once
+from wes_daemon.entrypoints.cli.process import StopOnSignals, collect_garbage_rarely, exit_now
+from wes_daemon.entrypoints.cli.session import (
+    log_as_configured,
+    misspelt_database,
+    open_application,
+    settings_of,
+    shown_database,
+)
 
 if TYPE_CHECKING:
-    from wes_daemon.bootstrap.container import Container
+    from wes_daemon.bootstrap.application import Application
     from wes_daemon.bootstrap.settings import Settings
 
 _log = logging.getLogger(__name__)
 
 _DATABASE_RETRY = timedelta(seconds=3)
-_LOOK_SECONDS = 0.1
+_STOP_CHECK_SECONDS = 0.1
 _START = "start"
 
 
 def run_daemon(ctx: click.Context) -> int:
-    """Work until a signal comes. Signals count from the first moment on, also while the database is away."""
+    """Run the daemon until a signal arrives; signals count from the start, also while the database is unavailable."""
     with StopOnSignals(late_code=0) as signals:
-        from wes_daemon.entrypoints.cli.session import container_for, log_as_configured, read
-
-        settings = read(ctx)
+        settings = settings_of(ctx)
         log_as_configured(ctx, settings, sys.stdout)
-        _require_a_database(settings)
-        with container_for(settings) as container:
-            _say_what_holds(settings)
-            daemon = container.daemon()
+        _require_database_uri(settings)
+        with open_application(settings) as application:
+            _log_settings(settings)
+            daemon = application.daemon()
             signals.call(daemon.stop)
-            collect_garbage_seldom()
-            if not (_is_prepared(container) and daemon.run()):
-                # What hangs in a call holds threads that the interpreter would wait for.
-                leave_at_once(0)
+            collect_garbage_rarely()
+            if not (_prepare_database(application) and daemon.run()):
+                # The interpreter would wait for threads that hang in a call.
+                exit_now(0)
     return 0
 
 
-def _require_a_database(settings: "Settings") -> None:
-    """Say of a name that is not set which one was perhaps meant; without such a name the container says the rest."""
+def _require_database_uri(settings: "Settings") -> None:
+    """Report a misspelt DATABASE_URI; if nothing resembles it, building the application reports that it is not set."""
     from wes_daemon.bootstrap.settings import ConfigurationError
-    from wes_daemon.entrypoints.cli.databases import misspelt_database
 
     if settings.database_uri is None and (hint := misspelt_database()):
         raise ConfigurationError(f"DATABASE_URI is not set{hint}")
 
 
-def _say_what_holds(settings: "Settings") -> None:
+def _log_settings(settings: "Settings") -> None:
     from wes_daemon.application.runtime.event_log import log_event
     from wes_daemon.bootstrap.settings import ENV_FILE, misspelt, names_in_env_file
-    from wes_daemon.entrypoints.cli.databases import shown_database
 
     for where, names in (("environment", os.environ), (ENV_FILE, names_in_env_file())):
         for name, meant in misspelt(names):
@@ -76,37 +79,37 @@ def _say_what_holds(settings: "Settings") -> None:
     )
 
 
-def _is_prepared(container: "Container") -> bool:
-    """Whether the database can be worked with; False where a signal came before it could."""
+def _prepare_database(application: "Application") -> bool:
+    """Return True when the database can be used, or False if a signal arrived before."""
     prepared: Future[None] = Future()
-    # A connection attempt may hang for many seconds, and the thread that makes it hears no signal.
-    threading.Thread(target=_prepare, args=(container, prepared), name="prepare", daemon=True).start()
-    while not container.stop().is_raised:
+    # In a thread of its own: a connection attempt may hang for a long time, and a signal does not end it.
+    threading.Thread(target=_prepare, args=(application, prepared), name="prepare", daemon=True).start()
+    while not application.stop.is_raised:
         with suppress(TimeoutError):
-            prepared.result(timeout=_LOOK_SECONDS)
+            prepared.result(timeout=_STOP_CHECK_SECONDS)
             return True
     return False
 
 
-def _prepare(container: "Container", prepared: "Future[None]") -> None:
+def _prepare(application: "Application", prepared: "Future[None]") -> None:
     try:
-        _await_database(container)
+        _wait_for_database(application)
     except BaseException as error:  # noqa: BLE001 - it is raised again, by the thread that waits for the result
         prepared.set_exception(error)
     else:
         prepared.set_result(None)
 
 
-def _await_database(container: "Container") -> None:
+def _wait_for_database(application: "Application") -> None:
     from wes_daemon.application.ports.errors import StorageUnavailable
 
-    schema, outage_log = container.schema(), container.outage_log()
-    prepare = schema.upgrade if container.settings().auto_migrate else schema.check
-    while not container.stop().is_raised:
-        begun = outage_log.begins()
+    schema, outage_log = application.schema, application.outage_log
+    prepare = schema.upgrade if application.settings.auto_migrate else schema.check
+    while not application.stop.is_raised:
+        started = outage_log.started()
         try:
             prepare()
-            return outage_log.worked(_START)
+            return outage_log.succeeded(_START)
         except StorageUnavailable as error:
-            outage_log.failed(_START, error, during=_START, begun=begun)
-            container.wakeup().wait(_DATABASE_RETRY)
+            outage_log.failed(_START, error, during=_START, started=started)
+            application.wakeup.wait(_DATABASE_RETRY)

@@ -1,13 +1,20 @@
-"""`wes-daemon db`: the database's schema."""
+"""`wes-daemon db`: upgrades and shows the schema of the database."""
 
 import click
 
 from wes_daemon.entrypoints.cli.options import database_option, json_option
+from wes_daemon.entrypoints.cli.session import (
+    log_to_stderr,
+    open_application,
+    require_database,
+    settings_of,
+    sub_command_settings,
+)
 
 
 @click.group("db")
 def db() -> None:
-    """See to the database's schema."""
+    """Manage the database's schema."""
 
 
 @db.command("upgrade")
@@ -15,17 +22,15 @@ def db() -> None:
 @database_option
 @click.pass_context
 def upgrade(ctx: click.Context, sql: bool) -> None:
-    """Bring the schema up to date.
+    """Upgrade the schema.
 
-    The daemon does so by itself when it starts, unless DAEMON_AUTO_MIGRATE is false. Tables of a WES service that
-    are there already are kept as they are, with what is in them.
+    The daemon does so when it starts, unless DAEMON_AUTO_MIGRATE is false. Existing tables of a WES service keep
+    their columns and rows.
     """
-    from wes_daemon.entrypoints.cli.session import container_for, log_to_stderr, sub_command_settings
-
     settings = sub_command_settings(ctx)
     log_to_stderr(ctx, settings)
-    with container_for(settings) as container:
-        schema = container.schema()
+    with open_application(settings) as application:
+        schema = application.schema
         if sql:
             click.echo(schema.upgrade_sql(), nl=False)
             return
@@ -42,21 +47,19 @@ def upgrade(ctx: click.Context, sql: bool) -> None:
 @json_option
 @click.pass_context
 def current(ctx: click.Context, as_json: bool) -> None:
-    """Print which schema the database has, and the head: the one that this version of wes-daemon needs.
+    """Print the schema's revision, and the head: the revision that this version of wes-daemon needs.
 
-    Exits 0 also when an upgrade is needed; --json says so as "up_to_date".
+    Exits 0 also if an upgrade is needed; --json shows that as "up_to_date".
     """
-    from wes_daemon.entrypoints.cli.databases import require_database
-    from wes_daemon.entrypoints.cli.documents import as_text
-    from wes_daemon.entrypoints.cli.session import container_for, log_to_stderr, read, sub_command_settings
+    from wes_daemon.entrypoints.cli.documents import json_text
 
-    # Before the user's own file is taken where none is named: that may be made.
-    require_database(read(ctx))
+    # Before the user's own file replaces a missing name: that file may be created.
+    require_database(settings_of(ctx))
     settings = sub_command_settings(ctx)
     log_to_stderr(ctx, settings)
-    with container_for(settings) as container:
-        found, needed = container.schema().current(), container.schema().head()
+    with open_application(settings) as application:
+        found, needed = application.schema.current(), application.schema.head()
     if as_json:
-        click.echo(as_text({"current": found, "head": needed, "up_to_date": found == needed}))
+        click.echo(json_text({"current": found, "head": needed, "up_to_date": found == needed}))
     else:
         click.echo(f"current: {found or 'none'}\nhead: {needed}\nup to date: {'yes' if found == needed else 'no'}")

@@ -1,32 +1,48 @@
-"""`wes-daemon demo`."""
+"""`wes-daemon demo`: runs a few CWL workflows on this machine, in a directory of their own."""
 
+import os
+import shlex
+import shutil
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from importlib.resources import as_file, files
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from wes_daemon.domain.errors import IllegalTransition
 from wes_daemon.domain.runs import RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
-from wes_daemon.entrypoints.cli.escaping import many_lines, one_line
-from wes_daemon.entrypoints.cli.exits import ExitCode, Failed, ignore_interrupts
+from wes_daemon.entrypoints.cli.errors import ExitCode, Failed, many_lines, one_line
+from wes_daemon.entrypoints.cli.options import expand_home
+from wes_daemon.entrypoints.cli.process import ignore_interrupts
+from wes_daemon.entrypoints.cli.session import (
+    log_to_stderr,
+    open_application,
+    prepare_schema,
+    settings_of,
+    user_data_directory,
+)
 
 if TYPE_CHECKING:
     from wes_daemon.application.ports.queries import RunRecord
-    from wes_daemon.bootstrap.container import Container
-    from wes_daemon.entrypoints.cli.demo_directory import DemoDirectory
+    from wes_daemon.bootstrap.application import Application
 
+_DATA = "demo_data"
 _EXPECTED: Mapping[str, RunState] = {
     "count_words": RunState.COMPLETE,
     "greet_all": RunState.COMPLETE,
     "fail_on_purpose": RunState.EXECUTOR_ERROR,
 }
-_LONGEST = timedelta(minutes=5)
-_CANCEL_PATIENCE = timedelta(seconds=5)
+_TIMEOUT = timedelta(minutes=5)
+_CANCEL_TIMEOUT = timedelta(seconds=5)
 
 
 @click.command("demo")
@@ -35,28 +51,27 @@ _CANCEL_PATIENCE = timedelta(seconds=5)
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIRECTORY",
-    help="Where everything is put and kept; else a new directory among the user's data.",
+    help="Directory for all files of the demonstration; by default a new one in the user's data directory.",
 )
 @click.pass_context
 def demo(ctx: click.Context, directory: Path | None) -> int:
     """Run a few real CWL workflows on this machine, and watch.
 
     Queues three runs in a database of its own, runs the daemon with the local provider until they have ended, one
-    of them badly and on purpose, prints what came out, and how to go on. Needs no account, no container, no network.
+    of them in an error on purpose, and prints the results and what to try next. Needs no account, no container and
+    no network.
     """
-    from wes_daemon.entrypoints.cli.demo_directory import prepare_directory
-
     if ctx.obj.database_uri:
         raise click.UsageError("demo has a database of its own; --dir says where it is kept.")
     _require_cwltool()
-    place = prepare_directory(directory)
-    with _container(ctx, place) as container:
+    place = _prepare_directory(directory)
+    with _session(ctx, place) as application:
         click.echo(f"Three workflows on this machine, in {place.path}\n", err=True)
         try:
-            records = _run_all(container, place)
+            records = _run_all(application, place)
         except KeyboardInterrupt:
             ignore_interrupts()
-            click.echo(f"What there is by now stays in {place.path}; remove it when you no longer need it.", err=True)
+            click.echo(f"The files so far stay in {place.path}; remove it when you no longer need it.", err=True)
             return ExitCode.INTERRUPTED
     return _conclude(place, records)
 
@@ -71,38 +86,35 @@ def _require_cwltool() -> None:
 
 
 @contextmanager
-def _container(ctx: click.Context, place: "DemoDirectory") -> "Iterator[Container]":
-    from wes_daemon.entrypoints.cli.session import container_for, log_to_stderr, prepare_schema, read
-
-    settings = read(ctx, **place.settings)
+def _session(ctx: click.Context, place: "DemoDirectory") -> "Iterator[Application]":
+    settings = settings_of(ctx, **place.settings)
     log_to_stderr(ctx, settings)
-    with container_for(settings) as container:
-        prepare_schema(container)
-        yield container
+    with open_application(settings) as application:
+        prepare_schema(application)
+        yield application
 
 
-def _run_all(container: "Container", place: "DemoDirectory") -> "Mapping[str, RunRecord]":
-    from wes_daemon.entrypoints.cli.following import follow
+def _run_all(application: "Application", place: "DemoDirectory") -> "Mapping[str, RunRecord]":
+    from wes_daemon.entrypoints.cli.progress import wait_for_runs
 
-    names = _queue(container, place)
-    with _daemon(container):
+    names = _queue(application, place)
+    with _running_daemon(application):
         try:
-            records = follow(container, names, timeout=_LONGEST)
+            records = wait_for_runs(application, names, timeout=_TIMEOUT)
         except KeyboardInterrupt:
-            _cancel_all(container, names)
+            _cancel_all(application, names)
             raise
     return {names[record.run.id]: record for record in records}
 
 
-def _queue(container: "Container", place: "DemoDirectory") -> dict[RunId, str]:
-    create_run, parameters = container.create_run(), place.parameters
+def _queue(application: "Application", place: "DemoDirectory") -> dict[RunId, str]:
     return {
-        create_run(
+        application.create_run(
             WorkflowRequest(
                 workflow_url=place.workflow(name).as_uri(),
                 workflow_type="CWL",
                 workflow_type_version="v1.2",
-                workflow_params=parameters.get(name, {}),
+                workflow_params=place.parameters.get(name, {}),
             )
         ): name
         for name in _EXPECTED
@@ -110,9 +122,9 @@ def _queue(container: "Container", place: "DemoDirectory") -> dict[RunId, str]:
 
 
 @contextmanager
-def _daemon(container: "Container") -> Iterator[None]:
-    """The daemon, in threads of this process."""
-    daemon = container.daemon()
+def _running_daemon(application: "Application") -> Iterator[None]:
+    """Run the daemon in threads of this process during the block."""
+    daemon = application.daemon()
     running = threading.Thread(target=daemon.run, name="daemon", daemon=True)
     running.start()
     try:
@@ -122,28 +134,27 @@ def _daemon(container: "Container") -> Iterator[None]:
         running.join()
 
 
-def _cancel_all(container: "Container", names: Mapping[RunId, str]) -> None:
-    """Leave no process behind: the local provider's runs would go on without the daemon."""
-    from wes_daemon.domain.errors import IllegalTransition
-    from wes_daemon.entrypoints.cli.following import follow
+def _cancel_all(application: "Application", names: Mapping[RunId, str]) -> None:
+    """Cancel the runs: the processes of the local provider would continue without the daemon."""
+    from wes_daemon.entrypoints.cli.progress import wait_for_runs
 
     click.echo("\nStopping.", err=True)
     for run_id in names:
         try:
-            container.request_cancel()(run_id)
+            application.request_cancel(run_id)
         except IllegalTransition:
             continue
-    follow(container, names, timeout=_CANCEL_PATIENCE)
+    wait_for_runs(application, names, timeout=_CANCEL_TIMEOUT)
 
 
 def _conclude(place: "DemoDirectory", records: "Mapping[str, RunRecord]") -> int:
     click.echo(f"\nFiles are below {place.path}.")
     for name, record in records.items():
         _print_result(name, record, place.path)
-    click.echo(place.how_to_go_on(records["fail_on_purpose"].run.id))
-    surprises = [name for name, record in records.items() if record.run.state is not _EXPECTED[name]]
-    if surprises:
-        raise Failed(f"not as expected: {', '.join(surprises)}; the run's own page above the hints says why")
+    click.echo(place.next_steps(records["fail_on_purpose"].run.id))
+    unexpected = [name for name, record in records.items() if record.run.state is not _EXPECTED[name]]
+    if unexpected:
+        raise Failed(f"not as expected: {', '.join(unexpected)}; the errors above say why")
     return ExitCode.DONE
 
 
@@ -156,7 +167,7 @@ def _print_result(name: str, record: "RunRecord", directory: Path) -> None:
 
 
 def _brief(value: object, directory: Path) -> Iterator[str]:
-    """Where the files are in the directory, and other values as they are."""
+    """Yield files relative to the directory, and other values as they are."""
     if isinstance(value, Mapping):
         path = Path(str(value.get("path") or value.get("location")))
         yield one_line(str(path.relative_to(directory) if path.is_relative_to(directory) else path))
@@ -165,3 +176,120 @@ def _brief(value: object, directory: Path) -> Iterator[str]:
             yield from _brief(item, directory)
     else:
         yield one_line(str(value))
+
+
+@dataclass(frozen=True, slots=True)
+class DemoDirectory:
+    """The files of one demonstration."""
+
+    path: Path
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables in .env: commands that are called in the directory use its database."""
+        return {
+            "DATABASE_URI": f"sqlite:///{self.path / 'runs.db'}",
+            "DAEMON_LOCAL_WORKDIR": str(self.path / "runs"),
+            "DAEMON_DEFAULT_PROVIDER": "local",
+            "DAEMON_POLL_INTERVAL": "1",
+            "DAEMON_STATUS_CHECK_INTERVAL": "1",
+        }
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """The settings of the demonstration itself; they override the environment."""
+        return {
+            "database_uri": self.environment["DATABASE_URI"],
+            "local_workdir": self.path / "runs",
+            "default_provider": "local",
+            "poll_interval": 0.5,
+            "status_check_interval": 0.5,
+            "max_concurrent_workflows": 4,
+            "auto_migrate": True,
+        }
+
+    @property
+    def parameters(self) -> Mapping[str, Mapping[str, object]]:
+        """The parameters, by the names of the workflows."""
+        return {
+            "count_words": {"text": {"class": "File", "location": (self.path / "text.txt").as_uri()}},
+            "greet_all": {"names": ["Ada", "Grace", "Rosalind"]},
+        }
+
+    def workflow(self, name: str) -> Path:
+        """Return the file of a workflow."""
+        return self.path / f"{name}.cwl"
+
+    def next_steps(self, failed: RunId) -> str:
+        """Return shell commands to try one after the other."""
+        overriding = [name for name in self.environment if name in os.environ]
+        program = _program()
+        return "\n  ".join(
+            (
+                "\nGo on:",
+                f"cd {shlex.quote(str(self.path))}",
+                *([f"unset {' '.join(overriding)}"] if overriding else []),
+                f"{program} list",
+                f"{program} show {failed}",
+                f"{program} > daemon.log &",
+                f"{program} submit count_words.cwl text=@text.txt --wait",
+                "kill %1",
+            )
+        )
+
+
+def _prepare_directory(given: Path | None) -> DemoDirectory:
+    """Create and fill the directory; one that was used before is used again.
+
+    Raises:
+        click.BadParameter: it cannot be created, or has a .env that the demonstration did not write.
+    """
+    try:
+        place = DemoDirectory(_create(given) if given else _create_new())
+        _fill(place)
+    except OSError as error:
+        raise click.BadParameter(
+            f"{error.filename}: {error.strerror}; name a directory that may be written to.", param_hint="--dir"
+        ) from error
+    return place
+
+
+def _program() -> str:
+    """Return what to type for this program: its name if the shell finds it, else the way it was called."""
+    here = Path(sys.executable).parent.resolve()
+    found = shutil.which("wes-daemon")
+    if found and Path(found).resolve().parent == here:
+        return "wes-daemon"
+    called = Path(sys.argv[0]).absolute()
+    return shlex.join([sys.executable, "-m", "wes_daemon"] if called.suffix == ".py" else [str(called)])
+
+
+def _create(path: Path) -> Path:
+    directory = expand_home(str(path), "--dir")
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory.resolve()
+
+
+def _create_new() -> Path:
+    parent = user_data_directory()
+    parent.mkdir(parents=True, exist_ok=True)
+    return next(_created_with_number(parent)).resolve()
+
+
+def _created_with_number(parent: Path) -> Iterator[Path]:
+    for number in count(1):
+        path = parent / f"demo-{number}"
+        if not path.exists():
+            path.mkdir()
+            yield path
+
+
+def _fill(place: DemoDirectory) -> None:
+    text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in place.environment.items())
+    env = place.path / ".env"
+    if env.exists() and env.read_text("utf-8", "replace") != text:
+        raise click.BadParameter(f"{place.path} has a .env of its own; name another directory.", param_hint="--dir")
+    env.write_text(text, "utf-8")
+    with as_file(files("wes_daemon.entrypoints.cli") / _DATA) as data:
+        for file in data.iterdir():
+            shutil.copyfile(file, place.path / file.name)

@@ -10,10 +10,9 @@ from rich.text import Text
 from wes_daemon.application.reconciling.discrepancies import Discrepancy, DiscrepancyKind, Repair
 from wes_daemon.application.reconciling.reconcile import ReconcileReport
 from wes_daemon.application.reconciling.repairing import RepairResult
+from wes_daemon.entrypoints.cli.console import TextConsole, moment, plain
 from wes_daemon.entrypoints.cli.documents import instant
-from wes_daemon.entrypoints.cli.escaping import one_line
-from wes_daemon.entrypoints.cli.rendering import PersonsConsole
-from wes_daemon.entrypoints.cli.wording import moment, plain
+from wes_daemon.entrypoints.cli.errors import one_line
 
 _HIGHLIGHTED = frozenset({DiscrepancyKind.DUPLICATE_RUN, DiscrepancyKind.ORPHANED_RUN})
 
@@ -21,7 +20,7 @@ _HIGHLIGHTED = frozenset({DiscrepancyKind.DUPLICATE_RUN, DiscrepancyKind.ORPHANE
 def print_report(report: ReconcileReport) -> None:
     """Print the discrepancies, the providers that could not be compared, and a summary."""
     if report.discrepancies:
-        PersonsConsole().put_unfolded(_table(report.discrepancies))
+        TextConsole().print_unfolded(_table(report.discrepancies))
     for type, reason in report.not_compared.items():
         click.echo(one_line(f"{type} could not be compared: {reason}"))
     click.echo(_summary(report))

@@ -1,6 +1,6 @@
-"""What --json prints: the words of WES 1.1.0 where it has them, and a `daemon` object for the rest.
+"""The JSON documents of `--json`: the names of WES 1.1.0 where it has them, and an object `daemon` for the rest.
 
-Source: schemas `RunLog`, `RunSummary`, `RunRequest` and `TaskLog` of WES 1.1.0. What is not known is left out.
+Source: schemas `RunLog`, `RunSummary`, `RunRequest` and `TaskLog` of WES 1.1.0. Unknown values are left out.
 """
 
 import json
@@ -15,11 +15,11 @@ from wes_daemon.domain.runs import TaskLog, Unreadable, WorkflowRequest
 Document = dict[str, Any]
 
 QUEUED = "queued"
-"""Why the first entry of a timeline is there, where the run was queued by this package."""
+"""The reason of a timeline's first entry, if this package queued the run."""
 
 
 def run_summary(record: RunRecord) -> Document:
-    """One run of a list."""
+    """Return the document of one run in a list."""
     run = record.run
     return _known(
         run_id=run.id,
@@ -33,7 +33,7 @@ def run_summary(record: RunRecord) -> Document:
 
 
 def run_log(record: RunRecord) -> Document:
-    """Everything about one run."""
+    """Return the document of everything about one run."""
     run, details = record.run, record.details
     return _known(
         run_id=run.id,
@@ -58,7 +58,7 @@ def run_log(record: RunRecord) -> Document:
 
 
 def task_log(task: TaskLog) -> Document:
-    """One step of a run."""
+    """Return the document of one task."""
     return _known(
         id=task.id,
         name=task.name,
@@ -73,21 +73,21 @@ def task_log(task: TaskLog) -> Document:
 
 
 def instant(at: datetime | None, *, timespec: str = "seconds") -> str | None:
-    """A moment as WES writes it: UTC, with a Z."""
+    """Return a time as WES writes it: in UTC, with a Z."""
     if at is None:
         return None
     return at.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def queued_at(record: RunRecord) -> datetime | None:
-    """When somebody queued it, as far as its timeline is there and tells; else when the daemon first saw it."""
+    """Return when the run was queued, by its timeline, or else when the daemon first read it."""
     return next((entry.at for entry in record.timeline if entry.why == QUEUED), record.queued_at)
 
 
-def as_text(document: object) -> str:
-    """JSON for people and programs. Letters stay as they are; what could steer a terminal is escaped."""
+def json_text(document: object) -> str:
+    """Return the document as JSON; letters stay as they are, and control characters are escaped."""
     text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
-    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def _request(request: WorkflowRequest) -> Document:
@@ -134,7 +134,7 @@ def _entry(entry: TimelineEntry) -> Document:
 
 
 def _stored(value: object) -> object:
-    """What a row holds: an object where all is well, else what was found there instead."""
+    """Return the value of a JSON column; a text that is not JSON is returned as it is."""
     if isinstance(value, Unreadable):
         return value.text
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Where the log goes and how a line of it looks; no text in it can forge a line, and no secret is in it."""
+"""The log: where it is written, and its format. No text can forge a line of it, and no secret appears in it."""
 
 import json
 import logging
@@ -13,42 +13,42 @@ from types import TracebackType
 from typing import TextIO
 from urllib.parse import quote
 
-from wes_daemon.entrypoints.cli.escaping import one_line
+from wes_daemon.entrypoints.cli.errors import one_line
 
-OURS = "wes_daemon"
-_CONTINUED = "  | "
+_PACKAGE = "wes_daemon"
+_CONTINUATION = "  | "
 
 _log = logging.getLogger(__name__)
 
 
-class Hiding:
-    """Replaces secrets by `***`, also where a text holds them as JSON or as part of an address."""
+class SecretHider:
+    """Replaces secrets by `***`, also where a text contains them as JSON or as a part of a URL."""
 
     def __init__(self, secrets: Collection[str]) -> None:
         spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
-        # The longest first, so that of two where one holds the other nothing is left over.
+        # The longest first: a secret may be a part of another.
         self._spellings = sorted(spellings, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """The text without them."""
+        """Return the text without secrets."""
         for spelling in self._spellings:
             text = text.replace(spelling, "***")
         return text
 
 
 class LineFormatter(logging.Formatter):
-    """`2026-11-23T05:30:00.123Z INFO event key=value …`; the lines of a traceback follow, each behind a mark."""
+    """`2026-11-23T05:30:00.123Z INFO event key=value …`; the lines of a traceback follow, each with a prefix."""
 
     def __init__(self, hide: Callable[[str], str]) -> None:
         super().__init__()
         self._hide = hide
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record, in one line and its traceback's."""
+        """Return the line of one record, and the lines of its traceback."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         source = "" if _is_ours(record.name) else f"{record.name}: "
         head = f"{at} {record.levelname} {source}{one_line(self._hide(record.getMessage()))}"
-        return "\n".join([head, *(f"{_CONTINUED}{one_line(line)}" for line in self._trace(record))])
+        return "\n".join([head, *(f"{_CONTINUATION}{one_line(line)}" for line in self._trace(record))])
 
     def _trace(self, record: logging.LogRecord) -> list[str]:
         parts = ["".join(traceback.format_exception(record.exc_info[1]))] if record.exc_info else []
@@ -57,7 +57,7 @@ class LineFormatter(logging.Formatter):
 
 
 def set_up_logging(*, stream: TextIO, level: str, file: Path | None = None, hide: Callable[[str], str] = str) -> None:
-    """Log to `stream`, and to `file`, in place of where the log went before. Other packages only say what is grave.
+    """Log to `stream`, and to `file` if given, instead of the previous targets. Other packages log warnings only.
 
     Raises:
         ConfigurationError: the file cannot be opened.
@@ -73,18 +73,18 @@ def set_up_logging(*, stream: TextIO, level: str, file: Path | None = None, hide
         handler.setFormatter(LineFormatter(hide))
         root.addHandler(handler)
     root.setLevel(logging.INFO if level == "DEBUG" else logging.WARNING)
-    logging.getLogger(OURS).setLevel(level)
+    logging.getLogger(_PACKAGE).setLevel(level)
 
 
 def log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """For `sys.excepthook`: log a bug whole, so that it is escaped and without secrets like everything else."""
+    """Log a bug with its traceback, escaped and without secrets; a `sys.excepthook`."""
     if not logging.getLogger().handlers:
         set_up_logging(stream=sys.stderr, level="WARNING")
     _log.critical("bug: please report it with what follows", exc_info=(kind, error, trace))
 
 
 def log_uncaught_in_thread(uncaught: threading.ExceptHookArgs) -> None:
-    """For `threading.excepthook`."""
+    """Log a bug in a thread; a `threading.excepthook`."""
     if uncaught.exc_value is not None:
         log_uncaught(uncaught.exc_type, uncaught.exc_value, uncaught.exc_traceback)
 
@@ -94,17 +94,17 @@ def _spellings(secret: str) -> set[str]:
 
 
 def _is_ours(logger: str) -> bool:
-    return logger == OURS or logger.startswith(f"{OURS}.")
+    return logger == _PACKAGE or logger.startswith(f"{_PACKAGE}.")
 
 
 def _file_handler(path: Path) -> logging.Handler:
     try:
-        # Notices when log rotation has moved the file away, and opens a new one.
+        # Opens a new file if log rotation has moved the old one away.
         return WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         from wes_daemon.bootstrap.settings import ConfigurationError
 
         raise ConfigurationError(
             f"--log-file/DAEMON_LOG_FILE: {path} cannot be written to: {error.strerror}. "
-            "Name a file in a folder that is there and may be written to."
+            "Name a file in a folder that exists and may be written to."
         ) from error

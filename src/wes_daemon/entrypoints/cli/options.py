@@ -1,13 +1,12 @@
-"""Options that several commands have, and the settings that they override."""
+"""Options that several commands share, and the settings that they override."""
 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-
-from wes_daemon.entrypoints.cli.paths import at_home
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -16,35 +15,35 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
-    """What the command line says of the settings, under their fields' names; None where it says nothing."""
+    """The settings that the command line gives, under the names of the fields of `Settings`; None if it does not."""
 
     database_uri: str | None = None
     log_level: str | None = None
     log_file: str | None = None
-    poll_interval_seconds: float | None = None
-    status_check_interval_seconds: float | None = None
+    poll_interval: float | None = None
+    status_check_interval: float | None = None
     max_concurrent_workflows: int | None = None
 
     @property
     def given(self) -> dict[str, object]:
-        """What it does say."""
+        """The settings that are given."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-class Word(click.Choice[str]):
-    """One of a few words in capitals, in any case; shown and completed as they are."""
+class UpperCaseChoice(click.Choice[str]):
+    """One of a few words in capitals; accepted in any case, shown and completed in capitals."""
 
     def __init__(self, words: Iterable[str]) -> None:
         super().__init__(list(words), case_sensitive=False)
 
     def normalize_choice(self, choice: object, ctx: click.Context | None) -> str:
-        """What is compared, and shown where a word is none of them."""
+        """Return the text that click compares and shows."""
         del ctx
         return str(choice).upper()
 
 
 class Seconds(click.FloatRange):
-    """A duration that the settings would take."""
+    """A duration, with the same bounds as in the settings."""
 
     name = "number of seconds"
 
@@ -52,11 +51,23 @@ class Seconds(click.FloatRange):
         super().__init__(min=0, min_open=True, max=86_400)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """As a range does, which lets "nan" through."""
+        """Convert the value; refuse "nan", which a range accepts."""
         seconds = float(super().convert(value, param, ctx))
         if math.isnan(seconds):
-            self.fail(f"{value!r} is no number of seconds, such as 60 or 0.5.", param, ctx)
+            self.fail(f"{value!r} is not a number of seconds, such as 60 or 0.5.", param, ctx)
         return seconds
+
+
+def expand_home(text: str, hint: str) -> Path:
+    """Return the path with a `~` at its beginning replaced.
+
+    Raises:
+        click.BadParameter: it names a home that does not exist; `hint` names the argument.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise click.BadParameter(f"{text!r} names a home that does not exist.", param_hint=hint) from error
 
 
 def _checked_uri(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
@@ -74,7 +85,7 @@ def _checked_uri(ctx: click.Context, _parameter: click.Parameter, value: str | N
 
 def _checked_path(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     if value is not None and not ctx.resilient_parsing:
-        at_home(value, "--log-file")
+        expand_home(value, "--log-file")
     return value
 
 
@@ -90,14 +101,14 @@ database_option = click.option(
     callback=_override_database,
     help="The database; overrides DATABASE_URI.",
 )
-"""For a sub-command: it finds the value in `ctx.obj`, with the other overrides."""
+"""For a sub-command; the value is stored in `ctx.obj`, with the other overrides."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 _DAEMON_OPTIONS = (
     click.option(
         "--log-level",
-        type=Word(LOG_LEVELS),
+        type=UpperCaseChoice(LOG_LEVELS),
         metavar="LEVEL",
         help=f"{', '.join(LOG_LEVELS)}; overrides DAEMON_LOG_LEVEL (INFO; sub-commands: WARNING).",
     ),
@@ -106,7 +117,7 @@ _DAEMON_OPTIONS = (
         type=click.Path(dir_okay=False),
         metavar="PATH",
         callback=_checked_path,
-        help="Log there, too; overrides DAEMON_LOG_FILE.",
+        help="Also log to this file; overrides DAEMON_LOG_FILE.",
     ),
     click.option(
         "--db-uri",
@@ -117,29 +128,27 @@ _DAEMON_OPTIONS = (
     ),
     click.option(
         "--poll-interval",
-        "poll_interval_seconds",
         type=Seconds(),
         metavar="SECONDS",
-        help="Between two looks for queued runs; overrides DAEMON_POLL_INTERVAL (60).",
+        help="Time between two queries for queued runs; overrides DAEMON_POLL_INTERVAL (60).",
     ),
     click.option(
         "--status-check-interval",
-        "status_check_interval_seconds",
         type=Seconds(),
         metavar="SECONDS",
-        help="Between two looks at one active run; overrides DAEMON_STATUS_CHECK_INTERVAL (300).",
+        help="Longest time between two status requests for a run; overrides DAEMON_STATUS_CHECK_INTERVAL (300).",
     ),
     click.option(
         "--max-concurrent-workflows",
         type=click.IntRange(1, 1_000_000),
         metavar="N",
-        help="Runs that providers may hold at once; overrides DAEMON_MAX_CONCURRENT_WORKFLOWS (10).",
+        help="Runs that may be active at once; overrides DAEMON_MAX_CONCURRENT_WORKFLOWS (10).",
     ),
 )
 
 
 def daemon_options(command: Command) -> Command:
-    """The documented options of the daemon, passed on under the names of `Overrides`."""
+    """Add the options of the daemon; the values have the names of the fields of `Overrides`."""
     for option in reversed(_DAEMON_OPTIONS):
         command = option(command)
     return command

@@ -1,6 +1,7 @@
-"""How a process is told to stop, and how it ends even if some of its threads do not."""
+"""The process of the command line: signals, standard output, and an end that hanging threads cannot prevent."""
 
 import gc
+import io
 import logging
 import os
 import signal
@@ -8,58 +9,38 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
-from typing import NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from wes_daemon.entrypoints.cli.errors import Failed
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _GARBAGE_THRESHOLDS = (10_000, 20, 20)
-_PATIENCE_SECONDS = 1
-# Half a second less than the ten that a supervisor waits before it kills.
-_LONGEST_STOP_SECONDS = 9.5
-
-
-def collect_garbage_seldom() -> None:
-    """See to it that Python does not look for cycles all the time among objects that have none.
-
-    A pass makes some thousands of objects that all go by themselves; with the interpreter's own thresholds, looking
-    through them takes a seventh of a busy daemon's time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GARBAGE_THRESHOLDS)
-
-
-def end_soon(ending: BaseException) -> None:
-    """See to it that the process ends after `ending`, even if a thread of a pool hangs in a call."""
-    code = ending.code if isinstance(ending, SystemExit) else 1
-    last_word = threading.Timer(_PATIENCE_SECONDS, leave_at_once, [code if isinstance(code, int) else int(bool(code))])
-    last_word.daemon = True
-    last_word.start()
-
-
-def leave_at_once(code: int) -> NoReturn:
-    """End the process whatever its threads are doing, with everything written that was said so far."""
-    logging.shutdown()
-    sys.stdout.flush()
-    os._exit(code)
+_EXIT_SECONDS = 1
+# Half a second less than the ten after which supervisors kill.
+_STOP_SECONDS = 9.5
 
 
 class StopOnSignals:
-    """The first SIGTERM or SIGINT asks for a stop, the second ends the process at once, and so do ten seconds.
+    """Stops the process on SIGTERM and SIGINT; a second signal, or ten seconds, end it at once.
 
-    Python runs a signal's handler in the main thread, when that comes back from whatever call it waits in, and it
-    may come in the middle of a lock that the handler needs. So the handlers do nothing: the interpreter writes each
-    signal's number to a socket as it arrives, and a thread of ours reads it there.
+    Python runs a signal handler in the main thread, when its current call returns; the handler may then interrupt a
+    section that holds a lock which it needs itself. So these handlers do nothing: the interpreter writes the number
+    of each signal to a socket at once, and a thread reads it there.
 
     Attributes:
-        received: the number of the first signal, once there was one.
+        received: the number of the first signal, if there was one.
     """
 
     def __init__(self, *, late_code: int | None = None) -> None:
-        """Do nothing yet.
+        """Install no handler yet.
 
         Args:
-            late_code: what a process ends with that is still there ten seconds after the first signal, also where
-                it has left this block; None for 128 and the signal's number.
+            late_code: the exit code of a process that still exists ten seconds after the first signal, even outside
+                of the block; None for 128 plus the signal's number.
         """
         self.received: int | None = None
         self._late_code = late_code
@@ -71,7 +52,7 @@ class StopOnSignals:
         self._incoming, self._outgoing = socket.socketpair()
         self._outgoing.setblocking(False)
         self._previous_fd = signal.set_wakeup_fd(self._outgoing.fileno(), warn_on_full_buffer=False)
-        for number in _heeded():
+        for number in _handled_signals():
             self._previous[number] = signal.signal(number, _do_nothing)
         threading.Thread(target=self._listen, name="signals", daemon=True).start()
         return self
@@ -85,7 +66,7 @@ class StopOnSignals:
         self._outgoing.close()
 
     def call(self, stop: Callable[[], None]) -> None:
-        """Call `stop` when there is a signal, or now if there was one."""
+        """Call `stop` on the first signal, or now if there was one."""
         with self._lock:
             self._on_stop = stop
         if self.received:
@@ -108,20 +89,95 @@ class StopOnSignals:
             on_stop()
 
     def _end_in_time(self, number: int) -> None:
-        """See to it that the process ends, even if everybody waits for a reader of its output who reads no more."""
         code = 128 + number if self._late_code is None else self._late_code
-        # Not `leave_at_once`: who writes the log or flushes a stream may wait for ever, and holds its lock meanwhile.
-        in_time = threading.Timer(_LONGEST_STOP_SECONDS, os._exit, [code])
-        in_time.daemon = True
-        in_time.start()
+        # Not `exit_now`: a thread that writes to the log may hang, because nothing reads the output, and hold its lock.
+        timer = threading.Timer(_STOP_SECONDS, os._exit, [code])
+        timer.daemon = True
+        timer.start()
 
 
-def _heeded() -> list[signal.Signals]:
-    heeded = [signal.SIGTERM, signal.SIGINT]
+def ignore_interrupts() -> None:
+    """Ignore Ctrl-C from here on: the process is ending, and an interrupt would only print a traceback."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def collect_garbage_rarely() -> None:
+    """Raise the thresholds of the garbage collector.
+
+    A pass creates some thousands of objects without reference cycles. With the default thresholds the search for
+    cycles takes a seventh of the time of a busy daemon.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE_THRESHOLDS)
+
+
+def exit_soon(ending: BaseException) -> None:
+    """End the process a second after `ending`, even if a thread of a pool hangs in a call."""
+    code = ending.code if isinstance(ending, SystemExit) else 1
+    timer = threading.Timer(_EXIT_SECONDS, exit_now, [code if isinstance(code, int) else int(bool(code))])
+    timer.daemon = True
+    timer.start()
+
+
+def exit_now(code: int) -> NoReturn:
+    """End the process whatever its threads do; the log and standard output are written first."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def report_output_errors() -> None:
+    """Raise `Failed` wherever standard output cannot be written to, such as on a full disk; broken pipes are kept.
+
+    A stream that is not a `TextIOWrapper` was replaced by the caller and is left alone.
+    """
+    stream = sys.stdout
+    if not isinstance(stream, io.TextIOWrapper):
+        return
+    with suppress(OSError):
+        stream.flush()
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False)),
+            encoding=stream.encoding,
+            errors=stream.errors,
+            line_buffering=stream.line_buffering,
+            write_through=stream.write_through,
+        )
+
+
+def flush_or_discard_output() -> None:
+    """Write what standard output still holds; discard it if that fails, so that the interpreter does not try again."""
+    try:
+        sys.stdout.flush()
+    except (OSError, Failed):
+        discard_output()
+
+
+def discard_output() -> None:
+    """Discard what standard output still holds."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Output(io.FileIO):
+    """Standard output; only this layer can tell that an `OSError` is its own."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise Failed(f"cannot write to standard output: {error.strerror}") from error
+
+
+def _handled_signals() -> list[signal.Signals]:
+    handled = [signal.SIGTERM, signal.SIGINT]
     if not (sys.stdin and sys.stdin.isatty()):
-        # Log rotation sends it; the log file is opened anew by itself. At a terminal it means that this is closed.
-        heeded.append(signal.SIGHUP)
-    return heeded
+        # Log rotation sends it; the log file reopens itself. On a terminal it means that the terminal is closed.
+        handled.append(signal.SIGHUP)
+    return handled
 
 
 def _do_nothing(_number: int, _frame: FrameType | None) -> None:

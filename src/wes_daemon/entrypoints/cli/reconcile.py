@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wes_daemon.domain.runs import ProviderType
-from wes_daemon.entrypoints.cli.exits import ExitCode, say
+from wes_daemon.entrypoints.cli.errors import ExitCode, print_message
 from wes_daemon.entrypoints.cli.options import database_option, json_option
 
 if TYPE_CHECKING:
     from wes_daemon.application.reconciling.reconcile import ReconcileReport
     from wes_daemon.application.reconciling.repairing import RepairResult
-    from wes_daemon.bootstrap.container import Container
+    from wes_daemon.bootstrap.application import Application
 
 
 class Age(click.ParamType[timedelta]):
@@ -91,18 +91,18 @@ def reconcile(
     must_confirm = apply and not (yes or as_json)
     if must_confirm and not _is_terminal():
         raise click.UsageError("--apply asks for confirmation, which needs a terminal: add --yes.")
-    with reading_session(ctx) as container:
+    with reading_session(ctx) as application:
         tolerances = replace(
-            container.tolerances(),
+            application.tolerances,
             draft_age=drafts_older_than,
             foreign_runs=Repair.CANCEL if cancel_foreign_runs else Repair.NONE,
         )
-        use_case = container.reconcile()
+        use_case = application.reconcile
         report = use_case(window=since, tolerances=tolerances, types=_chosen(provider))
         _require_configured(report, provider)
         if as_json:
             return _print_json(report, use_case.repair(report.repairable, tolerances=tolerances) if apply else [])
-        _print_report(container, report)
+        _print_report(application, report)
         if not (apply and report.repairable) or (must_confirm and not _is_confirmed(report)):
             return ExitCode.DONE if report.agrees else ExitCode.FAILED
         return _print_results(report, use_case.repair(report.repairable, tolerances=tolerances))
@@ -132,13 +132,13 @@ def _is_confirmed(report: "ReconcileReport") -> bool:
     return click.confirm(f"Repair this ({repairs})?", default=False)
 
 
-def _print_report(container: "Container", report: "ReconcileReport") -> None:
+def _print_report(application: "Application", report: "ReconcileReport") -> None:
     from wes_daemon.entrypoints.cli.discrepancies import print_report
     from wes_daemon.entrypoints.cli.session import mention_absent_daemon
 
     print_report(report)
     if report.discrepancies:
-        mention_absent_daemon(container)
+        mention_absent_daemon(application)
 
 
 def _print_results(report: "ReconcileReport", results: "Sequence[RepairResult]") -> int:
@@ -148,15 +148,15 @@ def _print_results(report: "ReconcileReport", results: "Sequence[RepairResult]")
         click.echo(result_line(result))
     code = _exit_code(report, results)
     if code:
-        say("not everything is repaired; see above")
+        print_message("not everything is repaired; see above")
     return code
 
 
 def _print_json(report: "ReconcileReport", results: "Sequence[RepairResult]") -> int:
     from wes_daemon.entrypoints.cli.discrepancies import document
-    from wes_daemon.entrypoints.cli.documents import as_text
+    from wes_daemon.entrypoints.cli.documents import json_text
 
-    click.echo(as_text(document(report, results)))
+    click.echo(json_text(document(report, results)))
     return _exit_code(report, results)
 
 

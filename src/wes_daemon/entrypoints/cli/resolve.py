@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wes_daemon.domain.runs import ProviderRunId, RunId
-from wes_daemon.entrypoints.cli.escaping import one_line
-from wes_daemon.entrypoints.cli.exits import Failed
+from wes_daemon.entrypoints.cli.errors import Failed, one_line
 from wes_daemon.entrypoints.cli.options import database_option
 
 if TYPE_CHECKING:
@@ -39,10 +38,10 @@ def resolve(
         raise click.UsageError("Give exactly one of --adopt ID, --send-again and --fail.")
     if reason is not None and not fail:
         raise click.UsageError("--reason needs --fail.")
-    with reading_session(ctx) as container:
+    with reading_session(ctx) as application:
         try:
             outcome = _decide(
-                container.resolve_review(),
+                application.resolve_review,
                 RunId(run_id),
                 provider_id=provider_id,
                 send_again=send_again,

@@ -1,20 +1,26 @@
-"""`wes-daemon run-once`: for cron."""
+"""`wes-daemon run-once`: submits, cancels and refreshes once; for cron."""
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from wes_daemon.entrypoints.cli.exits import ExitCode
+from wes_daemon.entrypoints.cli.errors import ExitCode
 from wes_daemon.entrypoints.cli.options import database_option, json_option
 from wes_daemon.entrypoints.cli.process import StopOnSignals
+from wes_daemon.entrypoints.cli.session import (
+    log_as_configured,
+    open_application,
+    prepare_schema,
+    sub_command_settings,
+)
 
 if TYPE_CHECKING:
-    from wes_daemon.application.following.cancel_runs import CancelReport
-    from wes_daemon.application.following.refresh_statuses import RefreshReport
-    from wes_daemon.application.submitting.submit_queued_runs import SubmitReport
-    from wes_daemon.bootstrap.container import Container
+    from wes_daemon.bootstrap.application import RunOnceReport
+
+OutcomeT = TypeVar("OutcomeT", bound=str)
 
 
 @click.command("run-once")
@@ -24,45 +30,25 @@ if TYPE_CHECKING:
 def run_once(ctx: click.Context, as_json: bool) -> int:
     """Submit, cancel and refresh once, then exit; for cron.
 
-    Does what the daemon does again and again: submits what is queued, passes cancels on, and asks each provider
-    what became of its runs. Exits 3 where a provider cannot work until somebody acts.
+    Does once what the daemon repeats: submits what is queued, passes cancellations on, and requests the status of all
+    active runs. Exits 3 if a provider cannot work until a person acts.
     """
-    from wes_daemon.entrypoints.cli.session import (
-        container_for,
-        log_as_configured,
-        prepare_schema,
-        sub_command_settings,
-    )
-
     with StopOnSignals() as signals:
         settings = sub_command_settings(ctx)
         log_as_configured(ctx, settings, sys.stderr if as_json else sys.stdout)
-        with container_for(settings) as container:
-            signals.call(container.stop().set)
-            prepare_schema(container)
-            submitted, cancelled, refreshed = _passes(container)
-    summary = _document(submitted, cancelled, refreshed) if as_json else _line(submitted, cancelled, refreshed)
-    click.echo(summary)
+        with open_application(settings) as application:
+            signals.call(application.stop.set)
+            prepare_schema(application)
+            report = application.run_once()
+    click.echo(json.dumps(_document(report), indent=2) if as_json else _line(report))
     if signals.received:
         return 128 + signals.received
-    return ExitCode.MISCONFIGURED if submitted.blocked or refreshed.blocked else ExitCode.DONE
+    return ExitCode.MISCONFIGURED if report.blocked else ExitCode.DONE
 
 
-def _passes(container: "Container") -> "tuple[SubmitReport, CancelReport, RefreshReport]":
-    from wes_daemon.application.runtime.lease_renewal import renewing_lease
-
-    settings = container.settings()
-    with renewing_lease(container.daemon_session(), every=settings.lease / 4, outage_log=container.outage_log()):
-        return (
-            container.submit_queued_runs()(),
-            container.cancel_runs()(),
-            # Further ahead than any run is put off while its provider answers.
-            container.refresh_statuses()(ahead=settings.status_check_interval * 2),
-        )
-
-
-def _document(submitted: "SubmitReport", cancelled: "CancelReport", refreshed: "RefreshReport") -> str:
-    found: dict[str, Any] = {
+def _document(report: "RunOnceReport") -> dict[str, object]:
+    submitted, cancelled, refreshed = report.submitted, report.cancelled, report.refreshed
+    return {
         "submit": {
             "enrolled": submitted.enrolled,
             "outcomes": dict(submitted.outcomes),
@@ -71,19 +57,17 @@ def _document(submitted: "SubmitReport", cancelled: "CancelReport", refreshed: "
         "cancel": {"ended": cancelled.ended, "passed_on": cancelled.passed_on, "deferred": cancelled.deferred},
         "refresh": {"outcomes": dict(refreshed.outcomes), "blocked": sorted(refreshed.blocked)},
     }
-    return json.dumps(found, indent=2)
 
 
-def _line(submitted: "SubmitReport", cancelled: "CancelReport", refreshed: "RefreshReport") -> str:
-    blocked = sorted({*submitted.blocked, *refreshed.blocked})
+def _line(report: "RunOnceReport") -> str:
     parts = [
-        f"submitted: {_counts(submitted.outcomes)}",
-        f"cancelled: {cancelled.ended + cancelled.passed_on}",
-        f"looked at: {_counts(refreshed.outcomes)}",
-        *([f"blocked: {', '.join(blocked)}"] if blocked else []),
+        f"submitted: {_counts(report.submitted.outcomes)}",
+        f"cancelled: {report.cancelled.ended + report.cancelled.passed_on}",
+        f"refreshed: {_counts(report.refreshed.outcomes)}",
+        *([f"blocked: {', '.join(sorted(report.blocked))}"] if report.blocked else []),
     ]
     return "; ".join(parts)
 
 
-def _counts(found: Any) -> str:
-    return ", ".join(f"{count} {name}" for name, count in found.items()) or "0"
+def _counts(outcomes: Mapping[OutcomeT, int]) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()) or "0"

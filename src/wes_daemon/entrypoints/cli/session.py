@@ -1,159 +1,200 @@
-"""What a command works with: the settings, and the container that is wired from them."""
+"""What a command works with: the settings, the log, the database that they name, and the application."""
 
+import os
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from wes_daemon.domain.runs import ProviderType
-from wes_daemon.entrypoints.cli.exits import HIDE, say
+from wes_daemon.entrypoints.cli.errors import Failed, print_message
 from wes_daemon.entrypoints.cli.options import Overrides
 
 if TYPE_CHECKING:
-    from wes_daemon.bootstrap.container import Container
+    from wes_daemon.bootstrap.application import Application
     from wes_daemon.bootstrap.settings import Settings
 
-_WORKDIR = 'DAEMON_LOCAL_WORKDIR="$PWD/local-runs" '
+HIDE_SECRETS = "wes_daemon.hide_secrets"
+"""The key in `click.Context.meta` of the function that hides secrets in a text; set once the settings are read."""
+
+_LOCAL_WORKDIR = 'DAEMON_LOCAL_WORKDIR="$PWD/local-runs" '
+_SQLITE = "sqlite:///"
 
 
 @contextmanager
-def session(ctx: click.Context) -> "Iterator[Container]":
-    """A container over a database whose schema is as the code needs it, for as long as a sub-command takes.
+def session(ctx: click.Context) -> "Iterator[Application]":
+    """Open the application for a sub-command, over a database with a current schema.
 
-    Without DATABASE_URI the database is a file of the user's own, and it says so.
+    Without DATABASE_URI the database is a file in the user's data directory, and a message says so.
     """
     settings = sub_command_settings(ctx)
     log_to_stderr(ctx, settings)
-    with container_for(settings) as container:
-        prepare_schema(container)
-        yield container
+    with open_application(settings) as application:
+        prepare_schema(application)
+        yield application
 
 
 @contextmanager
-def reading_session(ctx: click.Context) -> "Iterator[Container]":
-    """A session for a command that makes no database; a file of the user's own is made where none is named.
+def reading_session(ctx: click.Context) -> "Iterator[Application]":
+    """Open the application for a command that creates no database, except the user's own if none is named.
 
     Raises:
-        Failed: the SQLite file that is named is not there.
+        Failed: the SQLite file that is named does not exist.
     """
-    from wes_daemon.entrypoints.cli.databases import require_database
-
-    require_database(read(ctx))
-    with session(ctx) as container:
-        yield container
+    require_database(settings_of(ctx))
+    with session(ctx) as application:
+        yield application
 
 
-def read(ctx: click.Context, **further: object) -> "Settings":
-    """The settings; those in `further` come before what the command line says. From here on, secrets are hidden."""
+@contextmanager
+def open_application(settings: "Settings") -> "Iterator[Application]":
+    """Build the application; close its connections at the end.
+
+    Raises:
+        ConfigurationError: no database is named, or its URI cannot be used.
+    """
+    from wes_daemon.bootstrap.application import build_application
+
+    application = build_application(settings)
+    with closing(application):
+        yield application
+
+
+def settings_of(ctx: click.Context, **arguments: object) -> "Settings":
+    """Read the settings; `arguments` override the options of the command line. From here on, secrets are hidden."""
     from wes_daemon.bootstrap.settings import read_settings
-    from wes_daemon.entrypoints.cli.logs import Hiding
+    from wes_daemon.entrypoints.cli.logs import SecretHider
 
     overrides: Overrides = ctx.obj
-    settings = read_settings(**{**overrides.given, **further})
-    ctx.meta[HIDE] = Hiding(settings.secrets)
+    settings = read_settings(**{**overrides.given, **arguments})
+    ctx.meta[HIDE_SECRETS] = SecretHider(settings.secrets)
     return settings
 
 
 def sub_command_settings(ctx: click.Context) -> "Settings":
-    """The settings, with a database in any case."""
-    settings = read(ctx)
+    """Read the settings, with a database in any case."""
+    settings = settings_of(ctx)
     if settings.database_uri is not None:
         return settings
-    from wes_daemon.entrypoints.cli.databases import misspelt_database
-
-    uri = f"sqlite:///{user_data() / 'runs.db'}"
-    say(f"DATABASE_URI is not set{misspelt_database()}: using {uri}")
-    return read(ctx, database_uri=uri)
+    uri = f"{_SQLITE}{user_data_directory() / 'runs.db'}"
+    print_message(f"DATABASE_URI is not set{misspelt_database()}: using {uri}")
+    return settings_of(ctx, database_uri=uri)
 
 
 def log_as_configured(ctx: click.Context, settings: "Settings", stream: TextIO) -> None:
-    """The log of what works as the daemon does."""
+    """Set up the log of the daemon, and of commands that work like it."""
     from wes_daemon.entrypoints.cli.logs import set_up_logging
 
-    set_up_logging(stream=stream, level=settings.log_level, file=settings.log_file, hide=ctx.meta[HIDE])
+    set_up_logging(stream=stream, level=settings.log_level, file=settings.log_file, hide=ctx.meta[HIDE_SECRETS])
 
 
 def log_to_stderr(ctx: click.Context, settings: "Settings") -> None:
-    """The log of a command that prints a result: what is grave, or what the command line asks for.
+    """Set up the log of a command that prints a result: warnings, or what the command line requests.
 
-    DAEMON_LOG_LEVEL and DAEMON_LOG_FILE are the daemon's: whoever lists runs may not write to its file.
+    DAEMON_LOG_LEVEL and DAEMON_LOG_FILE are for the daemon: a person who lists runs may not be allowed to write to
+    its file.
     """
     from wes_daemon.entrypoints.cli.logs import set_up_logging
 
     overrides: Overrides = ctx.obj
     level = settings.log_level if overrides.log_level else "WARNING"
     file = settings.log_file if overrides.log_file else None
-    set_up_logging(stream=sys.stderr, level=level, file=file, hide=ctx.meta[HIDE])
+    set_up_logging(stream=sys.stderr, level=level, file=file, hide=ctx.meta[HIDE_SECRETS])
 
 
-@contextmanager
-def container_for(settings: "Settings") -> "Iterator[Container]":
-    """A container; its connections are closed at the end.
-
-    Raises:
-        ConfigurationError: there is no database, or what is said to be one cannot be.
-    """
-    from wes_daemon.application.ports.errors import StorageMisconfigured
-    from wes_daemon.bootstrap.container import Container
-    from wes_daemon.bootstrap.settings import ConfigurationError
-
-    container = Container(settings=settings)
-    try:
-        engine = container.engine()
-    except StorageMisconfigured as error:
-        # What --db-uri gives was looked at before.
-        raise ConfigurationError(f"DATABASE_URI: {error}") from error
-    try:
-        yield container
-    finally:
-        engine.dispose()
-
-
-def prepare_schema(container: "Container") -> None:
-    """Bring the schema up to date where that is allowed and needed; else raise what is wrong with it."""
-    schema = container.schema()
-    if not container.settings().auto_migrate:
+def prepare_schema(application: "Application") -> None:
+    """Upgrade the schema if that is needed and allowed, else check it; raises `StorageMisconfigured`."""
+    schema = application.schema
+    if not application.settings.auto_migrate:
         schema.check()
     elif schema.current() != schema.head():
         schema.upgrade()
 
 
-def user_data() -> Path:
-    """Where this user's runs are kept when nothing else is said."""
+def user_data_directory() -> Path:
+    """Return the directory of this user's data."""
     from platformdirs import user_data_path
 
     return user_data_path("wes-daemon")
 
 
-def public_uri(uri: str) -> str:
-    """The database's URI without its password, for people."""
-    from wes_daemon.adapters.persistence.address import read_address
-
-    return read_address(uri).shown
-
-
-def mention_absent_daemon(container: "Container", *, for_provider: ProviderType | None = None) -> None:
-    """Say how to start a daemon where none is at work on this database: without one, nothing happens to a run."""
-    if not container.queries().daemons():
-        command = daemon_command(container.settings(), for_provider=for_provider)
-        say(f"no daemon is at work on this database; this starts one: {command}")
+def mention_absent_daemon(application: "Application", *, for_provider: ProviderType | None = None) -> None:
+    """Print how to start a daemon if none works on this database: without one, runs make no progress."""
+    if not application.daemons():
+        command = daemon_command(application.settings, for_provider=for_provider)
+        print_message(f"no daemon is at work on this database; this starts one: {command}")
 
 
 def daemon_command(settings: "Settings", *, for_provider: ProviderType | None = None) -> str:
-    """A line for the shell that starts a daemon with these settings, as far as its own would differ.
+    """Return a shell command that starts a daemon, with the settings that it would not find by itself.
 
     Args:
-        for_provider: it can work for this one then, as far as the line can see to that.
+        for_provider: the daemon should work for this provider, if the command line can arrange that.
     """
+    from wes_daemon.adapters.persistence.address import read_address
     from wes_daemon.bootstrap.settings import read_settings
 
     words = ["wes-daemon"]
     uri = settings.database_uri
     if uri is not None and read_settings().database_uri != uri:
-        words += ["--db-uri", public_uri(uri.get_secret_value())]
+        words += ["--db-uri", read_address(uri.get_secret_value()).shown]
     needs_workdir = for_provider is ProviderType.LOCAL and settings.local_workdir is None
-    return f"{_WORKDIR if needs_workdir else ''}{shlex.join(words)}"
+    return f"{_LOCAL_WORKDIR if needs_workdir else ''}{shlex.join(words)}"
+
+
+def require_database(settings: "Settings") -> None:
+    """Check that the SQLite file exists that the settings name.
+
+    Raises:
+        Failed: it does not; the message names the commands that create it.
+    """
+    file = _sqlite_file(settings)
+    if file is not None and not file.exists():
+        raise Failed(
+            f"there is no database at {file} yet; "
+            "`wes-daemon`, `wes-daemon submit` and `wes-daemon db upgrade` create it"
+        )
+
+
+def shown_database(settings: "Settings") -> str:
+    """Return the database's URI without its password; a relative SQLite file becomes absolute."""
+    from wes_daemon.adapters.persistence.address import read_address
+
+    if settings.database_uri is None:
+        return "not set"
+    shown, file = read_address(settings.database_uri.get_secret_value()).shown, _sqlite_file(settings)
+    if file is None or shown.startswith(f"{_SQLITE}/") or not shown.startswith(_SQLITE):
+        return shown
+    _, mark, query = shown.partition("?")
+    return f"{_SQLITE}{file}{mark}{query} (relative to {Path.cwd()})"
+
+
+def searched_database(settings: "Settings") -> str:
+    """Return the message for a person whose run does not exist."""
+    return f"looked in {shown_database(settings)}; `wes-daemon list` shows the runs in it"
+
+
+def misspelt_database() -> str:
+    """Return ` (DATABASE_URL is: did you mean that?)` if a name like DATABASE_URI is set instead, or an empty text."""
+    from wes_daemon.bootstrap.settings import misspelt, names_in_env_file
+
+    names = [name for name, meant in misspelt({*os.environ, *names_in_env_file()}) if meant == "DATABASE_URI"]
+    return f" ({' and '.join(names)} is: did you mean that?)" if names else ""
+
+
+def _sqlite_file(settings: "Settings") -> Path | None:
+    """Return the absolute path of a SQLite database; None for other databases and unreadable URIs."""
+    from wes_daemon.adapters.persistence.engine import database_url
+    from wes_daemon.application.ports.errors import StorageMisconfigured
+
+    if settings.database_uri is None:
+        return None
+    with suppress(StorageMisconfigured):
+        url = database_url(settings.database_uri.get_secret_value())
+        if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith("file:"):
+            return Path(url.database).absolute()
+    return None

@@ -1,10 +1,11 @@
-"""`wes-daemon show`."""
+"""`wes-daemon show`: shows everything about one run."""
 
 import click
 
 from wes_daemon.domain.runs import RunId
-from wes_daemon.entrypoints.cli.exits import Failed
+from wes_daemon.entrypoints.cli.errors import Failed
 from wes_daemon.entrypoints.cli.options import database_option, json_option
+from wes_daemon.entrypoints.cli.session import mention_absent_daemon, reading_session, searched_database
 
 
 @click.command("show")
@@ -15,22 +16,21 @@ from wes_daemon.entrypoints.cli.options import database_option, json_option
 def show(ctx: click.Context, run_id: str, as_json: bool) -> None:
     """Show everything about one run.
 
-    Its request, what its provider says, its tasks, outputs, logs and errors, and what happened to it when and why.
-    With --json this is the RunLog of WES 1.1.0, with an object "daemon" for what that has no words for.
+    Shows its request, the provider's status, tasks, outputs, logs and errors, and every change with time and reason.
+    With --json this is the RunLog of WES 1.1.0, with an object "daemon" for what WES does not define.
     """
     from wes_daemon.application.ports.errors import RunNotFound
-    from wes_daemon.entrypoints.cli import documents, rendering
-    from wes_daemon.entrypoints.cli.databases import where_runs_are
-    from wes_daemon.entrypoints.cli.session import mention_absent_daemon, reading_session
+    from wes_daemon.entrypoints.cli.documents import json_text, run_log
+    from wes_daemon.entrypoints.cli.run_tables import print_run
 
-    with reading_session(ctx) as container:
+    with reading_session(ctx) as application:
         try:
-            record, now = container.get_run()(RunId(run_id)), container.clock().now()
+            record, now = application.get_run(RunId(run_id)), application.clock.now()
         except RunNotFound as error:
-            raise Failed(f"{error}\n{where_runs_are(container.settings())}") from error
+            raise Failed(f"{error}\n{searched_database(application.settings)}") from error
         if not record.run.state.has_ended:
-            mention_absent_daemon(container, for_provider=record.run.provider or record.destination)
+            mention_absent_daemon(application, for_provider=record.run.provider or record.destination)
     if as_json:
-        click.echo(documents.as_text(documents.run_log(record)))
+        click.echo(json_text(run_log(record)))
     else:
-        rendering.print_run(record, now)
+        print_run(record, now)

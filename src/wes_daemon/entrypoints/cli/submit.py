@@ -1,4 +1,4 @@
-"""`wes-daemon submit`."""
+"""`wes-daemon submit`: queues a run, and waits for its end on request."""
 
 import sys
 from datetime import timedelta
@@ -8,14 +8,15 @@ import click
 
 from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.domain.states import RunState
-from wes_daemon.entrypoints.cli.escaping import many_lines
-from wes_daemon.entrypoints.cli.exits import ExitCode, Failed, ignore_interrupts, say
+from wes_daemon.entrypoints.cli.errors import ExitCode, Failed, many_lines, print_message
 from wes_daemon.entrypoints.cli.options import Seconds, database_option, json_option
-from wes_daemon.entrypoints.cli.order import Order, destination, place
+from wes_daemon.entrypoints.cli.process import ignore_interrupts
+from wes_daemon.entrypoints.cli.run_request import SubmitArguments, destination, read_new_run
+from wes_daemon.entrypoints.cli.session import mention_absent_daemon, session, settings_of
 
 if TYPE_CHECKING:
     from wes_daemon.application.ports.queries import RunRecord
-    from wes_daemon.bootstrap.container import Container
+    from wes_daemon.bootstrap.application import Application
 
 _EPILOG = """\b
 Examples:
@@ -25,7 +26,7 @@ Examples:
   wes-daemon submit owner/project/align --provider sevenbridges reads=@https://example.org/S1.fastq
 
 \b
-NAME=VALUE is JSON where it reads as JSON (4, true, [1, 2]), a file where it begins with @, else a text;
+VALUE is read as JSON if possible (4, true, [1, 2]), as a file if it begins with @, and else as a text;
 NAME='"4"' is the text 4.
 """
 
@@ -34,13 +35,15 @@ NAME='"4"' is the text 4.
 @click.argument("workflow")
 @click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--params", metavar="FILE", help="Parameters, as JSON or YAML; - reads them from standard input.")
-@click.option("--type", metavar="TYPE", help="CWL, WDL, NFL, …; else told from the file's name.")
-@click.option("--type-version", metavar="VERSION", help="Else told from a CWL file; v1.2, 1.0 or DSL2.")
+@click.option("--type", metavar="TYPE", help="CWL, WDL, NFL, …; by default derived from the file's name.")
+@click.option(
+    "--type-version", metavar="VERSION", help="By default what a CWL file declares, or else v1.2, 1.0 or DSL2."
+)
 @click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag of the run; may be given again.")
 @click.option(
     "--provider",
     type=click.Choice([type.value for type in ProviderType], case_sensitive=False),
-    help="Who is to run it, as tag provider_type; else the daemon's default.",
+    help="The provider that runs it, stored as tag provider_type; by default the daemon's default provider.",
 )
 @click.option("--engine", metavar="NAME", help="The workflow engine.")
 @click.option("--engine-version", metavar="VERSION", help="The engine's version.")
@@ -57,81 +60,80 @@ NAME='"4"' is the text 4.
     metavar="[NAME=]FILE",
     help="A file that is stored with the run, under a name relative to the workflow's folder; may be given again.",
 )
-@click.option("--wait", is_flag=True, help="Follow the run to its end; exit 0 only when it is COMPLETE.")
-@click.option("--timeout", type=Seconds(), metavar="SECONDS", help="With --wait: give up following after this long.")
+@click.option("--wait", is_flag=True, help="Wait for the run's end; exit 0 only if it is COMPLETE.")
+@click.option("--timeout", type=Seconds(), metavar="SECONDS", help="With --wait: stop waiting after this time.")
 @database_option
 @json_option
 @click.pass_context
 def submit(ctx: click.Context, /, wait: bool, timeout: float | None, as_json: bool, **given: Any) -> int:
     """Queue a run of WORKFLOW and print its id.
 
-    WORKFLOW is a file, an address, or what the provider calls the workflow. A file is not copied: it has to be
-    where the daemon can read it, unless something is attached; then it is stored with the run, too.
+    WORKFLOW is a file, a URL, or the provider's name for the workflow. A file is not copied: the daemon must be able
+    to read it. If anything is attached, the workflow's file is stored with the run, too.
     """
     if timeout is not None and not wait:
         raise click.UsageError("--timeout needs --wait.")
-    from wes_daemon.entrypoints.cli.session import mention_absent_daemon, read, session
-
-    placed = place(Order(**given), default_provider=read(ctx).default_provider)
-    with session(ctx) as container:
-        run_id = container.create_run()(placed.request, tags=placed.tags, attachments=placed.attachments)
-        provider = destination(placed.tags, container.settings().default_provider)
-        _mention_what_is_not_set_up(container, provider)
-        mention_absent_daemon(container, for_provider=provider)
+    new_run = read_new_run(SubmitArguments(**given), default_provider=settings_of(ctx).default_provider)
+    with session(ctx) as application:
+        run_id = application.create_run(new_run.request, tags=new_run.tags, attachments=new_run.attachments)
+        provider = destination(new_run.tags, application.settings.default_provider)
+        _mention_missing_provider(application, provider)
+        mention_absent_daemon(application, for_provider=provider)
         if not (wait and as_json):
             _print_id(run_id, as_json)
-        return _wait(container, run_id, timeout, as_json) if wait else ExitCode.DONE
+        return _wait(application, run_id, timeout, as_json) if wait else ExitCode.DONE
 
 
-def _mention_what_is_not_set_up(container: "Container", provider: ProviderType | None) -> None:
-    """Only a note: whoever submits and the daemon may have different settings."""
+def _mention_missing_provider(application: "Application", provider: ProviderType | None) -> None:
+    """Print a note if the provider is not configured here; the daemon may have other settings."""
     from wes_daemon.application.ports.errors import Misconfigured, Rejected
 
     if provider is None:
         return
     try:
-        container.directory().provider(provider)
+        application.require_provider(provider)
     except (Rejected, Misconfigured) as error:
         local = "--provider local with DAEMON_LOCAL_WORKDIR=… runs it on this machine"
         advice = "" if provider is ProviderType.LOCAL else f"; {local}"
-        say(f"as set up here it would go to {provider}, which is not set up: {error}{advice}")
+        print_message(f"with the settings here the run goes to {provider}, which is not set up: {error}{advice}")
 
 
 def _print_id(run_id: RunId, as_json: bool) -> None:
-    from wes_daemon.entrypoints.cli.documents import as_text
+    from wes_daemon.entrypoints.cli.documents import json_text
 
-    click.echo(as_text({"run_id": run_id}) if as_json else run_id)
-    # Whoever reads it from a pipe need not wait until the run has ended.
+    click.echo(json_text({"run_id": run_id}) if as_json else run_id)
+    # A program that reads the id from a pipe need not wait for the run's end.
     sys.stdout.flush()
 
 
-def _wait(container: "Container", run_id: RunId, timeout: float | None, as_json: bool) -> int:
-    from wes_daemon.entrypoints.cli.following import follow
+def _wait(application: "Application", run_id: RunId, timeout: float | None, as_json: bool) -> int:
+    from wes_daemon.entrypoints.cli.progress import wait_for_runs
 
     limit = None if timeout is None else timedelta(seconds=timeout)
     try:
-        [record] = follow(container, {run_id: run_id}, timeout=limit)
+        [record] = wait_for_runs(application, {run_id: run_id}, timeout=limit)
     except KeyboardInterrupt:
         ignore_interrupts()
-        say(f"no longer following; the run goes on. `wes-daemon cancel {run_id}` would end it")
+        print_message(f"no longer waiting; the run continues. `wes-daemon cancel {run_id}` would end it")
         return ExitCode.INTERRUPTED
-    _print_end(record, as_json)
+    _print_result(record, as_json)
     if not record.run.state.has_ended:
-        raise Failed(f"run {run_id} is still {record.run.state} after {timeout:g} seconds; it goes on")
+        raise Failed(f"run {run_id} is still {record.run.state} after {timeout:g} seconds; it continues")
     if record.run.state is RunState.COMPLETE:
         return ExitCode.DONE
-    say(f"`wes-daemon show {run_id}` tells more")
+    print_message(f"`wes-daemon show {run_id}` shows more")
     return ExitCode.FAILED
 
 
-def _print_end(record: "RunRecord", as_json: bool) -> None:
-    from wes_daemon.entrypoints.cli import documents, rendering
+def _print_result(record: "RunRecord", as_json: bool) -> None:
+    from wes_daemon.entrypoints.cli.documents import json_text, run_log
+    from wes_daemon.entrypoints.cli.run_tables import print_tasks
 
     if as_json:
-        click.echo(documents.as_text(documents.run_log(record)))
+        click.echo(json_text(run_log(record)))
         return
-    rendering.print_tasks(record)
+    print_tasks(record)
     if record.run.state is RunState.COMPLETE or record.details.outputs:
-        click.echo(documents.as_text(dict(record.details.outputs)))
+        click.echo(json_text(dict(record.details.outputs)))
     if record.run.error:
         click.echo(f"error: {many_lines(record.run.error)}")

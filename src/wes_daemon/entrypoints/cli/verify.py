@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import click
 
-from wes_daemon.entrypoints.cli.exits import ExitCode
+from wes_daemon.entrypoints.cli.errors import ExitCode
 from wes_daemon.entrypoints.cli.options import Seconds, database_option, json_option
 
 
@@ -32,10 +32,10 @@ def verify(ctx: click.Context, strict: bool, overdue_seconds: float, as_json: bo
     from wes_daemon.entrypoints.cli import check_results, documents
     from wes_daemon.entrypoints.cli.session import reading_session
 
-    with reading_session(ctx) as container:
-        report = container.verify()(overdue_after=timedelta(seconds=overdue_seconds))
+    with reading_session(ctx) as application:
+        report = application.verify(overdue_after=timedelta(seconds=overdue_seconds))
     if as_json:
-        click.echo(documents.as_text(check_results.document(report)))
+        click.echo(documents.json_text(check_results.document(report)))
     else:
         check_results.print_report(report)
     return ExitCode.FAILED if report.broken or (strict and report.notices) else ExitCode.DONE

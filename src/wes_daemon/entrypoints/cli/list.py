@@ -1,4 +1,4 @@
-"""`wes-daemon list`."""
+"""`wes-daemon list`: lists runs."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,9 @@ import click
 
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
-from wes_daemon.entrypoints.cli.exits import say
-from wes_daemon.entrypoints.cli.options import Word, database_option, json_option
+from wes_daemon.entrypoints.cli.errors import print_message
+from wes_daemon.entrypoints.cli.options import UpperCaseChoice, database_option, json_option
+from wes_daemon.entrypoints.cli.session import reading_session
 
 
 @click.command("list")
@@ -15,14 +16,14 @@ from wes_daemon.entrypoints.cli.options import Word, database_option, json_optio
     "--state",
     "states",
     multiple=True,
-    type=Word(state.value for state in RunState),
+    type=UpperCaseChoice(state.value for state in RunState),
     metavar="STATE",
     help="Only runs in this state, such as RUNNING or COMPLETE; may be given again.",
 )
 @click.option(
     "--provider",
     type=click.Choice([type.value for type in ProviderType], case_sensitive=False),
-    help="Only runs that this provider holds or that are meant for it.",
+    help="Only runs that this provider has or will be sent.",
 )
 @click.option("--review", is_flag=True, help="Only runs that need a person's decision: see `wes-daemon resolve`.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="At most this many.")
@@ -35,22 +36,22 @@ def list_runs(
     """List runs, newest first."""
     from wes_daemon.application.ports.queries import RunFilter
     from wes_daemon.application.ports.submissions import SubmissionState
-    from wes_daemon.entrypoints.cli import documents, rendering
-    from wes_daemon.entrypoints.cli.session import reading_session
+    from wes_daemon.entrypoints.cli.documents import json_text, run_summary
+    from wes_daemon.entrypoints.cli.run_tables import print_runs
 
-    wanted = RunFilter(
+    filter = RunFilter(
         states=[RunState(state) for state in states],
         provider=ProviderType(provider) if provider else None,
         submissions=[SubmissionState.REVIEW] if review else [],
         limit=limit,
     )
-    with reading_session(ctx) as container:
-        records, now = container.list_runs()(wanted), container.clock().now()
+    with reading_session(ctx) as application:
+        records, now = application.list_runs(filter), application.clock.now()
     if as_json:
-        click.echo(documents.as_text([documents.run_summary(record) for record in records]))
+        click.echo(json_text([run_summary(record) for record in records]))
     elif records:
-        rendering.print_runs(records, now)
+        print_runs(records, now)
     elif states or provider or review:
-        say("there are no such runs")
+        print_message("there are no such runs")
     else:
-        say("there are no runs yet; `wes-daemon submit` queues one")
+        print_message("there are no runs yet; `wes-daemon submit` queues one")

@@ -13,9 +13,8 @@ from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderType, TaskId, TaskLog, Unreadable
 from wes_daemon.domain.states import RunState
-from wes_daemon.entrypoints.cli import rendering
-from wes_daemon.entrypoints.cli.report import report
-from wes_daemon.entrypoints.cli.wording import duration, moment, run_time
+from wes_daemon.entrypoints.cli.console import duration, moment, run_time
+from wes_daemon.entrypoints.cli.run_tables import run_report, runs_table
 
 ID = "0b7c6f1e-3b0a-4c39-9f7e-1f2a3b4c5d6e"
 LATER = NOON + timedelta(minutes=3, seconds=5)
@@ -41,7 +40,7 @@ def seen(record: RunRecord) -> str:
     """The report on one run as text."""
     console = Console(file=io.StringIO(), width=1000, markup=False)
     with console.capture() as captured:
-        console.print(report(record, LATER))
+        console.print(run_report(record, LATER))
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
@@ -49,7 +48,7 @@ def table(record: RunRecord, width: int) -> list[str]:
     """The list of one run on a terminal."""
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     with console.capture() as captured:
-        console.print(rendering.runs_table([record], LATER, width))
+        console.print(runs_table([record], LATER, width))
     return captured.get().splitlines()
 
 
@@ -126,7 +125,7 @@ def test_what_is_shown_elsewhere_is_not_repeated_among_the_tags() -> None:
 def test_a_waiting_run_says_why_it_waits() -> None:
     text = seen(a_record(run=a_run(), submission=SubmissionState.READY, attempts=2, last_reason="503 from the API"))
 
-    assert re.search(r"^put off +2 times$", text, re.MULTILINE)
+    assert re.search(r"^deferred +2 times$", text, re.MULTILINE)
     assert re.search(r"^waits because +503 from the API$", text, re.MULTILINE)
 
 
@@ -154,7 +153,7 @@ def test_a_run_was_queued_when_its_timeline_says_so() -> None:
 def test_a_row_with_broken_json_is_shown_as_it_is() -> None:
     text = seen(a_record(run=a_run(tags=Unreadable("{oops"), request=a_request(workflow_params=[1]))))
 
-    assert "no JSON: {oops" in text
+    assert "not JSON: {oops" in text
 
 
 def test_an_error_of_many_lines_stays_in_its_place() -> None:

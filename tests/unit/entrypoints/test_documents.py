@@ -7,7 +7,7 @@ from tests.builders import NOON, a_request, a_run, some_details
 from wes_daemon.application.ports.queries import RunRecord
 from wes_daemon.domain.runs import TaskId, TaskLog, Unreadable
 from wes_daemon.domain.states import RunState
-from wes_daemon.entrypoints.cli.documents import as_text, instant, run_log, run_summary, task_log
+from wes_daemon.entrypoints.cli.documents import instant, json_text, run_log, run_summary, task_log
 
 
 def test_what_is_not_known_is_left_out() -> None:
@@ -16,7 +16,7 @@ def test_what_is_not_known_is_left_out() -> None:
     assert document["run_log"] == {}
     assert "workflow_engine" not in document["request"]
     assert "provider_id" not in document["daemon"]
-    assert "null" not in as_text(document)
+    assert "null" not in json_text(document)
 
 
 def test_a_task_has_the_words_of_wes() -> None:
@@ -66,7 +66,7 @@ def test_times_are_in_utc_with_a_z() -> None:
 def test_json_steers_no_terminal_and_still_holds_what_it_held() -> None:
     evil = "\x9b31m\u2028\u202eé\n\x7f"
 
-    text = as_text({"note": evil})
+    text = json_text({"note": evil})
 
     assert json.loads(text) == {"note": evil}
     assert all(one.isprintable() or one == "\n" for one in text)

@@ -14,35 +14,28 @@ from wes_daemon.adapters.memory.store import MemoryStore
 from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
 from wes_daemon.application.ports.errors import StorageUnavailable
 from wes_daemon.application.ports.queries import RunRecord
-from wes_daemon.application.requests.get_run import GetRun
 from wes_daemon.domain.runs import RunId
 from wes_daemon.domain.states import RunState
-from wes_daemon.entrypoints.cli.following import follow
+from wes_daemon.entrypoints.cli.progress import wait_for_runs
 
 ONE = RunId("run-1")
 
 
 class World:
-    """What following asks of a container."""
+    """What waiting for runs needs of the application."""
 
     def __init__(self) -> None:
-        self.time = ManualClock()
-        self.store = MemoryStore(self.time)
+        self.clock = ManualClock()
+        self.store = MemoryStore(self.clock)
         self.store.insert(a_run())
         self.changes: list[Callable[[], None]] = []
-        self.waking = SkippingWakeUp(self.time, on_wait=self._next_change)
+        self.wakeup = SkippingWakeUp(self.clock, on_wait=self._next_change)
         self.away = False
 
-    def clock(self) -> ManualClock:
-        return self.time
-
-    def wakeup(self) -> SkippingWakeUp:
-        return self.waking
-
-    def get_run(self) -> Callable[[RunId], RunRecord]:
+    def get_run(self, run_id: RunId) -> RunRecord:
         if self.away:
-            return self._refuse
-        return GetRun(queries=MemoryRunQueries(self.store))
+            raise StorageUnavailable("the database is away")
+        return MemoryRunQueries(self.store).get(run_id)
 
     def then(self, *states: RunState) -> None:
         """Let the run come to these states, one per look."""
@@ -56,9 +49,6 @@ class World:
     def go_away(self) -> None:
         """Let the database be away until the next change."""
         self.away = True
-
-    def _refuse(self, _: RunId) -> RunRecord:
-        raise StorageUnavailable("the database is away")
 
     def _next_change(self, _: timedelta) -> None:
         if self.changes:
@@ -76,7 +66,7 @@ def test_it_ends_when_the_run_has_ended_and_says_each_change_once(
 ) -> None:
     world.then(RunState.QUEUED, RunState.RUNNING, RunState.RUNNING, RunState.COMPLETE)
 
-    [record] = follow(world, {ONE: "echo"})
+    [record] = wait_for_runs(world, {ONE: "echo"})
 
     assert record.run.state is RunState.COMPLETE
     captured = capsys.readouterr()
@@ -89,24 +79,24 @@ def test_it_ends_when_the_run_has_ended_and_says_each_change_once(
 
 
 def test_it_gives_up_at_the_timeout_but_not_before(world: Any) -> None:
-    [record] = follow(world, {ONE: "echo"}, timeout=timedelta(seconds=7))
+    [record] = wait_for_runs(world, {ONE: "echo"}, timeout=timedelta(seconds=7))
 
     assert record.run.state is RunState.QUEUED
-    assert sum(world.waking.waits, timedelta()) == timedelta(seconds=7)
+    assert sum(world.wakeup.waits, timedelta()) == timedelta(seconds=7)
 
 
 def test_the_longer_it_takes_the_less_often_it_looks(world: Any) -> None:
-    follow(world, {ONE: "echo"}, timeout=timedelta(minutes=5))
+    wait_for_runs(world, {ONE: "echo"}, timeout=timedelta(minutes=5))
 
-    assert world.waking.waits[0] == timedelta(seconds=0.5)
-    assert max(world.waking.waits) == timedelta(seconds=5)
+    assert world.wakeup.waits[0] == timedelta(seconds=0.5)
+    assert max(world.wakeup.waits) == timedelta(seconds=5)
 
 
 def test_a_database_that_is_away_is_waited_for(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
     world.changes += [world.go_away, lambda: None]
     world.then(RunState.COMPLETE)
 
-    [record] = follow(world, {ONE: "echo"})
+    [record] = wait_for_runs(world, {ONE: "echo"})
 
     assert record.run.state is RunState.COMPLETE
     assert capsys.readouterr().err.count("the database is away") == 1

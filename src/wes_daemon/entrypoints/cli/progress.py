@@ -1,4 +1,4 @@
-"""Runs are watched until they have ended: live on a terminal, line by line elsewhere."""
+"""Waits until runs have ended and shows their progress: a live table on a terminal, one line per change elsewhere."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -14,77 +14,55 @@ from wes_daemon.application.ports.errors import StorageUnavailable
 from wes_daemon.application.ports.queries import RunRecord
 from wes_daemon.domain.runs import RunId
 from wes_daemon.domain.states import RunState
-from wes_daemon.entrypoints.cli.escaping import one_line
-from wes_daemon.entrypoints.cli.rendering import PersonsConsole
-from wes_daemon.entrypoints.cli.wording import duration, plain, state
+from wes_daemon.entrypoints.cli.console import TextConsole, duration, plain, state_text
+from wes_daemon.entrypoints.cli.errors import one_line
 
 if TYPE_CHECKING:
-    from wes_daemon.bootstrap.container import Container
+    from wes_daemon.bootstrap.application import Application
 
 Names = Mapping[RunId, str]
-"""What each run is called here: the runs that are watched, in the order in which they are shown."""
+"""The runs to wait for, in the order in which they are shown, with the names under which they are shown."""
 
 _SHORTEST_WAIT = timedelta(seconds=0.5)
 _LONGEST_WAIT = timedelta(seconds=5)
 
 
 class Progress(AbstractContextManager["Progress"], Protocol):
-    """Shows how far runs have come."""
+    """Shows the progress of runs."""
 
     def show(self, records: Sequence[RunRecord]) -> None:
-        """The runs as they are now."""
+        """Show the current state of the runs."""
 
     def note(self, text: str) -> None:
-        """Something else that the person should know."""
+        """Show a message that is not about a run."""
 
 
-def follow(container: "Container", names: Names, *, timeout: timedelta | None = None) -> Sequence[RunRecord]:
-    """Watch until all have ended or `timeout` has passed, and return them as they are then.
+def wait_for_runs(application: "Application", names: Names, *, timeout: timedelta | None = None) -> Sequence[RunRecord]:
+    """Wait until all runs have ended or `timeout` has passed, and return them as they are then.
 
-    A database that is away meanwhile is waited for. Ctrl-C ends the watching, never a run.
+    Waits through an outage of the database. Ctrl-C ends the waiting, and no run.
     """
-    clock, wakeup = container.clock(), container.wakeup()
+    clock, wakeup = application.clock, application.wakeup
     began = clock.now()
     with _progress(names, clock.now) as progress:
         while True:
-            records = _look(container, names, progress)
+            records = _read(application, names, progress)
             elapsed = clock.now() - began
-            over = timeout is not None and elapsed >= timeout
-            if records is not None and (over or all(record.run.state.has_ended for record in records)):
+            is_over = timeout is not None and elapsed >= timeout
+            if records is not None and (is_over or all(record.run.state.has_ended for record in records)):
                 return records
             wakeup.wait(_wait_after(elapsed, timeout))
 
 
-def _look(container: "Container", names: Names, progress: Progress) -> Sequence[RunRecord] | None:
-    try:
-        records = [container.get_run()(run_id) for run_id in names]
-    except StorageUnavailable as error:
-        progress.note(str(error))
-        return None
-    progress.show(records)
-    return records
-
-
-def _wait_after(elapsed: timedelta, timeout: timedelta | None) -> timedelta:
-    """The longer it has taken the less it matters to know at once."""
-    wait = min(max(elapsed / 10, _SHORTEST_WAIT), _LONGEST_WAIT)
-    return wait if timeout is None else max(min(wait, timeout - elapsed), timedelta(milliseconds=1))
-
-
-def _progress(names: Names, now: Callable[[], datetime]) -> Progress:
-    console = PersonsConsole(stderr=True)
-    return LiveProgress(console, names, now) if console.is_terminal else PlainProgress(console, names, now)
-
-
 class PlainProgress:
-    """A line for each change."""
+    """Prints a line for each change."""
 
-    def __init__(self, console: PersonsConsole, names: Names, now: Callable[[], datetime]) -> None:
+    def __init__(self, console: TextConsole, names: Names, now: Callable[[], datetime]) -> None:
         self._console = console
         self._names = names
         self._now = now
         self._began = now()
-        self._said: dict[str, str] = {}
+        self._printed: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -95,25 +73,25 @@ class PlainProgress:
         return None
 
     def show(self, records: Sequence[RunRecord]) -> None:
-        """Say of each run what was not said before."""
+        """Print each run whose line has changed."""
         for record in records:
-            self._say(self._names[record.run.id], _words(record))
+            self._print(self._names[record.run.id], _status(record))
 
     def note(self, text: str) -> None:
-        """Say it, but not twice in a row."""
-        self._say("", one_line(text))
+        """Print the message, unless it was printed last."""
+        self._print("", one_line(text))
 
-    def _say(self, name: str, words: str) -> None:
-        if self._said.get(name) != words:
-            self._said[name] = words
+    def _print(self, name: str, text: str) -> None:
+        if self._printed.get(name) != text:
+            self._printed[name] = text
             after = duration(self._now() - self._began)
-            self._console.print(" ".join(filter(None, (f"{after:>6}", name, words))), soft_wrap=True)
+            self._console.print(" ".join(filter(None, (f"{after:>6}", name, text))), soft_wrap=True)
 
 
 class LiveProgress:
-    """A table that is drawn again and again."""
+    """Draws a table several times a second."""
 
-    def __init__(self, console: PersonsConsole, names: Names, now: Callable[[], datetime]) -> None:
+    def __init__(self, console: TextConsole, names: Names, now: Callable[[], datetime]) -> None:
         self._names = names
         self._now = now
         self._began = now()
@@ -132,22 +110,21 @@ class LiveProgress:
         self._live.stop()
 
     def show(self, records: Sequence[RunRecord]) -> None:
-        """Show them from now on."""
+        """Draw these runs from now on."""
         self._records = records
         self._note = ""
 
     def note(self, text: str) -> None:
-        """Show it until there is news of the runs."""
+        """Draw the message until the runs are read again."""
         self._note = text
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 2))
         for record in self._records:
-            ended = record.run.state.has_ended
             table.add_row(
-                " " if ended else self._spinner,
+                " " if record.run.state.has_ended else self._spinner,
                 plain(self._names[record.run.id]),
-                state(record.run.state),
+                state_text(record.run.state),
                 plain(self._elapsed(record)),
                 plain(_detail(record)),
             )
@@ -160,13 +137,34 @@ class LiveProgress:
         return duration((run.end_time or self._now()) - (run.start_time or record.queued_at or self._began))
 
 
-def _words(record: RunRecord) -> str:
+def _progress(names: Names, now: Callable[[], datetime]) -> Progress:
+    console = TextConsole(stderr=True)
+    return LiveProgress(console, names, now) if console.is_terminal else PlainProgress(console, names, now)
+
+
+def _read(application: "Application", names: Names, progress: Progress) -> Sequence[RunRecord] | None:
+    try:
+        records = [application.get_run(run_id) for run_id in names]
+    except StorageUnavailable as error:
+        progress.note(str(error))
+        return None
+    progress.show(records)
+    return records
+
+
+def _wait_after(elapsed: timedelta, timeout: timedelta | None) -> timedelta:
+    """Return a tenth of the time so far, within bounds: the longer a run takes, the less a late answer matters."""
+    wait = min(max(elapsed / 10, _SHORTEST_WAIT), _LONGEST_WAIT)
+    return wait if timeout is None else max(min(wait, timeout - elapsed), timedelta(milliseconds=1))
+
+
+def _status(record: RunRecord) -> str:
     detail = _detail(record)
     return f"{record.run.state}{f': {detail}' if detail else ''}"
 
 
 def _detail(record: RunRecord) -> str:
-    """Why it is where it is, in one line."""
+    """Return in one line why the run is in its state."""
     state = record.run.state
     found = record.run.error or (record.last_reason if state is RunState.QUEUED else record.provider_status) or ""
     return "" if found.casefold() == state.casefold() else one_line(found)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wes_daemon.entrypoints.cli.escaping import many_lines, one_line
+from wes_daemon.entrypoints.cli.errors import many_lines, one_line
 
 
 @pytest.mark.parametrize(

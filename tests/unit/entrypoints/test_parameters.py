@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from wes_daemon.entrypoints.cli import core_yaml
+from wes_daemon.entrypoints.cli.parameters import load_yaml
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from wes_daemon.entrypoints.cli import core_yaml
     ],
 )
 def test_a_plain_word_is_read_as_yaml_1_2_reads_it(text: str, value: object) -> None:
-    found = core_yaml.load(f"x: {text}")
+    found = load_yaml(f"x: {text}")
 
     assert found == {"x": value}
     assert isinstance(found, dict)
@@ -36,9 +36,9 @@ def test_a_plain_word_is_read_as_yaml_1_2_reads_it(text: str, value: object) -> 
 
 
 def test_merged_mappings_are_merged() -> None:
-    assert core_yaml.load("a: &a {x: 1}\nb:\n  <<: *a\n  y: 2") == {"a": {"x": 1}, "b": {"x": 1, "y": 2}}
+    assert load_yaml("a: &a {x: 1}\nb:\n  <<: *a\n  y: 2") == {"a": {"x": 1}, "b": {"x": 1, "y": 2}}
 
 
 def test_tags_that_make_objects_are_refused() -> None:
     with pytest.raises(yaml.YAMLError):
-        core_yaml.load("!!python/object/apply:os.getcwd []")
+        load_yaml("!!python/object/apply:os.getcwd []")

@@ -1,0 +1,117 @@
+"""Policies, limits and timeouts that follow from the settings.
+
+`DAEMON_STATUS_CHECK_FLOOR` takes effect here in four places: the first poll after a submission (`submission_policy`),
+the shortest time between two polls of a run (`refresh_policy`), the time between two readings of a list of ended runs
+(`search_policy`), and the loops that do both (`loop_intervals`).
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from wes_daemon.application.following.find_ended import SearchPolicy
+from wes_daemon.application.following.refresh_policy import RefreshPolicy
+from wes_daemon.application.reconciling.discrepancies import Tolerances
+from wes_daemon.application.runtime.loops import LoopIntervals
+from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
+from wes_daemon.bootstrap.settings import Settings
+
+FOLLOWING_THREADS = 4
+"""Threads of one pass that cancels or refreshes."""
+
+# For the other loops: heartbeat, refresh, cancel, and queries of people.
+_FURTHER_DATABASE_CONNECTIONS = 8
+# The loops call providers in their own threads, too: submit, cancel, refresh, delete drafts; people may, as well.
+_CALLING_LOOPS = 8
+# Per worker: one run that is being submitted and two that wait, so that no worker waits for the next claim.
+_CLAIMED_PER_WORKER = 3
+_LONGEST_CONNECT = timedelta(seconds=5)
+_LONGEST_READ = timedelta(seconds=60)
+_SHORTEST_CANCEL_REMINDER = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestTimeouts:
+    """How long one request to a provider may take.
+
+    Attributes:
+        connect: to connect.
+        read: to wait for the answer.
+    """
+
+    connect: timedelta
+    read: timedelta
+
+    @property
+    def total(self) -> timedelta:
+        """The longest time that one request takes."""
+        return self.connect + self.read
+
+
+def request_timeouts(settings: Settings) -> RequestTimeouts:
+    """Return timeouts of half a lease together: a lease that is renewed regularly always lasts longer than that."""
+    return RequestTimeouts(
+        connect=min(_LONGEST_CONNECT, settings.lease / 12), read=min(_LONGEST_READ, settings.lease * 5 / 12)
+    )
+
+
+def provider_connections(settings: Settings) -> int:
+    """Return how many requests to one provider may be sent at once: one for every thread that may call it."""
+    return settings.workers + 2 * FOLLOWING_THREADS + _CALLING_LOOPS
+
+
+def database_connections(settings: Settings) -> int:
+    """Return how many connections to the database this process may use at once."""
+    return settings.workers + _FURTHER_DATABASE_CONNECTIONS
+
+
+def submission_policy(settings: Settings) -> SubmissionPolicy:
+    """Return how runs are submitted."""
+    return SubmissionPolicy(
+        concurrency_limit=settings.max_concurrent_workflows,
+        per_provider_limits=settings.max_concurrent_per_provider,
+        share_tag=settings.fair_share_tag,
+        timeout=settings.submit_timeout,
+        attempts=settings.submit_attempts,
+        batch=settings.workers * _CLAIMED_PER_WORKER,
+        default_provider=settings.default_provider,
+        first_poll_after=settings.status_check_floor,
+    )
+
+
+def refresh_policy(settings: Settings) -> RefreshPolicy:
+    """Return how active runs are polled."""
+    return RefreshPolicy(
+        interval=settings.status_check_interval,
+        floor=settings.status_check_floor,
+        lease=settings.lease,
+        lost_after=settings.vanished_after,
+    )
+
+
+def search_policy(settings: Settings) -> SearchPolicy:
+    """Return how lists of ended runs are read."""
+    return SearchPolicy(every=settings.status_check_floor)
+
+
+def refresh_ahead(settings: Settings) -> timedelta:
+    """Return how far ahead a single pass polls: further than the next poll of any run whose provider answers."""
+    return settings.status_check_interval * 2
+
+
+def cancel_reminder_interval(settings: Settings) -> timedelta:
+    """Return how long a provider has to end a cancelled run before the cancellation is sent again."""
+    return max(settings.status_check_interval, _SHORTEST_CANCEL_REMINDER)
+
+
+def tolerances(settings: Settings) -> Tolerances:
+    """Return the ages below which a difference is not yet a discrepancy: the daemon polls a run twice before."""
+    return Tolerances(recent=max(Tolerances().recent, settings.status_check_interval * 2))
+
+
+def loop_intervals(settings: Settings) -> LoopIntervals:
+    """Return what decides how often the loops run."""
+    return LoopIntervals(
+        poll=settings.poll_interval,
+        status_check=settings.status_check_interval,
+        status_check_floor=settings.status_check_floor,
+    )

@@ -1,0 +1,123 @@
+"""The types of the settings: each reads the text of an environment variable into the value that the package uses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, GetCoreSchemaHandler, SecretStr
+from pydantic_core import CoreSchema, core_schema
+from pydantic_settings import NoDecode
+
+from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND
+from wes_daemon.adapters.resilience.rates import Rate, read_rates, read_window
+from wes_daemon.domain.runs import ProviderType
+
+_DAY = 86_400
+_OFF = "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondsBetween:
+    """Reads a number of seconds within bounds as a `timedelta`.
+
+    Attributes:
+        above: the number must be greater than this.
+        at_least: the number must be at least this.
+        at_most: the number must be at most this.
+    """
+
+    above: float | None = None
+    at_least: float | None = None
+    at_most: float
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        number = core_schema.float_schema(gt=self.above, ge=self.at_least, le=self.at_most, allow_inf_nan=False)
+        return core_schema.no_info_before_validator_function(
+            _seconds_of,
+            core_schema.no_info_after_validator_function(_timedelta_of, number),
+            serialization=core_schema.plain_serializer_function_ser_schema(_seconds_of),
+        )
+
+
+def _seconds_of(value: object) -> object:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _timedelta_of(seconds: float) -> timedelta:
+    return timedelta(seconds=seconds)
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _absolute_path(value: object) -> object:
+    try:
+        return Path(value).expanduser().absolute() if isinstance(value, str) else value
+    except RuntimeError as error:
+        raise ValueError(f"{value!r} names a home that does not exist") from error
+
+
+def _file_content(path: object) -> object:
+    """Return the text of a file without the newline that mounted secrets often end with."""
+    try:
+        return Path(str(path)).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        raise ValueError(f"the file cannot be read ({type(error).__name__})") from None
+
+
+def _provider_limits(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",")]
+    return dict(_provider_limit(part) for part in parts if part)
+
+
+def _provider_limit(text: str) -> tuple[ProviderType, int]:
+    provider, _, runs = text.partition("=")
+    name = provider.strip().lower()
+    if name not in list(ProviderType) or not runs.strip().isdecimal():
+        raise ValueError(f"{text!r} is not a limit: expected provider=runs, such as sevenbridges=50,healthomics=10")
+    return ProviderType(name), int(runs)
+
+
+def _window_rate(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return None if value == _OFF else read_window(value)
+
+
+def _operation_rates(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    defaults = {operation: Rate(calls=calls) for operation, calls in CALLS_PER_SECOND.items()}
+    return {} if value == _OFF else defaults | read_rates(value)
+
+
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
+ProviderName = Annotated[ProviderType, BeforeValidator(_lower)]
+LocalPath = Annotated[Path, BeforeValidator(_absolute_path)]
+SecretInFile = Annotated[SecretStr | None, BeforeValidator(_file_content)]
+
+Seconds = Annotated[timedelta, SecondsBetween(above=0, at_most=_DAY)]
+LeaseSeconds = Annotated[timedelta, SecondsBetween(at_least=2, at_most=3_600)]
+MonthInSeconds = Annotated[timedelta, SecondsBetween(above=0, at_most=30 * _DAY)]
+YearInSeconds = Annotated[timedelta, SecondsBetween(above=0, at_most=365 * _DAY)]
+
+# `NoDecode`: without it pydantic-settings reads the text of a mapping or a dataclass as JSON.
+ProviderLimits = Annotated[Mapping[ProviderType, int], NoDecode, BeforeValidator(_provider_limits)]
+"""`sevenbridges=50,healthomics=10`."""
+
+WindowRate = Annotated[Rate | None, NoDecode, BeforeValidator(_window_rate)]
+"""`1000/300`: calls per seconds; None for `off`."""
+
+OperationRates = Annotated[Mapping[str, Rate], NoDecode, BeforeValidator(_operation_rates)]
+"""`StartRun=1,GetRun=10`: calls per second by operation; an operation without a rate has its default; `off`: empty."""
+
+DEFAULT_OPERATION_RATES = ",".join(f"{operation}={calls:g}" for operation, calls in CALLS_PER_SECOND.items())

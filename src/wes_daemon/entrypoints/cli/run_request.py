@@ -1,0 +1,207 @@
+"""Turns the arguments of `wes-daemon submit` into a run request with its tags and attachments."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+import click
+
+from wes_daemon.domain.runs import PROVIDER_TYPE_TAG, Attachment, ProviderType, WorkflowRequest
+from wes_daemon.entrypoints.cli.options import expand_home
+from wes_daemon.entrypoints.cli.parameters import (
+    file_parameters,
+    has_scheme,
+    named_values,
+    parameters_from_arguments,
+    with_absolute_files,
+)
+
+_TYPES: Mapping[str, str] = {".cwl": "CWL", ".wdl": "WDL", ".nf": "NFL"}
+_SUFFIXES = frozenset({*_TYPES, ".json", ".yaml", ".yml"})
+_SUFFIX = re.compile(r"\.[A-Za-z]{1,5}")
+_SLASHES_OF_AN_APP = 2
+_VERSIONS: Mapping[str, str] = {"CWL": "v1.2", "WDL": "1.0", "NFL": "DSL2"}
+_CWL_VERSION = re.compile(r"""^\s*\{?\s*["']?cwlVersion["']?\s*:\s*["']?(?P<version>[\w.\-]+)""", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitArguments:
+    """The arguments of `submit` that describe the run, as they were written."""
+
+    workflow: str
+    values: Sequence[str] = ()
+    params: str | None = None
+    type: str | None = None
+    type_version: str | None = None
+    tags: Sequence[str] = ()
+    provider: str | None = None
+    engine: str | None = None
+    engine_version: str | None = None
+    engine_parameters: Sequence[str] = ()
+    attach: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """The run that is to be queued."""
+
+    request: WorkflowRequest
+    tags: Mapping[str, object] = field(default_factory=dict)
+    attachments: Sequence[Attachment] = ()
+
+
+def read_new_run(arguments: SubmitArguments, *, default_provider: ProviderType) -> NewRun:
+    """Read the arguments and the files that they name.
+
+    Raises:
+        click.UsageError: an argument is wrong, or a file cannot be read.
+    """
+    if arguments.engine_version and not arguments.engine:
+        raise click.UsageError("--engine-version needs --engine: a version of which engine?")
+    names = [text.partition("=")[0] for text in arguments.attach]
+    source = _find_workflow(arguments.workflow, names)
+    files = _attached_files(arguments.attach, workflow=source.file)
+    url, files = _with_workflow(source, files)
+    tags = _tags(arguments)
+    runs_here = destination(tags, default_provider) is ProviderType.LOCAL
+    type = arguments.type or source.type
+    request = WorkflowRequest(
+        workflow_url=url,
+        workflow_type=type,
+        workflow_type_version=arguments.type_version or source.type_version(type),
+        workflow_params=_parameters(arguments, resolve_files=not files and runs_here),
+        workflow_engine=arguments.engine,
+        workflow_engine_version=arguments.engine_version,
+        workflow_engine_parameters=named_values(arguments.engine_parameters, "--engine-parameter"),
+    )
+    attachments = [Attachment(name=name, content=_content(file)) for name, file in files.items()]
+    return NewRun(request=request, tags=tags, attachments=attachments)
+
+
+def destination(tags: Mapping[str, object], default: ProviderType) -> ProviderType | None:
+    """Return the provider that the tags name; None if it does not exist."""
+    name = str(tags.get(PROVIDER_TYPE_TAG) or default).strip().lower()
+    return ProviderType(name) if name in list(ProviderType) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WorkflowSource:
+    """Where a workflow is.
+
+    Attributes:
+        url: its URL, or the provider's own name for it.
+        file: its path, if it is a file of this machine.
+        fragment: `#` and the name of one of several workflows in the file, or empty.
+    """
+
+    url: str
+    file: Path | None = None
+    fragment: str = ""
+
+    @property
+    def type(self) -> str:
+        """The type by the file's suffix, or else CWL."""
+        return _TYPES.get(PurePosixPath(urlsplit(self.url).path).suffix.lower(), "CWL")
+
+    def type_version(self, type: str) -> str:
+        """Return the version that a CWL file declares, or else the usual one."""
+        if type.upper() == "CWL" and self.file:
+            found = _CWL_VERSION.search(_content(self.file).decode("utf-8", "replace"))
+            if found:
+                return found["version"]
+        return _VERSIONS.get(type.upper(), _VERSIONS["CWL"])
+
+
+def _find_workflow(text: str, attached: Collection[str]) -> _WorkflowSource:
+    """Find the workflow that WORKFLOW names: a URL, a file, the name of an attachment, or a provider's own name."""
+    path, hash_sign, name = text.partition("#")
+    file = expand_home(path, "WORKFLOW")
+    if not path or has_scheme(text) or (path in attached and not file.exists()):
+        return _WorkflowSource(url=text)
+    if file.is_file():
+        fragment = f"{hash_sign}{name}"
+        return _WorkflowSource(url=f"{file.resolve().as_uri()}{fragment}", file=file.resolve(), fragment=fragment)
+    if file.is_dir() or _looks_like_path(path):
+        problem = "is a directory" if file.is_dir() else "there is no such file"
+        raise click.BadParameter(
+            f"{text}: {problem}; name a file, an address such as https://…, or a workflow as its provider calls it.",
+            param_hint="WORKFLOW",
+        )
+    return _WorkflowSource(url=text)
+
+
+def _looks_like_path(text: str) -> bool:
+    suffix = PurePosixPath(text).suffix
+    # The name of a Seven Bridges app is owner/project/app, where the app's own name may contain a dot.
+    may_be_app = text.count("/") == _SLASHES_OF_AN_APP and suffix.lower() not in _SUFFIXES
+    return text.startswith(("./", "../", "/", "~")) or (_SUFFIX.fullmatch(suffix) is not None and not may_be_app)
+
+
+def _attached_files(arguments: Sequence[str], workflow: Path | None) -> dict[str, Path]:
+    """Return the files that `FILE` and `NAME=FILE` of --attach name, by attachment name."""
+    files: dict[str, Path] = {}
+    for text in arguments:
+        name, file = _named_file(text, workflow)
+        if files.setdefault(name, file) != file:
+            raise click.BadParameter(
+                f"{files[name]} and {file} would both be called {name}; write NAME=FILE for one of them.",
+                param_hint="--attach",
+            )
+    return files
+
+
+def _named_file(text: str, workflow: Path | None) -> tuple[str, Path]:
+    plain = expand_home(text, "--attach")
+    if plain.is_file():
+        return _name_relative_to(workflow, plain.resolve()), plain.resolve()
+    name, equals, path = text.partition("=")
+    file = expand_home(path, "--attach")
+    if not (equals and name and file.is_file()):
+        raise click.BadParameter(f"{path or text}: there is no such file.", param_hint="--attach")
+    return name, file.resolve()
+
+
+def _name_relative_to(workflow: Path | None, file: Path) -> str:
+    """Return the name under which the workflow finds the file: relative to the workflow's folder if it is below it."""
+    if workflow and file.is_relative_to(workflow.parent):
+        return file.relative_to(workflow.parent).as_posix()
+    return file.name
+
+
+def _with_workflow(source: _WorkflowSource, files: dict[str, Path]) -> tuple[str, dict[str, Path]]:
+    """Attach the workflow's own file to the other files, which it names relative to itself."""
+    if not files or source.file is None:
+        return source.url, files
+    known = next((name for name, file in files.items() if file == source.file), source.file.name)
+    if files.get(known, source.file) != source.file:
+        raise click.BadParameter(f"{known} is the workflow's own name; give it another.", param_hint="--attach")
+    return f"{known}{source.fragment}", {known: source.file, **files}
+
+
+def _tags(arguments: SubmitArguments) -> dict[str, object]:
+    tags: dict[str, object] = dict(named_values(arguments.tags, "--tag"))
+    return {**tags, PROVIDER_TYPE_TAG: arguments.provider} if arguments.provider else tags
+
+
+def _parameters(arguments: SubmitArguments, *, resolve_files: bool) -> Mapping[str, object]:
+    from_file = file_parameters(arguments.params) if arguments.params else {}
+    from_arguments = parameters_from_arguments(arguments.values)
+    if not resolve_files:
+        return {**from_file, **from_arguments}
+    folder = Path()
+    if arguments.params and arguments.params != "-":
+        folder = expand_home(arguments.params, "--params").parent
+    return {**_resolved(from_file, folder), **_resolved(from_arguments, Path())}
+
+
+def _resolved(values: Mapping[str, object], base: Path) -> dict[str, object]:
+    return {name: with_absolute_files(value, base) for name, value in values.items()}
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be read: {error.strerror}.") from error
