@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from tests.fault_points import POINTS
 from tests.integration.providers.healthomics_harness import CONFIG
 from tests.integration.providers.sevenbridges_harness import APP, environment, furnish
 from tests.simulators.healthomics import faults as healthomics_faults
@@ -16,7 +17,6 @@ from tests.simulators.sevenbridges import faults as sevenbridges_faults
 from tests.simulators.sevenbridges.platform import Platform
 from tests.simulators.sevenbridges.server import Authority
 from tests.simulators.sevenbridges.server import serving as serving_platform
-from wes_daemon.application.runtime.fault_points import POINTS
 from wes_daemon.domain.runs import ProviderType
 
 T = TypeVar("T")

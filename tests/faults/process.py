@@ -1,4 +1,4 @@
-"""A daemon that a test can strike: the real command line, in a process that listens at the named points.
+"""A daemon that a test can strike: the real command line, over a container with fault points.
 
 By hand: `WES_FAULT=claim.after_commit:kill python -m tests.faults.process`, with the settings in the environment.
 """
@@ -15,8 +15,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
+from dependency_injector import providers
+
+from tests import fault_points
+from tests.fault_points import (
+    ChangeFeedWithPoint,
+    DirectoryWithPoints,
+    RepairerWithPoint,
+    add_points_to_session,
+    units_with_points,
+)
 from wes_daemon.adapters.system import SystemClock
-from wes_daemon.application.runtime import fault_points
+from wes_daemon.bootstrap import application
+from wes_daemon.bootstrap.application import Application, application_of
+from wes_daemon.bootstrap.container import Container
+from wes_daemon.bootstrap.settings import Settings
 from wes_daemon.entrypoints.cli.main import main
 
 FAULTS = "WES_FAULT"
@@ -103,10 +116,22 @@ def start() -> NoReturn:
     fired = os.environ.get(FIRED)
     if faults:
         fault_points.listen(Listener(faults, Path(fired) if fired else None))
+        application.build_application = application_with_fault_points
     if shift := os.environ.get(CLOCK_SHIFT):
         _shift_clock(timedelta(seconds=float(shift)))
     main()
     raise AssertionError("the command line ends its process")
+
+
+def application_with_fault_points(settings: Settings) -> Application:
+    """Build the application as the command line does, with a wrapper around each object that has fault points."""
+    container = Container(settings=settings)
+    container.units.override(providers.Object(units_with_points(container.units())))
+    add_points_to_session(container.daemon_session())
+    container.directory.override(providers.Object(DirectoryWithPoints(container.directory())))
+    container.change_feed.override(providers.Object(ChangeFeedWithPoint(container.change_feed())))
+    container.draft_repairer.override(providers.Object(RepairerWithPoint(container.draft_repairer())))
+    return application_of(container)
 
 
 def _end_with_parent() -> None:

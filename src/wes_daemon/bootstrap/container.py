@@ -267,13 +267,14 @@ class Container(containers.DeclarativeContainer):
         stop=stop,
         policy=providers.Callable(policies.search_policy, settings),
     )
+    draft_repairer = providers.Factory(
+        Repairer, units=repair_units, clock=clock, ids=ids, by=providers.Callable(_daemon_as_actor)
+    )
     delete_drafts = providers.Factory(
         DeleteDrafts,
         queries=reconcile_queries,
         providers=directory,
-        repairer=providers.Factory(
-            Repairer, units=repair_units, clock=clock, ids=ids, by=providers.Callable(_daemon_as_actor)
-        ),
+        repairer=draft_repairer,
         clock=clock,
         stop=stop,
         tolerances=providers.Callable(policies.tolerances, settings),

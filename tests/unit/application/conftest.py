@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests import fault_points
 from tests.builders import a_submission_policy
 from wes_daemon.adapters.memory.environment import CountingIds, InlineExecutor, ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
@@ -80,12 +81,11 @@ class DaemonUnderTest:
         self.wakeup = SkippingWakeUp(world.clock)
         process = HostProcess(host="host", pid=1, version="0")
 
-        def units() -> UnitOfWork:
-            return world.units()
+        units = fault_points.units_with_points(lambda: world.units())
 
-        self.daemon_session = DaemonSession(
-            units=units, ids=world.ids, clock=world.clock, process=process, lasting=LEASE
-        )
+        session = DaemonSession(units=units, ids=world.ids, clock=world.clock, process=process, lasting=LEASE)
+        self.daemon_session = fault_points.add_points_to_session(session)
+        directory = fault_points.DirectoryWithPoints(world.directory)
         self.recorder = recorder = Recorder(
             units=units,
             clock=world.clock,
@@ -100,7 +100,7 @@ class DaemonUnderTest:
             return SubmitQueuedRuns(
                 units=units,
                 recorder=recorder,
-                providers=world.directory,
+                providers=directory,
                 daemon_session=self.daemon_session,
                 clock=world.clock,
                 pool=pool,
@@ -114,7 +114,7 @@ class DaemonUnderTest:
         self.cancel = CancelRuns(
             units=units,
             recorder=recorder,
-            providers=world.directory,
+            providers=directory,
             clock=world.clock,
             pool=InlineExecutor(),
             stop=self.stop,
@@ -124,7 +124,7 @@ class DaemonUnderTest:
         )
         self.refresh = RefreshStatuses(
             units=units,
-            providers=world.directory,
+            providers=directory,
             status_recorder=StatusRecorder(recorder=recorder, clock=world.clock, policy=world.refresh_policy),
             clock=world.clock,
             pool=InlineExecutor(),

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from tests.builders import a_run, a_submission
 from tests.contracts.provider import accept
+from tests.fault_points import RepairerWithPoint
 from wes_daemon.adapters.memory.environment import CountingIds, ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory, PreparingMemoryProvider
 from wes_daemon.adapters.memory.store import MemoryStore, SubmissionRow
@@ -112,7 +113,9 @@ class Site:
         self.units = FakeRepairUnits(self.store)
         self.stop = StopSignal()
         self.tolerances = Tolerances()
-        self.repairer = Repairer(units=self.units, clock=self.clock, ids=CountingIds("person"), by="ada@lab")
+        self.repairer = RepairerWithPoint(
+            Repairer(units=self.units, clock=self.clock, ids=CountingIds("person"), by="ada@lab")
+        )
         self.reconcile = Reconcile(
             queries=self.queries, providers=self.directory, repairer=self.repairer, clock=self.clock
         )

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from tests import fault_points
 from tests.builders import a_report, a_run
 from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
 from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotNow, OutcomeUnknown
-from wes_daemon.application.runtime import fault_points
 from wes_daemon.domain.runs import ProviderRunId, RunId
 from wes_daemon.domain.states import RunState
 

@@ -7,11 +7,11 @@ from threading import Event
 
 import pytest
 
+from tests import fault_points
 from tests.builders import a_run, a_submission_policy
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.application.ports.errors import ClaimLost
 from wes_daemon.application.ports.submissions import Claim, SubmissionState
-from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.submitting.outcomes import OutcomeRecorder
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import pytest
 
+from tests import fault_points
 from tests.builders import a_report, a_request, a_run, a_submission_policy, an_attachment
 from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
 from wes_daemon.adapters.memory.environment import InlineExecutor
@@ -30,7 +31,6 @@ from wes_daemon.application.ports.providers import Accepted, Prepared, Submissio
 from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.application.ports.submissions import ClaimedRun, SubmissionState
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
-from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.submitting.outcomes import Outcome
 from wes_daemon.domain.runs import IdempotencyKey, ProviderType, Run, RunId, Unreadable
 from wes_daemon.domain.states import RunState

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from wes_daemon.application.runtime import fault_points
+from tests import fault_points
 
 _IN_TRANSACTION = ".before_commit"
 _LONGEST_STRETCH = 60.0

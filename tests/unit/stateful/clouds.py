@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from tests import fault_points
 from wes_daemon.adapters.memory.providers import MemoryProvider, PreparingMemoryProvider
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import OutcomeUnknown, Rejected
 from wes_daemon.application.ports.providers import Accepted, Prepared, RunDetails, Submission
-from wes_daemon.application.runtime import fault_points
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId, StatusReport
 from wes_daemon.domain.states import RunState
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests import fault_points
 from tests.unit.stateful.calls import Strike
 from tests.unit.stateful.clouds import SILENCE, Started, TokenCloud
 from tests.unit.stateful.database import CommitFate
@@ -26,7 +27,6 @@ from wes_daemon.application.ports.errors import (
     Unavailable,
     Unprovable,
 )
-from wes_daemon.application.runtime import fault_points
 from wes_daemon.domain.runs import ProviderType, StatusReport
 from wes_daemon.domain.states import ENDED, RunState
 

@@ -11,7 +11,6 @@ from wes_daemon.application.ports.errors import CircuitOpen, ProviderError
 from wes_daemon.application.ports.polls import RunToCancel
 from wes_daemon.application.ports.providers import ProviderDirectory
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
-from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.log_throttle import LogThrottle
@@ -121,7 +120,6 @@ class CancelRuns:
 
     def _cancel(self, run: RunToCancel) -> timedelta | None:
         """Return after which delay the call must be repeated; None if the provider accepted it."""
-        fault_points.reached("cancel.before_call")
         try:
             self._providers.provider(run.provider).cancel(run.provider_run_id)
         except CircuitOpen as error:
@@ -133,6 +131,5 @@ class CancelRuns:
                     _log, logging.WARNING, "cancel.deferred", run_id=run.run_id, provider=run.provider, reason=error
                 )
             return _RETRY_DELAY
-        fault_points.reached("cancel.after_answer")
         log_event(_log, logging.INFO, "cancel.passed_on", run_id=run.run_id, provider=run.provider)
         return None

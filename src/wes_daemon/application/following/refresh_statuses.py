@@ -24,7 +24,6 @@ from wes_daemon.application.ports.errors import (
 from wes_daemon.application.ports.polls import DuePoll, PollResult
 from wes_daemon.application.ports.providers import ProviderDirectory, WorkflowProvider
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
-from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.log_throttle import LogThrottle
@@ -116,9 +115,7 @@ class RefreshStatuses:
             self._leased(one_pass, limit=room, ahead=self._policy.interval / 2, serving={type})
             for type, room in self._free_places(one_pass, due).items()
         )
-        if leased := [*due, *early]:
-            fault_points.reached("refresh.after_taking")
-        return leased
+        return [*due, *early]
 
     def _leased(
         self, one_pass: _Pass, *, limit: int, ahead: timedelta, serving: Collection[ProviderType]
@@ -163,7 +160,6 @@ class RefreshStatuses:
             return self._defer_for_circuit(type, polls, error, one_pass)
         except ProviderError as error:
             return self._defer(type, polls, error, one_pass)
-        fault_points.reached("refresh.after_answer")
         self._log_unknown_statuses(type, reports.values())
         unchanged = [poll for poll in polls if _is_unchanged(poll, reports)]
         self._record_unchanged([poll for poll in unchanged if self._must_be_written(poll, one_pass)])

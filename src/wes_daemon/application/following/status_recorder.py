@@ -21,7 +21,6 @@ from wes_daemon.application.ports.polls import DuePoll, PollResult
 from wes_daemon.application.ports.providers import ProviderTask, RunDetails, WorkflowProvider
 from wes_daemon.application.ports.runs import RunUpdate
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
-from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.recording import Recorder, Recording
@@ -165,10 +164,8 @@ class StatusRecorder:
             recording.write(
                 {each.poll.run_id: self._update(recording, each) for each in results if each.poll.run_id in recorded}
             )
-            fault_points.reached("refresh.before_commit")
 
         self._recorder.record(write)
-        fault_points.reached("refresh.after_commit")
         return [_outcome(each) if each.poll.run_id in recorded else _overtaken(each) for each in results]
 
     def _reschedule(self, work: UnitOfWork, results: Sequence[PollResult]) -> set[RunId]:

@@ -14,7 +14,6 @@ from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.application.ports.submissions import Acceptance
 from wes_daemon.application.reconciling.comparison import Comparison
 from wes_daemon.application.reconciling.discrepancies import Discrepancy, Repair
-from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.domain.runs import Run
 
@@ -98,7 +97,6 @@ class Repairer:
         )
 
     def _delete_draft(self, found: Discrepancy, comparison: Comparison, provider: WorkflowProvider) -> RepairResult:
-        fault_points.reached("janitor.before_removal")
         if not _is_current(found, comparison):
             return _failure(found, _DATABASE_CHANGED)
         if not provider.delete_draft(found.provider_run_id):

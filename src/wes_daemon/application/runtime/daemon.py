@@ -9,7 +9,6 @@ from datetime import timedelta
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Contended, StorageMisconfigured, StorageUnavailable
 from wes_daemon.application.ports.wakeup import ChangeFeed, WakeUp
-from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.runtime.daemon_session import DaemonSession
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.outage_log import OutageLog
@@ -91,7 +90,6 @@ class Daemon:
         feed.start()
         while not self._stop.is_raised:
             self._wakeup.wait(timedelta(hours=1))
-        fault_points.reached("stop.begun")
         self._change_feed.close()
         has_ended = self._wait_for_end(running)
         # A change feed that is still connecting has nothing to lose.

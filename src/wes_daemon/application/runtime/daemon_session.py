@@ -11,7 +11,6 @@ from wes_daemon.application.ports.environment import Clock, IdSource
 from wes_daemon.application.ports.errors import LeaseLost, StorageMisconfigured, StorageUnavailable
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
-from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.outage_log import OutageLog
 
@@ -79,7 +78,6 @@ class DaemonSession:
         if current is None:
             _ = self.id
             return
-        fault_points.reached("lease.before_renewal")
         requested_at = self._clock.monotonic()
         try:
             with self._units() as work:
@@ -90,7 +88,6 @@ class DaemonSession:
         else:
             with self._changing:
                 self._extend(current, requested_at)
-        fault_points.reached("lease.after_renewal")
 
     def renew_if_needed(self) -> None:
         """Renew the lease if less than half of it is left, because heartbeats were missed."""

@@ -18,7 +18,6 @@ from wes_daemon.application.ports.errors import (
 )
 from wes_daemon.application.ports.runs import RunUpdate
 from wes_daemon.application.ports.submissions import Acceptance, Claim, ClaimedRun
-from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.group_commit import GroupCommit
 from wes_daemon.application.runtime.guard import guarded
@@ -92,7 +91,6 @@ class OutcomeRecorder:
         if not draft.is_recorded:
             # Its claim is lost, or another draft of the group failed. Alone it gets an error of its own.
             self._commit_alone(draft)
-        fault_points.reached("prepared.after_commit")
 
     def commit_acceptances(self, acceptances: Sequence[Acceptance]) -> Sequence[SubmissionResult]:
         """Commit that providers have accepted these runs, in one transaction."""
@@ -106,10 +104,8 @@ class OutcomeRecorder:
             recording.write(
                 {each.claim.run_id: _update(recording, each) for each in acceptances if each.claim.run_id in recorded}
             )
-            fault_points.reached("accepted.before_commit")
 
         self._recorder.record_durably(write)
-        fault_points.reached("accepted.after_commit")
         return [self._report_acceptance(acceptance, acceptance.claim.run_id in recorded) for acceptance in acceptances]
 
     def record_rejection(self, claimed: ClaimedRun, provider: ProviderType | None, reason: str) -> SubmissionResult:
@@ -216,7 +212,6 @@ class OutcomeRecorder:
         def write(recording: Recording) -> None:
             nonlocal recorded
             recorded = recording.work.submissions.record_drafts({draft.claim: draft.id for draft in drafts})
-            fault_points.reached("prepared.before_commit")
 
         self._recorder.record_durably(write)
         return recorded
@@ -227,7 +222,6 @@ class OutcomeRecorder:
         def write(recording: Recording) -> None:
             if not recording.work.submissions.record_drafts({claim: draft.id}):
                 raise ClaimLost(f"run {claim.run_id}: the claim {claim.fencing_token} of daemon {claim.owner} is lost")
-            fault_points.reached("prepared.before_commit")
 
         self._recorder.record_durably(write)
 

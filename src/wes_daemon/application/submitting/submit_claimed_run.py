@@ -18,7 +18,6 @@ from wes_daemon.application.ports.errors import (
 from wes_daemon.application.ports.providers import Accepted, ProviderDirectory, Submission, WorkflowProvider
 from wes_daemon.application.ports.submissions import Acceptance, Claim, ClaimedRun
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
-from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.runtime.daemon_session import DaemonSession
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.guard import guarded
@@ -146,17 +145,13 @@ class SubmitClaimedRun:
     def _send(self, claim: Claim, provider: WorkflowProvider, submission: Submission) -> Accepted:
         """Have the provider prepare and start the run, in one call or in two with a recorded draft between them."""
         self._daemon_session.require_lease()
-        fault_points.reached("submit.before_call")
         answer = provider.submit(submission)
-        fault_points.reached("submit.after_answer")
         if isinstance(answer, Accepted):
             return answer
         draft_id = answer.id
         self._outcomes.commit_draft(claim, draft_id)
         self._daemon_session.require_lease()
-        fault_points.reached("start.before_call")
         answer = provider.submit(replace(submission, prepared_id=draft_id))
-        fault_points.reached("start.after_answer")
         if isinstance(answer, Accepted):
             return answer
         raise OutcomeUnknown(f"the provider prepared the run as {answer.id} instead of starting {draft_id}")

@@ -14,7 +14,6 @@ from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.providers import ProviderDirectory
 from wes_daemon.application.ports.submissions import Acceptance, ClaimedRun, SubmissionQueue
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
-from wes_daemon.application.runtime import fault_points
 from wes_daemon.application.runtime.daemon_session import DaemonSession
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.guard import guarded
@@ -254,11 +253,7 @@ class SubmitQueuedRuns:
                 destination=self._destination,
                 under_way=under_way,
             )
-            if claimed_runs:
-                fault_points.reached("claim.before_commit")
             work.commit()
-        if claimed_runs:
-            fault_points.reached("claim.after_commit")
         claimed_since = self._clock.monotonic()
         return [replace(claimed, claimed_since=claimed_since) for claimed in claimed_runs]
 
