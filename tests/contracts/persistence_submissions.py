@@ -91,15 +91,16 @@ class SubmissionRules:
             record(store, outcome, older)
 
     @pytest.mark.parametrize("left", [each for each in SubmissionState if each not in IN_DOUBT])
+    @pytest.mark.parametrize("outcome", OUTCOMES)
     def test_a_claim_on_what_is_not_open_any_more_records_nothing(
-        self, store: PersistenceHarness, left: SubmissionState
+        self, store: PersistenceHarness, left: SubmissionState, outcome: str
     ) -> None:
         """No daemon ends a submission and keeps the claim; a person who edits the table may."""
         claim = store.claimed("run-1").claim
         store.tamper("submissions", "run-1", state=left)
 
         with pytest.raises(ClaimLost):
-            record(store, "accepted", claim)
+            record(store, outcome, claim)
 
         assert state(store) is left
 

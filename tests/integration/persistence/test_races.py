@@ -1,6 +1,6 @@
 """Many threads and processes at once, on real databases."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from threading import Lock
 
@@ -24,6 +24,8 @@ from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.submissions import Acceptance, ClaimedRun, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
+
+Selection = Callable[[SqlUnitOfWork, int], list[str]]
 
 CAP = 20
 RUNS = 200
@@ -129,25 +131,47 @@ def test_threads_that_open_a_new_file_at_once_do_not_hinder_each_other(store: Sq
     assert len(store.queries.daemons()) == 16
 
 
+def lease_due(unit: SqlUnitOfWork, limit: int) -> list[str]:
+    """The runs whose poll is due, at most so many."""
+    now = timedelta(0)
+    due = unit.polls.lease_due(limit=limit, ahead=now, lease=MINUTE, not_leased_for=now, serving=ALL_PROVIDERS)
+    return sorted(poll.run_id for poll in due)
+
+
+def to_cancel(unit: SqlUnitOfWork, limit: int) -> list[str]:
+    """The runs to cancel at their providers, at most so many."""
+    leased = unit.polls.to_cancel(limit=limit, lease=MINUTE, serving=ALL_PROVIDERS)
+    return sorted(run.run_id for run in leased)
+
+
+def cancelled(store: SqlHarness, *ids: str) -> None:
+    """Runs whose poll is due and that are to be cancelled."""
+    store.accepted(*ids)
+    for id in ids:
+        store.move(id, RunState.CANCELING)
+
+
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_daemons_that_look_at_once_do_not_wait_for_each_other(store: SqlHarness) -> None:
-    store.accepted("run-1", "run-2")
+@pytest.mark.parametrize("select", [lease_due, to_cancel])
+def test_daemons_that_look_at_once_do_not_wait_for_each_other(store: SqlHarness, select: Selection) -> None:
+    cancelled(store, "run-1", "run-2")
 
     hasty = make_engine(as_text(store.engine.url), connections=2, response_timeout=IMPATIENCE)
     with disposed(hasty), SqlUnitsOfWork(hasty)() as one, SqlUnitsOfWork(hasty)() as other:
-        taken = [lease_due(one, limit=1), lease_due(other, limit=1)]
+        taken = [select(one, 1), select(other, 1)]
 
     assert taken == [["run-1"], ["run-2"]]
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_a_limit_holds_whatever_plan_the_server_makes(store: SqlHarness) -> None:
-    """A limit inside a condition may be looked at anew for every row, and then lets more through each time."""
-    store.accepted(*(f"run-{number}" for number in range(8)))
+@pytest.mark.parametrize("select", [lease_due, to_cancel])
+def test_a_limit_holds_whatever_plan_the_server_makes(store: SqlHarness, select: Selection) -> None:
+    """A limit inside a condition may be evaluated again for every row, and then lets more through each time."""
+    cancelled(store, *(f"run-{number}" for number in range(8)))
     awkward = store.engine.url.update_query_dict({"options": NESTED_LOOPS})
 
     with disposed(make_engine(as_text(awkward), connections=1)) as engine, SqlUnitsOfWork(engine)() as unit:
-        taken = lease_due(unit, limit=3)
+        taken = select(unit, 3)
 
     assert taken == ["run-0", "run-1", "run-2"]
 
@@ -195,13 +219,6 @@ def test_a_run_that_was_adopted_after_it_was_chosen_stays_adopted_though_its_row
     with store.engine.connect() as connection:
         state = connection.execute(text("SELECT state FROM submissions WHERE run_id = 'run-1'")).scalar_one()
     assert (ids_of(claimed), state) == (["run-2"], SubmissionState.ACCEPTED)
-
-
-def lease_due(unit: SqlUnitOfWork, *, limit: int) -> list[str]:
-    """Which runs are due to be asked for, at most so many."""
-    now = timedelta(0)
-    due = unit.polls.lease_due(limit=limit, ahead=now, lease=MINUTE, not_leased_for=now, serving=ALL_PROVIDERS)
-    return [poll.run_id for poll in due]
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

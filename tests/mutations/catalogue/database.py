@@ -13,10 +13,10 @@ from wes_daemon.adapters.persistence.expressions import in_locked_rows, is_one_o
 from wes_daemon.adapters.persistence.migrations.versions import r0004_fast_and_cheap
 from wes_daemon.adapters.persistence.polls import (
     SqlPollSchedule,
-    _finish_statement,
     _record_changed_statement,
-    _reschedule_statement,
+    _finish_statement,
     _select_due,
+    _reschedule_statement,
     _select_to_cancel,
 )
 from wes_daemon.adapters.persistence.repository import SqlRunRepository, _summaries_statement
@@ -26,7 +26,7 @@ from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork
 _SQL = "tests/integration/persistence/test_contract.py::TestSqlPersistence"
 _PLANS = "tests/integration/persistence/test_plans.py::test_no_statement_goes_through_what_has_ended"
 _RACES = "tests/integration/persistence/test_races.py"
-_AGENDA = "tests/integration/persistence/test_work_probe.py::TestSqlAgenda"
+_PROBE = "tests/integration/persistence/test_work_probe.py::TestSqlAgenda"
 _ENGINE = "tests/integration/persistence/test_engine.py"
 _ERRORS = "tests/integration/persistence/test_errors.py"
 _ANSWERS = "tests/integration/persistence/test_answers.py"
@@ -61,15 +61,29 @@ _SCHEDULE: Sequence[Mutant] = (
         tests=[f"{_SQL}::test_what_is_due_already_keeps_its_place_when_it_is_hurried"],
     ),
     Mutant(
+        name="picked-without-locks",
+        breaks="Daemons that select due runs at once all select the same ones.",
+        at=SqlPollSchedule.lease_due,
+        change=replace(call("with_for_update"), receiver),
+        tests=[f"{_RACES}::test_daemons_that_look_at_once_do_not_wait_for_each_other"],
+    ),
+    Mutant(
+        name="locked-rows-are-waited-for",
+        breaks="Daemons that select due runs at once wait for each other instead of sharing the work.",
+        at=SqlPollSchedule.lease_due,
+        change=drop(argument("skip_locked")),
+        tests=[f"{_RACES}::test_daemons_that_look_at_once_do_not_wait_for_each_other"],
+    ),
+    Mutant(
         name="held-runs-are-taken",
         breaks="Several daemons poll the same runs at the same time.",
         at=_select_due,
         change=drop(call(or_, uses(polls.c.held_until))),
-        tests=[f"{_SQL}::test_a_taken_run_is_kept_from_others_as_long_as_it_is_held"],
+        tests=[f"{_SQL}::test_what_is_taken_ahead_of_its_time_is_not_held_for_longer"],
     ),
     Mutant(
         name="ended-runs-are-cancelled",
-        breaks="A provider is told to cancel a run that has ended there.",
+        breaks="A cancellation is sent for a run that has ended at its provider.",
         at=_select_to_cancel,
         change=drop(the(ast.Call, uses(polls.c.known_state))),
         tests=[f"{_SQL}::test_a_run_that_has_ended_at_its_provider_is_not_cancelled"],
@@ -128,15 +142,15 @@ _EXPRESSIONS: Sequence[Mutant] = (
         tests=["tests/integration/persistence/test_few_of_many.py::test_a_page_costs_a_page"],
     ),
     Mutant(
-        name="picked-without-locks",
-        breaks="Daemons that select due runs at once all select the same ones.",
+        name="cancellations-picked-without-locks",
+        breaks="Daemons that select runs to cancel at once wait for each other and cancel the same ones.",
         at=in_locked_rows,
         change=replace(call("with_for_update"), receiver),
-        tests=[f"{_SQL}::test_daemons_that_take_at_once_share_no_run"],
+        tests=[f"{_RACES}::test_daemons_that_look_at_once_do_not_wait_for_each_other"],
     ),
     Mutant(
-        name="locked-rows-are-waited-for",
-        breaks="Daemons that select due runs at once wait for each other instead of sharing the work.",
+        name="locked-cancellations-are-waited-for",
+        breaks="Daemons that select runs to cancel at once wait for each other instead of sharing the work.",
         at=in_locked_rows,
         change=drop(argument("skip_locked")),
         tests=[f"{_RACES}::test_daemons_that_look_at_once_do_not_wait_for_each_other"],
@@ -164,18 +178,18 @@ _EXPRESSIONS: Sequence[Mutant] = (
 
 _PROBES: Sequence[Mutant] = (
     Mutant(
-        name="agenda-overlooks-what-is-active-again",
+        name="probe-overlooks-runs-made-active-again",
         breaks="A run that its service has made active again is never followed, because no pass begins.",
-        at=work_probe._to_be_followed,
+        at=work_probe._to_follow,
         change=replace(call(or_), lambda it: it.args[0]),
-        tests=[_AGENDA],
+        tests=[_PROBE],
     ),
     Mutant(
-        name="agenda-trusts-the-dead",
+        name="probe-trusts-expired-daemons",
         breaks="The runs that a daemon had claimed when it died are never taken over, because no pass begins.",
-        at=work_probe._orphaned,
+        at=work_probe._takeovers,
         change=replace(call("where", uses(daemons.c.lease_until)), receiver),
-        tests=[_AGENDA],
+        tests=[_PROBE],
     ),
 )
 

@@ -22,7 +22,7 @@ from wes_daemon.application.ports.wakeup import WakeUp
 from wes_daemon.application.ports.watermarks import Watermarks
 from wes_daemon.application.reconciling.repairing import Repairer, _is_current
 from wes_daemon.application.reconciling.resolve_review import ResolveReview
-from wes_daemon.application.runtime.daemon import _Rhythm
+from wes_daemon.application.runtime.daemon import _LoopSchedule
 from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.recording import Recording
 from wes_daemon.application.runtime.stop_signal import StopSignal
@@ -47,7 +47,7 @@ _STATES: Sequence[Mutant] = (
         tests=["tests/unit/domain/test_states.py", f"{_RUNS}", _REFRESH],
     ),
     Mutant(
-        name="any-word-is-a-state",
+        name="any-reported-state-is-stored",
         breaks="Every reported state becomes the state of the run, UNKNOWN and earlier states included.",
         at=Run.updated,
         change=replace(the(ast.IfExp, calls(RunState.may_become)), lambda it: it.body),
@@ -103,7 +103,7 @@ _POLLS: Sequence[Mutant] = (
         tests=[f"{_REFRESH}::TestOpenCircuit"],
     ),
     Mutant(
-        name="a-failed-look-moves-the-mark",
+        name="failed-listing-advances-the-watermark",
         breaks="Runs that ended while a list of ended runs could not be read are never found.",
         at=FindEnded._read,
         change=repeat(
@@ -124,7 +124,7 @@ _POLLS: Sequence[Mutant] = (
 _CANCELLING_AND_RECONCILING: Sequence[Mutant] = (
     Mutant(
         name="cancel-not-passed-on",
-        breaks="The provider of a cancelled run is not told to cancel it; the run continues and costs money.",
+        breaks="A cancellation is not sent to the provider; the run continues and costs money.",
         at=CancelRuns._cancel,
         change=replace(call(WorkflowProvider.cancel), receiver),
         tests=[_CANCEL],
@@ -144,7 +144,7 @@ _CANCELLING_AND_RECONCILING: Sequence[Mutant] = (
         tests=[_REVIEW],
     ),
     Mutant(
-        name="draft-removed-unasked",
+        name="recorded-draft-deleted",
         breaks="A draft is deleted although it was recorded in the meantime and is about to be started.",
         at=Repairer._delete_draft,
         change=never(the(ast.If, calls(_is_current))),
@@ -163,7 +163,7 @@ _HINTS: Sequence[Mutant] = (
     Mutant(
         name="failed-hint-is-forgotten",
         breaks="A run that is queued during a short database outage waits for the next periodic pass.",
-        at=_Rhythm.ended,
+        at=_LoopSchedule.pass_ended,
         change=repeat(the(ast.Assign, holds(False)), before=the(ast.stmt, calls(WakeUp.wait), nth=0)),
         tests=[f"{_DAEMON}::TestHints"],
     ),
@@ -175,7 +175,7 @@ _HINTS: Sequence[Mutant] = (
         tests=["tests/unit/adapters/test_wakeup.py::TestTimedWakeUp::test_many_hints_end_one_wait"],
     ),
     Mutant(
-        name="event-deleted-before-it-is-heeded",
+        name="event-deleted-before-it-is-processed",
         breaks="A hint is lost when the database is unavailable for a moment.",
         at=FollowEvents._process,
         change=repeat(the(ast.stmt, calls(FollowEvents._delete)), before=the(ast.stmt, calls(FollowEvents._make_due))),
@@ -183,7 +183,7 @@ _HINTS: Sequence[Mutant] = (
     ),
     Mutant(
         name="stop-waits-for-the-queue",
-        breaks="A daemon that is told to stop waits until the event queue has answered.",
+        breaks="A daemon that has to stop waits until the event queue has answered.",
         at=InterruptibleSource.__init__,
         change=drop(call(StopSignal.when_raised)),
         tests=["tests/unit/application/test_follow_events.py::TestInterruptible"],

@@ -7,15 +7,14 @@ from tests.mutations.changes import always, drop, never, replace
 from tests.mutations.mutant import Mutant, Variable
 from tests.mutations.picks import call, calls, entry, field_of, handler, has, raises, the, uses
 from wes_daemon.adapters.providers.healthomics import errors
+from wes_daemon.adapters.providers.healthomics.active_runs import ActiveRuns, Sweep, _max_age
 from wes_daemon.adapters.providers.healthomics.client import HealthOmicsClient
 from wes_daemon.adapters.providers.healthomics.connection import Connection
-from wes_daemon.adapters.providers.healthomics.errors import Meaning, asked_wait
-from wes_daemon.adapters.providers.healthomics.identity import RunIdentity
-from wes_daemon.adapters.providers.healthomics.listing import ActiveRuns, _good_for
-from wes_daemon.adapters.providers.healthomics.payloads import _tags, start_run_request
+from wes_daemon.adapters.providers.healthomics.errors import ErrorKind, retry_after
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
-from wes_daemon.adapters.providers.healthomics.submission import RunStarter, _believed
-from wes_daemon.adapters.providers.healthomics.sweep import Sweep
+from wes_daemon.adapters.providers.healthomics.runs import RunIdentity
+from wes_daemon.adapters.providers.healthomics.start_request import _tags, start_run_request
+from wes_daemon.adapters.providers.healthomics.submission import RunStarter, _final_or_in_doubt
 from wes_daemon.application.ports.errors import OutcomeUnknown, Rejected, Unprovable
 from wes_daemon.application.ports.providers import Submission
 
@@ -45,28 +44,28 @@ HEALTHOMICS: Sequence[Mutant] = (
     Mutant(
         name="start-without-a-search",
         breaks="A run whose request id the service has forgotten is started again.",
-        at=RunStarter.__call__,
+        at=RunStarter.submit,
         change=drop(the(ast.If, calls(RunStarter._find))),
         tests=[f"{_LOST}::test_a_run_of_any_age_is_found_though_the_service_has_forgotten_the_request"],
     ),
     Mutant(
         name="no-horizon",
         breaks="A request id that the service may have forgotten is sent again after the first run was deleted.",
-        at=RunStarter._refuse_too_late,
+        at=RunStarter._refuse_after_horizon,
         change=never(the(ast.If, raises(Unprovable))),
         tests=[f"{_SUBMISSION}::TestForgottenRequests"],
     ),
     Mutant(
         name="name-believed",
         breaks="A foreign run with the same name counts as the daemon's own run.",
-        at=RunStarter._confirmed,
+        at=RunStarter._owned_run,
         change=replace(the(ast.IfExp), lambda it: it.body),
         tests=[f"{_SUBMISSION}::TestFinding"],
     ),
     Mutant(
         name="repetition-is-a-refusal",
         breaks="A running run is ended because the service refuses to start it twice.",
-        at=RunStarter._after_refusal,
+        at=RunStarter._resolve_refusal,
         change=never(the(ast.If, raises(OutcomeUnknown))),
         tests=[
             f"{_LOST}::test_a_repeated_request_is_no_rejection_though_the_run_is_not_listed_yet",
@@ -76,21 +75,21 @@ HEALTHOMICS: Sequence[Mutant] = (
     Mutant(
         name="no-search-after-a-refusal",
         breaks="A run that is listed only after a refusal is not found, and is ended as rejected.",
-        at=RunStarter._after_refusal,
+        at=RunStarter._resolve_refusal,
         change=replace(call(RunStarter._find), "None"),
         tests=[f"{_LOST}::test_a_run_that_is_listed_only_by_then_is_found_after_the_refusal"],
     ),
     Mutant(
         name="rejected-unsearched",
         breaks="A run that was started under other settings is ended as rejected under the new settings.",
-        at=RunStarter.__call__,
+        at=RunStarter.submit,
         change=replace(handler(Rejected).the(ast.Return), "raise"),
         tests=[f"{_LOST}::test_a_run_that_was_started_under_other_settings_is_not_rejected"],
     ),
     Mutant(
         name="refusal-takes-back-a-doubt",
         breaks="A run that an earlier attempt may have started is ended because a later attempt was refused.",
-        at=_believed,
+        at=_final_or_in_doubt,
         change=always(the(ast.If, uses(field_of(Submission).resumed))),
         tests=[f"{_SUBMISSION}::TestForgottenRequests"],
     ),
@@ -102,23 +101,23 @@ HEALTHOMICS: Sequence[Mutant] = (
         tests=[f"{_FOLLOWING}::TestReusedIds"],
     ),
     Mutant(
-        name="cancel-without-a-look",
+        name="cancel-without-a-check",
         breaks="A cancellation by a reused id stops a foreign run.",
         at=HealthOmicsProvider.cancel,
         change=drop(the(ast.UnaryOp, has(ast.Not))),
         tests=[f"{_FOLLOWING}::TestReusedIds"],
     ),
     Mutant(
-        name="sweep-begun-again-after-trouble",
+        name="sweep-begun-again-after-an-error",
         breaks="A sweep starts again when the quota is exhausted, so a long sweep never reaches its end.",
-        at=_good_for,
+        at=_max_age,
         change=replace(call(max), "timedelta(0)"),
         tests=[f"{_FOLLOWING}::TestTrouble", _LISTING],
     ),
     Mutant(
-        name="old-look-told-again",
+        name="old-report-returned-again",
         breaks="A repeated status request for a run returns the report of the previous request.",
-        at=Sweep.use,
+        at=Sweep.consume,
         change=drop(call(dict.update)),
         tests=[f"{_FOLLOWING}::TestManyRuns", _LISTING],
     ),
@@ -132,7 +131,7 @@ HEALTHOMICS: Sequence[Mutant] = (
     Mutant(
         name="broken-list-is-empty",
         breaks="A listing that was cut short counts as empty, and the run is started again.",
-        at=Connection._make_omics,
+        at=Connection._create_omics,
         change=drop(call("register")),
         tests=[f"{_SUBMISSION}::TestFinding"],
     ),
@@ -147,21 +146,21 @@ HEALTHOMICS: Sequence[Mutant] = (
         name="silence-means-nothing-happened-at-healthomics",
         breaks="A call that was executed but not answered counts as not executed.",
         at=Variable(errors, errors.EXCEPTIONS),
-        change=replace(entry("ReadTimeoutError"), "other", other=Meaning.NOTHING_SENT),
+        change=replace(entry("ReadTimeoutError"), "other", other=ErrorKind.NOTHING_SENT),
         tests=[_ERRORS],
     ),
     Mutant(
         name="sdk-tries-by-itself",
         breaks="The SDK repeats a request without waiting for the rate limiter.",
-        at=Connection._make,
+        at=Connection._create,
         change=replace(entry("total_max_attempts"), "3"),
         tests=[f"{_MANNERS}::TestNetwork"],
     ),
     Mutant(
-        name="named-time-not-kept",
+        name="required-wait-not-kept-at-healthomics",
         breaks="A service that has named a time is called before that time.",
-        at=HealthOmicsClient._obey,
-        change=drop(the(ast.If, calls(asked_wait)).part(lambda it: it.body[0])),
+        at=HealthOmicsClient._report_limits,
+        change=drop(the(ast.If, calls(retry_after)).part(lambda it: it.body[0])),
         tests=[f"{_MANNERS}::TestStorm::test_the_time_that_a_service_names_holds_for_everybody"],
     ),
 )

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Sequence
 
 from tests.mutations.changes import drop, filled, never, replace
-from tests.mutations.mutant import Mutant, Variable
+from tests.mutations.mutant import Mutant
 from tests.mutations.picks import call, field_of, has, the, uses
 from wes_daemon.adapters.memory import submissions
 from wes_daemon.adapters.memory.leases import MemoryLeaseRepository
@@ -19,14 +19,14 @@ MEMORY: Sequence[Mutant] = (
     Mutant(
         name="no-fence-in-memory",
         breaks="A daemon whose lease has expired overwrites what its successor has recorded.",
-        at=MemorySubmissionQueue._held,
+        at=MemorySubmissionQueue._claimed_row,
         change=drop(the(ast.Compare, has(ast.NotEq))),
         tests=[f"{_MEMORY}::test_whoever_slept_through_a_takeover_records_nothing"],
     ),
     Mutant(
         name="no-state-in-memory",
         breaks="A submission that is settled or needs review is overwritten by the holder of an old claim.",
-        at=MemorySubmissionQueue._held,
+        at=MemorySubmissionQueue._claimed_row,
         change=drop(the(ast.Compare, has(ast.NotIn))),
         tests=[f"{_MEMORY}::test_a_claim_on_what_is_not_open_any_more_records_nothing"],
     ),
@@ -40,7 +40,7 @@ MEMORY: Sequence[Mutant] = (
     Mutant(
         name="doubt-forgotten-in-memory",
         breaks="An attempt that may have started the run is forgotten when a later attempt certainly did not.",
-        at=MemorySubmissionQueue._given_back,
+        at=MemorySubmissionQueue._returned_row,
         change=drop(the(ast.UnaryOp, has(ast.Not))),
         tests=[f"{_MEMORY}::test_what_an_earlier_call_may_have_started_stays_an_intent"],
     ),
@@ -75,12 +75,16 @@ MEMORY: Sequence[Mutant] = (
     Mutant(
         name="review-sends-by-itself-in-memory",
         breaks="A run that needs review is submitted again by the next daemon.",
-        at=Variable(submissions, submissions._OPEN),
-        change=replace(the(ast.Tuple), "(*_, review)", review=SubmissionState.REVIEW),
+        at=MemorySubmissionQueue._may_be_taken_over,
+        change=replace(
+            the(ast.Compare, has(ast.NotIn)).part(lambda it: it.comparators[0]),
+            "(*_, review)",
+            review=SubmissionState.REVIEW,
+        ),
         tests=[f"{_MEMORY}::test_a_run_that_needs_review_has_its_reason_and_is_not_claimed"],
     ),
     Mutant(
-        name="provider-cap-ignored-in-memory",
+        name="provider-limit-ignored-in-memory",
         breaks="A provider gets more runs than its own limit allows.",
         at=submissions._within,
         change=replace(the(ast.SetComp), "set()"),
@@ -89,17 +93,17 @@ MEMORY: Sequence[Mutant] = (
     Mutant(
         name="share-ignored-in-memory",
         breaks="A long queue of one group delays all other groups.",
-        at=MemorySubmissionQueue._shared_out,
+        at=MemorySubmissionQueue._next_runs,
         change=replace(the(ast.Lambda).part(lambda it: it.body), "0"),
         tests=[f"{_MEMORY}::test_a_long_queue_of_one_share_does_not_hold_up_another"],
     ),
     Mutant(
         name="withdrawn-though-it-may-run-in-memory",
         breaks="A run that a provider may have is closed because it is cancelled.",
-        at=MemorySubmissionQueue.withdrawn,
+        at=MemorySubmissionQueue.close_withdrawn,
         change=replace(
             the(ast.Compare, uses(SubmissionState.READY)),
-            lambda it: filled("state in (ready, *_OPEN)", state=it.left, ready=it.comparators[0]),
+            lambda it: filled("state in (ready, *IN_DOUBT)", state=it.left, ready=it.comparators[0]),
         ),
         tests=[f"{_MEMORY}::test_what_may_have_been_sent_is_not_withdrawn"],
     ),

@@ -1,4 +1,4 @@
-"""Mutants of the local provider, and of what wraps every provider: retries, circuit breaker, rate limiter."""
+"""Mutants of the local provider, and of the decorators around every provider: retries, circuit breaker, quotas."""
 
 import ast
 from collections.abc import Sequence
@@ -27,12 +27,12 @@ _SETUP = f"{_HERE}/test_local_setup.py"
 _PROCESSES = f"{_HERE}/test_local_processes.py"
 _DECORATORS = "tests/unit/adapters/test_decorators.py"
 _BREAKING = "tests/unit/adapters/test_circuit_breaking.py"
-_TURNS = "tests/unit/adapters/test_call_gate.py"
-_SHARED = "tests/unit/adapters/test_shared_quotas.py"
+_GATE = "tests/unit/adapters/test_call_gate.py"
+_QUOTAS = "tests/unit/adapters/test_shared_quotas.py"
 
 LOCAL: Sequence[Mutant] = (
     Mutant(
-        name="mark-made-twice",
+        name="state-file-written-twice",
         breaks="Two runners execute the same run.",
         at=_write_state_file,
         change=replace(handler(FileExistsError).the(ast.Return), "return True"),
@@ -56,7 +56,7 @@ LOCAL: Sequence[Mutant] = (
         tests=[f"{_SETUP}::test_runs_are_not_called_unknown_while_their_disk_is_away"],
     ),
     Mutant(
-        name="running-run-discarded",
+        name="running-run-deleted",
         breaks="The directory of a run is deleted while the run is running.",
         at=delete_draft,
         change=drop(the(ast.UnaryOp, calls(RunDirectory.record_start))),
@@ -130,39 +130,39 @@ RESILIENCE: Sequence[Mutant] = (
         tests=[f"{_BREAKING}::TestClosed"],
     ),
     Mutant(
-        name="late-failures-prolong-the-rest",
+        name="late-failures-prolong-the-cool-down",
         breaks="Calls that were in progress when the circuit opened prolong its cool-down.",
         at=_Circuit.record_failure,
         change=drop(the(ast.If, has(ast.NotEq))),
         tests=[f"{_BREAKING}::TestOpen"],
     ),
     Mutant(
-        name="hold-shortened",
+        name="block-shortened",
         breaks="A service that has named two times is called after the earlier one.",
         at=RateLimiter.block_until,
         change=replace(call(max), lambda it: it.args[1]),
-        tests=[_TURNS],
+        tests=[_GATE],
     ),
     Mutant(
-        name="turns-cost-nothing",
+        name="calls-cost-nothing",
         breaks="Calls are not paced, and the service throttles them.",
         at=CallQueue._count_call,
         change=drop(the(ast.Assign, calls(max))),
-        tests=[_TURNS],
+        tests=[_GATE],
     ),
     Mutant(
         name="following-spends-the-reserve",
         breaks="A submission or a cancellation waits because status requests have spent the quota.",
         at=grant_calls,
         change=replace(the(ast.BinOp, uses(Rate.urgent_reserve)), lambda it: it.left),
-        tests=[f"{_SHARED}::TestTheReserve"],
+        tests=[f"{_QUOTAS}::TestTheReserve"],
     ),
     Mutant(
-        name="old-blocks-stay-good",
+        name="old-grants-stay-valid",
         breaks="Replicas that were idle for long all call at once, and exceed the limit.",
         at=CallQueue._next_step,
         change=drop(the(ast.If, calls(LocalQuota))),
-        tests=[f"{_SHARED}::TestTheLimit"],
+        tests=[f"{_QUOTAS}::TestTheLimit"],
     ),
     Mutant(
         name="first-come-first-served",
@@ -176,7 +176,7 @@ RESILIENCE: Sequence[Mutant] = (
         breaks="Each replica slows down only when the service has throttled the replica itself.",
         at=CallQueue.slow_down,
         change=replace(call(CallQueue._apply), "None"),
-        tests=[f"{_SHARED}::TestThrottling"],
+        tests=[f"{_QUOTAS}::TestThrottling"],
     ),
     Mutant(
         name="sent-under-a-lease-that-ends",

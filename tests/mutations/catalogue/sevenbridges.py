@@ -24,14 +24,14 @@ _ANSWERS = "tests/unit/adapters/test_sevenbridges_answers.py"
 
 SEVENBRIDGES: Sequence[Mutant] = (
     Mutant(
-        name="draft-without-mark",
+        name="draft-without-marker",
         breaks="A draft has no ownership marker, so the next attempt does not find it and creates another one.",
         at=task_body,
         change=in_turn(replace(entry("name"), '"a run"'), replace(entry("description"), '""')),
         tests=[f"{_SUBMISSION}::TestTheTwoSteps"],
     ),
     Mutant(
-        name="mark-only-in-the-name",
+        name="marker-only-in-the-name",
         breaks="A task that a person has renamed is not found again.",
         at=task_body,
         change=drop(entry("description")),
@@ -62,14 +62,14 @@ SEVENBRIDGES: Sequence[Mutant] = (
         tests=[f"{_LOST}::TestLostAnswers::test_while_a_new_draft_may_not_be_listed_no_other_is_made"],
     ),
     Mutant(
-        name="no-second-look-after-a-draft",
+        name="no-second-search-after-a-draft",
         breaks="Two daemons that create a draft at the same moment use one draft each.",
         at=Drafts._oldest,
         change=drop(call(Drafts._find)),
         tests=[f"{_SUBMISSION}::TestTwoAtOnce"],
     ),
     Mutant(
-        name="old-listing-serves-whoever-asks",
+        name="old-listing-serves-a-later-claim",
         breaks="A run that is claimed again after the database lost its last commits is created and started twice.",
         at=OwnedTasks._is_listed_since,
         change=drop(the(ast.Compare, has(ast.Gt))),
@@ -98,7 +98,7 @@ SEVENBRIDGES: Sequence[Mutant] = (
     ),
     Mutant(
         name="surplus-draft-left",
-        breaks="Surplus drafts accumulate in the project, where anybody can start them.",
+        breaks="Surplus drafts accumulate in the project, where every member can start them.",
         at=Drafts._find,
         change=drop(call(delete_surplus_draft)),
         tests=[f"{_SUBMISSION}::TestAdopting"],

@@ -18,7 +18,9 @@ from wes_daemon.application.runtime.daemon_session import DaemonSession
 from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.recording import Recorder
 from wes_daemon.application.runtime.stop_signal import StopSignal
-from wes_daemon.application.submitting.outcomes import SubmissionPolicy, Submissions
+from wes_daemon.application.submitting.outcomes import OutcomeRecorder
+from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
+from wes_daemon.application.submitting.submit_claimed_run import SubmitClaimedRun
 from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
 from wes_daemon.domain.runs import Run
 from wes_daemon.domain.states import RunState
@@ -41,7 +43,7 @@ _KEYS_AND_INTENTS: Sequence[Mutant] = (
     Mutant(
         name="key-with-attempt",
         breaks="The idempotency key contains the number of attempts, so the provider starts the run again.",
-        at=SubmitQueuedRuns._submission,
+        at=SubmitClaimedRun._submission,
         change=replace(
             the(ast.Attribute, uses(Run.idempotency_key)),
             f'f"{{_}}-{{claimed.{name_of(field_of(ClaimedRun).attempts)}}}"',
@@ -60,9 +62,9 @@ _KEYS_AND_INTENTS: Sequence[Mutant] = (
     Mutant(
         name="draft-started-before-it-is-recorded",
         breaks="A draft is started before its id is recorded; after a crash the next daemon creates another draft.",
-        at=SubmitQueuedRuns._through_all_steps,
+        at=SubmitClaimedRun._send,
         change=move(
-            the(ast.stmt, calls(Submissions.prepared)),
+            the(ast.stmt, calls(OutcomeRecorder.commit_draft)),
             after=the(ast.Assign, calls(WorkflowProvider.submit), has(ast.keyword)),
         ),
         tests=[f"{_SUBMIT}::TestProvidersThatPrepare"],
@@ -70,32 +72,34 @@ _KEYS_AND_INTENTS: Sequence[Mutant] = (
     Mutant(
         name="draft-not-recorded",
         breaks="The id of a draft is not recorded, so a daemon that takes the run over does not know the draft.",
-        at=Submissions._prepared_alone,
-        change=drop(call(SubmissionQueue.prepared)),
+        at=OutcomeRecorder._commit_alone,
+        change=drop(the(ast.If, calls(SubmissionQueue.record_drafts))),
         tests=[f"{_SUBMIT}::TestProvidersThatPrepare"],
     ),
     Mutant(
         name="draft-counts-as-recorded-without-a-commit",
         breaks="A draft is started although a bug prevented the commit that records several drafts.",
-        at=Submissions._prepared_together,
+        at=OutcomeRecorder._commit_group,
         change=replace(
-            the(ast.Lambda).part(lambda it: it.body),
-            "recorded",
-            recorded=the(ast.Return, has(ast.Name)).the(ast.Name),
+            call(guarded).the(ast.Tuple),
+            "[run_id for draft in drafts]",
+            run_id=the(ast.For).the(ast.Compare).part(lambda it: it.left),
+            draft=the(ast.For).part(lambda it: it.target),
+            drafts=the(ast.For).part(lambda it: it.iter),
         ),
         tests=["tests/unit/application/test_drafts_together.py"],
     ),
     Mutant(
         name="answers-thrown-away-with-a-claim",
         breaks="When the next claim fails, the answers to calls in progress are lost, and the calls are repeated.",
-        at=SubmitQueuedRuns._submit_up_to,
+        at=SubmitQueuedRuns._submit_within,
         change=drop(the(ast.Try).part(lambda it: it.finalbody[0])),
         tests=[f"{_SUBMIT}::TestCallsUnderWay"],
     ),
     Mutant(
         name="recorded-draft-not-used",
         breaks="A daemon that takes a run over ignores the recorded draft and prepares another one.",
-        at=SubmitQueuedRuns._submission,
+        at=SubmitClaimedRun._submission,
         change=replace(argument(field_of(Submission).prepared_id), "None"),
         tests=[f"{_SUBMIT}::TestProvidersThatPrepare"],
     ),
@@ -126,14 +130,14 @@ _DOUBTS: Sequence[Mutant] = (
     Mutant(
         name="doubt-rejected-by-a-wrong-row",
         breaks="A run in doubt is ended because its row or its provider's settings have become invalid.",
-        at=SubmitQueuedRuns._made_ready,
+        at=SubmitClaimedRun._prepare_call,
         change=always(handler(Rejected).the(ast.If, uses(field_of(Claim).resumed))),
         tests=[f"{_SUBMIT}::TestLostAnswers"],
     ),
     Mutant(
         name="bug-means-that-nothing-happened",
         breaks="After a bug in an adapter the run counts as not started, although the adapter may have started it.",
-        at=Submissions.after_bug,
+        at=OutcomeRecorder.record_bug,
         change=in_turn(
             replace(
                 the(ast.JoinedStr),
@@ -142,8 +146,8 @@ _DOUBTS: Sequence[Mutant] = (
                 error=the(ast.FormattedValue, nth=-1).part(lambda it: it.value),
             ),
             replace(
-                the(ast.Attribute, uses(Submissions.unresolved)),
-                f"self.{name_of(Submissions.deferred)}",
+                the(ast.Attribute, uses(OutcomeRecorder.record_doubt)),
+                f"self.{name_of(OutcomeRecorder.record_deferral)}",
             ),
         ),
         tests=[f"{_SUBMIT}::TestLostAnswers"],
@@ -151,7 +155,7 @@ _DOUBTS: Sequence[Mutant] = (
     Mutant(
         name="attempts-end-a-doubt",
         breaks="A run in doubt is ended when its attempts are used up.",
-        at=Submissions.deferred,
+        at=OutcomeRecorder.record_deferral,
         change=drop(the(ast.UnaryOp, has(ast.Not), uses(field_of(Claim).resumed))),
         tests=[f"{_SUBMIT}::TestLostAnswers", f"{_SUBMIT}::TestGivingUp"],
     ),
@@ -172,18 +176,18 @@ _DOUBTS: Sequence[Mutant] = (
     Mutant(
         name="in-doubt-for-ever",
         breaks="A run in doubt never needs review, however long it has been in doubt.",
-        at=SubmissionPolicy.is_past_hope,
+        at=SubmissionPolicy.is_in_doubt_too_long,
         change=replace(the(ast.Return), "return False"),
         tests=[f"{_SUBMIT}::TestGivingUp"],
     ),
     Mutant(
         name="unprovable-is-tried-again",
         breaks="A run whose outcome no call can determine is submitted again instead of needing review.",
-        at=SubmitQueuedRuns._hand_over,
+        at=SubmitClaimedRun._submit,
         change=replace(
-            handler(Unprovable).the(ast.Attribute, uses(Submissions.in_review)),
-            "unresolved",
-            unresolved=the(ast.Attribute, uses(Submissions.unresolved)),
+            handler(Unprovable).the(ast.Attribute, uses(OutcomeRecorder.record_review)),
+            "doubt",
+            doubt=the(ast.Attribute, uses(OutcomeRecorder.record_doubt)),
         ),
         tests=[f"{_SUBMIT}::TestGivingUp"],
     ),
@@ -195,7 +199,7 @@ _DOUBTS: Sequence[Mutant] = (
         tests=[f"{_SUBMIT}::TestPassingTrouble"],
     ),
     Mutant(
-        name="asked-wait-not-kept",
+        name="required-wait-not-kept",
         breaks="A provider that named a time is called before that time.",
         at=SubmissionPolicy.wait_after,
         change=replace(call(max), lambda it: it.args[0]),
@@ -204,33 +208,35 @@ _DOUBTS: Sequence[Mutant] = (
     Mutant(
         name="misconfiguration-ends-runs",
         breaks="An expired token ends every queued run.",
-        at=SubmitQueuedRuns._hand_over,
+        at=SubmitClaimedRun._submit,
         change=replace(handler(Misconfigured).the(ast.Return), "rejected", rejected=handler(Rejected).the(ast.Return)),
         tests=[f"{_SUBMIT}::TestMisconfiguredProvider"],
     ),
     Mutant(
-        name="rest-counts-as-attempt",
+        name="unsent-call-counts-as-attempt",
         breaks="Attempts are counted while a circuit is open and no call is made.",
-        at=SubmitQueuedRuns._hand_over,
-        change=replace(call(Submissions.held_back), "deferred", deferred=call(Submissions.deferred)),
+        at=SubmitClaimedRun._submit,
+        change=replace(
+            call(OutcomeRecorder.record_not_sent), "deferral", deferral=call(OutcomeRecorder.record_deferral)
+        ),
         tests=[f"{_SUBMIT}::TestRestingProviders"],
     ),
     Mutant(
-        name="a-look-takes-new-runs",
+        name="takeover-pass-claims-new-runs",
         breaks="A pass that is to resolve only runs in doubt submits queued runs as well.",
-        at=SubmitQueuedRuns.resolve,
-        change=replace(constant(0), f"self._policy.{name_of(field_of(SubmissionPolicy).cap)}"),
+        at=SubmitQueuedRuns.resolve_takeovers,
+        change=replace(constant(0), f"self._policy.{name_of(field_of(SubmissionPolicy).concurrency_limit)}"),
         tests=[f"{_SUBMIT}::TestLeases"],
     ),
     Mutant(
-        name="provider-caps-not-passed-on",
+        name="provider-limits-not-passed-on",
         breaks="The concurrency limits of single providers are configured and have no effect.",
         at=SubmitQueuedRuns._claim_as,
-        change=replace(the(ast.Attribute, uses(field_of(SubmissionPolicy).provider_caps)), "{}"),
+        change=replace(the(ast.Attribute, uses(field_of(SubmissionPolicy).per_provider_limits)), "{}"),
         tests=[f"{_SUBMIT}::test_a_provider_holds_no_more_runs_than_its_own_cap_says"],
     ),
     Mutant(
-        name="shares-not-told",
+        name="shares-ignored",
         breaks="All runs belong to the same share, whatever their tags say.",
         at=SubmitQueuedRuns._share,
         change=replace(the(ast.Return), 'return ""'),
@@ -240,16 +246,16 @@ _DOUBTS: Sequence[Mutant] = (
 
 _LEASES: Sequence[Mutant] = (
     Mutant(
-        name="trust-not-asked-for",
+        name="trust-not-required",
         breaks="Requests are sent under a lease that may expire before they are answered.",
-        at=DaemonSession.require_trust,
+        at=DaemonSession.require_lease,
         change=never(the(ast.If, raises(LeaseLost))),
         tests=[_LEASE, f"{_SUBMIT}::TestLeases"],
     ),
     Mutant(
         name="no-margin-of-trust",
         breaks="A lease is trusted until its very end, without a safety margin.",
-        at=DaemonSession._trust,
+        at=DaemonSession._extend,
         change=replace(the(ast.BinOp, has(ast.Mult)), lambda it: it.left),
         tests=[_LEASE],
     ),
@@ -257,7 +263,7 @@ _LEASES: Sequence[Mutant] = (
         name="trust-from-the-answer-on",
         breaks="A lease is trusted from the answer to its renewal on, and therefore beyond its end.",
         at=DaemonSession.renew,
-        change=replace(call(DaemonSession._trust).part(lambda it: it.args[1]), "now", now=call(Clock.monotonic)),
+        change=replace(call(DaemonSession._extend).part(lambda it: it.args[1]), "now", now=call(Clock.monotonic)),
         tests=[_LEASE],
     ),
     Mutant(
@@ -265,7 +271,7 @@ _LEASES: Sequence[Mutant] = (
         breaks="A daemon that has lost its lease keeps its id, although others may have taken over its claims.",
         at=DaemonSession._open,
         change=replace(call(SessionId), "current or _", current=the(ast.Assign, nth=-1).part(lambda it: it.targets[0])),
-        tests=[_LEASE, f"{_DAEMON}::TestIncarnation"],
+        tests=[_LEASE, f"{_DAEMON}::TestDaemonSession"],
     ),
     Mutant(
         name="trust-after-the-end",
