@@ -13,10 +13,10 @@ from wes_daemon.adapters.persistence.expressions import in_locked_rows, is_one_o
 from wes_daemon.adapters.persistence.migrations.versions import r0004_fast_and_cheap
 from wes_daemon.adapters.persistence.polls import (
     SqlPollSchedule,
-    _record_changed_statement,
     _finish_statement,
-    _select_due,
+    _record_changed_statement,
     _reschedule_statement,
+    _select_due,
     _select_to_cancel,
 )
 from wes_daemon.adapters.persistence.repository import SqlRunRepository, _summaries_statement

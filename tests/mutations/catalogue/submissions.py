@@ -12,7 +12,7 @@ from wes_daemon.adapters.persistence import claiming, reconcile_queries, sharing
 from wes_daemon.adapters.persistence.enrolment import _inserting, _make_ready, names_a_provider_run
 from wes_daemon.adapters.persistence.expressions import is_one_of, of_same_run
 from wes_daemon.adapters.persistence.leases import _update_valid
-from wes_daemon.adapters.persistence.mapping import with_request_values, duration_from
+from wes_daemon.adapters.persistence.mapping import duration_from, with_request_values
 from wes_daemon.adapters.persistence.submissions import (
     SqlSubmissionQueue,
     _cancelled_before_submission,
