@@ -9,7 +9,7 @@ from tests.call_gates import AskingGate
 from tests.live.account import FATES, Account, LiveRun
 from tests.live.processes import as_the_daemon_has_it, elsewhere, submit_to_healthomics
 from tests.live.session import LiveSession
-from wes_daemon.adapters.memory.quotas import MemoryQuotas
+from tests.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.connection import Connection
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider

@@ -12,7 +12,7 @@ from tests.call_gates import AskingGate
 from tests.live.account import FATES, Account, LiveRun
 from tests.live.processes import as_the_daemon_has_it, elsewhere, submit_to_sevenbridges
 from tests.live.session import LiveSession
-from wes_daemon.adapters.memory.quotas import MemoryQuotas
+from tests.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProvider
 from wes_daemon.adapters.resilience.call_gate import RateLimiter

@@ -19,8 +19,8 @@ from tests.integration.persistence.conftest import disposed
 from tests.integration.persistence.crowd import ENDED, LIVE, Crowd, fill
 from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.plans import GROWING, Statement, Watch
+from tests.memory.events import MemoryHints
 from tests.unit.application.conftest import World
-from wes_daemon.adapters.memory.events import MemoryHints
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.schema import Schema

@@ -8,13 +8,13 @@ import pytest
 
 from tests.builders import a_request, a_run, a_submission_policy
 from tests.integration.providers.healthomics_harness import CONFIG, simulated
+from tests.memory.quotas import MemoryQuotas
 from tests.simulators.healthomics import faults
 from tests.simulators.healthomics.faults import Fault
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
-from wes_daemon.adapters.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
 from wes_daemon.adapters.resilience.call_gate import RateLimiter

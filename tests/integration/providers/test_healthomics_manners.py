@@ -20,11 +20,11 @@ from tests.integration.providers.healthomics_harness import (
     simulated,
     submit_past_slow_lists,
 )
+from tests.memory.quotas import MemoryQuotas
 from tests.simulators.healthomics import faults
 from tests.simulators.healthomics.faults import Fault
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND
 from wes_daemon.adapters.providers.healthomics.connection import Connection

@@ -9,12 +9,12 @@ from tests.builders import a_run
 from tests.integration.providers.healthomics_harness import bare_provider, run_id, simulated, start_many
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import SevenBridgesHarness
+from tests.memory.watermarks import MemoryWatermarks
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.memory.store import PollRow, SubmissionRow
-from wes_daemon.adapters.memory.watermarks import MemoryWatermarks
 from wes_daemon.adapters.resilience.decorators import Batching
 from wes_daemon.application.following.find_ended import FindEnded, SearchPolicy
 from wes_daemon.application.ports.providers import WorkflowProvider

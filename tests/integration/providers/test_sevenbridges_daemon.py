@@ -8,11 +8,11 @@ import pytest
 from tests.builders import a_request, a_run, a_submission_policy
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import APP, SevenBridgesHarness
+from tests.memory.quotas import MemoryQuotas
 from tests.simulators.sevenbridges import faults
 from tests.simulators.sevenbridges.faults import Fault
 from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
-from wes_daemon.adapters.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.resilience.call_gate import RateLimiter
 from wes_daemon.adapters.resilience.rates import Rate
 from wes_daemon.adapters.resilience.stack import decorated

@@ -14,9 +14,9 @@ from tests.call_gates import AskingGate
 from tests.contracts.provider import accept
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import APP, PROJECT, TOKEN, SevenBridgesHarness
+from tests.memory.quotas import MemoryQuotas
 from tests.simulators.sevenbridges import faults
 from tests.simulators.sevenbridges.faults import Fault
-from wes_daemon.adapters.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
 from wes_daemon.adapters.providers.sevenbridges.sdk import Sdk
 from wes_daemon.adapters.resilience.call_gate import RateLimiter

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from tests.call_gates import AskingGate
+from tests.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.resilience.call_gate import LeaseCheckedGate, QuotaExhausted, RateLimiter
 from wes_daemon.adapters.resilience.rates import Rate, read_rates, read_window
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS, OpenCallGate

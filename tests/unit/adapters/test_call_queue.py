@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import a_submission
+from tests.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.resilience.call_gate import QuotaExhausted, RateLimiter
 from wes_daemon.adapters.resilience.call_priority import AtPriority, CallPriority, Prioritising, current_priority
 from wes_daemon.adapters.resilience.rates import Rate

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from tests.contracts.events import HintSourceContract, QueueHarness
+from tests.memory.events import MemoryHints
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.memory.events import MemoryHints
 from wes_daemon.application.ports.events import HintsUnavailable
 
 _FOR_EVER = 100

@@ -11,12 +11,12 @@ from tests.builders import a_request
 from tests.busy_day import BusyDay
 from tests.contracts.persistence import PersistenceContract
 from tests.contracts.persistence_harness import PersistenceHarness, ServiceRow
+from tests.memory.watermarks import MemoryWatermarks
+from tests.memory.work_probe import MemoryWorkProbe
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.queries import MemoryRunQueries
 from wes_daemon.adapters.memory.store import MemoryStore
 from wes_daemon.adapters.memory.unit_of_work import MemoryUnitsOfWork
-from wes_daemon.adapters.memory.watermarks import MemoryWatermarks
-from wes_daemon.adapters.memory.work_probe import MemoryWorkProbe
 from wes_daemon.application.ports.queries import RunFilter, RunQueries
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.domain.runs import Run, RunId, Unreadable

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.contracts.quotas import Shared, SharedQuotasContract
+from tests.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.memory.quotas import MemoryQuotas
 
 
 class TestMemoryQuotas(SharedQuotasContract):

@@ -4,8 +4,8 @@ import pytest
 
 from tests.contracts.persistence_harness import PersistenceHarness
 from tests.contracts.watermarks import WatermarksContract
+from tests.memory.watermarks import MemoryWatermarks
 from tests.unit.adapters.test_memory_persistence import MemoryHarness
-from wes_daemon.adapters.memory.watermarks import MemoryWatermarks
 
 
 class TestMemoryWatermarks(WatermarksContract):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.resilience.call_gate import QuotaExhausted, RateLimiter
 from wes_daemon.adapters.resilience.call_priority import AtPriority, CallPriority
 from wes_daemon.adapters.resilience.quotas import QuotaRequest, grant_calls

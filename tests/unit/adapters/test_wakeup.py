@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.contracts.wakeup import LONG, ChangeFeedContract, WakeUpContract, WatchedDatabase, in_time, listening
+from tests.memory.change_feed import MemoryChangeFeed
 from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.memory.wakeup import MemoryChangeFeed, SkippingWakeUp
+from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
 from wes_daemon.adapters.system import SilentChangeFeed, TimedWakeUp
 from wes_daemon.application.ports.wakeup import WakeUp
 

@@ -9,8 +9,9 @@ from datetime import timedelta
 
 import pytest
 
+from tests.memory.change_feed import MemoryChangeFeed
 from tests.unit.application.conftest import LEASE, World
-from wes_daemon.adapters.memory.wakeup import MemoryChangeFeed, SkippingWakeUp
+from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
 from wes_daemon.adapters.system import SilentChangeFeed, TimedWakeUp
 from wes_daemon.application.ports.errors import Contended, StorageUnavailable
 from wes_daemon.application.ports.unit_of_work import UnitOfWork

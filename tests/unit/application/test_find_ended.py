@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.builders import a_report, a_run, a_submission_policy, some_details
+from tests.memory.watermarks import MemoryWatermarks
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.memory.providers import MemoryProvider
-from wes_daemon.adapters.memory.watermarks import MemoryWatermarks
 from wes_daemon.adapters.resilience.decorators import Batching
 from wes_daemon.application.following.find_ended import FindEnded, SearchPolicy
 from wes_daemon.application.ports.errors import CircuitOpen, Misconfigured, NotNow, Rejected

@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 
 from tests.builders import a_report, a_run
+from tests.memory.events import MemoryHints
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.events.interruptible import InterruptibleSource
-from wes_daemon.adapters.memory.events import MemoryHints
 from wes_daemon.application.following.follow_events import EventsReport, FollowEvents
 from wes_daemon.application.ports.errors import StorageUnavailable
 from wes_daemon.application.ports.events import HintsUnavailable, Message

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
+from tests.memory.work_probe import MemoryWorkProbe
 from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
-from wes_daemon.adapters.memory.work_probe import MemoryWorkProbe
 from wes_daemon.application.runtime.daemon import PeriodicTask
 from wes_daemon.application.runtime.loops import (
     LoopIntervals,
