@@ -7,7 +7,7 @@ from tests.integration.persistence.harness import SqlHarness
 from wes_daemon.adapters.persistence.work_probe import SqlWorkProbe
 
 
-class TestSqlAgenda(WorkProbeContract):
+class TestSqlWorkProbe(WorkProbeContract):
     @pytest.fixture
     def probed(self, store: SqlHarness) -> ProbedStore:
         return ProbedStore(store, SqlWorkProbe(store.engine))

@@ -6,7 +6,7 @@ from tests.contracts.work_probe import ProbedStore, WorkProbeContract
 from tests.unit.adapters.test_memory_persistence import MemoryHarness
 
 
-class TestMemoryAgenda(WorkProbeContract):
+class TestMemoryWorkProbe(WorkProbeContract):
     @pytest.fixture
     def probed(self) -> ProbedStore:
         store = MemoryHarness()

@@ -13,7 +13,7 @@ from tests.unit.stateful.calls import Strike
 from tests.unit.stateful.clouds import SILENCE, Started, TokenCloud
 from tests.unit.stateful.database import CommitFate
 from tests.unit.stateful.judge import PlannedBug
-from tests.unit.stateful.processes import PeriodicTask
+from tests.unit.stateful.processes import Loop
 from tests.unit.stateful.scene import DRAFTS, MEDDLING, TOKENS, Scene
 from wes_daemon.application.ports.errors import (
     AnswerLost,
@@ -65,19 +65,15 @@ def _points_of(*kinds: str) -> Sequence[str]:
     return [point for point in (*fault_points.POINTS, SILENCE) if point.partition(".")[0] in kinds]
 
 
-def _struck(beat: PeriodicTask, kind: str) -> list[tuple[PeriodicTask, str]]:
+def _struck(beat: Loop, kind: str) -> list[tuple[Loop, str]]:
     return [(beat, point) for point in _points_of(kind)]
 
 
 _processes = st.integers(0, 2)
-_loops = st.sampled_from([PeriodicTask.CANCEL, PeriodicTask.REFRESH, PeriodicTask.HEARTBEAT])
+_loops = st.sampled_from([Loop.CANCEL, Loop.REFRESH, Loop.HEARTBEAT])
 _submitting = _points_of("claim", "submit", "wire", "prepared", "start", "accepted", "lease")
 _calling = _points_of("submit", "wire", "prepared", "start")
-_striking = (
-    _struck(PeriodicTask.REFRESH, "refresh")
-    + _struck(PeriodicTask.CANCEL, "cancel")
-    + _struck(PeriodicTask.HEARTBEAT, "lease")
-)
+_striking = _struck(Loop.REFRESH, "refresh") + _struck(Loop.CANCEL, "cancel") + _struck(Loop.HEARTBEAT, "lease")
 _strikes = st.builds(Strike, point=st.sampled_from(_submitting), kills=st.booleans(), time=st.integers(1, 2))
 _providers = st.sampled_from([DRAFTS, TOKENS])
 _which = st.integers(0, MOST_RUNS - 1)
@@ -107,45 +103,45 @@ class AnyInterleaving(RuleBasedStateMachine):
 
     @rule(number=_processes)
     def submit(self, number: int) -> None:
-        self.scene.beat(number, lambda process: process.beat(PeriodicTask.SUBMIT))
+        self.scene.beat(number, lambda process: process.beat(Loop.SUBMIT))
 
     @rule(number=_processes, strike=_strikes)
     def submit_and_be_struck(self, number: int, strike: Strike) -> None:
-        self.scene.beat(number, lambda process: process.beat(PeriodicTask.SUBMIT, strike))
+        self.scene.beat(number, lambda process: process.beat(Loop.SUBMIT, strike))
 
     @rule(number=_processes, provider=_providers, make=st.sampled_from([*_NOTHING_HAPPENED, *_IN_DOUBT]))
     def fail_to_submit(self, number: int, provider: ProviderType, make: _Making) -> None:
         """Before the provider has done anything."""
         self.scene.pass_time(_UNTIL_THE_NEXT_TRY)
         self.scene.clouds[provider].fail_next(make())
-        self.scene.beat(number, lambda process: process.beat(PeriodicTask.SUBMIT))
+        self.scene.beat(number, lambda process: process.beat(Loop.SUBMIT))
 
     @rule(number=_processes, provider=_providers, make=st.sampled_from(_IN_DOUBT))
     def submit_in_vain(self, number: int, provider: ProviderType, make: _Making) -> None:
         """The provider does what it was asked for, and does not say so."""
         self.scene.pass_time(_UNTIL_THE_NEXT_TRY)
         self.scene.clouds[provider].lose_next_answer(error=make())
-        self.scene.beat(number, lambda process: process.beat(PeriodicTask.SUBMIT))
+        self.scene.beat(number, lambda process: process.beat(Loop.SUBMIT))
 
     @rule(number=_processes, at=st.sampled_from(_calling), misses=st.booleans())
     def overtake(self, number: int, at: str, misses: bool) -> None:
         """One stands for longer than its lease lasts, another takes over, and the first one finds out."""
         self.scene.drafts.search_misses = misses
-        self.scene.beat(number, lambda process: process.beat(PeriodicTask.SUBMIT, Strike(at, kills=False)))
+        self.scene.beat(number, lambda process: process.beat(Loop.SUBMIT, Strike(at, kills=False)))
         self.scene.pass_time(_LONGER_THAN_A_LEASE)
-        self.scene.beat((number + 1) % 2, lambda process: process.beat(PeriodicTask.SUBMIT))
-        self.scene.beat(number, lambda process: process.beat(PeriodicTask.SUBMIT))
+        self.scene.beat((number + 1) % 2, lambda process: process.beat(Loop.SUBMIT))
+        self.scene.beat(number, lambda process: process.beat(Loop.SUBMIT))
 
     @rule(number=_processes, strike=st.none() | _strikes)
     def resolve_doubts(self, number: int, strike: Strike | None) -> None:
         self.scene.beat(number, lambda process: process.resolve(strike))
 
     @rule(number=_processes, beat=_loops)
-    def beat(self, number: int, beat: PeriodicTask) -> None:
+    def beat(self, number: int, beat: Loop) -> None:
         self.scene.beat(number, lambda process: process.beat(beat))
 
     @rule(number=_processes, where=st.sampled_from(_striking), kills=st.booleans())
-    def beat_and_be_struck(self, number: int, where: tuple[PeriodicTask, str], kills: bool) -> None:
+    def beat_and_be_struck(self, number: int, where: tuple[Loop, str], kills: bool) -> None:
         beat, point = where
         self.scene.pass_time(_UNTIL_THE_NEXT_LOOK)
         self.scene.beat(number, lambda process: process.beat(beat, Strike(point, kills)))
@@ -155,7 +151,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         operation, make = trouble
         self.scene.pass_time(_UNTIL_THE_NEXT_LOOK)
         self.scene.clouds[provider].fail_next(make(), operation=operation)
-        beat = PeriodicTask.CANCEL if operation == "cancel" else PeriodicTask.REFRESH
+        beat = Loop.CANCEL if operation == "cancel" else Loop.REFRESH
         self.scene.beat(number, lambda process: process.beat(beat))
 
     @rule(number=_processes, is_asked=st.booleans())
@@ -183,7 +179,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     def request_cancel(self, which: int, number: int | None) -> None:
         self.scene.request_cancel(_one_of(self.scene.runs, which))
         if number is not None:
-            self.scene.beat(number, lambda process: process.beat(PeriodicTask.CANCEL))
+            self.scene.beat(number, lambda process: process.beat(Loop.CANCEL))
 
     @precondition(lambda self: self.scene.runs)
     @rule(which=_which, how=st.sampled_from(sorted(MEDDLING)))

@@ -12,7 +12,7 @@ _PASSING = (StorageUnavailable, LeaseLost)
 """What may end a pass without being a bug: the next one goes on."""
 
 
-class PeriodicTask(Enum):
+class Loop(Enum):
     """What a daemon does in a thread of its own."""
 
     SUBMIT = auto()
@@ -22,7 +22,7 @@ class PeriodicTask(Enum):
 
 
 class Process:
-    """One daemon: at most one pass of each beat is under way, as in the real one."""
+    """One daemon: at most one pass of each loop is executing, as in the real one."""
 
     def __init__(self, world: World, serving: Collection[ProviderType]) -> None:
         daemon = world.daemon(serving)
@@ -30,16 +30,14 @@ class Process:
         self.has_ended = False
         self._daemon = daemon
         self._works = _works_of(daemon)
-        self._standing: dict[PeriodicTask, Pass] = {}
+        self._standing: dict[Loop, Pass] = {}
 
     @property
     def is_submitting(self) -> bool:
         """Whether it may be just about to send something."""
-        return PeriodicTask.SUBMIT in self._standing
+        return Loop.SUBMIT in self._standing
 
-    def beat(
-        self, beat: PeriodicTask, strike: Strike | None = None, *, work: Callable[[], object] | None = None
-    ) -> None:
+    def beat(self, beat: Loop, strike: Strike | None = None, *, work: Callable[[], object] | None = None) -> None:
         """Let the pass that stands go on, or begin one; and end the process if it is killed, or stopped and done."""
         current = self._standing.pop(beat, None) or Pass(work or self._works[beat])
         current.go_on(strike)
@@ -53,7 +51,7 @@ class Process:
 
     def resolve(self, strike: Strike | None = None) -> None:
         """A look at what is in doubt only, in the place of a whole pass."""
-        self.beat(PeriodicTask.SUBMIT, strike, work=self._daemon.submit.resolve_takeovers)
+        self.beat(Loop.SUBMIT, strike, work=self._daemon.submit.resolve_takeovers)
 
     def kill(self) -> None:
         """End it as SIGKILL does; its lease goes on until it runs out."""
@@ -82,10 +80,10 @@ class Process:
             return
 
 
-def _works_of(daemon: DaemonUnderTest) -> Mapping[PeriodicTask, Callable[[], object]]:
+def _works_of(daemon: DaemonUnderTest) -> Mapping[Loop, Callable[[], object]]:
     return {
-        PeriodicTask.SUBMIT: daemon.submit,
-        PeriodicTask.CANCEL: daemon.cancel,
-        PeriodicTask.REFRESH: daemon.refresh,
-        PeriodicTask.HEARTBEAT: daemon.daemon_session.renew,
+        Loop.SUBMIT: daemon.submit,
+        Loop.CANCEL: daemon.cancel,
+        Loop.REFRESH: daemon.refresh,
+        Loop.HEARTBEAT: daemon.daemon_session.renew,
     }

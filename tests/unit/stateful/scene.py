@@ -11,7 +11,7 @@ from tests.unit.application.conftest import World
 from tests.unit.stateful.clouds import REFUSED, DraftCloud, Started, TokenCloud
 from tests.unit.stateful.database import WatchedUnits
 from tests.unit.stateful.judge import Judge, PlannedBug
-from tests.unit.stateful.processes import PeriodicTask, Process
+from tests.unit.stateful.processes import Loop, Process
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.application.following.refresh_policy import RefreshPolicy
 from wes_daemon.application.ports.errors import NotInReview, ProviderError, RunNotFound
@@ -198,7 +198,7 @@ class Scene:
         self.pass_time(_A_ROUND)
         for run_id in self.in_review:
             self.resolve(run_id)
-        for beat in (PeriodicTask.HEARTBEAT, PeriodicTask.SUBMIT, PeriodicTask.CANCEL, PeriodicTask.REFRESH):
+        for beat in (Loop.HEARTBEAT, Loop.SUBMIT, Loop.CANCEL, Loop.REFRESH):
             daemon.beat(beat)
 
     def _end_provider_runs(self) -> None:
