@@ -26,7 +26,7 @@ from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork
 _SQL = "tests/integration/persistence/test_contract.py::TestSqlPersistence"
 _PLANS = "tests/integration/persistence/test_plans.py::test_no_statement_goes_through_what_has_ended"
 _RACES = "tests/integration/persistence/test_races.py"
-_PROBE = "tests/integration/persistence/test_work_probe.py::TestSqlAgenda"
+_PROBE = "tests/integration/persistence/test_work_probe.py::TestSqlWorkProbe"
 _ENGINE = "tests/integration/persistence/test_engine.py"
 _ERRORS = "tests/integration/persistence/test_errors.py"
 _ANSWERS = "tests/integration/persistence/test_answers.py"

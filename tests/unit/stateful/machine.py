@@ -65,8 +65,8 @@ def _points_of(*kinds: str) -> Sequence[str]:
     return [point for point in (*fault_points.POINTS, SILENCE) if point.partition(".")[0] in kinds]
 
 
-def _struck(beat: Loop, kind: str) -> list[tuple[Loop, str]]:
-    return [(beat, point) for point in _points_of(kind)]
+def _struck(loop: Loop, kind: str) -> list[tuple[Loop, str]]:
+    return [(loop, point) for point in _points_of(kind)]
 
 
 _processes = st.integers(0, 2)
@@ -103,60 +103,60 @@ class AnyInterleaving(RuleBasedStateMachine):
 
     @rule(number=_processes)
     def submit(self, number: int) -> None:
-        self.scene.beat(number, lambda process: process.beat(Loop.SUBMIT))
+        self.scene.perform(number, lambda process: process.execute_pass(Loop.SUBMIT))
 
     @rule(number=_processes, strike=_strikes)
     def submit_and_be_struck(self, number: int, strike: Strike) -> None:
-        self.scene.beat(number, lambda process: process.beat(Loop.SUBMIT, strike))
+        self.scene.perform(number, lambda process: process.execute_pass(Loop.SUBMIT, strike))
 
     @rule(number=_processes, provider=_providers, make=st.sampled_from([*_NOTHING_HAPPENED, *_IN_DOUBT]))
     def fail_to_submit(self, number: int, provider: ProviderType, make: _Making) -> None:
         """Before the provider has done anything."""
         self.scene.pass_time(_UNTIL_THE_NEXT_TRY)
         self.scene.clouds[provider].fail_next(make())
-        self.scene.beat(number, lambda process: process.beat(Loop.SUBMIT))
+        self.scene.perform(number, lambda process: process.execute_pass(Loop.SUBMIT))
 
     @rule(number=_processes, provider=_providers, make=st.sampled_from(_IN_DOUBT))
     def submit_in_vain(self, number: int, provider: ProviderType, make: _Making) -> None:
         """The provider does what it was asked for, and does not say so."""
         self.scene.pass_time(_UNTIL_THE_NEXT_TRY)
         self.scene.clouds[provider].lose_next_answer(error=make())
-        self.scene.beat(number, lambda process: process.beat(Loop.SUBMIT))
+        self.scene.perform(number, lambda process: process.execute_pass(Loop.SUBMIT))
 
     @rule(number=_processes, at=st.sampled_from(_calling), misses=st.booleans())
     def overtake(self, number: int, at: str, misses: bool) -> None:
         """One stands for longer than its lease lasts, another takes over, and the first one finds out."""
         self.scene.drafts.search_misses = misses
-        self.scene.beat(number, lambda process: process.beat(Loop.SUBMIT, Strike(at, kills=False)))
+        self.scene.perform(number, lambda process: process.execute_pass(Loop.SUBMIT, Strike(at, kills=False)))
         self.scene.pass_time(_LONGER_THAN_A_LEASE)
-        self.scene.beat((number + 1) % 2, lambda process: process.beat(Loop.SUBMIT))
-        self.scene.beat(number, lambda process: process.beat(Loop.SUBMIT))
+        self.scene.perform((number + 1) % 2, lambda process: process.execute_pass(Loop.SUBMIT))
+        self.scene.perform(number, lambda process: process.execute_pass(Loop.SUBMIT))
 
     @rule(number=_processes, strike=st.none() | _strikes)
     def resolve_doubts(self, number: int, strike: Strike | None) -> None:
-        self.scene.beat(number, lambda process: process.resolve(strike))
+        self.scene.perform(number, lambda process: process.resolve(strike))
 
-    @rule(number=_processes, beat=_loops)
-    def beat(self, number: int, beat: Loop) -> None:
-        self.scene.beat(number, lambda process: process.beat(beat))
+    @rule(number=_processes, loop=_loops)
+    def execute_pass(self, number: int, loop: Loop) -> None:
+        self.scene.perform(number, lambda process: process.execute_pass(loop))
 
     @rule(number=_processes, where=st.sampled_from(_striking), kills=st.booleans())
-    def beat_and_be_struck(self, number: int, where: tuple[Loop, str], kills: bool) -> None:
-        beat, point = where
+    def execute_pass_with_strike(self, number: int, where: tuple[Loop, str], kills: bool) -> None:
+        loop, point = where
         self.scene.pass_time(_UNTIL_THE_NEXT_LOOK)
-        self.scene.beat(number, lambda process: process.beat(beat, Strike(point, kills)))
+        self.scene.perform(number, lambda process: process.execute_pass(loop, Strike(point, kills)))
 
     @rule(number=_processes, provider=_providers, trouble=_troubles_of_asking)
     def ask_in_vain(self, number: int, provider: ProviderType, trouble: tuple[str, _Making]) -> None:
         operation, make = trouble
         self.scene.pass_time(_UNTIL_THE_NEXT_LOOK)
         self.scene.clouds[provider].fail_next(make(), operation=operation)
-        beat = Loop.CANCEL if operation == "cancel" else Loop.REFRESH
-        self.scene.beat(number, lambda process: process.beat(beat))
+        loop = Loop.CANCEL if operation == "cancel" else Loop.REFRESH
+        self.scene.perform(number, lambda process: process.execute_pass(loop))
 
     @rule(number=_processes, is_asked=st.booleans())
     def end(self, number: int, is_asked: bool) -> None:
-        self.scene.beat(number, lambda process: process.stop() if is_asked else process.kill())
+        self.scene.perform(number, lambda process: process.stop() if is_asked else process.kill())
 
     @rule(span=_spans)
     def pass_time(self, span: timedelta) -> None:
@@ -179,7 +179,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     def request_cancel(self, which: int, number: int | None) -> None:
         self.scene.request_cancel(_one_of(self.scene.runs, which))
         if number is not None:
-            self.scene.beat(number, lambda process: process.beat(Loop.CANCEL))
+            self.scene.perform(number, lambda process: process.execute_pass(Loop.CANCEL))
 
     @precondition(lambda self: self.scene.runs)
     @rule(which=_which, how=st.sampled_from(sorted(MEDDLING)))

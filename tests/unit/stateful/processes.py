@@ -37,12 +37,14 @@ class Process:
         """Whether it may be just about to send something."""
         return Loop.SUBMIT in self._standing
 
-    def beat(self, beat: Loop, strike: Strike | None = None, *, work: Callable[[], object] | None = None) -> None:
+    def execute_pass(
+        self, loop: Loop, strike: Strike | None = None, *, work: Callable[[], object] | None = None
+    ) -> None:
         """Let the pass that stands go on, or begin one; and end the process if it is killed, or stopped and done."""
-        current = self._standing.pop(beat, None) or Pass(work or self._works[beat])
+        current = self._standing.pop(loop, None) or Pass(work or self._works[loop])
         current.go_on(strike)
         if not current.is_over:
-            self._standing[beat] = current
+            self._standing[loop] = current
         elif current.has_died:
             self.kill()
         elif current.error is not None and not isinstance(current.error, _PASSING):
@@ -51,7 +53,7 @@ class Process:
 
     def resolve(self, strike: Strike | None = None) -> None:
         """A look at what is in doubt only, in the place of a whole pass."""
-        self.beat(Loop.SUBMIT, strike, work=self._daemon.submit.resolve_takeovers)
+        self.execute_pass(Loop.SUBMIT, strike, work=self._daemon.submit.resolve_takeovers)
 
     def kill(self) -> None:
         """End it as SIGKILL does; its lease goes on until it runs out."""
@@ -67,8 +69,8 @@ class Process:
 
     def finish(self) -> None:
         """Let whatever stands come to its end."""
-        for beat in tuple(self._standing):
-            self.beat(beat)
+        for loop in tuple(self._standing):
+            self.execute_pass(loop)
 
     def _end_if_done(self) -> None:
         if self.has_ended or self._standing or not self._daemon.stop.is_raised:

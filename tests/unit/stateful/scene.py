@@ -101,7 +101,7 @@ class Scene:
         """Nothing else happens for a while."""
         self._world.clock.advance(span)
 
-    def beat(self, number: int, happening: Callable[[Process], None]) -> None:
+    def perform(self, number: int, happening: Callable[[Process], None]) -> None:
         """Let something happen to a process; one that ends by it has a successor."""
         process = self.processes[number]
         happening(process)
@@ -198,8 +198,8 @@ class Scene:
         self.pass_time(_A_ROUND)
         for run_id in self.in_review:
             self.resolve(run_id)
-        for beat in (Loop.HEARTBEAT, Loop.SUBMIT, Loop.CANCEL, Loop.REFRESH):
-            daemon.beat(beat)
+        for loop in (Loop.HEARTBEAT, Loop.SUBMIT, Loop.CANCEL, Loop.REFRESH):
+            daemon.execute_pass(loop)
 
     def _end_provider_runs(self) -> None:
         for cloud in self.clouds.values():
