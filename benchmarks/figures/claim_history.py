@@ -43,7 +43,7 @@ class ClaimHistory:
             method=(
                 "The given number of ended runs is in `workflow_runs` and, closed, in `submissions`; "
                 f"{self.claims * self.repetitions * _LIMIT:,} further runs are enrolled.",
-                f"Each claim takes {_LIMIT} of these; its time is from the begin of its transaction to its commit.",
+                f"Each claim takes {_LIMIT} of these; its time is from the start of its transaction to its commit.",
                 f"Each value is the median of {self.repetitions} medians of {self.claims} claims.",
             ),
             values=[value for kind in KINDS for value in self._values(kind, found[kind])],

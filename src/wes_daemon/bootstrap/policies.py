@@ -2,7 +2,7 @@
 
 `DAEMON_STATUS_CHECK_FLOOR` takes effect here in four places: the first poll after a submission (`submission_policy`),
 the shortest time between two polls of a run (`refresh_policy`), the time between two readings of a list of ended runs
-(`search_policy`), and the loops that do both (`loop_intervals`).
+(`search_policy`), and how often the loops `refresh` and `find-ended` execute (`loop_intervals`).
 """
 
 from dataclasses import dataclass

@@ -78,7 +78,8 @@ class Settings(BaseSettings):
         15,
         validate_default=True,
         validation_alias="DAEMON_STATUS_CHECK_FLOOR",
-        description="Shortest time in seconds between two status requests for one active run; at most the interval.",
+        description="Shortest regular time in seconds between two status requests for one active run, "
+        "at most the interval; hints and full batches poll a run earlier.",
     )
     max_concurrent_workflows: int = Field(
         10,

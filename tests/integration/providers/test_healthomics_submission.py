@@ -267,7 +267,7 @@ class TestForgottenRequests:
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         with pytest.raises(
-            Unprovable, match=r"no run wes-\S+ is listed, but StartRun was first sent more than 12:00:00"
+            Unprovable, match=r"no run wes-\S+ is listed, and its submission has been in doubt for more than 12:00:00"
         ):
             provider.submit(self.in_doubt_for(self.HORIZON + timedelta(seconds=1)))
 

@@ -15,7 +15,7 @@ class RefreshPolicy:
 
     Attributes:
         interval: the longest time between two polls of one run, before the random spread.
-        floor: the shortest time between two polls of one run.
+        floor: the shortest regular time between two polls of one run, before the random spread.
         page: how many runs are leased at a time.
         lost_after: how long a provider may not know a run before the run is given up.
         lease: how long a page of runs is leased, longer than one round of calls takes. Runs that a daemon had leased
@@ -40,7 +40,8 @@ class RefreshPolicy:
         """Return how long after a poll that reported `state`, or no change, the next one is due.
 
         A tenth of the run's age, so that a change is seen after a tenth of the run's time at the latest; a quarter of
-        that while the run is being cancelled. Always between `floor` and `interval`, spread by a tenth.
+        that while the run is being cancelled. The result is at least `floor` and at most `interval`; then it is
+        spread by up to a tenth.
         """
         regular = self.interval if poll.age is None else min(poll.age / 10, self.interval)
         is_ending = poll.cancel_was_sent or (state or poll.known_state) is RunState.CANCELING

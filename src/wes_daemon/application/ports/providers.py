@@ -31,9 +31,9 @@ class Submission:
         key: the same at every attempt for this run, from every process.
         prepared_id: the id that an earlier attempt returned as `Prepared`, once it is recorded.
         resumed: an earlier attempt may have started a provider run under this key.
-        in_doubt_for: how long ago the first such attempt was, on the store's clock; zero if there was none.
-        claimed_since: a time on this process's monotonic clock at which the caller had the claim. Only drafts that
-            other processes made before it can be recorded and started. None if it is unknown.
+        in_doubt_for: time since the claim before the first such attempt, on the store's clock; zero if there was none.
+        claimed_since: a time on this process's monotonic clock at which the caller had the claim. Of the
+            drafts of other processes, only those made before it can still be recorded. None if it is unknown.
     """
 
     key: IdempotencyKey

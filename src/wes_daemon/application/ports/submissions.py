@@ -15,8 +15,9 @@ class SubmissionState(StrEnum):
     """How far the submission of a run has come.
 
     `READY` → `INTENT` (claimed; a call may have been made) → [`PREPARED` →] `ACCEPTED` → `CLOSED`.
-    A submission goes from `INTENT` or `PREPARED` to `REVIEW` when no call can prove whether a provider has the run.
-    A person resolves it from there.
+    `INTENT` returns to `READY` after an attempt that started nothing.
+    `INTENT` and `PREPARED` become `REVIEW` when the doubt cannot be resolved; a person resolves it from there.
+    Every state before `ACCEPTED` becomes `CLOSED` when the run ends without a provider run.
     """
 
     READY = "READY"
@@ -64,12 +65,12 @@ class ClaimedRun:
             of that call: a service may change the row, but a repeated call must be the same.
         attempts: number of failed submissions before this one.
         failing_for: time since the first of these failures; zero if there was none.
-        in_doubt_for: time since the first call that may have started the run; zero if there was none.
+        in_doubt_for: time since the claim before the first call that may have started the run; zero if there was none.
         prepared_id: the draft that an earlier attempt recorded. The run is submitted with it.
         destination: the provider that was recorded before the first call, the same at every attempt.
             None if the tags name no known provider; then no call was ever made.
         has_attachments: whether the request has attachments.
-        claimed_since: the latest time at which the claim was committed, on the monotonic clock of this process.
+        claimed_since: a time by which the claim had been committed, on the monotonic clock of this process.
             Stores leave it None.
     """
 

@@ -120,7 +120,7 @@ class Daemon:
         except (StorageUnavailable, StorageMisconfigured) as error:
             self._outage_log.failed(task.name, error, during=task.name, started=started)
             return _OUTAGE_RETRY
-        except Exception:  # noqa: BLE001 - the daemon's outermost loop: the other of the two places
+        except Exception:  # noqa: BLE001 - a bug must not end the loop; `guarded` is the other such place
             _log.exception("daemon.pass_failed during=%s", task.name)
             return task.every
         self._outage_log.succeeded(task.name)

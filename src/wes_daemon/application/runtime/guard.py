@@ -26,6 +26,6 @@ def guarded(work: Callable[[], T], *, otherwise: Callable[[Exception], T], durin
         return work()
     except (ProviderError, LeaseLost, StorageUnavailable, StorageMisconfigured, ConcurrentUpdate):
         raise
-    except Exception as error:  # noqa: BLE001 - the guard of the style page: one of the two places
+    except Exception as error:  # noqa: BLE001 - a bug must not affect other runs; `Daemon` is the other such place
         _log.exception("bug during=%s of=%s", during, of)
         return otherwise(error)

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 NOT_RECORDED = (StorageUnavailable, StorageMisconfigured, ConcurrentUpdate)
 """The errors after which an outcome is not recorded. The intent is stored, so the run is in doubt."""
 
-# Of a run whose provider is unusable: longer than a pass, and short for a person who has just fixed the provider.
+# The wait of a run whose provider is unusable: longer than a pass, and short for a person who has just repaired it.
 _UNUSABLE_WAIT = timedelta(seconds=30)
 
 
@@ -109,7 +109,7 @@ class OutcomeRecorder:
         return [self._report_acceptance(acceptance, acceptance.claim.run_id in recorded) for acceptance in acceptances]
 
     def record_rejection(self, claimed: ClaimedRun, provider: ProviderType | None, reason: str) -> SubmissionResult:
-        """End a run that can never be submitted."""
+        """End a run that is not submitted any more: it is invalid, or it is given up."""
         now = self._clock.now()
 
         def write(recording: Recording) -> None:
@@ -121,7 +121,10 @@ class OutcomeRecorder:
         return SubmissionResult(outcome=Outcome.REJECTED)
 
     def record_deferral(self, claimed: ClaimedRun, error: NotNow) -> SubmissionResult:
-        """Defer a run of which certainly nothing was started, or end it if its attempts or its time are used up."""
+        """Defer a run after an attempt that started nothing.
+
+        End it if its attempts or its time are used up; require review if an earlier doubt is too old.
+        """
         if claimed.claim.resumed and self._policy.is_in_doubt_too_long(claimed):
             return self.record_review(claimed, f"in doubt for {_rounded(claimed.in_doubt_for)}: {error}")
         if not claimed.claim.resumed and self._policy.is_exhausted(claimed):
@@ -133,7 +136,7 @@ class OutcomeRecorder:
         return SubmissionResult(outcome=Outcome.DEFERRED)
 
     def record_doubt(self, claimed: ClaimedRun, reason: str) -> SubmissionResult:
-        """Leave a run in doubt of which something may have been started."""
+        """Leave in doubt a run that may have been started; require review if the doubt is too old."""
         if self._policy.is_in_doubt_too_long(claimed):
             return self.record_review(claimed, f"in doubt for {_rounded(claimed.in_doubt_for)}: {reason}")
         claim, wait = claimed.claim, self._policy.wait_after(claimed.attempts)
@@ -146,7 +149,7 @@ class OutcomeRecorder:
         return self.record_doubt(claimed, f"{error.__class__.__name__}: {error}")
 
     def record_review(self, claimed: ClaimedRun, reason: str) -> SubmissionResult:
-        """Let a person decide about a run of which no further call can prove whether it was started."""
+        """Let a person decide about a run whose doubt no call has resolved."""
 
         def write(recording: Recording) -> None:
             recording.work.submissions.require_review(claimed.claim, reason=reason)

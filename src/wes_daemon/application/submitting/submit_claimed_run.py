@@ -29,7 +29,7 @@ from wes_daemon.domain.runs import Attachment, ProviderType, RunId
 _log = logging.getLogger(__name__)
 
 _NO_WAIT = timedelta(0)
-# Of a run that was claimed before its provider turned out to be unusable.
+# The wait of a run that was claimed before its provider turned out to be unusable.
 _BLOCKED_WAIT = timedelta(seconds=1)
 
 
@@ -143,7 +143,10 @@ class SubmitClaimedRun:
             return work.runs.attachments(run_id)
 
     def _send(self, claim: Claim, provider: WorkflowProvider, submission: Submission) -> Accepted:
-        """Have the provider prepare and start the run, in one call or in two with a recorded draft between them."""
+        """Have the provider start the run: in one call, or in two with a recorded draft between them.
+
+        `adapters/resilience/stack.py` defines the decorators between this call and the provider.
+        """
         self._daemon_session.require_lease()
         answer = provider.submit(submission)
         if isinstance(answer, Accepted):

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 # Each enrolment reads all queued rows, however many of them were enrolled before.
 _ENROL_BATCH = 5_000
-# Share of a batch at which more runs are claimed: the workers stay busy, and each claim is for many runs.
+# More runs are claimed when this share of a batch is left, so that workers do not wait and a claim is for many runs.
 _CLAIM_BELOW = 0.5
 # Enrolment during a pass: at most once a second, and at most a twentieth of the time, but at least once a minute.
 _ENROL_EVERY = timedelta(seconds=1)
@@ -164,7 +164,7 @@ class SubmitQueuedRuns:
         return self._submit_within(0)
 
     def _submit_within(self, concurrency_limit: int) -> SubmitReport:
-        """Claim and submit until no more runs can be claimed; keep as many claimed ahead as are being submitted."""
+        """Claim and submit until no more runs can be claimed; claim more when half a batch is left."""
         one_pass = _Pass()
         next_enrolment = self._clock.monotonic() + _ENROL_EVERY
         try:
@@ -231,7 +231,7 @@ class SubmitQueuedRuns:
             return [self._outcomes.report_not_recorded(claimed.run.id, error)]
 
     def _claim(self, concurrency_limit: int, one_pass: _Pass) -> Sequence[ClaimedRun]:
-        """Claim runs; none if the lease has expired twice, because waiting for a lock can take longer than a lease."""
+        """Claim runs; try twice, because the lease can expire while the claim waits for a lock."""
         self._daemon_session.renew_if_needed()
         for _ in range(2):
             try:

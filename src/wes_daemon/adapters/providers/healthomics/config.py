@@ -16,7 +16,7 @@ class HealthOmicsConfig:
         access_key_id, secret_access_key: set both, or neither to use boto3's credential chain.
         session_token: belongs to temporary credentials only.
         connections: maximum number of concurrent calls.
-        resend_horizon: how long after the first StartRun the same request id is sent again; AWS does not document
+        resend_horizon: how long after the first claim the same request id is sent again; AWS does not document
             for how long the service remembers a request id.
     """
 

@@ -23,7 +23,7 @@ from wes_daemon.application.ports.errors import (
 
 
 class ErrorKind(Enum):
-    """What an error allows to conclude about the call."""
+    """What an error says about the effect of the call."""
 
     NOTHING_SENT = auto()
     """Nothing was sent: the service cannot be reached."""

@@ -68,8 +68,9 @@ class RunStarter:
         horizon = self._config.resend_horizon
         if submission.in_doubt_for > horizon:
             raise Unprovable(
-                f"no run {run_name(submission.key)} is listed, but StartRun was first sent more than {horizon} ago: "
-                "HealthOmics may have forgotten the request, and would start a second run if the first was deleted"
+                f"no run {run_name(submission.key)} is listed, and its submission has been in doubt for more than "
+                f"{horizon}: HealthOmics may have forgotten the request, and would start a second run if "
+                "the first was deleted"
             )
 
     def _find_despite(self, rejection: Rejected, submission: Submission) -> ProviderRunId:

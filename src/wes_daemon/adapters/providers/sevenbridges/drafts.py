@@ -73,7 +73,7 @@ class Drafts:
     def recorded(self, id: str) -> Task | None:
         """Return the task whose draft is recorded, or None where the service does not know it.
 
-        Costs no call at the first time after `find_or_create`.
+        The first call after `find_or_create` sends no request.
         """
         return self._recent.pop(id, None) or find_task(self._client, id)
 
@@ -96,9 +96,9 @@ class Drafts:
         return chosen
 
     def _exclusive_since(self, request: TaskRequest) -> timedelta | None:
-        """Return the time after which a listing contains every task that can ever be started under this key.
+        """Return a time; every listing that begins later contains all tasks that can still be started under this key.
 
-        None where only a new listing does.
+        None if only a listing that begins now does.
         """
         return None if request.key in self._in_doubt_since else request.exclusive_since
 
@@ -168,7 +168,7 @@ class OwnedTasks:
         self._clock = clock
         self._look_back = look_back
         self._ids: dict[str, dict[str, datetime]] = {}
-        self._recentest: datetime | None = None
+        self._newest_listed: datetime | None = None
         self._kept_from: datetime | None = None
         self._listings_begun = 0
         # The monotonic time at which the last complete listing began.
@@ -235,12 +235,12 @@ class OwnedTasks:
 
     def _list(self) -> None:
         oldest = self._clock.now() - self._look_back
-        since = self._recentest - _MARGIN if self._recentest else oldest
+        since = self._newest_listed - _MARGIN if self._newest_listed else oldest
         for task in self._created_since(since):
             created = as_time(task.get("created_time"))
             self._add(task, created or since)
             # The oldest tasks come first: after a failure the next listing continues from here.
-            self._recentest = max(filter(None, (self._recentest, created)), default=None)
+            self._newest_listed = max(filter(None, (self._newest_listed, created)), default=None)
         self._forget_before(min(oldest, since))
 
     def _created_since(self, since: datetime) -> Iterator[Mapping[str, object]]:

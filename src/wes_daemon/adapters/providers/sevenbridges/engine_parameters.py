@@ -1,7 +1,7 @@
 """The engine parameters of Seven Bridges: read from `workflow_engine_parameters` or tags, written into a task.
 
-To add a parameter, add an attribute to `EngineParameters`, its reader to `_READERS`, and its name to
-`_EXECUTION_SETTINGS` or `_TASK_FIELDS`.
+To add a parameter, add an attribute to `EngineParameters`, its reader to `_READERS`, its name to
+`_EXECUTION_SETTINGS` or `_TASK_FIELDS`, and a row to the table in `docs/providers/sevenbridges.md`.
 """
 
 import re

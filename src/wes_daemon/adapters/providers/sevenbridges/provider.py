@@ -39,7 +39,9 @@ from wes_daemon.domain.runs import ProviderRunId, StatusReport
 
 
 class SevenBridgesProvider:
-    """A `WorkflowProvider` that starts each run in two steps: it creates a draft, and starts it once it is recorded.
+    """A `WorkflowProvider` that starts each run in two steps.
+
+    It creates a draft, and starts the draft after the caller has recorded its id.
 
     Args:
         gate: passed before each request; by default it permits every call.

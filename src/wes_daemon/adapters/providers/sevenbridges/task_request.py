@@ -35,8 +35,8 @@ class TaskRequest:
         is_configured_project: whether the project is that of the settings, so that an error of the project is an
             error of the settings.
         app: `owner/project/app`, followed by `/revision` where the run pins one.
-        exclusive_since: the monotonic time from which no other process can create a task under this key that will
-            be started. None where another process can, or where an earlier attempt may have created a task.
+        exclusive_since: from this monotonic time on, tasks that other processes create under this key are never
+            started. None if they can be, or if an earlier attempt may have created a task.
     """
 
     key: IdempotencyKey

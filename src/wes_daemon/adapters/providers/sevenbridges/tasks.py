@@ -240,8 +240,8 @@ def _batch_parameter(task: Task) -> Mapping[str, object]:
 def _check_started(client: SevenBridgesClient, id: str, answer: Mapping[str, object]) -> None:
     """Check that the task has been started, by the answer and if necessary by reading the task.
 
-    It is not documented whether the service answers a draft with errors with a refusal or with the draft,
-    nor that the answer has the new status.
+    Two things are not documented: whether a draft that has errors is refused or returned, and whether the answer
+    has the new status.
     """
     task = read_task(answer)
     reject_invalid_draft(client, task)
@@ -256,7 +256,7 @@ def _check_refused_start(client: SevenBridgesClient, id: str, failure: Failure) 
     if not _read_again(client, id).is_draft:
         return
     if failure.code in PROJECT_CODES:
-        # The draft was created in that project, so a person can restore the access. Other runs are not concerned.
+        # The draft was created in that project, so a person can restore the access. Other runs are not affected.
         raise NotNow(str(failure)) from failure
     if isinstance(provider_error(failure), Rejected):
         _delete_refused_draft(client, id, failure)
