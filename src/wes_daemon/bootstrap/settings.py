@@ -238,9 +238,9 @@ class Settings(BaseSettings):
         interval: timedelta = info.data.get("status_check_interval", floor)
         return min(floor, interval)
 
-    @cached_property
+    @property
     def sevenbridges_credentials(self) -> Profile | None:
-        """Endpoint and token, from the settings or from the profile.
+        """Endpoint and token, from the settings or from the profile, whose file is read each time.
 
         Raises:
             Misconfigured: the profile cannot be read.
@@ -255,7 +255,8 @@ class Settings(BaseSettings):
         """The texts that must not appear in a log or an error message."""
         aws = (self.aws_access_key_id, self.aws_secret_access_key, self.aws_session_token)
         keys = {key.get_secret_value() for key in aws if key}
-        tokens = {self.sevenbridges_credentials.token} if self.sevenbridges_credentials else set()
+        credentials = self.sevenbridges_credentials
+        tokens = {credentials.token} if credentials else set()
         address = read_address(self.database_uri.get_secret_value()) if self.database_uri else None
         return frozenset(keys | tokens | (address.secrets if address else set()))
 

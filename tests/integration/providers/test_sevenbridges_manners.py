@@ -102,7 +102,7 @@ class TestRates:
         provider = harness.provider(gate=gate)
         accept(provider, harness.of())
 
-        with pytest.raises(NotNow, match="budget"):
+        with pytest.raises(NotNow, match="the quota for .* is exhausted"):
             provider.submit(harness.of())
 
         assert len(harness.platform.calls) == 4
@@ -110,8 +110,8 @@ class TestRates:
     def test_daemons_that_share_a_quota_are_never_throttled_by_the_service(self, harness: SevenBridgesHarness) -> None:
         """They use most of it, although neither knows the other's calls."""
         harness.platform.rate_limit = 100
-        budgets, rate = MemoryQuotas(harness.clock), read_window("100/300")
-        gates = [limiter(harness, rate, budgets) for _ in range(2)]
+        quotas, rate = MemoryQuotas(harness.clock), read_window("100/300")
+        gates = [limiter(harness, rate, quotas) for _ in range(2)]
         daemons = [harness.provider(gate=gate) for gate in gates]
         task = [ProviderRunId(harness.platform.new_id("task"))]
 
@@ -275,7 +275,7 @@ class Refusing:
 
     def __call__(self, operation: str) -> None:
         if operation == self._operation:
-            raise NotNow("the budget is used up")
+            raise NotNow("the quota is used up")
 
 
 def _submit_until_accepted(

@@ -1,7 +1,7 @@
 """Records what a provider reported about polled runs: their rows, timelines, outputs and tasks, and the next poll."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
@@ -23,7 +23,7 @@ from wes_daemon.application.ports.runs import RunUpdate
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.guard import guarded
-from wes_daemon.application.runtime.recording import Recorder, Recording
+from wes_daemon.application.runtime.recording import PlannedUpdate, Recorder, Recording
 from wes_daemon.domain.runs import RunId, RunSummary, StatusReport, TaskLog, task_id
 
 _log = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ class StatusRecorder:
     def _next_poll(self, result: PollResult) -> timedelta:
         return self._policy.next_poll(result.poll, result.report.state)
 
-    def _update(self, recording: Recording, result: PollResult) -> Callable[[RunSummary], RunUpdate]:
+    def _update(self, recording: Recording, result: PollResult) -> PlannedUpdate:
         poll, report, details = result.poll, result.report, result.details
         now = self._clock.now()
         is_new = report.provider_status != poll.known_status or bool(report.message)
@@ -194,7 +194,7 @@ class StatusRecorder:
                 tasks=_task_logs(poll.run_id, details.tasks) if details else (),
             )
 
-        return build
+        return why, build
 
     def _details(self, provider: WorkflowProvider, poll: DuePoll) -> RunDetails | None:
         """Return the details, or a note that they cannot be had, or None to request them again later.

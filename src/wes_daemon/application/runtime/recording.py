@@ -25,6 +25,9 @@ _ATTEMPTS = 5
 Verb = Callable[[RunSummary], RunSummary]
 """Returns the changed run; applied to the row as it is now."""
 
+PlannedUpdate = tuple[str, Callable[[RunSummary], RunUpdate]]
+"""The reason of an update, and what builds it from the row as it is now."""
+
 
 class Recording:
     """One unit of work and the updates of runs that were written in it."""
@@ -37,24 +40,24 @@ class Recording:
 
     def change(self, run_id: RunId, verb: Verb, why: str) -> None:
         """Apply `verb` to the row as it is now; a service may have changed it since it was read last."""
-        self.write({run_id: lambda run: self.update(run, verb(run), why)}, why)
+        self.write({run_id: (why, lambda run: self.update(run, verb(run), why))})
 
     def note(self, run_id: RunId, why: str) -> None:
         """Add a timeline entry without changing the row; a run without a row is skipped."""
         for run in self.work.runs.get_summaries([run_id]).values():
             self.work.runs.write([RunUpdate(before=run, after=run, entry=self._entry(run, run, why, None))])
 
-    def write(self, updates: Mapping[RunId, Callable[[RunSummary], RunUpdate]], why: str = "an update") -> None:
+    def write(self, updates: Mapping[RunId, PlannedUpdate]) -> None:
         """Build an update of each row as it is now and write all of them in few statements.
 
         A row that the service has deleted is logged and skipped.
         """
         rows = self.work.runs.get_summaries(updates.keys())
-        built = [build(rows[run_id]) for run_id, build in updates.items() if run_id in rows]
+        built = [build(rows[run_id]) for run_id, (_, build) in updates.items() if run_id in rows]
         self.work.runs.write(built)
         self.changes += [each for each in built if each.changes_run]
         for run_id in updates.keys() - rows.keys():
-            log_event(_log, logging.WARNING, "run.row_vanished", run_id=run_id, instead_of=why)
+            log_event(_log, logging.WARNING, "run.row_vanished", run_id=run_id, instead_of=updates[run_id][0])
 
     def update(
         self, before: RunSummary, after: RunSummary, why: str, *, provider_status: str | None = None

@@ -1,7 +1,7 @@
 """The outcomes of a submission, and how each is recorded."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -16,15 +16,14 @@ from wes_daemon.application.ports.errors import (
     StorageMisconfigured,
     StorageUnavailable,
 )
-from wes_daemon.application.ports.runs import RunUpdate
 from wes_daemon.application.ports.submissions import Acceptance, Claim, ClaimedRun
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.group_commit import GroupCommit
 from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.log_throttle import LogThrottle
-from wes_daemon.application.runtime.recording import Recorder, Recording
+from wes_daemon.application.runtime.recording import PlannedUpdate, Recorder, Recording
 from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, RunSummary
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 
 _log = logging.getLogger(__name__)
 
@@ -247,10 +246,10 @@ class OutcomeRecorder:
         log_event(_log, logging.WARNING, event, run_id=claimed.run.id, attempts=attempts, wait=wait, reason=reason)
 
 
-def _update(recording: Recording, acceptance: Acceptance) -> Callable[[RunSummary], RunUpdate]:
+def _update(recording: Recording, acceptance: Acceptance) -> PlannedUpdate:
     provider, provider_run_id = acceptance.provider, acceptance.provider_run_id
     why = f"accepted by {provider} as {provider_run_id}"
-    return lambda run: recording.update(run, run.accepted(provider, provider_run_id), why)
+    return why, lambda run: recording.update(run, run.accepted(provider, provider_run_id), why)
 
 
 def _rounded(time: timedelta) -> str:
