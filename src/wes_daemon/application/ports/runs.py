@@ -71,7 +71,7 @@ class RunRepository(Protocol):
         """Return the runs that have a row, without their requests, and lock their rows.
 
         The provider and its id are as they were when the statement began. No other daemon writes these two while the
-        caller holds the run's claim or its lease for polling; if the caller does not, it must not commit.
+        caller has the run's claim or its lease for polling. A caller that has neither must not commit.
         """
 
     def write(self, updates: Collection[RunUpdate]) -> None:
