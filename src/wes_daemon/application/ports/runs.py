@@ -55,7 +55,7 @@ class RunUpdate:
 
 
 class RunRepository(Protocol):
-    """The runs themselves, as a WES service reads them. Values longer than a column holds are cut with a mark."""
+    """The runs themselves, as a WES service reads them. Values longer than their column are truncated with a mark."""
 
     def add(self, run: Run, *, attachments: Sequence[Attachment], entry: TimelineEntry) -> None:
         """Store a new run, with everything that its request carries."""

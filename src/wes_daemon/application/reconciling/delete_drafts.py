@@ -20,7 +20,7 @@ from wes_daemon.domain.runs import ProviderType
 
 _log = logging.getLogger(__name__)
 
-# Providers search as far back for drafts of earlier attempts before they create a draft.
+# As far back as providers search for drafts of earlier attempts.
 _WINDOW = timedelta(days=7)
 _MAX_DRAFTS = 100
 

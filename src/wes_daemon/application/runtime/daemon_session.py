@@ -90,7 +90,7 @@ class DaemonSession:
                 self._extend(current, requested_at)
 
     def renew_if_needed(self) -> None:
-        """Renew the lease if less than half of it is left, because heartbeats were missed."""
+        """Renew the lease if less than half its length is left, because heartbeats were missed."""
         if self._current is None or self._time_left() < self._lasting / 2:
             self.renew()
 

@@ -23,7 +23,7 @@ _CONTENTION_RETRY = timedelta(milliseconds=50)
 _ATTEMPTS = 5
 
 Verb = Callable[[RunSummary], RunSummary]
-"""Returns the changed run; applied to the row as it is now."""
+"""Maps the run, as its row is now, to the changed run."""
 
 
 class Recording:
