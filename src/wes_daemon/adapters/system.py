@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-# Only Linux has it; whether the monotonic clock of other systems counts sleep differs.
+# Only Linux has this clock. On other systems `time.monotonic` may stop while the machine sleeps.
 _CLOCK_WITH_SLEEP: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
@@ -18,7 +18,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> timedelta:
-        """Return the time since the machine was started; it includes sleep if the system counts that."""
+        """Return the time since the machine was started; it includes the time of sleep if the system counts it."""
         clock = _CLOCK_WITH_SLEEP
         return timedelta(seconds=time.monotonic() if clock is None else time.clock_gettime(clock))
 

@@ -27,7 +27,7 @@ class LoggingTelemetry:
         _log_circuit(logging.ERROR, "provider.circuit_opened", provider, until, reason)
 
     def circuit_trial_failed(self, provider: ProviderType, until: datetime, reason: str) -> None:
-        """Log at INFO, once a minute during an outage."""
+        """Log at INFO, about once a minute during an outage."""
         _log_circuit(logging.INFO, "provider.circuit_trial_failed", provider, until, reason)
 
     def circuit_closed(self, provider: ProviderType) -> None:

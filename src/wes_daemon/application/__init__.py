@@ -1,1 +1,1 @@
-"""What the daemon does, in terms of ports alone."""
+"""The daemon's use cases. They depend on the domain and on ports only."""

@@ -1,4 +1,4 @@
-"""What entrypoints and other programs call."""
+"""The application, which entrypoints and other programs call."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -56,13 +56,13 @@ class Application:
         request_cancel: requests the cancellation of a run.
         resolve_review: decides about runs that need review.
         reconcile: compares the database with the providers, and repairs.
-        tolerances: ages below which a difference is not yet a discrepancy, by the settings.
-        verify: checks the database for violations of what is always true.
+        tolerances: ages below which a difference is not yet a discrepancy, as the settings define them.
+        verify: evaluates all checks on the database.
         daemon: returns the daemon, always the same one; the first call builds it.
         run_once: submits, cancels and refreshes once, under a lease of its own.
         close: closes the connections to the database.
         schema: the schema of the database; it must be current before anything else is called.
-        wakeup: waits for entrypoints.
+        wakeup: lets entrypoints wait until a timeout, or until a stop ends the wait.
         stop: asks the daemon and `run_once` to finish.
     """
 
@@ -115,7 +115,7 @@ def build_application(settings: Settings) -> Application:
 
 
 def application_of(container: Container) -> Application:
-    """Return the application over a container, in which something may have been replaced."""
+    """Return the application that a container builds; a caller may have replaced parts of the container."""
     return Application(
         settings=container.settings(),
         create_run=container.create_run(),

@@ -70,7 +70,7 @@ class MakesPass(Protocol[PassT]):
 
 
 class MakesFindEnded(Protocol):
-    """Builds the pass that reads lists of ended runs, and refreshes through another pass."""
+    """Builds the pass that reads lists of ended runs, and then calls `refresh` to poll the runs that it found."""
 
     def __call__(self, *, serving: Collection[ProviderType], refresh: Callable[[], object]) -> FindEnded: ...
 
@@ -92,7 +92,7 @@ def _engine(settings: Settings) -> Engine:
 def _change_feed(settings: Settings, engine: Engine) -> ChangeFeed:
     if not settings.wake_up:
         return SilentChangeFeed()
-    # The change feed keeps its connection for itself, so that it needs an engine of its own.
+    # The change feed keeps its connection open all the time, so it has an engine of its own.
     return DatabaseChangeFeed(make_engine(engine.url.render_as_string(hide_password=False), connections=1))
 
 
@@ -106,7 +106,7 @@ def _daemon_as_actor() -> str:
 
 
 def _person_as_actor() -> str:
-    """Return the actor of timeline entries for what the user of this process requests."""
+    """Return the actor of the timeline entries that the user of this process causes."""
     try:
         return f"{getuser()}@{socket.gethostname()}"
     except (KeyError, OSError):

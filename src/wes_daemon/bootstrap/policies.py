@@ -18,10 +18,11 @@ from wes_daemon.bootstrap.settings import Settings
 FOLLOWING_THREADS = 4
 """Threads of one pass that cancels or refreshes."""
 
-# For the other loops: heartbeat, refresh, cancel, and queries of people.
+# For the threads of the loops and for people's queries; each worker has a connection of its own.
 _FURTHER_DATABASE_CONNECTIONS = 8
-# The loops call providers in their own threads, too: submit, cancel, refresh, delete drafts; people may, as well.
-_CALLING_LOOPS = 8
+# Besides the pools, the threads of the loops call a provider (such as refresh, find-ended and delete-drafts), and so do
+# people's commands.
+_OTHER_CALLING_THREADS = 8
 # Per worker: one run that is being submitted and two that wait, so that no worker waits for the next claim.
 _CLAIMED_PER_WORKER = 3
 _LONGEST_CONNECT = timedelta(seconds=5)
@@ -34,8 +35,8 @@ class RequestTimeouts:
     """How long one request to a provider may take.
 
     Attributes:
-        connect: to connect.
-        read: to wait for the answer.
+        connect: the timeout for establishing a connection.
+        read: the timeout for the answer.
     """
 
     connect: timedelta
@@ -48,7 +49,7 @@ class RequestTimeouts:
 
 
 def request_timeouts(settings: Settings) -> RequestTimeouts:
-    """Return timeouts of half a lease together: a lease that is renewed regularly always lasts longer than that."""
+    """Return timeouts whose sum is at most half a lease, which is always left of a lease that is renewed regularly."""
     return RequestTimeouts(
         connect=min(_LONGEST_CONNECT, settings.lease / 12), read=min(_LONGEST_READ, settings.lease * 5 / 12)
     )
@@ -56,7 +57,7 @@ def request_timeouts(settings: Settings) -> RequestTimeouts:
 
 def provider_connections(settings: Settings) -> int:
     """Return how many requests to one provider may be sent at once: one for every thread that may call it."""
-    return settings.workers + 2 * FOLLOWING_THREADS + _CALLING_LOOPS
+    return settings.workers + 2 * FOLLOWING_THREADS + _OTHER_CALLING_THREADS
 
 
 def database_connections(settings: Settings) -> int:
@@ -94,7 +95,7 @@ def search_policy(settings: Settings) -> SearchPolicy:
 
 
 def refresh_ahead(settings: Settings) -> timedelta:
-    """Return how far ahead a single pass polls: further than the next poll of any run whose provider answers."""
+    """Return how far ahead a single pass polls: further than the longest regular time between two polls of a run."""
     return settings.status_check_interval * 2
 
 
@@ -104,12 +105,12 @@ def cancel_reminder_interval(settings: Settings) -> timedelta:
 
 
 def tolerances(settings: Settings) -> Tolerances:
-    """Return the ages below which a difference is not yet a discrepancy: the daemon polls a run twice before."""
+    """Return the ages below which a difference is not yet a discrepancy: long enough for two polls of a run."""
     return Tolerances(recent=max(Tolerances().recent, settings.status_check_interval * 2))
 
 
 def loop_intervals(settings: Settings) -> LoopIntervals:
-    """Return what decides how often the loops run."""
+    """Return the settings that decide how often the loops run."""
     return LoopIntervals(
         poll=settings.poll_interval,
         status_check=settings.status_check_interval,

@@ -1,4 +1,4 @@
-"""Builds the providers from the settings, each when it is first used."""
+"""Builds the providers from the settings, each at its first use."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def provider_directory(
     daemon_session: DaemonSession,
     quotas: SharedQuotas,
 ) -> ProviderDirectory:
-    """Return all providers; none is built before it is used, so that a missing one affects only its own runs."""
+    """Return all providers. Each is built at its first use, so that one without settings affects only its own runs."""
     build = _Builder(settings=settings, telemetry=telemetry, clock=clock, daemon_session=daemon_session, quotas=quotas)
     makers: Mapping[ProviderType, Callable[[], WorkflowProvider]] = {
         ProviderType.SEVENBRIDGES: build.sevenbridges,
@@ -49,7 +49,7 @@ def provider_directory(
 
 
 def healthomics_config(settings: Settings) -> HealthOmicsConfig:
-    """Return what the clients of AWS need: those of HealthOmics and of its queue of events."""
+    """Return the configuration of the AWS clients, for HealthOmics and for its event queue."""
     timeouts = request_timeouts(settings)
     return HealthOmicsConfig(
         region=settings.aws_region,
@@ -126,7 +126,7 @@ class _Builder:
 
 
 def _aws_account(settings: Settings) -> str:
-    """Return what identifies the AWS account without a request: the account of the role, or else the access key.
+    """Return an identifier of the AWS account, without a request: the account in the role's ARN, else the access key.
 
     Access keys are replaced from time to time; the account of the role stays the same.
     """

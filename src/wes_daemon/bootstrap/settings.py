@@ -37,14 +37,14 @@ _PREFIXES = ("DAEMON_", "DATABASE_", "SEVENBRIDGES_", "AWS_HEALTHOMICS_")
 
 
 class ConfigurationError(WesDaemonError):
-    """A setting is wrong or missing; the message names it and a right value, and never shows a secret."""
+    """A setting is wrong or missing; the message names it, says what is expected, and never shows a secret."""
 
 
 class Settings(BaseSettings):
     """The settings: arguments override the environment, which overrides a `.env` file in the working directory.
 
     The alias of each field is the documented name of its environment variable, and its description is the text of
-    the documentation. Defaults are written as in the environment; `validate_default` has them read into their types.
+    the documentation. Defaults are written as in the environment; `validate_default` converts them to their types.
     """
 
     model_config = SettingsConfigDict(
@@ -234,7 +234,7 @@ class Settings(BaseSettings):
     @field_validator("status_check_floor")
     @classmethod
     def _at_most_the_interval(cls, floor: timedelta, info: ValidationInfo) -> timedelta:
-        # The interval is missing here if its own value is wrong.
+        # The interval is absent from `info.data` if its own value is wrong.
         interval: timedelta = info.data.get("status_check_interval", floor)
         return min(floor, interval)
 
@@ -265,11 +265,11 @@ def read_settings(**arguments: Any) -> Settings:
     """Read the settings. Arguments have the names of the fields; None stands for an argument that was not given.
 
     Raises:
-        ConfigurationError: a value is wrong; the message names every wrong value and what would be right.
+        ConfigurationError: a value is wrong; the message names every wrong setting and says what is expected.
     """
     try:
-        # Passed under the variables' names: in some releases of pydantic-settings the environment overrides
-        # arguments that are passed under the fields' names.
+        # Arguments are passed under the names of the variables: in some releases of pydantic-settings the environment
+        # overrides arguments that are passed under the names of the fields.
         settings = Settings(**{_alias(name): value for name, value in arguments.items() if value is not None})
         _ = settings.sevenbridges_credentials
     except ValidationError as error:
@@ -291,7 +291,7 @@ def documented_settings() -> Iterator[tuple[str, str, str]]:
 
 
 def misspelt(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield each name that resembles a setting and is none, with the setting that it resembles most."""
+    """Yield each unknown name that is similar to a setting's name, together with the most similar setting's name."""
     known = [name for name, _, _ in documented_settings()]
     for name in sorted(names):
         # pydantic ignores the case of names.

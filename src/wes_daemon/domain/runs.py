@@ -97,7 +97,7 @@ class WorkflowRequest:
         """Raise `InvalidRequest` if no provider could run the request."""
         if not self.workflow_url.strip():
             raise InvalidRequest("workflow_url is empty: name the workflow to run")
-        # Of all white space, only the plain space is printable.
+        # `str.isprintable` rejects all white space except the plain space.
         if " " in self.workflow_url or not self.workflow_url.isprintable():
             raise InvalidRequest(
                 f"workflow_url {public_url(self.workflow_url)!r} has blanks or control characters: percent-encode them"
@@ -152,7 +152,7 @@ class RunSummary:
 
     Attributes:
         tags: the caller's tags and the daemon's; a value that is not a JSON object is kept as it was found.
-        provider, provider_run_id: which provider accepted the run, and under which id; None before that.
+        provider, provider_run_id: the provider that accepted the run, and its id there; None before the acceptance.
         start_time, end_time: aware.
     """
 
@@ -171,7 +171,7 @@ class RunSummary:
 
     @property
     def error(self) -> str | None:
-        """Why the run could not be submitted or failed, for a person."""
+        """Why the run failed or could not be submitted, as text for a person."""
         found = self.tags.get(ERROR_TAG) if isinstance(self.tags, Mapping) else None
         return str(found) if found is not None else None
 
@@ -207,7 +207,7 @@ class RunSummary:
         )
 
     def rejected(self, reason: str, at: datetime) -> Self:
-        """The run after it was rejected for good; a run that is being cancelled ends `CANCELED`."""
+        """The run after its rejection; a run that is being cancelled ends `CANCELED`."""
         if self.provider_run_id is not None:
             raise IllegalTransition(f"run {self.id} was accepted by {self.provider} and cannot be rejected any more")
         if self.state.has_ended:
@@ -232,12 +232,12 @@ class RunSummary:
         return replace(self, state=RunState.CANCELING)
 
     def updated(self, report: StatusReport, at: datetime) -> Self:
-        """The run after a provider's report that was requested at `at`; it only moves forward."""
+        """The run after a status report that was requested at `at`; the run's state only moves forward."""
         if self.state.has_ended:
             return self
-        # A WES service may write QUEUED over an accepted run; the provider's report is still true.
-        since = RunState.INITIALIZING if self.state is RunState.QUEUED and self.provider_run_id else self.state
-        state = report.state if since.may_become(report.state) else since
+        # A WES service may write QUEUED over the state of an accepted run. The report then counts from INITIALIZING on.
+        current = RunState.INITIALIZING if self.state is RunState.QUEUED and self.provider_run_id else self.state
+        state = report.state if current.may_become(report.state) else current
         started = report.started_at or self.start_time
         if started is None and state in (RunState.RUNNING, RunState.PAUSED, RunState.COMPLETE):
             started = at

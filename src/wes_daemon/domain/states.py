@@ -21,7 +21,7 @@ class RunState(StrEnum):
 
     @property
     def has_ended(self) -> bool:
-        """Whether no other state can follow."""
+        """Whether this is an end state, after which no other state can follow."""
         return self in ENDED
 
     def may_become(self, following: "RunState") -> bool:

@@ -86,7 +86,7 @@ MEMORY: Sequence[Mutant] = (
     Mutant(
         name="provider-limit-ignored-in-memory",
         breaks="A provider gets more runs than its own limit allows.",
-        at=submissions._within,
+        at=submissions._below_provider_limit,
         change=replace(the(ast.SetComp), "set()"),
         tests=[f"{_MEMORY}::test_the_cap_of_a_provider_is_not_passed"],
     ),

@@ -1,7 +1,7 @@
 """Hints from an Amazon SQS queue, to which EventBridge sends the events of HealthOmics.
 
 Source of the messages' form: AWS' EventBridge events reference, `aws.omics`. Events of 2023 had neither `uuid` nor
-`runId` in their detail, so each of them can be missing.
+`runId` in their detail, so both are optional here.
 """
 
 import json
@@ -48,7 +48,7 @@ class SqsHints:
         """Send no request yet.
 
         Args:
-            url: the queue's URL, which can be in another region than the runs.
+            url: the queue's URL. The queue can be in another region than the runs.
             wait: how long SQS waits for a message before it answers that there is none.
         """
         region, endpoint = queue_location(url)
@@ -106,7 +106,7 @@ class SqsHints:
             raise self._unavailable(operation, error) from None
 
     def _unavailable(self, operation: str, error: Exception) -> HintsUnavailable:
-        """Quote only the code where the credentials are wrong: the service's message repeats the signed headers."""
+        """Quote only the code if the credentials are wrong: the service's message repeats the signed headers."""
         is_secret = error_kind(error) is ErrorKind.CREDENTIALS
         reason = (error_code(error) or type(error).__name__) if is_secret else error_message(error)
         return HintsUnavailable(f"{self._url}: {operation}: {reason}; docs/events.md lists what is needed")
@@ -147,7 +147,7 @@ def _unreadable(receipt: Receipt, problem: str) -> Message:
 
 
 def _event_in(body: object) -> Mapping[str, Any] | None:
-    """Return the event, also from the envelope of an SNS topic."""
+    """Return the event, without the envelope of an SNS topic; None if it is not a JSON object."""
     if not isinstance(body, Mapping):
         return None
     if body.get("Type") != "Notification" or "source" in body:

@@ -32,7 +32,7 @@ _WAITING = StatusReport(state=RunState.INITIALIZING, provider_status="waiting")
 
 @dataclass
 class _Fault:
-    """The error of the next call of one operation, before or after the call has acted."""
+    """An error that the next call of one operation raises, before or after the call has its effect."""
 
     error: Exception
     after_acting: bool
@@ -129,11 +129,11 @@ class MemoryProvider:
             return self._provider_runs[id].details
 
     def fail_next(self, *errors: Exception, operation: str = "submit") -> None:
-        """Let the next calls of `operation` raise these errors, one each, before they act."""
+        """Let the next calls of `operation` raise these errors, one each, before they have any effect."""
         self._faults[operation].extend(_Fault(error, after_acting=False) for error in errors)
 
     def lose_next_answer(self, *, operation: str = "submit", error: Exception | None = None) -> None:
-        """Let the next call of `operation` raise `error` after it has acted."""
+        """Let the next call of `operation` raise `error` after it has had its effect."""
         lost = error or OutcomeUnknown("the answer was lost")
         self._faults[operation].append(_Fault(lost, after_acting=True))
 
@@ -238,7 +238,7 @@ class PreparingMemoryProvider(MemoryProvider):
             return self.drafts.pop(id, None) is not None
 
     def draft_again(self, submission: Submission) -> ProviderRunId:
-        """Create another draft for a key, as an attempt does that does not find the earlier drafts."""
+        """Create another draft for a key, like an attempt that does not find the earlier drafts."""
         with self._lock:
             return self._create_draft(submission)
 

@@ -94,7 +94,7 @@ class MemoryStore:
         """Wait until no other thread has an open unit of work.
 
         Raises:
-            RuntimeError: this thread has one.
+            RuntimeError: this thread has an open unit of work already.
         """
         self.lock.acquire()
         if self._has_unit:

@@ -31,7 +31,7 @@ _ENROLLED_AS_ACCEPTED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSE
 
 
 class MemorySubmissionQueue:
-    """`SubmissionQueue` over dictionaries. The order of insertion is the age of a submission."""
+    """`SubmissionQueue` over dictionaries. Submissions are in the order of their enrolment."""
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
@@ -140,8 +140,8 @@ class MemorySubmissionQueue:
         never_sent = [run.id for run in runs.values() if run.state is RunState.CANCELING and self._never_sent(run)]
         for run_id in withdrawn:
             submissions[run_id] = replace(submissions[run_id], state=SubmissionState.CLOSED)
-        both = dict.fromkeys(chain(withdrawn, never_sent))
-        return [run_id for run_id in both if _state(runs, run_id) is RunState.CANCELING][:limit]
+        candidates = dict.fromkeys(chain(withdrawn, never_sent))
+        return [run_id for run_id in candidates if _state(runs, run_id) is RunState.CANCELING][:limit]
 
     def _require_lease(self, owner: SessionId) -> None:
         daemon = self._tables.daemons.get(owner)
@@ -149,7 +149,7 @@ class MemorySubmissionQueue:
             raise LeaseLost(f"daemon {owner} has no valid lease")
 
     def _never_sent(self, run: RunSummary) -> bool:
-        """Whether no provider has the run, by the record."""
+        """Whether no provider has the run, according to its submission or its tags."""
         row = self._tables.submissions.get(run.id)
         if row is None:
             return _provider_id(run) is None
@@ -167,7 +167,7 @@ class MemorySubmissionQueue:
                 yield run_id
 
     def _reopen(self, run_id: RunId, row: SubmissionRow) -> bool:
-        """Whether the service has made the closed run active again; then its submission is reopened."""
+        """Reopen the submission if the service has made its run active again; return whether it was reopened."""
         run = self._tables.runs.get(run_id)
         if run is None or run.state not in (RunState.QUEUED, *_ENROLLED_AS_ACCEPTED) or run_id in self._tables.polls:
             return False
@@ -186,7 +186,7 @@ class MemorySubmissionQueue:
         return SubmissionRow(provider=provider, state=SubmissionState.READY, enrolled_at=now, not_before=now)
 
     def _adopt(self, run: Run, provider: ProviderType | None) -> bool:
-        """Whether the run was adopted: its tags name its provider run, and no other run has that one."""
+        """Adopt the run if its tags name a provider run that no other run has; return whether it was adopted."""
         id = _provider_id(run)
         if id is None or provider is None:
             return False
@@ -235,7 +235,7 @@ class MemorySubmissionQueue:
         active = [row for row in self._tables.submissions.values() if row.state in COUNTED]
         by_provider, by_share = Counter(row.provider for row in active), Counter(row.share for row in active)
         while by_provider.total() < concurrency_limit and (
-            claimable := _within(ready, by_provider, per_provider_limits)
+            claimable := _below_provider_limit(ready, by_provider, per_provider_limits)
         ):
             run_id = min(claimable, key=lambda id: by_share[ready[id].share])
             row = ready.pop(run_id)
@@ -246,19 +246,19 @@ class MemorySubmissionQueue:
     def _with_free_slot(
         self, chosen: Sequence[RunId], per_provider_limits: Mapping[ProviderType, int], destination: Destination
     ) -> Sequence[RunId]:
-        """Leave out runs whose tags name another provider by now that has no free slot; they wait for that one."""
+        """Leave out runs whose tags now name another provider that has no free slot; they wait for that provider."""
         rows = self._tables.submissions
         active = Counter(row.provider for row in rows.values() if row.state in COUNTED)
         active.update(rows[run_id].provider for run_id in chosen)
         begun = []
         for run_id in chosen:
-            wanted = destination(stored_run(self._tables, run_id))
-            if wanted is not rows[run_id].provider:
+            named = destination(stored_run(self._tables, run_id))
+            if named is not rows[run_id].provider:
                 active[rows[run_id].provider] -= 1
-                if wanted is not None and active[wanted] >= per_provider_limits.get(wanted, active[wanted] + 1):
-                    rows[run_id] = replace(rows[run_id], provider=wanted)
+                if named is not None and active[named] >= per_provider_limits.get(named, active[named] + 1):
+                    rows[run_id] = replace(rows[run_id], provider=named)
                     continue
-                active[wanted] += 1
+                active[named] += 1
             begun.append(run_id)
         return begun
 
@@ -304,8 +304,8 @@ class MemorySubmissionQueue:
 
     def _returned_row(self, claim: Claim) -> SubmissionRow:
         row = self._claimed_row(claim)
-        untouched = row.state is SubmissionState.INTENT and not claim.resumed
-        return replace(row, state=SubmissionState.READY) if untouched else row
+        was_not_sent = row.state is SubmissionState.INTENT and not claim.resumed
+        return replace(row, state=SubmissionState.READY) if was_not_sent else row
 
     def _with_attempt(self, row: SubmissionRow, wait: timedelta, reason: str) -> SubmissionRow:
         return replace(
@@ -348,7 +348,7 @@ class MemorySubmissionQueue:
         self._tables.submissions[claim.run_id] = row
 
 
-def _within(
+def _below_provider_limit(
     ready: Mapping[RunId, SubmissionRow],
     active: Mapping[ProviderType | None, int],
     per_provider_limits: Mapping[ProviderType, int],

@@ -1,6 +1,6 @@
 """The public and the secret parts of a database URI.
 
-They are found without SQLAlchemy, which the settings do not import, and as SQLAlchemy finds them.
+The URI is parsed as SQLAlchemy parses it, but without SQLAlchemy, which the settings do not import.
 """
 
 import re
@@ -21,7 +21,7 @@ class DatabaseAddress:
     """The public and the secret parts of a database URI.
 
     Attributes:
-        shown: the URI for messages, with `***` for its password; the scheme alone if the password cannot be found.
+        shown: the URI for messages, with `***` for its password; the scheme alone if the password cannot be located.
         secrets: every text that may be the password, escaped and unescaped.
     """
 
@@ -30,7 +30,7 @@ class DatabaseAddress:
 
 
 def read_address(uri: str) -> DatabaseAddress:
-    """Separate the parts of a URI. Text that is not a URI is a secret."""
+    """Separate the parts of a URI. Text that is not a URI is treated as a secret."""
     return DatabaseAddress(shown=_shown(uri), secrets=frozenset(_spellings(_passwords(uri))))
 
 
@@ -48,7 +48,7 @@ def _shown(uri: str) -> str:
 
 def _scheme_alone(uri: str) -> str:
     scheme = _SCHEME.match(uri)
-    # A file may have any name.
+    # The path of a SQLite file may contain any character, and is not secret.
     if scheme and uri.startswith(_SQLITE) and not _names_password(uri) and not _has_user(uri):
         return uri
     return f"{scheme[0] if scheme else ''}***"
@@ -60,7 +60,7 @@ def _passwords(uri: str) -> Iterator[str]:
         yield uri
         return
     for name, value in _PARAMETER.findall(uri):
-        # libpq accepts passwords there, too: `password`, `sslpassword`.
+        # libpq accepts passwords in the query, too: `password`, `sslpassword`.
         if _names_password(name):
             yield from (value, value.partition("@")[0])
     if _has_user(uri) or not uri.startswith(_SQLITE):

@@ -1,6 +1,6 @@
 """Statements on many rows, which are sent as JSON in one parameter and unpacked by the database.
 
-One parameter for each value costs the client more time than the database needs for the row.
+One parameter for each value would cost the client more time than the database needs for the row.
 """
 
 import json
@@ -56,7 +56,7 @@ _SUSPICIOUS = re.compile(r"\\u(0000|d[89a-f])")
 def rows_of_table(dialect: str, table: Table, names: Iterable[str]) -> FromClause:
     """A table expression of rows with columns of `table`, read from the JSON in the parameter `JSON_ROWS`.
 
-    The columns of a service's table have the types that the service chose. `table_rows` gives the parameter.
+    The columns of a service's table have the types that the service chose. `table_rows` returns the parameter.
     """
     if dialect != "postgresql":
         return rows_from_json(dialect, **dict.fromkeys(names, Text()))
@@ -83,7 +83,7 @@ def table_rows(dialect: str, table: Table, rows: Sequence[Row]) -> Mapping[str, 
 def insertion(
     dialect: str, table: Table, names: Iterable[str], **same_in_all: ColumnElement[Any]
 ) -> postgresql.Insert | sqlite.Insert:
-    """An INSERT of the rows in `JSON_ROWS`, in their order, with further columns that are the `same_in_all` of them."""
+    """An INSERT of the rows in `JSON_ROWS`, in their order; the further columns `same_in_all` are equal in all rows."""
     source = rows_of_table(dialect, table, names)
     # SQLite parses ON CONFLICT after a SELECT as a join unless a WHERE stands between them.
     values = select(*source.c, *same_in_all.values()).where(true())
@@ -98,13 +98,13 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> Non
 
 
 def put(connection: Connection, table: Table, rows: Sequence[Row], *, key: str) -> None:
-    """Insert the rows; update the named columns of a row whose key exists. The last row of a key counts."""
+    """Insert the rows; where a key exists, update the named columns. Of several rows with one key the last counts."""
     if latest := list({row[key]: row for row in rows}.values()):
         dialect = connection.dialect.name
         connection.execute(_putting(dialect, table, tuple(latest[0]), key), table_rows(dialect, table, latest))
 
 
-# Building a statement takes longer than sending it.
+# These statements are built once, because building one takes longer than sending it.
 
 
 @cache
@@ -123,9 +123,10 @@ def _text(table: Table, rows: Sequence[Row], writers: Mapping[type, _Writer], cl
     try:
         text = json.dumps(_written(table, rows, writers), allow_nan=False)
     except (TypeError, ValueError):
+        # A value cannot be serialized. This text makes the search below succeed, so that all values are cleaned.
         text = r"\u0000"
     if _SUSPICIOUS.search(text):
-        # Rare. Only such rows pay for the inspection of every value.
+        # This is rare, and only such rows cost an inspection of every value.
         return json.dumps(_written(table, rows, cleaning))
     return text
 
@@ -149,12 +150,12 @@ def _writer(table: Table, name: str, writers: Mapping[type, _Writer]) -> _Writer
 
 
 def _extractable(value: object) -> object:
-    """SQLite extracts objects and lists from JSON as JSON, and any other value as itself."""
+    """Return a value that SQLite extracts from JSON as JSON text: it does so for objects and lists only."""
     return value if isinstance(value, dict | list | tuple) else json_text(value)
 
 
 def _with_zone(moment: datetime) -> str:
-    # A column with a zone would read a time without one in the session's zone. A column without a zone ignores it.
+    # PostgreSQL would read a time without a zone in the session's zone. A column without a zone ignores the zone.
     return f"{service_time_text(moment)}+00:00"
 
 
@@ -175,5 +176,5 @@ _CLEAN_IN_POSTGRESQL: Mapping[type, _Writer] = {
     PlainText: storable_text,
     Json: storable_json,
 }
-# SQLite can store a key with NUL and finds it.
+# SQLite can store a key with NUL and find it, so keys stay as they are.
 _CLEAN_IN_SQLITE: Mapping[type, _Writer] = {**_IN_SQLITE, PlainText: storable_text, Json: json_text}

@@ -79,13 +79,13 @@ class DatabaseChangeFeed:
         """End `listen`."""
         self._is_closing.set()
         if self._closing_sender is not None:
-            # It is closed already if `listen` has ended.
+            # The socket is closed already if `listen` has ended.
             with suppress(OSError):
                 self._closing_sender.send(b".")
 
     def _report_changes(self, wait_for_change: WaitForChange, hint: Callable[[], None]) -> None:
         self._report_connection()
-        # There may have been changes before the connection.
+        # There may have been changes before the connection was opened.
         hint()
         while not self._is_closing.is_set():
             if wait_for_change():
@@ -113,14 +113,14 @@ class DatabaseChangeFeed:
             else:
                 yield self._notifications(connection.execution_options(isolation_level="AUTOCOMMIT"), receiver)
 
-    def _sqlite_changes(self, file: Any) -> WaitForChange:
-        """Return a wait for a commit of any other connection, of this process or another one."""
-        seen = _data_version(file)
+    def _sqlite_changes(self, driver: Any) -> WaitForChange:
+        """Return a function that waits for a commit of any other connection, in this process or another one."""
+        seen = _data_version(driver)
 
         def wait_for_change() -> bool:
             nonlocal seen
             self._is_closing.wait(self._poll_every.total_seconds())
-            before, seen = seen, _data_version(file)
+            before, seen = seen, _data_version(driver)
             return seen != before
 
         return wait_for_change
@@ -149,8 +149,8 @@ class DatabaseChangeFeed:
         return False
 
 
-def _data_version(file: Any) -> int:
-    [version] = file.execute("PRAGMA data_version").fetchone()
+def _data_version(driver: Any) -> int:
+    [version] = driver.execute("PRAGMA data_version").fetchone()
     return int(version)
 
 

@@ -100,7 +100,7 @@ def _named_twice(connection: Connection, context: CheckContext) -> Iterator[Viol
     run_ids = _recorded_run_ids(connection, [provider_run_id for _, (_, provider_run_id) in named])
     for run_id, names in named:
         provider, provider_run_id = names
-        # A daemon may have adopted the run since the first statement: then it is its own.
+        # If a daemon has adopted the run since the first statement, `other` is the run itself.
         other = run_ids.setdefault(names, run_id)
         if other != run_id:
             yield checks.PROVIDER_RUN_IS_UNIQUE.violation(
@@ -312,7 +312,7 @@ def _above_concurrency_limit(context: CheckContext) -> Select[Any]:
 
 
 def _a_daemon_is_alive_for(time: timedelta) -> ColumnElement[bool]:
-    """Whether a live daemon started at least this long ago, so that it had the time to do what is overdue."""
+    """Whether a live daemon started at least this long ago, so that it had the time for the overdue work."""
     return exists().where(daemons.c.lease_until > store_now(), daemons.c.started_at <= store_after(-time))
 
 

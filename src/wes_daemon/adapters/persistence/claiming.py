@@ -61,7 +61,7 @@ def claim(
     destination: Destination,
     under_way: Collection[RunId],
 ) -> Sequence[ClaimedRun]:
-    """Claim runs as `SubmissionQueue.claim` promises."""
+    """Implement `SubmissionQueue.claim`."""
     # The lock comes before the first read: the active runs and the owners must not change until the commit.
     acquire_lock(connection, CLAIM_LOCK)
     _require_lease(connection, owner)
@@ -102,7 +102,7 @@ def _begin(
     """The runs to submit for the first time. Their providers and requests are recorded before any call."""
     if not run_ids:
         return []
-    # Not a condition of the statement: a planner might scan all ready submissions for it.
+    # The state is not a condition of the statement: a planner might scan all ready submissions for it.
     ready = [row for row in _submission_rows(connection, run_ids) if row.submission_state == SubmissionState.READY]
     present, deleted = _without_deleted(ready)
     _record_deleted(connection, deleted, state=SubmissionState.CLOSED, last_reason="the run's row was deleted")
@@ -138,7 +138,7 @@ def _record_intents(connection: Connection, owner: SessionId, begun: Sequence[Cl
 
 
 def _move_to_destination(connection: Connection, waiting: Sequence[ClaimedRun]) -> None:
-    """Leave these runs ready for the provider that their tags name by now, which has no free slot."""
+    """Record the provider that the tags of each run name now. The runs stay ready: that provider has no free slot."""
     if not waiting:
         return
     dialect = connection.dialect.name
@@ -154,7 +154,7 @@ def _record_deleted(connection: Connection, run_ids: Sequence[str], **values: ob
         connection.execute(changed.values(owner=None, **values))
 
 
-# Building a statement takes longer than sending it.
+# These statements are built once, because building one takes longer than sending it.
 
 
 @cache
@@ -164,7 +164,7 @@ def _valid_lease() -> Select[Any]:
 
 @cache
 def _takeover(serving: frozenset[ProviderType | None]) -> ReturningUpdate[Any]:
-    """Takes submissions in doubt over; they keep their state."""
+    """Take over submissions in doubt; they keep their state."""
     rows = _available_in_doubt(serving).limit(bindparam(_LIMIT, type_=Integer))
     return (
         update(submissions)
@@ -175,7 +175,7 @@ def _takeover(serving: frozenset[ProviderType | None]) -> ReturningUpdate[Any]:
 
 
 def _available_in_doubt(serving: Collection[ProviderType | None]) -> Select[Any]:
-    # Not a join: if a locked row turns out to have a new owner, only a subquery is evaluated for the new one.
+    # Not a join: if a locked row has got a new owner meanwhile, PostgreSQL evaluates only a subquery for this owner.
     alive = select(daemons.c.id).where(daemons.c.lease_until > store_now())
     owner = submissions.c.owner
     is_available = or_(owner.is_(None), owner == bindparam(_OWNER), owner.not_in(alive))

@@ -1,4 +1,4 @@
-"""From a database URI to an engine that behaves alike on PostgreSQL and on SQLite."""
+"""Makes an engine from a database URI. Engines for PostgreSQL and for SQLite behave alike."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -27,7 +27,7 @@ _POSTGRESQL_PARAMETERS: Mapping[str, object] = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
-    # In milliseconds. It ends a connection whose data is not acknowledged before the response timeout does.
+    # In milliseconds, and shorter than the response timeout. It ends a connection whose data is not acknowledged.
     "tcp_user_timeout": 30_000,
 }
 
@@ -74,8 +74,8 @@ def make_engine(
     Args:
         connections: at most this many are in use at once; a thread waits up to `busy_timeout` for one.
         busy_timeout: how long a transaction on SQLite waits for the write lock.
-        response_timeout: how long a PostgreSQL server may take for one statement or commit, half of it for a lock;
-            then the connection counts as lost. Upgrades have no such limit.
+        response_timeout: how long a PostgreSQL server may take for one statement or commit. After that the connection
+            counts as lost. A statement waits for a lock for half of this time. Upgrades have no such limit.
     """
     url = database_url(uri)
     if url.get_backend_name() == "sqlite":
@@ -166,6 +166,6 @@ def _prepare_sqlite(connection: SqliteConnection, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and requests the write lock later is refused at once, without any waiting.
+    # SQLite refuses the write lock at once, without waiting, if the transaction has read before it requests the lock.
     immediate = connection.get_execution_options().get(WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

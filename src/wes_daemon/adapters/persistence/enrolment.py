@@ -35,7 +35,7 @@ from wes_daemon.application.ports.submissions import Destination, Share, Submiss
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderType, RunSummary
 from wes_daemon.domain.states import RunState
 
-# Read by separate statements: the rows of each have a partial index of their own.
+# Each group of states has a partial index of its own, and is therefore read by a separate statement.
 _FOLLOWED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
 _CANCELLED = (RunState.CANCELING,)
 
@@ -53,7 +53,7 @@ def enrol_queued(connection: Connection, destination: Destination, share: Share,
 def adopt_active(connection: Connection, destination: Destination, limit: int) -> int:
     """Follow active runs that another daemon has left with a provider; return their number.
 
-    Rows that cannot be adopted stay where they are, so the reading continues behind them, page by page.
+    Rows that cannot be adopted stay in the query's result, so each page begins after the last row of the one before.
     """
     adopted = 0
     for page in chain(_pages_of_active(connection, limit, _FOLLOWED), _pages_of_active(connection, limit, _CANCELLED)):
@@ -80,7 +80,7 @@ def enrol_again(connection: Connection, limit: int) -> int:
 
 
 def names_a_provider_run() -> ColumnElement[bool]:
-    """Whether the tags may name a provider's run: a coarse filter that works on any type of column."""
+    """Whether the tags may name a provider run: a coarse filter that works on any type of column."""
     return func.coalesce(cast(workflow_runs.c.tags, Text).contains(f'"{PROVIDER_ID_TAG}"'), false())
 
 
@@ -179,7 +179,7 @@ def _insertion_of(connection: Connection, rows: Sequence[Mapping[str, object]]) 
     return _inserting(dialect, tuple(rows[0])), table_rows(dialect, submissions, rows)
 
 
-# Building a statement takes longer than sending it.
+# These statements are built once, because building one takes longer than sending it.
 
 
 @cache
@@ -213,7 +213,7 @@ def _active_again(*states: RunState) -> Select[Any]:
 
 @cache
 def _active_again_at_provider(*states: RunState) -> Select[Any]:
-    """Those of them whose run a provider had."""
+    """As `_active_again`, but only rows whose run a provider had."""
     provider_run_id = of_same_run(submissions.c.provider_run_id, workflow_runs.c.run_id)
     return _active_again(*states).where(provider_run_id.is_not(None))
 

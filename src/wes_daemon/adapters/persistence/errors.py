@@ -1,4 +1,4 @@
-"""Translates the drivers' errors into the daemon's, in the engine's event `handle_error`, which all errors pass.
+"""Translates the drivers' errors into the daemon's errors, in the engine's event `handle_error`.
 
 Errors that the tables below do not contain are bugs in a statement and pass unchanged.
 """
@@ -84,7 +84,7 @@ def describe_database(url: URL) -> str:
 
 def translate(context: ExceptionContext) -> None:
     """Raise the daemon's error in place of the driver's, if there is one: a listener for the event `handle_error`."""
-    # The pool tests a connection and evaluates the driver's own error.
+    # The pool evaluates the driver's own error when it tests a connection.
     if context.is_pre_ping or context.engine is None:
         return
     if _is_connection_lost(context.original_exception):
@@ -113,7 +113,7 @@ def _is_connection_lost(error: BaseException) -> bool:
 
 
 def _is_unclassified(error: psycopg2.Error) -> bool:
-    # psycopg2 raises this when the server ends in the middle of a response: without a code, and of the base class.
+    # psycopg2 raises `DatabaseError` itself, without a code, when the server ends in the middle of a response.
     return type(error) is psycopg2.DatabaseError and error.pgcode is None
 
 

@@ -86,7 +86,10 @@ def _(element: _SecondsSince, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def seconds_since(moment: ColumnElement[datetime]) -> ColumnElement[float]:
-    """Seconds from `moment` to the start of the statement, on the database's clock. Cheaper to read than two times."""
+    """Seconds from `moment` to the start of the statement, on the database's clock.
+
+    Reading one number is cheaper than reading two times.
+    """
     return _SecondsSince(moment)
 
 
@@ -161,7 +164,7 @@ def _(element: _KeyValue, compiler: SQLCompiler, **options: Any) -> str:
 def by_key(key: Column[str], value: ColumnElement[str]) -> ColumnElement[bool]:
     """A join condition that forces one lookup by key for each row of the other table.
 
-    By old statistics a planner may assume that a table is small which was empty a minute ago, and would scan it.
+    With outdated statistics a planner may assume that a table is still empty, and scan it.
     """
     return key == _KeyValue(value)
 
@@ -190,7 +193,7 @@ def in_locked_rows(key: Column[str], rows: Select[Any]) -> ColumnElement[bool]:
         key: the key of the table to lock, and the only column of `rows`.
     """
     locked = rows.with_for_update(of=key.table, skip_locked=True)
-    # Without it a planner may evaluate the LIMIT once for each row, and then more rows pass.
+    # Without MATERIALIZED a planner may evaluate the LIMIT once for each row, which selects too many rows.
     pick: CTE = locked.cte("pick").prefix_with("MATERIALIZED")
     return _InLockedRows(key, select(pick.c[key.name]).scalar_subquery())
 

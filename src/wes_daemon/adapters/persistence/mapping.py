@@ -1,4 +1,4 @@
-"""Rows to domain objects and back. Reading never raises: invalid values become a default or are left out."""
+"""Maps rows to domain objects and back. Reading raises no errors: invalid values become a default or are left out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace

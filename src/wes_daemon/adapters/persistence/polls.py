@@ -81,7 +81,7 @@ class SqlPollSchedule:
         self._reschedule(waits, missing_since=null(), held_until=null())
 
     def defer(self, polls: Collection[DuePoll], *, delay: timedelta) -> None:
-        # They stay as long overdue as they are, so that the longest overdue are polled first again.
+        # The runs stay overdue by the same time, so that the longest overdue runs are polled first again.
         waits = [_token_row(poll, -poll.overdue) for poll in polls]
         self._reschedule(waits, held_until=store_after(delay))
 
@@ -115,7 +115,7 @@ class SqlPollSchedule:
         return {RunId(id) for id in finished}
 
     def make_due(self, provider: ProviderType, ids: Collection[ProviderRunId]) -> Collection[ProviderRunId]:
-        # Found through `submissions`: an index on the provider's id in `polls` would be written at every poll.
+        # Found through `submissions`: an index on the provider run id in `polls` would be written at every poll.
         accepted = select(submissions.c.run_id).where(
             submissions.c.provider == provider, in_list(submissions.c.provider_run_id, ids)
         )
@@ -144,7 +144,7 @@ class SqlPollSchedule:
         )
 
     def _reschedule(self, waits: Sequence[Mapping[str, object]], **values: object) -> None:
-        """Set the next poll of each to `wait` seconds from now, unless it was leased again."""
+        """Set the next poll of each run to `wait` seconds from now, unless the run was leased again."""
         statement = _reschedule_statement(self._connection.dialect.name).values(**values)
         self._connection.execute(statement, json_rows(waits))
 
@@ -221,7 +221,7 @@ def _served(serving: Collection[ProviderType]) -> ColumnElement[bool]:
 
 def _finish_statement(due: Collection[DuePoll]) -> ReturningDelete[Any]:
     pairs = [(poll.run_id, poll.fencing_token) for poll in due]
-    # The ids as well: for the pairs alone a planner may choose a join with the whole schedule.
+    # The ids are a condition, too: for the pairs alone a planner may choose a join with the whole schedule.
     has_id = in_list(polls.c.run_id, [poll.run_id for poll in due])
     return delete(polls).where(has_id, pair_in_list(polls.c.run_id, polls.c.poll_seq, pairs)).returning(polls.c.run_id)
 

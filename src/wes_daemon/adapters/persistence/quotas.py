@@ -49,14 +49,14 @@ def _read_locked(connection: Connection, name: str) -> Quota | None:
 
 
 def _read_missing(connection: Connection, name: str) -> Quota | None:
-    """Read again under a lock of its own: a missing row cannot be locked, so several daemons may insert it at once."""
+    """Read a missing quota again under `QUOTA_LOCK`, since several daemons may create it at once."""
     acquire_lock(connection, QUOTA_LOCK)
     connection.execute(delete(provider_budgets).where(provider_budgets.c.counted_at < store_after(-FORGOTTEN_AFTER)))
     return _read_locked(connection, name)
 
 
 def _now(connection: Connection) -> datetime:
-    # Read after the row is locked: the time of a statement that waited for the lock is older.
+    # A separate statement: one that waited for the lock of the row would return an earlier time.
     now: datetime = connection.execute(select(store_now())).scalar_one()
     return now
 

@@ -27,8 +27,8 @@ class SqlReconcileQueries:
     def recorded_runs(self, run_ids: Collection[RunId]) -> Mapping[RunId, RecordedRun]:
         with reading(self._engine) as connection:
             enrolled = connection.execute(_enrolled().where(in_list(submissions.c.run_id, run_ids))).all()
-            unseen = connection.execute(_not_enrolled().where(in_list(workflow_runs.c.run_id, run_ids))).all()
-        records = [*(_enrolled_from(row) for row in enrolled), *(_not_enrolled_from(row) for row in unseen)]
+            not_enrolled = connection.execute(_not_enrolled().where(in_list(workflow_runs.c.run_id, run_ids))).all()
+        records = [*(_enrolled_from(row) for row in enrolled), *(_not_enrolled_from(row) for row in not_enrolled)]
         return {record.run_id: record for record in records}
 
     def run_ids_of(self, provider: ProviderType, ids: Collection[ProviderRunId]) -> Mapping[ProviderRunId, RunId]:

@@ -104,7 +104,7 @@ class SqlRunRepository:
 def _summaries_statement() -> Select[Any]:
     summaries = select_run_summaries().where(in_list_parameter(workflow_runs.c.run_id, _IDS))
     # Ordered, so that two transactions that lock the same rows cannot deadlock. A transaction that waited sees the
-    # current row, and the daemon's tables as they were: no other daemon writes those while the caller holds the claim.
+    # current row, but the daemon's tables as before. The caller's claim keeps other daemons from writing these.
     return summaries.order_by(workflow_runs.c.run_id).with_for_update(of=workflow_runs)
 
 

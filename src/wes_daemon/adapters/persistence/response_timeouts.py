@@ -117,7 +117,7 @@ class TimedConnection(DriverConnection):
 
     @contextmanager
     def without_timeout(self) -> Iterator[None]:
-        """Within the block a response may take any time."""
+        """Apply no response timeout within the block."""
         timeouts, self._timeouts = self._timeouts, None
         try:
             yield
@@ -130,8 +130,8 @@ class TimedConnection(DriverConnection):
 
     @autocommit.setter
     def autocommit(self, on: bool) -> None:
-        # Otherwise the driver sends the isolation level to the server whenever the pool tests the connection: a
-        # request without a timeout, which also changes a session that a pooler may share.
+        # Without this the driver sends the isolation level to the server whenever the pool tests the connection. That
+        # request has no timeout, and changes a session that a pooler may share.
         if on:
             self.isolation_level = None
         DriverConnection.autocommit.__set__(self, on)  # type: ignore[attr-defined]

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "wes_daemon_alembic_version"
-"""Not Alembic's default name, under which a WES service in the same database may store its own revision."""
+"""This is not Alembic's default name: a WES service in the same database may store its own revision under that name."""
 
 REVISIONS = ("0004", "0003", "0002", "0001")
-"""The revisions that this version knows, newest first. Alembic takes long to load; a test compares them with it."""
+"""The revisions that this version knows, newest first. A list, since Alembic takes long to load; a test compares it."""
 
 _PRIVILEGES: Mapping[MetaData, Sequence[str]] = {
     service_metadata: ("SELECT", "INSERT", "UPDATE"),

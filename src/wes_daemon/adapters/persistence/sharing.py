@@ -22,7 +22,7 @@ _LIMIT = "row_limit"
 class FreeSlots:
     """How many more runs may become active within the concurrency limits.
 
-    The active runs have to be counted under the claiming lock, before the first slot is occupied.
+    The active runs must be counted under `CLAIM_LOCK`, before the first slot is occupied.
     """
 
     def __init__(
@@ -31,8 +31,8 @@ class FreeSlots:
         self._connection = connection
         self._concurrency_limit = concurrency_limit
         self._per_provider_limits = per_provider_limits
-        self._active_at: Counter[ProviderType | None] = Counter()
-        self._active_in: Counter[str] = Counter()
+        self._active_by_provider: Counter[ProviderType | None] = Counter()
+        self._active_by_share: Counter[str] = Counter()
 
     @property
     def limit_is_zero(self) -> bool:
@@ -42,31 +42,31 @@ class FreeSlots:
     def count_active(self) -> None:
         """Count the active runs in the database."""
         for row in self._connection.execute(_active_runs()):
-            self._active_at[provider_from(row.provider)] += row.runs
-            self._active_in[row.share] += row.runs
+            self._active_by_provider[provider_from(row.provider)] += row.runs
+            self._active_by_share[row.share] += row.runs
 
     def has_slot_at(self, provider: ProviderType | None) -> bool:
         """Whether one more run of this provider may become active."""
         limit = self._concurrency_limit
         provider_limit = limit if provider is None else self._per_provider_limits.get(provider, limit)
-        return self._active_at.total() < limit and self._active_at[provider] < provider_limit
+        return self._active_by_provider.total() < limit and self._active_by_provider[provider] < provider_limit
 
     def active_in(self, share: str) -> int:
         """How many runs of this group are active."""
-        return self._active_in[share]
+        return self._active_by_share[share]
 
     def occupy(self, provider: ProviderType | None, share: str) -> None:
         """Count one more active run."""
-        self._active_at[provider] += 1
-        self._active_in[share] += 1
+        self._active_by_provider[provider] += 1
+        self._active_by_share[share] += 1
 
     def move(self, old: ProviderType | None, new: ProviderType | None) -> bool:
-        """Move an occupied slot from one provider to another; return whether the other has a free one."""
+        """Release a slot of `old` and occupy one of `new`, if it has a free one; return whether it has."""
         if old is new:
             return True
-        self._active_at[old] -= 1
+        self._active_by_provider[old] -= 1
         has_slot = self.has_slot_at(new)
-        self._active_at[new] += has_slot
+        self._active_by_provider[new] += has_slot
         return has_slot
 
 
@@ -88,7 +88,7 @@ class _Group:
 def next_runs(
     connection: Connection, slots: FreeSlots, *, limit: int, serving: Collection[ProviderType | None]
 ) -> Sequence[str]:
-    """The ids of the ready runs to claim next, at most `limit`, for each of which a slot is occupied."""
+    """Occupy slots for the ready runs to claim next, at most `limit`; return the ids of these runs."""
     if limit <= 0 or slots.limit_is_zero:
         return []
     providers = sorted(serving, key=lambda provider: provider or "")
@@ -125,7 +125,7 @@ def _due_runs(connection: Connection, group: _Group, limit: int) -> Sequence[tup
     return [(row.seq, row.run_id) for row in rows]
 
 
-# Building a statement takes longer than sending it.
+# These statements are built once, because building one takes longer than sending it.
 
 
 @cache

@@ -225,7 +225,7 @@ def _claim_values(claim: Claim) -> dict[str, object]:
     return {"run_id": claim.run_id, "owner": claim.owner, "claim_seq": claim.fencing_token}
 
 
-# Building a statement takes longer than sending it.
+# These statements are built once, because building one takes longer than sending it.
 
 
 def _acceptance_rows(dialect: str) -> FromClause:
@@ -267,7 +267,7 @@ def _has_valid_claim(given: FromClause) -> Sequence[ColumnElement[bool]]:
 
 @cache
 def _recorded_acceptances(dialect: str) -> Executable:
-    """Acceptances that were recorded under the same claim by its owner, when the answer to the commit was lost."""
+    """Acceptances that the claim's owner has recorded already, in a commit whose answer was lost."""
     given = _acceptance_rows(dialect)
     return (
         select(submissions.c.run_id)
@@ -314,7 +314,7 @@ def _withdrawn() -> Select[Any]:
 
 
 def _cancelled_before_submission() -> Select[Any]:
-    """`CANCELING` runs that no provider has or may have.
+    """`CANCELING` runs that no provider can have.
 
     They include runs whose submission was closed earlier, by a daemon that may have died before it ended them.
     """

@@ -1,7 +1,7 @@
 """The tables as the code reads and writes them; `migrations` creates them.
 
-`workflow_runs` and `task_logs` may belong to a WES service and are used as they are. The lengths of their columns
-are stated here and nowhere else.
+`workflow_runs` and `task_logs` may belong to a WES service and are used as they are. Text for them is
+truncated to the lengths that are stated here.
 """
 
 from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData, Table
@@ -53,7 +53,7 @@ submissions = Table(
     # The provider that the run will be submitted to; if `provider_run_id` is set, the one that accepted it.
     Column("provider", PlainText),
     Column("state", PlainText),
-    # The state when the claim is released: a run that may have been submitted, or that is prepared, stays so.
+    # The state after the claim is returned. A submission that is in doubt or prepared keeps its state.
     Column("returns_to", PlainText),
     Column("owner", Key),
     Column("claim_seq", Integer),

@@ -1,4 +1,4 @@
-"""Transactions that read and write, and the locks that order writers: threads, daemons and upgrades."""
+"""Transactions that read or write, and the locks that serialize writers: threads, daemons and upgrades."""
 
 import threading
 from collections import deque
@@ -25,7 +25,7 @@ WRITES = "wes_daemon_writes"
 
 # Keys of advisory locks.
 CLAIM_LOCK = 0x7765735F636C61
-"""Serializes claims: what was counted against the concurrency limits is true until the claim is committed."""
+"""Serializes claims, so that the number of active runs is correct until a claim is committed."""
 
 SCHEMA_LOCK = 0x7765735F757067
 """Serializes changes of the schema."""
@@ -33,8 +33,8 @@ SCHEMA_LOCK = 0x7765735F757067
 QUOTA_LOCK = 0x7765735F627564
 """Serializes the creation of missing quotas."""
 
-# Statements of one transaction follow each other within moments. A takeover may last for a lease and ten seconds, and
-# a suspended process must not delay it by its locks.
+# The statements of one transaction follow each other quickly. The locks of a suspended process must not delay a
+# takeover, which is expected within a lease and ten seconds.
 _IDLE_TIMEOUT = timedelta(seconds=8)
 
 
@@ -50,7 +50,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """A connection in a transaction that may write; it is rolled back unless the block commits it.
 
     On SQLite the transaction has the database's only write lock from the start. Threads of this process queue for it
-    here: SQLite itself lets them sleep and retry, and some of sixteen threads never got the lock that way.
+    here: in SQLite's own wait they sleep and retry, and some of sixteen threads never got the lock.
     """
     with _writing(engine) as connection:
         lock_timeout = connection.get_execution_options().get(LOCK_TIMEOUT)
@@ -124,7 +124,7 @@ def _transaction_settings(lock_timeout: timedelta) -> str:
         # The statements read few rows by key, or the first rows of an index. With outdated statistics a planner may
         # choose to scan a whole table, or to collect all rows of an index and sort them.
         "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;"
-        # Before PostgreSQL 18 the cost of a disabled plan that is used all the same makes compiling seem worth it.
+        # Before PostgreSQL 18 a disabled plan that is used has so high a cost that PostgreSQL compiles the statement.
         "SET LOCAL jit = off"
     )
 

@@ -20,7 +20,7 @@ TRUNCATION_MARK = "…"
 NUL_MARK = "\N{SYMBOL FOR NULL}"
 
 MAX_DEPTH = 200
-"""How deep lists and objects in JSON may be nested to be read as such."""
+"""The maximum depth of lists and objects in JSON. A value with deeper nesting is read as `Unreadable`."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -142,7 +142,7 @@ class Json(TypeDecorator[object]):
         return None if value is None else read_json(str(value))
 
     def column_expression(self, column: ColumnElement[object]) -> ColumnElement[object]:
-        # SQLite gives a column that is declared JSON numeric affinity and returns `7` as a number.
+        # A column that is declared JSON has numeric affinity in SQLite, which returns the text `7` as a number.
         return type_coerce(cast(column, Text), self)
 
 

@@ -1,4 +1,4 @@
-"""The work probe in SQL: whether a row exists, found by an index without ended runs."""
+"""The work probe in SQL. Each query finds out whether a row exists, by an index that contains no ended runs."""
 
 from collections.abc import Collection
 from functools import cache
@@ -17,7 +17,7 @@ from wes_daemon.application.ports.submissions import IN_DOUBT, Destination, Subm
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import ENDED, RunState
 
-# With that many rows that are not enrolled, some are assumed to be for any provider.
+# If this many rows are not enrolled, the probe assumes that every provider has work.
 _READ_AT_MOST = 20
 _FOLLOWED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
 
@@ -50,12 +50,12 @@ class SqlWorkProbe:
     def has_due_polls(self, *, serving: Collection[ProviderType]) -> bool:
         return self._exists(_due(frozenset(serving)))
 
-    def _exists(self, question: Select[Any]) -> bool:
+    def _exists(self, rows_exist: Select[Any]) -> bool:
         with reading(self._engine) as connection:
-            return bool(connection.execute(question).scalar())
+            return bool(connection.execute(rows_exist).scalar())
 
 
-# Building a statement costs more than executing it, so those that are always the same are built once.
+# Building a statement takes longer than executing it, so statements that are always the same are built once.
 
 
 @cache
@@ -120,7 +120,7 @@ def _takeovers(owner: SessionId, serving: Collection[ProviderType | None]) -> Se
 
 
 def _to_follow(*states: RunState) -> Select[Any]:
-    """Rows that name a provider's run and are not enrolled, and closed ones that were made active again."""
+    """Rows that name a provider run and are not enrolled, and closed ones that were made active again."""
     run_id = workflow_runs.c.run_id
     not_enrolled = and_(of_same_run(submissions.c.run_id, run_id).is_(None), names_a_provider_run())
     again = and_(_is_closed(), of_same_run(submissions.c.provider_run_id, run_id).is_not(None))

@@ -33,7 +33,7 @@ class CancelReport:
     Attributes:
         ended: runs that no provider had and that are cancelled now.
         passed_on: runs whose provider accepted the cancellation.
-        deferred: runs whose provider could not be asked this time.
+        deferred: runs whose provider did not accept the cancellation; a later pass repeats it.
     """
 
     ended: int = 0
@@ -44,7 +44,7 @@ class CancelReport:
 class CancelRuns:
     """One pass over the runs whose cancellation was requested.
 
-    A run whose submission is in progress or in doubt is resolved by submission first; the next pass finds it here.
+    Submission first resolves a run whose submission is in progress or in doubt; a later pass then cancels the run.
     """
 
     def __init__(
@@ -112,14 +112,14 @@ class CancelRuns:
         return runs
 
     def _send_cancel(self, run: RunToCancel) -> bool:
-        """Return whether the provider accepted the cancellation; if this daemon dies, another one sends it soon."""
+        """Send the cancellation; return whether the provider accepted it. After a crash another daemon repeats it."""
         retry = guarded(lambda: self._cancel(run), otherwise=lambda _: _RETRY_DELAY, during="cancel", of=run.run_id)
         delay = self._reminder_interval if retry is None else retry
         self._recorder.record(lambda recording: recording.work.polls.cancel_again(run, delay=delay))
         return retry is None
 
     def _cancel(self, run: RunToCancel) -> timedelta | None:
-        """Return after which delay the call must be repeated; None if the provider accepted it."""
+        """Return the delay after which the call must be repeated; None if the provider accepted it."""
         try:
             self._providers.provider(run.provider).cancel(run.provider_run_id)
         except CircuitOpen as error:

@@ -29,10 +29,10 @@ class SearchPolicy:
     """How lists of ended runs are read.
 
     Attributes:
-        every: how long after one daemon began to read a list another one may.
-        margin: how far before the watermark reading begins, because lists lag behind.
-        wide_margin: the same for an occasional wider reading, because clocks differ and lists may lag far behind.
-        widely_every: the time between two wider readings.
+        every: the shortest time between the beginnings of two readings of a list, over all daemons.
+        margin: a reading begins at the watermark minus this margin, because lists are updated late.
+        wide_margin: the margin of an occasional wide reading, because clocks differ and lists may be updated very late.
+        widely_every: the shortest time between two wide readings.
     """
 
     every: timedelta = timedelta(seconds=15)
@@ -73,7 +73,7 @@ class FindEnded:
         self._listed: dict[str, Collection[ProviderRunId]] = {}
 
     def __call__(self) -> int:
-        """Make the runs due that a list names for the first time, and return how many there are."""
+        """Make due the runs that a list names for the first time, and return their number."""
         made_due = sum(self._find_at(type) for type in sorted(self._serving))
         if made_due:
             self._refresh()
@@ -130,7 +130,7 @@ class FindEnded:
         return len(made_due)
 
     def _log_failure(self, type: ProviderType, error: ProviderError) -> None:
-        """The next reading begins where this one did; ended runs are found all the same, only later."""
+        """Log the error. The next reading begins where this one began, so ended runs are only found later."""
         if not isinstance(error, NotSent) and self._log_throttle.allows(type):
             log_event(_log, logging.WARNING, "refresh.no_list", provider=type, reason=error)
 

@@ -73,7 +73,7 @@ class FollowEvents:
         self._paused_until = timedelta(0)
 
     def __call__(self) -> EventsReport:
-        """Make one pass; none while the source is paused after a failure."""
+        """Make one pass. While the source is paused after a failure, the pass receives nothing."""
         counts: Counter[str] = Counter()
         while not self._stop.is_raised and not self._is_paused():
             messages = self._received()
@@ -97,9 +97,9 @@ class FollowEvents:
         except HintsUnavailable as error:
             self._pause(_RECEIVE, error)
             return []
-        # A wait that the stop signal interrupted has got no answer.
+        # If the stop signal interrupted the wait, the source has not answered.
         if not self._stop.is_raised:
-            self._worked(_RECEIVE)
+            self._record_success(_RECEIVE)
         return messages
 
     def _process(self, messages: Sequence[Message]) -> int:
@@ -126,14 +126,14 @@ class FollowEvents:
         except HintsUnavailable as error:
             self._pause(_DELETE, error)
         else:
-            self._worked(_DELETE)
+            self._record_success(_DELETE)
 
     def _log_unreadable(self, unreadable: Sequence[Message]) -> None:
         if unreadable and self._log_throttle.allows("unreadable"):
             log_event(_log, logging.WARNING, "events.unreadable", provider=self._provider, reason=unreadable[0].problem)
 
     def _pause(self, operation: str, error: HintsUnavailable) -> None:
-        """Pause the source, twice as long each time; only the first failure is logged."""
+        """Pause the source, after each failure for twice as long; only the first failure is logged."""
         if not self._failing:
             self._failing_since = self._clock.monotonic()
             log_event(_log, logging.ERROR, "events.unavailable", provider=self._provider, reason=error)
@@ -142,8 +142,8 @@ class FollowEvents:
         self._paused_until = self._clock.monotonic() + pause
         self._failures += 1
 
-    def _worked(self, operation: str) -> None:
-        """End the outage once every operation that failed works again: the right to receive is not that to delete."""
+    def _record_success(self, operation: str) -> None:
+        """End the outage once every failed operation works again: receiving and deleting need different permissions."""
         if operation not in self._failing:
             return
         self._failing.remove(operation)

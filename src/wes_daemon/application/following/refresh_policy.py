@@ -17,7 +17,7 @@ class RefreshPolicy:
         interval: the longest time between two polls of one run, before the random spread.
         floor: the shortest regular time between two polls of one run, before the random spread.
         page: how many runs are leased at a time.
-        lost_after: how long a provider may not know a run before the run is given up.
+        lost_after: how long a run may be missing before it is lost.
         lease: how long a page of runs is leased, longer than one round of calls takes. Runs that a daemon had leased
             when it died are polled after this time, or when their next poll is due, whichever is later.
         details_attempts: how often outputs and tasks of an ended run are requested before their absence is recorded;
@@ -33,15 +33,15 @@ class RefreshPolicy:
 
     @property
     def retry_delay(self) -> timedelta:
-        """How long after a failed request the next attempt follows."""
+        """The time from a failed request to the next attempt."""
         return min(self.interval, timedelta(minutes=1))
 
     def next_poll(self, poll: DuePoll, state: RunState | None = None) -> timedelta:
         """Return how long after a poll that reported `state`, or no change, the next one is due.
 
-        A tenth of the run's age, so that a change is seen after a tenth of the run's time at the latest; a quarter of
-        that while the run is being cancelled. The result is at least `floor` and at most `interval`; then it is
-        spread by up to a tenth.
+        The time is a tenth of the run's age, so that a change is noticed within a tenth of the run's duration. It is a
+        quarter of that while the run is being cancelled. The result is at least `floor` and at most `interval`; then it
+        is spread by up to a tenth.
         """
         regular = self.interval if poll.age is None else min(poll.age / 10, self.interval)
         is_ending = poll.cancel_was_sent or (state or poll.known_state) is RunState.CANCELING
@@ -52,7 +52,7 @@ class RefreshPolicy:
         return min(self.retry_delay * (1 << min(failures, 30)), timedelta(hours=1))
 
     def details_attempts_after(self, error: ProviderError) -> int:
-        """Return how often details are requested that fail with this error."""
+        """Return after how many failed requests details are recorded as absent, if the last one raised `error`."""
         return self.details_attempts * (5 if isinstance(error, Misconfigured) else 1)
 
 

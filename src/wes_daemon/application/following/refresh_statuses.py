@@ -50,7 +50,7 @@ class RefreshReport:
 
     @property
     def polled(self) -> int:
-        """Runs that were due."""
+        """The number of runs that were due."""
         return sum(self.outcomes.values())
 
 
@@ -177,7 +177,7 @@ class RefreshStatuses:
         return self._status_recorder.examine(provider, poll, reports.get(poll.provider_run_id))
 
     def _must_be_written(self, poll: DuePoll, one_pass: _Pass) -> bool:
-        """Whether an unchanged run must be written: its lease may outlast the next poll that was set with it."""
+        """Whether an unchanged run is written: it was missing, or its lease may outlast the time to its next poll."""
         lease_is_longer = self._policy.next_poll(poll) < self._policy.lease or one_pass.ahead > timedelta(0)
         return lease_is_longer or poll.missing_for is not None
 
@@ -190,7 +190,7 @@ class RefreshStatuses:
     def _defer_for_circuit(
         self, type: ProviderType, polls: Sequence[DuePoll], error: CircuitOpen, one_pass: _Pass
     ) -> Counter[PollOutcome]:
-        """Defer runs whose provider was not asked; the open circuit is logged where it opens."""
+        """Defer runs for which nothing was sent; the circuit breaker has logged the reason."""
         delay = error.retry_after or self._policy.retry_delay
         self._pause(type, delay, one_pass)
         with self._units() as work:
@@ -200,7 +200,7 @@ class RefreshStatuses:
         return Counter([PollOutcome.DEFERRED] * len(polls))
 
     def _pause(self, type: ProviderType, delay: timedelta, one_pass: _Pass) -> None:
-        """Poll this provider again after `delay`: every further page would fail in the same way."""
+        """Poll this provider only after `delay`, because every further page would fail in the same way."""
         one_pass.serving -= {type}
         self._paused_until[type] = self._clock.monotonic() + delay
 

@@ -43,7 +43,7 @@ class PollOutcome(StrEnum):
 
 
 class StatusRecorder:
-    """Brings a run's row to what its provider reports."""
+    """Updates the rows of runs to what their providers report."""
 
     def __init__(self, *, recorder: Recorder, clock: Clock, policy: RefreshPolicy) -> None:
         self._recorder = recorder
@@ -53,7 +53,7 @@ class StatusRecorder:
     def examine(
         self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport | None
     ) -> PollOutcome | PollResult:
-        """Read the details of an ended run and return what is to be recorded, or the outcome if it was recorded here.
+        """Return the result to record, with the details of an ended run; or the outcome, if it is recorded already.
 
         Args:
             report: None if the provider does not know the run.
@@ -74,7 +74,7 @@ class StatusRecorder:
             return PollOutcome.DEFERRED
 
     def examine_ended(self, provider: WorkflowProvider, poll: DuePoll) -> PollOutcome | PollResult:
-        """Request the details of a run again whose end is recorded already."""
+        """Request again the details of a run whose end is recorded already."""
         known = StatusReport(state=poll.known_state, provider_status=poll.known_status or "")
         return self.examine(provider, poll, known)
 
@@ -140,7 +140,7 @@ class StatusRecorder:
         return PollOutcome.LOST
 
     def _ended(self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport) -> PollOutcome | PollResult:
-        """Record the end of a run even if its details cannot be read; those may follow later."""
+        """Record the end of a run even if its details cannot be read; they may be recorded later."""
         details = self._details(provider, poll)
         result = PollResult(poll, report, details)
         if result.is_final:
@@ -169,7 +169,7 @@ class StatusRecorder:
         return [_outcome(each) if each.poll.run_id in recorded else _overtaken(each) for each in results]
 
     def _reschedule(self, work: UnitOfWork, results: Sequence[PollResult]) -> set[RunId]:
-        """Finish the ended runs, set the next poll of the others, and return the runs that no daemon leased again."""
+        """Finish the ended runs, set the next poll of the others, and return the runs that were not leased again."""
         ended = [each.poll for each in results if each.is_final]
         active = [each for each in results if not each.is_final]
         finished = work.polls.finish(ended) if ended else set[RunId]()
@@ -197,7 +197,7 @@ class StatusRecorder:
         return why, build
 
     def _details(self, provider: WorkflowProvider, poll: DuePoll) -> RunDetails | None:
-        """Return the details, or a note that they cannot be had, or None to request them again later.
+        """Return the details, or a note that they cannot be read, or None to request them again later.
 
         Raises:
             CircuitOpen: nothing was requested, and the end itself is recorded already, so that no failure is counted.

@@ -1,1 +1,1 @@
-"""What the core asks of the world, one file per need."""
+"""The interfaces through which the core uses databases, providers and its environment."""

@@ -2,8 +2,8 @@
 
 A violation of a check with severity `BROKEN` is caused by a bug, or by a person who changed the daemon's tables.
 A violation of a check with severity `NOTICE` has other causes and needs a person's attention.
-A WES service violates no check by what it may do with its own rows: set states, end runs, make ended runs active
-again, copy tags to other runs, and delete rows.
+A WES service may set states, end runs, make ended runs active again, copy tags to other runs, and delete rows: none of
+these actions violates a check.
 """
 
 from collections.abc import Sequence
@@ -176,13 +176,13 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckContext:
-    """What the checks need to know beside the database.
+    """The values that the checks need in addition to the database.
 
     Attributes:
         concurrency_limit: the number of runs that may be active at once.
         default_provider: the provider of a run whose tags name none.
-        overdue_after: how long something may be due while a daemon is alive, and has been for as long.
-        owner_expired_after: how long the lease of a claim's owner may have been expired.
+        overdue_after: how long a poll or a takeover may be due, if a daemon has been alive for that time.
+        owner_expired_after: how long ago the lease of a claim's owner may have expired.
         shown: the maximum number of violations in each result.
     """
 

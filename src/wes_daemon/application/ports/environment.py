@@ -11,11 +11,14 @@ class Clock(Protocol):
         """Return the current time, aware and in UTC. The clock may be set forwards or back at any moment."""
 
     def monotonic(self) -> timedelta:
-        """Return the time since a fixed moment; the clock is never set, and counts while the machine sleeps."""
+        """Return the time since a fixed moment.
+
+        The clock is never set. It also counts while the machine sleeps, if the operating system has such a clock.
+        """
 
 
 class IdSource(Protocol):
     """Generates ids."""
 
     def new_id(self) -> str:
-        """Return a text of at most 36 characters that no process has ever got before."""
+        """Return a globally unique id of at most 36 characters."""

@@ -6,7 +6,7 @@ from wes_daemon.domain.errors import WesDaemonError
 
 
 class ProviderError(WesDaemonError):
-    """Base of the four ways in which a call to a provider ends without an answer."""
+    """Base of the four errors of a call: `Rejected`, `NotNow`, `OutcomeUnknown` and `Misconfigured`."""
 
 
 class Rejected(ProviderError):
@@ -14,7 +14,7 @@ class Rejected(ProviderError):
 
 
 class NotNow(ProviderError):
-    """Certainly nothing happened; the same call may work later."""
+    """The call certainly had no effect; the same call may work later."""
 
     def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
         super().__init__(message)
@@ -35,19 +35,19 @@ class NotSent(NotNow):
 
 
 class CircuitOpen(NotSent):
-    """Nothing was sent, because the service failed repeatedly; `retry_after` says when it is tried again."""
+    """Nothing was sent, because the service failed repeatedly; `retry_after` says when the next call is sent."""
 
 
 class OutcomeUnknown(ProviderError):
-    """Perhaps it happened: resolve it by the idempotency key, and assume nothing."""
+    """The call may or may not have had an effect: resolve it by the idempotency key."""
 
 
 class AnswerLost(OutcomeUnknown):
-    """The service failed during the call, or no answer arrived; a failure of the service, as `Unavailable` is."""
+    """The service failed during the call, or no answer arrived. Like `Unavailable` it is a failure of the service."""
 
 
 class Unprovable(OutcomeUnknown):
-    """Perhaps it happened, and no further call can tell: a person has to decide."""
+    """The call may have had an effect, and no further call can show it: a person has to decide."""
 
 
 class Misconfigured(ProviderError):
@@ -55,7 +55,7 @@ class Misconfigured(ProviderError):
 
 
 def in_doubt(evidence: str, error: Exception) -> OutcomeUnknown:
-    """Return the error for a call that may have happened if `error` prevents looking it up."""
+    """Return the error for a call that may have had an effect, if `error` prevented the search for that effect."""
     kind = AnswerLost if isinstance(error, Unavailable | AnswerLost) else OutcomeUnknown
     return kind(f"{evidence}: {error}")
 
@@ -73,14 +73,14 @@ class ClaimLost(ConcurrentUpdate):
 
 
 class AlreadyRecorded(ConcurrentUpdate):
-    """The claim was given back under this fencing token, which only its holder can do; nothing was written.
+    """The claim was ended earlier under this fencing token; nothing was written.
 
-    After a commit whose answer was lost it means that the commit took place.
+    Only the claim's owner can end it. After a commit whose answer was lost, it means that the commit took place.
     """
 
 
 class NotInReview(WesDaemonError):
-    """A person decided about a run that needs no decision, or not this one; nothing was written."""
+    """The run does not need review, or this decision is not possible for it; nothing was written."""
 
 
 class LeaseLost(WesDaemonError):

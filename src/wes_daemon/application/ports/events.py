@@ -9,7 +9,7 @@ from wes_daemon.domain.errors import WesDaemonError
 from wes_daemon.domain.runs import ProviderRunId
 
 Receipt = NewType("Receipt", str)
-"""Identifies one delivery of one message; every delivery has another one."""
+"""Identifies one delivery of one message; every delivery has a receipt of its own."""
 
 
 class HintsUnavailable(WesDaemonError):
@@ -21,7 +21,7 @@ class Subject(StrEnum):
 
     RUN = "run"
     OTHER = "other"
-    """It can be parsed, and is not about a run."""
+    """The message can be parsed, and is not about a run."""
     UNREADABLE = "unreadable"
 
 
@@ -43,8 +43,7 @@ class Message:
 class HintSource(Protocol):
     """Delivers messages about the runs of one provider.
 
-    Each message is delivered at least once, in no order. A message may be about a foreign run, and messages may be
-    missing.
+    Messages arrive in any order and possibly more than once. Some may be missing, and some may be about foreign runs.
     """
 
     def receive(self) -> Sequence[Message]:

@@ -11,7 +11,7 @@ SessionId = NewType("SessionId", str)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonInfo:
-    """A daemon session, as people see it.
+    """A daemon session, as it is shown to people.
 
     Attributes:
         lease_left: negative after the lease expired.
@@ -42,4 +42,4 @@ class LeaseRepository(Protocol):
         """End the lease now, so that other daemons may take over at once; unknown ids are ignored."""
 
     def daemons(self) -> Sequence[DaemonInfo]:
-        """Return the sessions whose lease lasts, oldest first."""
+        """Return the sessions whose lease is valid, oldest first."""

@@ -87,7 +87,7 @@ class PollSchedule(Protocol):
         serving: Collection[ProviderType],
         next_poll: PollDelay = no_delay,
     ) -> Sequence[DuePoll]:
-        """Lease the runs at the served providers that are due within `ahead`, longest due first.
+        """Lease the runs at the served providers that are due within `ahead`, longest overdue first.
 
         Other daemons skip a leased run for the time `lease`. Its next poll is due after `next_poll` and not before
         the lease ends, so that nothing has to be written for a run that did not change.
@@ -101,13 +101,13 @@ class PollSchedule(Protocol):
         """Record that nothing changed and when the next poll is due; runs that were leased again are skipped."""
 
     def defer(self, polls: Collection[DuePoll], *, delay: timedelta) -> None:
-        """Record that these could not be polled: no daemon leases them for `delay`; they stay as long overdue."""
+        """Record that these runs could not be polled. No daemon leases them for `delay`, and they stay overdue."""
 
     def record_missing(self, poll: DuePoll, *, delay: timedelta) -> None:
-        """Record since when the provider does not know this run; the next poll is due after `delay`."""
+        """Record that this run is missing, and since when; the next poll is due after `delay`."""
 
     def reset_missing(self, provider: ProviderType) -> None:
-        """Count anew how long this provider has not known its runs, because it cannot be asked."""
+        """Reset how long runs of this provider have been missing, because the provider cannot be polled."""
 
     def record_changed(
         self, results: Collection[PollResult], *, delay: Callable[[PollResult], timedelta]
@@ -142,7 +142,7 @@ class PollSchedule(Protocol):
         """
 
     def to_cancel(self, *, limit: int, lease: timedelta, serving: Collection[ProviderType]) -> Sequence[RunToCancel]:
-        """Return runs that are `CANCELING`, or were ended by others, and that a provider still runs.
+        """Return runs that are `CANCELING`, or that a service has ended, and that a provider still executes.
 
         Other daemons skip each for the time `lease`, unless `cancel_again` sets another time. Each becomes due.
         """

@@ -32,8 +32,8 @@ class Submission:
         prepared_id: the id that an earlier attempt returned as `Prepared`, once it is recorded.
         resumed: an earlier attempt may have started a provider run under this key.
         in_doubt_for: time since the claim before the first such attempt, on the store's clock; zero if there was none.
-        claimed_since: a time on this process's monotonic clock at which the caller had the claim. Of the
-            drafts of other processes, only those made before it can still be recorded. None if it is unknown.
+        claimed_since: a time on this process's monotonic clock at which the caller had the claim. A draft that another
+            process creates after it can no longer be recorded. None if it is unknown.
     """
 
     key: IdempotencyKey
@@ -133,7 +133,7 @@ def as_key(text: str) -> IdempotencyKey | None:
 
 
 def run_id_of(key: IdempotencyKey) -> RunId:
-    """The id of the WES run that the key belongs to; no such run need exist."""
+    """Return the id of the WES run that the key names. The database may have no such run."""
     return RunId(key.removeprefix(_KEY_PREFIX))
 
 
@@ -156,7 +156,7 @@ class OwnedRun:
 
     @property
     def run_id(self) -> RunId:
-        """The id of the WES run that the key belongs to; no such run need exist."""
+        """Return the id of the WES run that the key names. The database may have no such run."""
         return run_id_of(self.key)
 
 
@@ -189,7 +189,7 @@ Recorded = Callable[[Collection[IdempotencyKey]], Mapping[IdempotencyKey, Provid
 
 
 def nothing_recorded(keys: Collection[IdempotencyKey]) -> Mapping[IdempotencyKey, ProviderRunId]:
-    """The record of callers that keep none."""
+    """A `Recorded` for callers without a database: no key has a recorded provider run."""
     del keys
     return {}
 
@@ -204,8 +204,8 @@ class WorkflowProvider(Protocol):
     def submit(self, submission: Submission) -> Accepted | Prepared:
         """Submit the run. Idempotent by `submission.key`.
 
-        The same key never starts a second run, also after a lost answer, from another process, and after `Accepted`,
-        which is answered with the same id again.
+        The same key never starts a second run: not after a lost answer, not from another process, and not after
+        `Accepted`. After `Accepted` the same call returns the same id again.
         A provider that cannot promise this in one step answers `Prepared` first.
 
         Raises:
@@ -230,7 +230,7 @@ class WorkflowProvider(Protocol):
         """
 
     def cancel(self, id: ProviderRunId) -> None:
-        """Request the provider to stop the run; returns before the run has stopped.
+        """Ask the provider to stop the run; returns before the run has stopped.
 
         Repeating it, or cancelling an ended or unknown run, does nothing. A draft is deleted.
 
@@ -244,12 +244,12 @@ class WorkflowProvider(Protocol):
     ) -> OwnedPage:
         """Return one page of the owned runs that were created since then, drafts included.
 
-        Reading on until `following` is None returns each run at least once, in no particular order. Runs that are
-        created or deleted meanwhile, or were a moment ago, may be missing: lists lag behind.
+        Reading on until `following` is None returns each run at least once, in no particular order. Runs that
+        were created or deleted during the reading, or shortly before it, may be missing: lists are updated late.
 
         Args:
-            after: the `following` of the page before; None begins.
-            recorded: saves a request for each recorded run, at providers whose lists are incomplete.
+            after: the `following` of the page before; None for the first page.
+            recorded: saves one request for each recorded run, if the provider's list is incomplete.
 
         Raises:
             NotNow: the same call may work later.
@@ -259,10 +259,10 @@ class WorkflowProvider(Protocol):
     def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
         """Return one page of runs that ended since then, as a hint: some may be foreign, some may be missing.
 
-        Empty if `limits.ended_list` is None. In the order in which the runs ended, if the provider has one.
+        The page is empty if `limits.ended_list` is None. Runs are in the order of their end, if the list is sorted.
 
         Args:
-            after: the `following` of the page before; None begins.
+            after: the `following` of the page before; None for the first page.
 
         Raises:
             NotNow: the same call may work later.

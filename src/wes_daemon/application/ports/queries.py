@@ -1,4 +1,4 @@
-"""Reads for people and services; no locks, no part in a unit of work."""
+"""Reads for people and services, without locks and outside of any unit of work."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from wes_daemon.domain.states import RunState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
-    """Which runs to list. Empty collections do not restrict.
+    """Which runs to list. An empty collection permits all values.
 
     Attributes:
         provider: runs that this provider accepted or that are to be submitted to it.
@@ -38,8 +38,8 @@ class RunRecord:
         destination: the provider that it was or will be submitted to; None if it cannot be determined.
         provider_status, provider_message: the provider's latest status and explanation.
         submission: None before the run is enrolled.
-        attempts: submissions that were deferred.
-        last_reason: why the latest of them was deferred.
+        attempts: how many submissions of the run have failed.
+        last_reason: the latest recorded reason, such as why a submission was deferred or closed.
     """
 
     run: Run
@@ -57,7 +57,7 @@ class RunRecord:
 
 
 class RunQueries(Protocol):
-    """Reads for people and services; no locks, no part in a unit of work."""
+    """Reads for people and services, without locks and outside of any unit of work."""
 
     def list(self, filter: RunFilter) -> Sequence[RunRecord]:
         """Return the runs, newest first, without details, tasks, attachments and timeline."""
@@ -70,4 +70,4 @@ class RunQueries(Protocol):
         """
 
     def daemons(self) -> Sequence[DaemonInfo]:
-        """Return the daemon sessions whose lease lasts, oldest first."""
+        """Return the daemon sessions whose lease is valid, oldest first."""

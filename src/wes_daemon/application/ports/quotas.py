@@ -14,8 +14,8 @@ class Quota:
 
     Attributes:
         tokens: calls that may be made now, without `routine_tokens`.
-        routine_tokens: calls that only routine calls (status, inventory) may use, so that they are never starved.
-        counted_at: when both numbers were true.
+        routine_tokens: further calls for routine calls (status, inventory) only: other calls cannot starve these.
+        counted_at: the time at which both numbers were correct.
         peak: the calls per second at which the service last throttled; None if it never did.
         throttled_at: when the service last throttled.
         blocked_until: no call is sent before this time.

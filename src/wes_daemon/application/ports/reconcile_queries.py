@@ -1,4 +1,4 @@
-"""The database as reconciliation reads and repairs it.
+"""The reads and the repairs of the database that reconciliation needs.
 
 The reads take no locks. A result may be outdated a moment later, so each repair reads the database again.
 Every method may raise `StorageUnavailable`.

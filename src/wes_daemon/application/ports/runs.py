@@ -55,7 +55,7 @@ class RunUpdate:
 
 
 class RunRepository(Protocol):
-    """The runs themselves, as a WES service reads them. Values longer than a column holds are cut with a mark."""
+    """The runs themselves, as a WES service reads them. Values longer than their column are truncated with a mark."""
 
     def add(self, run: Run, *, attachments: Sequence[Attachment], entry: TimelineEntry) -> None:
         """Store a new run, with everything that its request carries."""
@@ -71,7 +71,7 @@ class RunRepository(Protocol):
         """Return the runs that have a row, without their requests, and lock their rows.
 
         The provider and its id are as they were when the statement began. No other daemon writes these two while the
-        caller holds the run's claim or its lease for polling; if the caller does not, it must not commit.
+        caller has the run's claim or its lease for polling. A caller that has neither must not commit.
         """
 
     def write(self, updates: Collection[RunUpdate]) -> None:

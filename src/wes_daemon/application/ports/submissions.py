@@ -104,15 +104,15 @@ class SubmissionQueue(Protocol):
     """The submission of each run: which daemon has claimed it, and how far it has come.
 
     A method that takes one claim raises `ClaimLost` if the claim is no longer valid, and `AlreadyRecorded` if its
-    owner has ended it before. `record_drafts` and `record_acceptances` take many: they leave out each run whose claim
-    has ended, and return the ids of the recorded runs.
+    owner has ended it before. `record_drafts` and `record_acceptances` take many claims: they leave out each run whose
+    claim has ended, and return the ids of the recorded runs.
     """
 
     def enrol(self, destination: Destination, *, limit: int, share: Share = no_share) -> int:
         """Enrol rows that the queue does not have yet, oldest first, and return their number (0: there are no more).
 
         A `QUEUED` row becomes `READY` for the provider that `destination` returns, in the group that `share`
-        returns. Both are called with the request `UNREAD`. The group never changes.
+        returns. The group never changes.
         A row in an active state (`CANCELING` included) whose tags name a provider and its run id was left by another
         daemon. It becomes `ACCEPTED` and is followed. Other rows are not enrolled.
 
@@ -181,7 +181,7 @@ class SubmissionQueue(Protocol):
         """
 
     def defer(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
-        """End the claim of a run that was not started this time. It is due after `wait`, with one attempt more.
+        """End the claim of a run that was not started this time. It is due after `wait` and counts one attempt more.
 
         The submission becomes `READY`. If an earlier call may have started the run (`claim.resumed`) or a draft is
         recorded, it stays `INTENT` or `PREPARED`.
@@ -204,20 +204,20 @@ class SubmissionQueue(Protocol):
         """End the claim and the submission: the run has ended without a provider."""
 
     def require_review(self, claim: Claim, *, reason: str) -> None:
-        """End the claim of a run of which no call can prove whether a provider has it.
+        """End the claim of a run, because no call can prove whether a provider has the run.
 
         No daemon claims the run until a person has decided.
         """
 
     def adopt(self, run_id: RunId, id: ProviderRunId, *, first_poll_after: timedelta) -> ProviderType:
-        """Follow a run that needs review as this provider run, by the decision of a person; return its provider.
+        """Follow a run that needs review as this provider run, because a person has decided so; return the provider.
 
         Raises:
             NotInReview: the run does not need review, or another run has this provider run.
         """
 
     def send_again(self, run_id: RunId) -> None:
-        """Submit a run that needs review once more under the same key, by the decision of a person.
+        """Submit a run that needs review once more under the same key, because a person has decided so.
 
         Its attempts and its time in doubt start from zero.
 

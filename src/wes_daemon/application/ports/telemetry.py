@@ -1,4 +1,4 @@
-"""What the core reports about its work, for logs and metrics."""
+"""The reports of the core about its work, for logs and metrics."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -22,7 +22,7 @@ class Telemetry(Protocol):
     """Receives reports. Its methods neither raise nor block for long."""
 
     def called(self, provider: ProviderType, operation: str, outcome: CallOutcome, took: timedelta) -> None:
-        """A call to a provider ended; `took` is the time for its caller, including retries and waits."""
+        """A call to a provider ended; `took` is the time that its caller waited, including retries."""
 
     def retrying(self, provider: ProviderType, operation: str, attempt: int, wait: timedelta, reason: str) -> None:
         """A call failed with a transient error and is repeated after `wait`; `attempt` counts from 1."""

@@ -1,7 +1,7 @@
 """Units of work: one database transaction with the repositories that take part in it.
 
-`QUEUED` rows of the runs' table are enrolled as submissions; claims, intents and polls live in the daemon's own
-narrow tables; the wide row is written only when a value that its readers see has changed.
+The daemon keeps submissions, claims and polls in narrow tables of its own. It writes the wide row of a run only when a
+value has changed that readers of the row see.
 
 The store counts all durations on its own clock, so that daemons whose clocks differ agree.
 Every method may raise `StorageUnavailable`.

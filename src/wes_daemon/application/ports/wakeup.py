@@ -1,4 +1,4 @@
-"""Waiting that hints can end: a queued run need not wait for the next poll."""
+"""Waits that hints end early, so that a queued run does not wait for the next regular pass."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,7 +19,7 @@ class Listener(Protocol):
 
 
 class WakeUp(Protocol):
-    """Ends waits early, in any number of threads. A hint may be missing or wrong; polling finds every run."""
+    """Ends waits early, in any number of threads. A hint may be missing or wrong; regular passes find every run."""
 
     def wait(self, timeout: timedelta) -> None:
         """Return after `timeout`, or at once if `wake` was called; ignores hints."""
@@ -40,8 +40,8 @@ class ChangeFeed(Protocol):
     def listen(self, hint: Callable[[], None]) -> None:
         """Call `hint` once at the start, and soon after each commit that may have queued or cancelled a run.
 
-        Waits while the database is unavailable, and calls `hint` when it is back. Returns after `close`, or if the
-        database reports no changes.
+        Waits while the database is unavailable, and calls `hint` when it is back. Returns after `close`, and
+        may return earlier if the database cannot report changes.
         """
 
     def close(self) -> None:

@@ -9,11 +9,11 @@ from wes_daemon.domain.runs import ProviderType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListReading:
-    """The right to read on in a list.
+    """The right to read a list, beginning at its watermark.
 
     Attributes:
         read_until: runs that ended before this time are known.
-        began_at: the present time on the store's clock.
+        began_at: the time at which this reading began, on the store's clock.
     """
 
     read_until: datetime

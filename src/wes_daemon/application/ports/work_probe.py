@@ -1,6 +1,6 @@
 """Whether there is work: cheap queries that write nothing and lock nothing.
 
-A query may report work where a pass then finds none. It reports all work that was committed before the query began.
+A query may report work although a pass then finds none. It reports all work that was committed before the query began.
 Every method may raise `StorageUnavailable`.
 """
 
@@ -38,4 +38,4 @@ class WorkProbe(Protocol):
         """Whether a service has ended or deleted a run that was not sent yet, or has ended one that is followed."""
 
     def has_due_polls(self, *, serving: Collection[ProviderType]) -> bool:
-        """Whether there is a run whose status is due."""
+        """Whether there is a run whose poll is due."""

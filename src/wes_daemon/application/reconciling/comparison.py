@@ -21,7 +21,7 @@ _PAGE = 500
 class Comparison:
     """The comparison of one provider with the database.
 
-    The provider is read before the database, so that a run that is recorded in between is not a discrepancy.
+    Owned runs are read from the provider first, so that a run that is recorded meanwhile is not a discrepancy.
     """
 
     def __init__(
@@ -80,15 +80,15 @@ class Comparison:
         return next(iter(self._compare_owned([run])), None)
 
     def _pages_of_owned(self, since: datetime) -> Iterator[Sequence[OwnedRun]]:
-        # A position that was read before would start an endless loop.
-        seen: set[str] = set()
+        # A token that repeats an earlier one would cause an endless loop.
+        used_tokens: set[str] = set()
         after: str | None = None
-        while after not in seen and not self._stop.is_raised:
+        while after not in used_tokens and not self._stop.is_raised:
             page = self._provider.owned_runs(since, after=after, recorded=self._recorded)
             yield page.runs
             if page.following is None:
                 return
-            seen.update({after} if after else ())
+            used_tokens.update({after} if after else ())
             after = page.following
 
     def _compare_owned(self, runs: Collection[OwnedRun]) -> Iterator[Discrepancy]:

@@ -20,7 +20,7 @@ from wes_daemon.domain.runs import ProviderType
 
 _log = logging.getLogger(__name__)
 
-# The provider itself searches as far back for drafts of earlier attempts.
+# As far back as providers search for drafts of earlier attempts.
 _WINDOW = timedelta(days=7)
 _MAX_DRAFTS = 100
 
@@ -64,7 +64,7 @@ class DeleteDrafts:
         self._serving = serving
 
     def __call__(self) -> DraftReport:
-        """Make one pass. The next pass retries what failed in this one."""
+        """Make one pass. The next pass retries the deletions that failed in this one."""
         results = [deleted for type in sorted(self._serving) for deleted in self._delete_at(type)]
         return DraftReport(deleted=sum(results), kept=len(results) - sum(results))
 
@@ -90,7 +90,7 @@ class DeleteDrafts:
         )
         found = comparison.owned_runs(self._clock.now() - _WINDOW)
         leftover = (each for each in found if each.kind is DiscrepancyKind.LEFTOVER_DRAFT)
-        # The list is read first: a list that shrinks while it is read skips entries.
+        # The list is read before the first deletion: a list that shrinks while it is read skips entries.
         return [
             self._repairer.repair(each, comparison=comparison, provider=provider).succeeded
             for each in list(islice(leftover, _MAX_DRAFTS))

@@ -18,7 +18,7 @@ class DiscrepancyKind(StrEnum):
     """The provider has a run for a WES run that has no recorded provider run."""
 
     DUPLICATE_RUN = "duplicate_run"
-    """The provider has a second run for a WES run whose recorded provider run is another one."""
+    """The provider has a run for a WES run for which another provider run is recorded."""
 
     ORPHANED_RUN = "orphaned_run"
     """The provider has a run for a WES run that ended, or was deleted, without a recorded provider run."""
@@ -56,7 +56,7 @@ class Discrepancy:
         provider_state, provider_status: from the provider; None if the run is unknown to it.
         created_at: from the provider; None if it was not reported.
         explanation: for a person.
-        owned_run: the provider run, if no run in the database has it as its provider run.
+        owned_run: the provider run, if it is not recorded in the database.
     """
 
     kind: DiscrepancyKind
@@ -90,7 +90,7 @@ class Tolerances:
 def compare_owned_run(
     run: OwnedRun, recorded: RecordedRun | None, *, provider: ProviderType, now: datetime, tolerances: Tolerances
 ) -> Discrepancy | None:
-    """Return what is wrong with an owned run that no run in the database has as its provider run, or None.
+    """Return the discrepancy of an owned run that is not recorded as a provider run, or None.
 
     Args:
         recorded: the database's record of the WES run that the owned run's key names.
@@ -142,7 +142,7 @@ def compare_followed_run(
 
 
 def adopt_oldest(found: Iterable[Discrepancy]) -> Sequence[Discrepancy]:
-    """Sort by creation time, and turn all but the oldest unknown run of each WES run into duplicates."""
+    """Sort by creation time, and turn all unknown runs of a WES run but the oldest into duplicates."""
     adopted: set[RunId] = set()
     result = []
     for each in sorted(found, key=lambda each: (each.created_at is None, str(each.created_at))):

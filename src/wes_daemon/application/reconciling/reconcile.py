@@ -31,8 +31,8 @@ class ReconcileReport:
     Attributes:
         discrepancies: of all providers, oldest first.
         compared: providers that were compared completely.
-        not_compared: providers that could not be compared, or not completely, and why.
-        not_configured: providers that are not configured and have never accepted a run, and what is missing.
+        not_compared: providers that could not be compared completely, each with the reason.
+        not_configured: providers that are not configured and have never accepted a run, each with the error.
     """
 
     discrepancies: Sequence[Discrepancy] = ()

@@ -1,4 +1,4 @@
-"""Repairs discrepancies: each by the current database, with a log event and a timeline entry."""
+"""Repairs discrepancies. Each repair reads the database again, and writes a log event and a timeline entry."""
 
 import logging
 from collections.abc import Callable
@@ -110,7 +110,7 @@ class Repairer:
         return _success(found, message)
 
     def _add_entry(self, work: RepairUnit, found: Discrepancy, message: str) -> None:
-        """Add a timeline entry that changes nothing, if the run still has a row."""
+        """Add a timeline entry without a change of the run, if the run still has a row."""
         try:
             self._save(work, found, lambda run: run, message)
         except RunNotFound:

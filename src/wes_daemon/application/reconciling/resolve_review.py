@@ -20,7 +20,7 @@ _NOW = timedelta(0)
 
 
 class ResolveReview:
-    """The three decisions. Each raises `NotInReview`, and changes nothing, if the run does not need review."""
+    """The three possible decisions. Each raises `NotInReview`, and changes nothing, if the run does not need review."""
 
     def __init__(
         self, *, units: UnitsOfWork, queries: RunQueries, providers: ProviderDirectory, clock: Clock, by: str
@@ -32,16 +32,16 @@ class ResolveReview:
         self._by = by
 
     def adopt(self, run_id: RunId, id: ProviderRunId) -> ProviderType:
-        """Follow this provider run as the run's own. The provider is asked first whether it has a run with this id.
+        """Follow this provider run as the run's own, if the provider has a run with this id.
 
         Raises:
             NotInReview: the run does not need review, its provider has no run with this id, or another run in this
                 database already has that provider run.
-            ProviderError: the provider cannot be asked.
+            ProviderError: the provider's status request failed.
         """
         self._require_known(run_id, id)
         with self._units() as work:
-            provider = work.submissions.adopt(run_id, id, first_poll_after=timedelta(0))
+            provider = work.submissions.adopt(run_id, id, first_poll_after=_NOW)
             recording = Recording(work, self._clock, self._by)
             recording.change(run_id, lambda run: run.accepted(provider, id), f"found at {provider} as {id}")
             work.commit()
@@ -49,7 +49,7 @@ class ResolveReview:
         return provider
 
     def send_again(self, run_id: RunId) -> None:
-        """Submit the run again under the same idempotency key: the provider does not have it."""
+        """Submit the run again under the same idempotency key, because the provider does not have it."""
         self._decide(
             run_id,
             decide=lambda queue: queue.send_again(run_id),
@@ -59,7 +59,7 @@ class ResolveReview:
         self._log(run_id, decision="send_again")
 
     def give_up(self, run_id: RunId, reason: str) -> None:
-        """End the run with this reason, or as cancelled if it is being cancelled: no provider has it."""
+        """End the run with this reason, or as cancelled if it is being cancelled, because no provider has it."""
         now = self._clock.now()
         self._decide(
             run_id,
@@ -82,7 +82,7 @@ class ResolveReview:
         try:
             type = self._queries.get(run_id).destination
         except RunNotFound:
-            # The row was deleted, but the submission may exist: `adopt` raises if it does not.
+            # The row was deleted, but the submission may exist: `SubmissionQueue.adopt` raises an error if it does not.
             return
         if type is not None and id not in self._providers.provider(type).statuses([id]):
             raise NotInReview(f"{type} has no run {id}: search there for the run's idempotency key wes-{run_id}")

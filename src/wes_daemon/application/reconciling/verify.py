@@ -37,7 +37,7 @@ class Verify:
         self._default_provider = default_provider
 
     def __call__(self, *, overdue_after: timedelta = timedelta(hours=1)) -> VerifyReport:
-        """Evaluate the checks; `overdue_after` is how long something may be due while a daemon is alive."""
+        """Evaluate the checks; `overdue_after` is how long a poll or a takeover may be due while a daemon is alive."""
         context = CheckContext(
             concurrency_limit=self._concurrency_limit,
             default_provider=self._default_provider,

@@ -13,7 +13,7 @@ from wes_daemon.domain.runs import Attachment, ProviderType, Run, RunId, Workflo
 
 _log = logging.getLogger(__name__)
 
-# The widths of the columns in a WES database, which would cut a longer value to the name of another workflow.
+# The widths of the columns in a WES database. A longer value would be truncated, and could name another workflow.
 _WIDTHS = {
     "workflow_url": 500,
     "workflow_type": 50,
@@ -43,7 +43,7 @@ class CreateRun:
 
         Raises:
             InvalidRequest: no provider can run it; nothing was stored.
-            StorageUnavailable: nothing was stored, or the run may have been; the message says which.
+            StorageUnavailable: the run was not stored, or may have been stored; the message says which.
         """
         _check_widths(request)
         run = Run(id=RunId(self._ids.new_id()), request=request, tags=dict(tags or {}))
@@ -61,7 +61,7 @@ class CreateRun:
         return run.id
 
     def _is_stored(self, run_id: RunId, error: StorageUnavailable) -> bool:
-        """Return whether the run is stored although the commit failed: queued once more, it would run twice."""
+        """Return whether the run is stored although the commit failed: if it were queued again, it would run twice."""
         try:
             with self._units() as work:
                 work.runs.get(run_id)

@@ -16,7 +16,7 @@ from wes_daemon.application.runtime.stop_signal import StopSignal
 
 _log = logging.getLogger(__name__)
 
-# Supervisors kill a process some time after they told it to stop; ten seconds is the usual default.
+# A supervisor asks a process to stop and kills it some time later, usually after ten seconds.
 _LONGEST_STOP = timedelta(seconds=9)
 _TIME_TO_CLOSE_LEASE = timedelta(seconds=1)
 _OUTAGE_RETRY = timedelta(seconds=5)
@@ -33,8 +33,8 @@ class PeriodicTask:
         work: executes one pass.
         every: the time from the end of one pass to the start of the next.
         on_hint: executes a pass after a hint that a run may have been queued or cancelled; None to ignore hints.
-        pause_after_hint: after a pass that a hint started, the time in which further hints start none, so that many
-            hints lead to few passes.
+        pause_after_hint: how long further hints start no pass after a pass that a hint started, so that many hints
+            lead to few passes.
     """
 
     name: str
@@ -77,8 +77,8 @@ class Daemon:
         """Run the loops until `stop` is called, then return within ten seconds.
 
         Returns:
-            Whether all passes have ended and the lease is closed. If not, the process may exit all the same: the
-            database holds what the next daemon needs to resolve the rest.
+            Whether all passes have ended and the lease is closed. If not, the process may still exit: the
+            database contains everything that the next daemon needs to continue.
         """
         log_event(_log, logging.INFO, "daemon.started", loops=" ".join(task.name for task in self._loops))
         running = _CountDownLatch(len(self._loops))
@@ -92,7 +92,7 @@ class Daemon:
             self._wakeup.wait(timedelta(hours=1))
         self._change_feed.close()
         has_ended = self._wait_for_end(running)
-        # A change feed that is still connecting has nothing to lose.
+        # A change feed that is still connecting can be abandoned: it stores nothing.
         feed.join(_CHANGE_FEED_END.total_seconds())
         log_event(_log, logging.INFO, "daemon.stopped", everything_ended=has_ended)
         return has_ended
@@ -110,7 +110,7 @@ class Daemon:
         running.count_down()
 
     def _execute(self, task: PeriodicTask, work: Callable[[], object]) -> timedelta | None:
-        """Execute one pass; return after which time to repeat it, or None if it succeeded. No error ends the daemon."""
+        """Execute one pass; if it failed, return the time after which it is repeated. No error ends the daemon."""
         started = self._outage_log.started()
         try:
             work()
@@ -120,7 +120,7 @@ class Daemon:
         except (StorageUnavailable, StorageMisconfigured) as error:
             self._outage_log.failed(task.name, error, during=task.name, started=started)
             return _OUTAGE_RETRY
-        except Exception:  # noqa: BLE001 - a bug must not end the loop; `guarded` is the other such place
+        except Exception:  # noqa: BLE001 - a bug must not end the loop; `guarded` has the other such handler
             _log.exception("daemon.pass_failed during=%s", task.name)
             return task.every
         self._outage_log.succeeded(task.name)
@@ -143,7 +143,7 @@ class Daemon:
 
 
 class _LoopSchedule:
-    """Decides when a loop executes its next pass: when that is due, or after a hint.
+    """Decides when a loop executes its next pass: when the pass is due, or after a hint.
 
     A hint that comes during a pass leads to one more pass. A pass that failed is repeated soon.
     """

@@ -17,8 +17,8 @@ from wes_daemon.application.runtime.outage_log import OutageLog
 _log = logging.getLogger(__name__)
 
 _HEARTBEATS_PER_LEASE = 4
-# The last part of a lease is not used: the answer to the renewal took time, and a request cannot be called back.
-_UNUSED_PART = 1 / 6
+# The part at the end of a lease in which no request is sent, because a request cannot be withdrawn.
+_LEASE_MARGIN = 1 / 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +36,8 @@ class DaemonSession:
     When the lease is lost, the process takes a new identity: an id is never reused once other daemons may have taken
     over its claims.
 
-    The database's clock decides when the lease expires. This process considers it valid by its monotonic clock, from
-    before it requested the renewal until a sixth of the lease before its end.
+    The database's clock decides when the lease expires. This process measures its trusted lease by its monotonic clock:
+    it begins before the request for the renewal is sent, and lasts five sixths of the lease.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class DaemonSession:
         self._clock = clock
         self._process = process
         self._lasting = lasting
-        # Held while the identity is opened, replaced or closed; never while its lease is renewed.
-        self._changing = threading.Lock()
+        # Locked while the identity is opened, replaced or closed, but not while a renewal waits for the database.
+        self._identity_lock = threading.Lock()
         self._current: SessionId | None = None
         self._valid_until: timedelta | None = None
 
@@ -69,7 +69,7 @@ class DaemonSession:
         current = self._current
         if current is not None:
             return current
-        with self._changing:
+        with self._identity_lock:
             return self._current or self._open()
 
     def renew(self) -> None:
@@ -86,31 +86,31 @@ class DaemonSession:
         except LeaseLost:
             self._replace(current)
         else:
-            with self._changing:
+            with self._identity_lock:
                 self._extend(current, requested_at)
 
     def renew_if_needed(self) -> None:
-        """Renew the lease if less than half of it is left, because heartbeats were missed."""
+        """Renew the lease if less than half its length is left, because heartbeats were missed."""
         if self._current is None or self._time_left() < self._lasting / 2:
             self.renew()
 
     def require_lease(self, at_least: timedelta = timedelta(0)) -> None:
         """Check that the lease is still valid for this time, before a request is sent.
 
-        A process that never had a lease holds no claims, so that nothing restricts its requests.
+        A process that never had a lease has no claims, so its requests are not restricted.
 
         Args:
             at_least: how long the request may take.
 
         Raises:
-            LeaseLost: by the monotonic clock of this process the lease may expire earlier.
+            LeaseLost: the lease may expire before that time has passed.
         """
         if self._valid_until is not None and self._time_left() <= at_least:
             raise LeaseLost(f"the lease of daemon {self._current} may end before an answer arrives")
 
     def close(self) -> None:
-        """End the lease, so that other daemons may take over at once what is still claimed."""
-        with self._changing:
+        """End the lease, so that other daemons can take over its claims at once."""
+        with self._identity_lock:
             current, self._current = self._current, None
             self._valid_until = None if current is None else timedelta(0)
             if current is None:
@@ -120,8 +120,8 @@ class DaemonSession:
                 work.commit()
 
     def _replace(self, lost: SessionId) -> None:
-        with self._changing:
-            # A session that was closed meanwhile ended on purpose.
+        with self._identity_lock:
+            # A session that was closed meanwhile has ended on purpose and is not replaced.
             if self._current == lost:
                 log_event(_log, logging.WARNING, "lease.lost", daemon=lost, renewed_as=self._open())
 
@@ -136,7 +136,7 @@ class DaemonSession:
 
     def _extend(self, id: SessionId, requested_at: timedelta) -> None:
         if self._current == id:
-            self._valid_until = requested_at + self._lasting * (1 - _UNUSED_PART)
+            self._valid_until = requested_at + self._lasting * (1 - _LEASE_MARGIN)
 
     def _time_left(self) -> timedelta:
         return (self._valid_until or timedelta(0)) - self._clock.monotonic()

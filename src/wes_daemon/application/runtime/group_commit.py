@@ -39,7 +39,7 @@ class GroupCommit(Generic[T]):
             raise entry.error
 
     def _group_to_write(self, entry: _Entry[T]) -> Sequence[_Entry[T]]:
-        """The entries that this thread has to write; none if another thread has written its entry."""
+        """Return the entries that this thread has to write; none if another thread has written `entry`."""
         with self._changed:
             self._waiting.append(entry)
             self._changed.wait_for(lambda: entry.is_done or not self._is_writing)

@@ -20,12 +20,12 @@ T = TypeVar("T")
 def guarded(work: Callable[[], T], *, otherwise: Callable[[Exception], T], during: str, of: str) -> T:
     """Return what `work` returns; log an unexpected error with its traceback and return `otherwise(error)`.
 
-    Errors that the ports document are not bugs: they are raised.
+    Errors that the ports document are not bugs and are raised again.
     """
     try:
         return work()
     except (ProviderError, LeaseLost, StorageUnavailable, StorageMisconfigured, ConcurrentUpdate):
         raise
-    except Exception as error:  # noqa: BLE001 - a bug must not affect other runs; `Daemon` is the other such place
+    except Exception as error:  # noqa: BLE001 - a bug must not affect other runs; `Daemon` has the other such handler
         _log.exception("bug during=%s of=%s", during, of)
         return otherwise(error)

@@ -6,7 +6,8 @@ work probe, a cheap query, and end there if it finds no work. The time between t
 - heartbeat: a quarter of `DAEMON_LEASE_SECONDS`.
 - submit: 5 s, or `DAEMON_POLL_INTERVAL` if that is shorter. Every `DAEMON_POLL_INTERVAL` the pass submits queued runs;
   the passes in between only take over what other daemons left. After a pass that deferred runs, all passes submit
-  queued runs until `DAEMON_POLL_INTERVAL` has passed, so that a run deferred for seconds does not wait for longer.
+  queued runs until `DAEMON_POLL_INTERVAL` has passed, so that a run that was deferred for a few seconds does not wait
+  for the whole interval.
   On a hint: submits queued runs.
 - cancel: `DAEMON_POLL_INTERVAL` or `DAEMON_STATUS_CHECK_INTERVAL`, the shorter one. On a hint: sends requested
   cancellations, and does not search for runs that ended elsewhere, because that costs more the more runs there are.
@@ -30,7 +31,7 @@ from wes_daemon.domain.runs import ProviderType
 _TAKEOVER_INTERVAL = timedelta(seconds=5)
 _DRAFT_DELETION_INTERVAL = timedelta(hours=1)
 _EVENTS_INTERVAL = timedelta(seconds=1)
-# Many commits in a row lead to few passes; a person does not notice either pause.
+# The pauses make many commits in a row lead to few passes, and are too short for a person to notice.
 _PAUSE_BETWEEN_SUBMIT_HINTS = timedelta(milliseconds=20)
 _PAUSE_BETWEEN_CANCEL_HINTS = timedelta(seconds=1)
 

@@ -16,7 +16,7 @@ class OutageLog:
 
     An outage begins with the first operation that fails. It ends when every worker whose operation failed has had an
     operation that succeeded; the success of other workers does not end it. An operation that started before the end
-    and fails after it still belongs to that outage: a worker that waits for a lost answer learns of the failure late.
+    and fails after it still belongs to that outage: a worker that waits for a lost answer notices the failure late.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -32,10 +32,10 @@ class OutageLog:
         return self._outages
 
     def failed(self, worker: Hashable, error: Exception, *, during: str, started: int) -> None:
-        """Record a failed operation; logs the first of an outage, and the first of every other kind of error.
+        """Record a failed operation; logs the first error of each type in an outage.
 
         Args:
-            started: what `started` returned before the operation.
+            started: the number that the method `started` returned before the operation.
         """
         with self._lock:
             if started < self._outages:

@@ -1,4 +1,4 @@
-"""Pacing of a loop: skip passes without work, and make urgent passes more often than full ones."""
+"""Pacing of a loop: passes without work are skipped, and urgent passes are more frequent than full ones."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -7,21 +7,21 @@ from wes_daemon.application.ports.environment import Clock
 
 
 class IfWorkFound:
-    """Work that is done only if one of its probes finds some. The probes run in order until one does."""
+    """Executes a pass only if one of its probes finds work. The probes run in order until one finds work."""
 
     def __init__(self, work: Callable[[], object], *probes: Callable[[], bool]) -> None:
         self._work = work
         self._probes = probes
 
     def __call__(self) -> object:
-        """The report of the work; None if there was none."""
+        """Return the report of the pass; None if no probe found work."""
         return self._work() if any(probe() for probe in self._probes) else None
 
 
 class UrgentOrFullPass:
-    """Each call makes the urgent pass, or the full pass if the last one is at least `every` ago.
+    """Each call executes the urgent pass, or the full pass if the last full pass is at least `every` ago.
 
-    After a report that `leaves_work`, each call makes the full pass, for the time of `every`.
+    After a report for which `leaves_work` is true, each call executes the full pass until `every` has passed.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class UrgentOrFullPass:
         self._work_left_at: timedelta | None = None
 
     def __call__(self) -> object:
-        """The report of the pass. A full pass that raises does not count as made."""
+        """Return the report of the pass. A full pass that raises an error does not count as executed."""
         if self._is_recent(self._full_pass_at) and not self._is_recent(self._work_left_at):
             return self._urgent()
         report = self.note_report(self._full())
@@ -50,7 +50,7 @@ class UrgentOrFullPass:
         return report
 
     def note_report(self, report: object) -> object:
-        """Take the report of a pass into account, also of one made elsewhere; return it."""
+        """Take the report of a pass into account and return it; any caller may have executed the pass."""
         if self._leaves_work(report):
             self._work_left_at = self._clock.monotonic()
         return report

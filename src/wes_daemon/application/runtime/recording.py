@@ -1,4 +1,4 @@
-"""Writes changes of runs with their timeline entries in one transaction; telemetry learns of them after the commit."""
+"""Writes changes of runs with their timeline entries in one transaction, and reports them to telemetry."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ _CONTENTION_RETRY = timedelta(milliseconds=50)
 _ATTEMPTS = 5
 
 Verb = Callable[[RunSummary], RunSummary]
-"""Returns the changed run; applied to the row as it is now."""
+"""Maps the run, as its row is now, to the changed run."""
 
 PlannedUpdate = tuple[str, Callable[[RunSummary], RunUpdate]]
 """The reason of an update, and what builds it from the row as it is now."""
@@ -50,7 +50,7 @@ class Recording:
     def write(self, updates: Mapping[RunId, PlannedUpdate]) -> None:
         """Build an update of each row as it is now and write all of them in few statements.
 
-        A row that the service has deleted is logged and skipped.
+        A run whose row the service has deleted is logged and skipped.
         """
         rows = self.work.runs.get_summaries(updates.keys())
         built = [build(rows[run_id]) for run_id, (_, build) in updates.items() if run_id in rows]
@@ -104,10 +104,10 @@ class Recorder:
         self._report(self._written(write, []))
 
     def record_durably(self, write: Callable[[Recording], None]) -> None:
-        """As `record`, but wait for a database that is away or out of order until the daemon stops.
+        """As `record`, but retry until the daemon stops if the database is unavailable or misconfigured.
 
-        For answers of providers, which must not be lost. What is written must be guarded by a claim, so that it is
-        written once even if the answer to a commit is lost.
+        For answers of providers, which must not be lost. A claim must guard the write, so that a retry does not repeat
+        a commit whose answer was lost.
         """
         worker, committing = object(), list[Recording]()
         try:

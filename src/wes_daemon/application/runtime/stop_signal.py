@@ -13,7 +13,7 @@ class StopSignal:
 
     @property
     def is_raised(self) -> bool:
-        """Whether no new work may be started."""
+        """Whether the signal was set, so that no new work may be started."""
         return self._event.is_set()
 
     def set(self) -> None:
@@ -23,7 +23,10 @@ class StopSignal:
             callback()
 
     def when_raised(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when the signal is set, at once if it is; perhaps twice, and from any thread or handler."""
+        """Call `callback` when the signal is set, or at once if it is set already.
+
+        It may be called twice, and from any thread or signal handler.
+        """
         self._callbacks.append(callback)
         if self.is_raised:
             callback()

@@ -12,20 +12,20 @@ class ProviderWorkProbe:
     def __init__(
         self, work_probe: WorkProbe, daemon_session: DaemonSession, *, serving: ProviderType, default: ProviderType
     ) -> None:
-        """Probe for the provider `serving`. Runs whose provider is unknown belong to the provider `default`."""
+        """Probe for the provider `serving`. A run whose provider is unknown counts for the provider `default`."""
         self._work_probe = work_probe
         self._daemon_session = daemon_session
         self._default = default
         self._serving = frozenset({serving})
-        self._serving_queue = frozenset({serving, None}) if serving is default else self._serving
+        self._serving_with_unknown = frozenset({serving, None}) if serving is default else self._serving
 
     def has_queued_runs(self) -> bool:
         """Whether there is a run to submit."""
-        return self._work_probe.has_queued_runs(self._destination, serving=self._serving_queue)
+        return self._work_probe.has_queued_runs(self._destination, serving=self._serving_with_unknown)
 
     def has_takeovers(self) -> bool:
-        """Whether there is a submission to take over. Valid between two passes only."""
-        return self._work_probe.has_takeovers(self._daemon_session.id, serving=self._serving_queue)
+        """Whether there is a submission to take over. During a pass this includes the submissions of that pass."""
+        return self._work_probe.has_takeovers(self._daemon_session.id, serving=self._serving_with_unknown)
 
     def has_runs_to_adopt(self) -> bool:
         """Whether there is a run to follow that was submitted elsewhere, or that is active again."""
@@ -40,7 +40,7 @@ class ProviderWorkProbe:
         return self._work_probe.has_runs_ended_elsewhere(serving=self._serving)
 
     def has_due_polls(self) -> bool:
-        """Whether there is a run whose status is due."""
+        """Whether there is a run whose poll is due."""
         return self._work_probe.has_due_polls(serving=self._serving)
 
     def _destination(self, run: RunSummary) -> ProviderType | None:

@@ -35,7 +35,7 @@ _UNUSABLE_WAIT = timedelta(seconds=30)
 
 
 class Outcome(StrEnum):
-    """What became of one claimed run."""
+    """The outcome of one claimed run."""
 
     ACCEPTED = "accepted"
     DEFERRED = "deferred"
@@ -48,7 +48,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmissionResult:
-    """What became of one claimed run.
+    """The result of submitting one claimed run.
 
     Attributes:
         unusable: the provider, if it can accept no other run for the rest of the pass.
@@ -88,7 +88,7 @@ class OutcomeRecorder:
         draft = _Draft(claim, id)
         self._drafts(draft)
         if not draft.is_recorded:
-            # Its claim is lost, or another draft of the group failed. Alone it gets an error of its own.
+            # The claim is lost, or another draft of the group failed. Only a commit of this draft alone shows which.
             self._commit_alone(draft)
 
     def commit_acceptances(self, acceptances: Sequence[Acceptance]) -> Sequence[SubmissionResult]:
@@ -122,7 +122,7 @@ class OutcomeRecorder:
     def record_deferral(self, claimed: ClaimedRun, error: NotNow) -> SubmissionResult:
         """Defer a run after an attempt that started nothing.
 
-        End it if its attempts or its time are used up; require review if an earlier doubt is too old.
+        The run ends if its attempts or its time are used up. It needs review if it has been in doubt for too long.
         """
         if claimed.claim.resumed and self._policy.is_in_doubt_too_long(claimed):
             return self.record_review(claimed, f"in doubt for {_rounded(claimed.in_doubt_for)}: {error}")
@@ -135,7 +135,7 @@ class OutcomeRecorder:
         return SubmissionResult(outcome=Outcome.DEFERRED)
 
     def record_doubt(self, claimed: ClaimedRun, reason: str) -> SubmissionResult:
-        """Leave in doubt a run that may have been started; require review if the doubt is too old."""
+        """Leave a run in doubt that may have been started; require review if it has been in doubt for too long."""
         if self._policy.is_in_doubt_too_long(claimed):
             return self.record_review(claimed, f"in doubt for {_rounded(claimed.in_doubt_for)}: {reason}")
         claim, wait = claimed.claim, self._policy.wait_after(claimed.attempts)
@@ -148,7 +148,7 @@ class OutcomeRecorder:
         return self.record_doubt(claimed, f"{error.__class__.__name__}: {error}")
 
     def record_review(self, claimed: ClaimedRun, reason: str) -> SubmissionResult:
-        """Let a person decide about a run whose doubt no call has resolved."""
+        """Require a person's decision, because no call has shown whether the provider has the run."""
 
         def write(recording: Recording) -> None:
             recording.work.submissions.require_review(claimed.claim, reason=reason)
@@ -175,7 +175,7 @@ class OutcomeRecorder:
         return replace(self.record_return(claim, wait=_UNUSABLE_WAIT, reason=str(error)), unusable=provider)
 
     def record_not_sent(self, claim: Claim, provider: ProviderType, error: NotSent) -> SubmissionResult:
-        """Return the claim: nothing was sent to the provider, and nothing else should be for a while."""
+        """Return the claim: nothing was sent to the provider, and nothing is sent to it for a while."""
         wait = error.retry_after or _UNUSABLE_WAIT
         return replace(self.record_return(claim, wait=wait, reason=str(error)), unusable=provider)
 
@@ -190,7 +190,7 @@ class OutcomeRecorder:
         return SubmissionResult(outcome=Outcome.CLAIM_LOST)
 
     def report_not_recorded(self, run_id: RunId, error: Exception) -> SubmissionResult:
-        """Log that the outcome could not be recorded. The intent is stored; a takeover resolves it by the key."""
+        """Log that no outcome was recorded. The intent is stored; a takeover resolves it by the idempotency key."""
         log_event(_log, logging.WARNING, "submit.not_recorded", run_id=run_id, reason=error)
         return SubmissionResult(outcome=Outcome.IN_DOUBT)
 
@@ -253,5 +253,5 @@ def _update(recording: Recording, acceptance: Acceptance) -> PlannedUpdate:
 
 
 def _rounded(time: timedelta) -> str:
-    """The time for a message, in whole seconds."""
+    """Return the time as text for a message, in whole seconds."""
     return str(timedelta(seconds=round(time.total_seconds())))

@@ -14,8 +14,8 @@ class SubmissionPolicy:
 
     Attributes:
         concurrency_limit: how many runs may be active at once, over all daemons.
-        per_provider_limits: how many runs of one provider may be active at once. A provider without an entry has
-            the common limit alone.
+        per_provider_limits: how many runs of one provider may be active at once. For a provider
+            without an entry only `concurrency_limit` applies.
         share_tag: the tag whose values divide the runs into groups with fair shares; None for one group.
         timeout: how long submissions of a run may fail before it ends, and how long it may be in doubt before it
             needs review.

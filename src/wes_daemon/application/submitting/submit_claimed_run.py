@@ -113,8 +113,8 @@ class SubmitClaimedRun:
     def _prepare_call(self, claimed: ClaimedRun, provider: ProviderType) -> tuple[WorkflowProvider, Submission]:
         """Collect what the call needs.
 
-        A row or a configuration that has become invalid does not undo what an earlier call may have started:
-        such a run stays in doubt until a person corrects it.
+        If the row or the configuration has become invalid, an earlier call may still have started the run. Such a run
+        stays in doubt until a person corrects the row or the configuration.
         """
         try:
             return self._providers.provider(provider), self._submission(claimed)

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 # Each enrolment reads all queued rows, however many of them were enrolled before.
 _ENROL_BATCH = 5_000
-# More runs are claimed when this share of a batch is left, so that workers do not wait and a claim is for many runs.
+# More runs are claimed when this share of a batch is left, so that workers do not wait and one claim covers many runs.
 _CLAIM_BELOW = 0.5
 # Enrolment during a pass: at most once a second, and at most a twentieth of the time, but at least once a minute.
 _ENROL_EVERY = timedelta(seconds=1)
@@ -97,7 +97,7 @@ class _Pass:
         call.add_done_callback(self._ended.put)
 
     def next_ended(self) -> Sequence[tuple[_Call, ClaimedRun]]:
-        """Wait until a call has ended, and return all calls that have."""
+        """Wait until a call has ended, and return all calls that have ended."""
         calls = [self._ended.get()]
         while not self._ended.empty():
             calls.append(self._ended.get())
@@ -153,14 +153,14 @@ class SubmitQueuedRuns:
         return replace(self._submit_within(self._policy.concurrency_limit), enrolled=enrolled)
 
     def submit_announced(self) -> SubmitReport:
-        """Make a pass after a queued run was announced: it enrols queued rows only, unless there are none."""
+        """Make a pass after a queued run was announced: if there are queued rows, it enrols only these."""
         enrolled = self._enrol_queued()
         if not enrolled:
             return self()
         return replace(self._submit_within(self._policy.concurrency_limit), enrolled=enrolled)
 
     def resolve_takeovers(self) -> SubmitReport:
-        """Only resolve runs in doubt and those of expired daemons; cheap enough to be done often."""
+        """Take over runs in doubt and claim no queued runs. This is cheap enough to be done often."""
         return self._submit_within(0)
 
     def _submit_within(self, concurrency_limit: int) -> SubmitReport:

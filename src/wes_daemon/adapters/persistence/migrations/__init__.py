@@ -1,1 +1,1 @@
-"""The migrations of the schema. To tables that a WES service may own they only add."""
+"""The migrations of the schema. They only add to tables that a WES service may own."""

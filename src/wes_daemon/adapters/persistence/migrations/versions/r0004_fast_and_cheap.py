@@ -18,7 +18,7 @@ END
 $announce$
 """
 
-# A statement that inserts many rows notifies once; of updates only those that queue or cancel a run notify.
+# A statement that inserts many rows sends one notification. An update sends one only if it queues or cancels a run.
 # The role that upgrades may lack the privilege for a table that a service owns. Then the daemon relies on polling.
 _LISTENERS = """
 DO $listeners$
