@@ -21,7 +21,7 @@ SECRET = "hunter2-and-more"
 MAIN = "from wes_daemon.entrypoints.cli.main import main\nmain()\n"
 STOPS_WITHIN_TWO_SECONDS = (
     "from datetime import timedelta\n"
-    "from wes_daemon.application.daemon import Daemon\n"
+    "from wes_daemon.application.runtime.daemon import Daemon\n"
     "Daemon.__init__.__kwdefaults__['longest_stop'] -= timedelta(seconds=7)\n"
 )
 
