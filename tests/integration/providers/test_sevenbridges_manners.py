@@ -102,7 +102,7 @@ class TestRates:
         provider = harness.provider(gate=gate)
         accept(provider, harness.of())
 
-        with pytest.raises(NotNow, match="the quota for .* is exhausted"):
+        with pytest.raises(NotNow, match=r"the quota for .* is exhausted"):
             provider.submit(harness.of())
 
         assert len(harness.platform.calls) == 4
