@@ -10,7 +10,7 @@ from dependency_injector import providers
 from tests.builders import a_request, a_submission
 from wes_daemon import build_application, read_settings
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
-from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.application.ports.errors import Misconfigured, Rejected
 from wes_daemon.application.ports.queries import RunFilter
 from wes_daemon.bootstrap.application import application_of
 from wes_daemon.bootstrap.container import Container
@@ -63,6 +63,26 @@ def test_a_provider_that_is_not_set_up_names_the_variables_to_set(type: Provider
         container.directory().provider(type)
 
     assert all(variable in str(refused.value) for variable in variables)
+
+
+def test_a_seven_bridges_profile_that_was_corrected_counts_without_a_restart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    profiles = tmp_path / ".sevenbridges" / "credentials"
+    profiles.parent.mkdir()
+    profile = "[me]\napi_endpoint = https://127.0.0.1:1/v2\nauth_token = {}\n"
+    profiles.write_text(profile.format("not a-token"))
+    settings = read_settings(
+        database_uri="sqlite:////x.db", sevenbridges_profile="me", sevenbridges_project="owner/project"
+    )
+    directory = Container(settings=settings).directory()
+    with pytest.raises(Misconfigured):
+        directory.provider(ProviderType.SEVENBRIDGES)
+
+    profiles.write_text(profile.format("not-a-token"))
+
+    assert directory.provider(ProviderType.SEVENBRIDGES).limits.status_batch >= 1
 
 
 def test_without_a_database_the_variable_is_named() -> None:
