@@ -1,7 +1,7 @@
-"""Objects of buckets as files of a project, imported through the volume that holds the bucket.
+"""Imports objects of buckets as files of a project, through the volume that holds the bucket.
 
-Nothing is stored on disk. The place of an imported file is a function of project and address, so that the next
-attempt, in any process, finds the file there.
+Nothing is stored on this machine. The path of an imported file is a function of project and address, so the next
+attempt, in any process, finds the file.
 """
 
 import hashlib
