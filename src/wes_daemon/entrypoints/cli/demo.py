@@ -57,9 +57,9 @@ _CANCEL_TIMEOUT = timedelta(seconds=5)
 def demo(ctx: click.Context, directory: Path | None) -> int:
     """Run a few real CWL workflows on this machine, and watch.
 
-    Queues three runs in a database of its own, runs the daemon with the local provider until they have ended, one
-    of them in an error on purpose, and prints the results and what to try next. Needs no account, no container and
-    no network.
+    Queues three runs in a database of its own, and runs the daemon with the local provider until they have ended.
+    One of them fails on purpose. Then prints the results and what to try next. Needs no account, no container and no
+    network.
     """
     if ctx.obj.database_uri:
         raise click.UsageError("demo has a database of its own; --dir says where it is kept.")
@@ -255,7 +255,7 @@ def _prepare_directory(given: Path | None) -> DemoDirectory:
 
 
 def _program() -> str:
-    """Return what to type for this program: its name if the shell finds it, else the way it was called."""
+    """Return the shell words that call this program: its name if the shell finds it, else as it was called."""
     here = Path(sys.executable).parent.resolve()
     found = shutil.which("wes-daemon")
     if found and Path(found).resolve().parent == here:

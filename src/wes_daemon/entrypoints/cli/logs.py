@@ -1,4 +1,4 @@
-"""The log: where it is written, and its format. No text can forge a line of it, and no secret appears in it."""
+"""The log: its targets and its format. No text can forge a line of the log, and no secret appears in it."""
 
 import json
 import logging

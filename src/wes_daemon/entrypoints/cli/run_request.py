@@ -171,7 +171,7 @@ def _name_relative_to(workflow: Path | None, file: Path) -> str:
 
 
 def _with_workflow(source: _WorkflowSource, files: dict[str, Path]) -> tuple[str, dict[str, Path]]:
-    """Attach the workflow's own file to the other files, which it names relative to itself."""
+    """Attach the workflow's own file, too: it names the other files relative to itself."""
     if not files or source.file is None:
         return source.url, files
     known = next((name for name, file in files.items() if file == source.file), source.file.name)

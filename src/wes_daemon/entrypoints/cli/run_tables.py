@@ -35,7 +35,7 @@ class _Column:
     """A column of the table of runs.
 
     Attributes:
-        dropped: if the terminal is too narrow, columns are dropped in this order; those with 0 stay.
+        dropped: the order in which columns are dropped if the terminal is too narrow; those with 0 stay.
     """
 
     title: str
@@ -111,7 +111,7 @@ def tasks_table(record: RunRecord) -> Table:
 
 
 def _fitted(cells: _Cells, width: int) -> _Cells:
-    """Drop columns until a workflow fits, and shorten its URL from the left, whose end is the most telling part."""
+    """Drop columns until the workflows fit, and shorten their URLs from the left, because their ends say most."""
     cells = dict(cells)
     for column in sorted((column for column in cells if column.dropped), key=lambda column: column.dropped):
         if _workflow_width(cells, width) >= min(_SHORTEST_WORKFLOW, _width(_WORKFLOW, cells)):
@@ -196,7 +196,7 @@ def _result(record: RunRecord) -> Iterator[tuple[str, str | Text | None]]:
 
 
 def _is_waiting(record: RunRecord) -> bool:
-    """Return whether no provider has accepted the run, and one still may."""
+    """Return whether no provider has accepted the run yet, but one still may."""
     accepted = record.submission is SubmissionState.ACCEPTED or record.run.provider_run_id is not None
     return not (accepted or record.run.state.has_ended)
 
