@@ -154,7 +154,7 @@ def _conclude(place: "DemoDirectory", records: "Mapping[str, RunRecord]") -> int
     click.echo(place.next_steps(records["fail_on_purpose"].run.id))
     unexpected = [name for name, record in records.items() if record.run.state is not _EXPECTED[name]]
     if unexpected:
-        raise Failed(f"not as expected: {', '.join(unexpected)}; the errors above say why")
+        raise Failed(f"did not end as expected: {', '.join(unexpected)}; the errors above say why")
     return ExitCode.DONE
 
 
@@ -167,7 +167,7 @@ def _print_result(name: str, record: "RunRecord", directory: Path) -> None:
 
 
 def _brief(value: object, directory: Path) -> Iterator[str]:
-    """Yield files relative to the directory, and other values as they are."""
+    """Yield the paths of files, relative to the directory if possible, and other values as they are."""
     if isinstance(value, Mapping):
         path = Path(str(value.get("path") or value.get("location")))
         yield one_line(str(path.relative_to(directory) if path.is_relative_to(directory) else path))
@@ -239,7 +239,7 @@ class DemoDirectory:
 
 
 def _prepare_directory(given: Path | None) -> DemoDirectory:
-    """Create and fill the directory; one that was used before is used again.
+    """Create and fill the directory. The directory of an earlier demonstration can be used again.
 
     Raises:
         click.BadParameter: it cannot be created, or has a .env that the demonstration did not write.

@@ -1,4 +1,4 @@
-"""The process of the command line: signals, standard output, and an end that hanging threads cannot prevent."""
+"""The process of the command line: signals, standard output, and an end that does not wait for hanging threads."""
 
 import gc
 import io
@@ -122,14 +122,14 @@ def exit_soon(ending: BaseException) -> None:
 
 
 def exit_now(code: int) -> NoReturn:
-    """End the process whatever its threads do; the log and standard output are written first."""
+    """End the process without waiting for its threads, after the log and standard output were written."""
     logging.shutdown()
     sys.stdout.flush()
     os._exit(code)
 
 
 def report_output_errors() -> None:
-    """Raise `Failed` wherever standard output cannot be written to, such as on a full disk; broken pipes are kept.
+    """Make writes to standard output raise `Failed` if they fail, as on a full disk, but not for a broken pipe.
 
     A stream that is not a `TextIOWrapper` was replaced by the caller and is left alone.
     """

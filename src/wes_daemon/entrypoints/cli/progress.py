@@ -78,7 +78,7 @@ class PlainProgress:
             self._print(self._names[record.run.id], _status(record))
 
     def note(self, text: str) -> None:
-        """Print the message, unless it was printed last."""
+        """Print the message, unless it is the same as the last one."""
         self._print("", one_line(text))
 
     def _print(self, name: str, text: str) -> None:

@@ -73,7 +73,9 @@ class Imports:
             return step(source, reference)
         except Failure as failure:
             if failure.code == FILE_NOT_FOUND and self._folders.pop(_bucket_folder(source), ""):
-                raise NotNow(f"the folder {FOLDER} of {source[0]} is gone and will be created again") from failure
+                raise NotNow(
+                    f"the folder {FOLDER} of {source[0]} no longer exists and will be created again"
+                ) from failure
             raise
 
     def _find_or_start(self, source: _Source, reference: Reference) -> str | None:
