@@ -25,7 +25,7 @@ WAITS_LONGER = """\
 from datetime import timedelta
 from wes_daemon.entrypoints.cli import demo
 from wes_daemon.entrypoints.cli.main import main
-demo._CANCEL_PATIENCE += timedelta(minutes=1)
+demo._CANCEL_TIMEOUT += timedelta(minutes=1)
 main()
 """
 
