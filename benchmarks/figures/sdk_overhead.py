@@ -82,8 +82,8 @@ class SdkOverhead:
                 "The bare calls are the same number of the same calls, including searches, made one after the other "
                 "over one connection by a process that does nothing else: "
                 "tasks are created and started by the SDK's classes, and lists are read as JSON.",
-                f"In threads, {self.workers} threads of such a process make the calls, each the next one as soon as it "
-                "can; this includes the cost of waiting for many answers at a time.",
+                f"In threads, {self.workers} threads of such a process make the calls, each thread the next call as "
+                "soon as it is free; this includes the cost of waiting for many answers at a time.",
                 f"Median of {self.repetitions}, each in fresh processes that have submitted {_WARMING_UP} runs, "
                 f"or made {_WARMING_UP} of the calls, before the measurement.",
             ),

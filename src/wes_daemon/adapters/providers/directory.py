@@ -9,9 +9,9 @@ from wes_daemon.domain.runs import ProviderType
 
 
 class LazyProviderDirectory:
-    """A `ProviderDirectory` over functions that build a provider, or raise the reason why there is none.
+    """A `ProviderDirectory` that builds each provider once, at its first use.
 
-    A provider is built once; a function that raised is called again the next time.
+    A factory that raises, because its provider cannot be built, is called again at the next use.
     """
 
     def __init__(self, factories: Mapping[ProviderType, Callable[[], WorkflowProvider]]) -> None:

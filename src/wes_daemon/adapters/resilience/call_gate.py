@@ -1,7 +1,7 @@
 """The call gates of the cloud providers: a rate limiter, and a check of the daemon's lease after it.
 
-A client acquires each request from the gate. A decorator could not limit the rate: one call of the port may need
-several requests, and services count their own operations.
+A client asks its gate before each request. A decorator could not limit the rate: one call of the port may need
+several requests, and a service counts its own operations.
 """
 
 import threading
@@ -24,7 +24,7 @@ _REPORTED_WINDOW = timedelta(minutes=5)
 
 
 class QuotaExhausted(Throttled, NotSent):
-    """The quota has no call for too long. No request was sent, so this is no failure of the service."""
+    """The quota permits no call within the longest wait. No request was sent, so this is no failure of the service."""
 
 
 def account_name(service: str, *identity: str) -> str:
@@ -117,7 +117,7 @@ class RateLimiter:
 
 
 class LeaseCheckedGate:
-    """A `CallGate` that permits a call only where the lease lasts longer than the longest request."""
+    """A `CallGate` that permits a call only if the lease lasts longer than the longest request."""
 
     def __init__(
         self, inner: CallGate, *, require_lease: Callable[[timedelta], None], longest_request: timedelta
@@ -127,7 +127,7 @@ class LeaseCheckedGate:
         self._longest_request = longest_request
 
     def acquire(self, operation: str) -> None:
-        """Acquire from the inner gate, then check the lease; raises `NotSent` where the lease may end too early."""
+        """Acquire from the inner gate, then check the lease; raises `NotSent` if the lease may end too early."""
         self._inner.acquire(operation)
         try:
             self._require_lease(self._longest_request)

@@ -41,7 +41,7 @@ _PRIORITIES: Mapping[str, CallPriority] = {
     "delete_draft": CallPriority.INVENTORY,
 }
 
-# The default applies to a provider without `Prioritising`, which no other caller competes with.
+# The default applies to a provider without `Prioritising`: no other calls compete with those of such a provider.
 _current: ContextVar[CallPriority] = ContextVar("call_priority", default=CallPriority.SUBMISSION)
 
 

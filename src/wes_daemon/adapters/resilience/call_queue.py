@@ -1,8 +1,8 @@
-"""Which thread of this process calls next, for one operation of one service, and within which quota.
+"""The call queue: decides which thread of this process makes the next call of an operation, within a shared quota.
 
-**Shared and local.** All replicas share one quota, which is a row in the database. This process requests calls from it
-in advance and keeps the grant as its `LocalQuota` for `Rate.grant_lifetime` (see `quotas`). As long as the local quota
-has a call for a thread, the thread does not need the database.
+**Shared and local quota.** All replicas share one quota, which is a row in the database. This process requests calls
+from it in advance and keeps the grant as its `LocalQuota` for `Rate.grant_lifetime` (see `quotas`). As long as the
+local quota has a call for a thread, the thread does not need the database.
 
 **Requests.** A thread for which the local quota has no call requests a grant for the whole process; the other threads
 wait for the answer. The process requests as many calls as threads wait, or as many as it is likely to make during the
@@ -55,9 +55,9 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _NOTHING = timedelta(0)
-# While the shared quota is empty; more requests would cost the database more and gain nothing.
+# Applies while the shared quota is empty: more frequent requests would load the database and gain nothing.
 _BETWEEN_REQUESTS = timedelta(seconds=1)
-# A thread ahead may give up, so no thread sleeps for its whole wait at once.
+# A thread that is ahead in the queue may give up, so no thread sleeps for its whole wait at once.
 _LONGEST_SLEEP = timedelta(seconds=0.5)
 _LONGEST_WAIT_FOR_CHANGE = timedelta(seconds=0.05)
 _SLOWER_WITHOUT_DATABASE = 10
@@ -75,7 +75,7 @@ class _Step(Enum):
 
 
 class CallQueue:
-    """Lets the threads of this process make calls that share one quota. Safe under threads.
+    """Lets the threads of this process make calls that share one quota. Thread-safe.
 
     Args:
         name: the name of the shared quota, which all replicas use; contains no secret.
@@ -105,7 +105,7 @@ class CallQueue:
         """Wait until this thread may call and return None. Return the expected wait if it would exceed `longest_wait`.
 
         Args:
-            blocked_for: returns for how long the service permits no call, whatever the quota has.
+            blocked_for: returns for how long the service permits no call, even if the quota is not empty.
         """
         priority = current_priority()
         deadline = self._clock.monotonic() + longest_wait
@@ -143,13 +143,13 @@ class CallQueue:
             log_event(_log, logging.INFO, "quota.slowed", quota=self._name, per_second=f"{calls_per_second:.3g}")
 
     def limit_rate(self, rate: Rate) -> None:
-        """Use the rate that the service reports where it is lower than the configured one."""
+        """Use the rate that the service reports if it is lower than the configured rate."""
         lower = min(self._configured_rate, rate, key=lambda rate: rate.calls_per_second)
         with self._changed:
             self._rate = replace(self._configured_rate, calls=lower.calls, per=lower.per)
 
     def observe_remaining(self, calls: int, *, until: timedelta) -> None:
-        """Make at most `calls` calls until the monotonic time `until`: the service has no more left for all callers."""
+        """Make at most `calls` calls until the monotonic time `until`: the service has no more for all its callers."""
         with self._changed:
             self._local.limit_to(calls)
             before = self._remaining_at_service(self._clock.monotonic())
@@ -225,18 +225,18 @@ class CallQueue:
 
     def _make_request(self, now: timedelta, unspent: LocalQuota) -> QuotaRequest:
         return QuotaRequest(
-            urgent=self._calls_wanted(Urgency.URGENT, now),
-            routine=self._calls_wanted(Urgency.ROUTINE, now),
+            urgent=self._calls_to_request(Urgency.URGENT, now),
+            routine=self._calls_to_request(Urgency.ROUTINE, now),
             returned=unspent.unrestricted + unspent.urgent_only,
             returned_routine=unspent.routine_only,
             at_most=self._remaining_at_service(now),
         )
 
-    def _calls_wanted(self, urgency: Urgency, now: timedelta) -> int:
+    def _calls_to_request(self, urgency: Urgency, now: timedelta) -> int:
         waiting = sum(count for priority, count in self._waiting.items() if priority.urgency is urgency)
         expected = self._requests.expected_calls(urgency, now=now, period=self._rate.grant_lifetime)
         if self._requests.is_scarce[urgency]:
-            # A process that takes the calls of several seconds would leave nothing to other processes.
+            # A process that requests the calls of several seconds would leave none to other processes.
             expected = min(expected, math.ceil(self._between_requests / self._interval))
         return max(waiting, expected)
 

@@ -31,7 +31,7 @@ class CircuitPolicy:
     """When a circuit opens, and for how long. The values are those of Temporal's breaker.
 
     Attributes:
-        failures: this many in a row, over all threads and operations, open the circuit.
+        failures: the number of consecutive failures, over all threads and operations, that opens the circuit.
         cool_down: how long an open circuit sends no call; it begins again when a trial call fails.
         spread: the fraction by which each cool-down is randomly longer or shorter, so that daemons do not call the
             service again at the same time.
@@ -48,7 +48,7 @@ class CircuitBreaking(Forwarding):
     """Raises `CircuitOpen` instead of calling a service that failed too often in a row.
 
     Only `Unavailable` and `AnswerLost` are failures of the service, and only its answers show that it works.
-    All other outcomes count as neither: a bug, a draft that is not listed yet, a quota of our own that is exhausted.
+    All other outcomes count as neither: a bug, a draft that is not listed yet, an exhausted quota of the daemon.
     """
 
     def __init__(
@@ -108,14 +108,14 @@ class _State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """No call is sent before `until`. `after_trial`: the circuit was open already, and the trial call failed."""
+    """The circuit was opened until `until`. `after_trial`: it was open before, and the trial call failed."""
 
     until: datetime
     after_trial: bool
 
 
 class _Circuit:
-    """The state of one circuit. Safe under threads.
+    """The state of one circuit. Thread-safe.
 
     A generation ends when the circuit opens or closes. The outcome of a call that began in an earlier generation is
     ignored: calls that were in progress when the service failed neither extend the cool-down nor end it.
@@ -163,7 +163,7 @@ class _Circuit:
             return _Opened(self._open(), after_trial=not was_closed)
 
     def record_answer(self, generation: int) -> bool:
-        """Note that the service works; return whether that closed the circuit."""
+        """Record that the service works; return whether that closed the circuit."""
         with self._lock:
             if generation != self._generation:
                 return False

@@ -30,10 +30,10 @@ _SLOWED_TO = 0.7
 _GROWTH = 0.4
 _SLOWEST_CALLS_PER_SECOND = 0.5
 
-# Calls that were under way together are throttled together: this counts as one throttling.
+# Calls that were in progress together are throttled together, which counts as one throttling.
 _ONE_THROTTLING = timedelta(seconds=1)
-# A time that is earlier than the last count by less than this was read before a wait for the quota's lock.
-# A time that is still earlier means that the clock was set back.
+# If `now` is earlier than the last count by less than this, it was read before a wait for the quota's lock.
+# If it is earlier by more than this, the clock was set back.
 _LONGEST_LOCK_WAIT = timedelta(minutes=1)
 # Times have microseconds, and milliseconds on SQLite: a token that is due may appear to be missing by this much.
 _ROUNDING = 1e-3
@@ -51,7 +51,7 @@ class QuotaRequest:
     Attributes:
         returned: calls of the last grant that were not made, without `returned_routine`.
         returned_routine: routine-only calls of the last grant that were not made.
-        at_most: calls that the service has left for all its callers, where the service reported it.
+        at_most: calls that the service has left for all its callers, if the service reported that.
     """
 
     urgent: int = 0
@@ -82,7 +82,7 @@ class Grant:
 
 
 def grant_calls(quota: Quota | None, now: datetime, *, rate: Rate, request: QuotaRequest) -> tuple[Quota, Grant]:
-    """Grant the tokens that are there: urgent calls first, routine calls only what exceeds the urgent reserve."""
+    """Grant the available tokens: first to urgent calls, then to routine calls what exceeds the urgent reserve."""
     left = _with_returned(_refilled(quota, now, rate), request, rate)
     calls_per_second = pace(left, rate, now)
     if left.blocked_until and left.blocked_until > now:
@@ -149,7 +149,7 @@ class LocalQuota:
         return self.unrestricted + (self.urgent_only if urgency is Urgency.URGENT else self.routine_only)
 
     def spend(self, urgency: Urgency) -> None:
-        """Make one call, where possible one that only this urgency may use."""
+        """Count one call, if possible against the calls that only this urgency may use."""
         if urgency is Urgency.URGENT and self.urgent_only:
             self.urgent_only -= 1
         elif urgency is Urgency.ROUTINE and self.routine_only:
@@ -165,9 +165,9 @@ class LocalQuota:
 
 
 class GrantRequests:
-    """When this process requests its next grant, and how many calls it expects to make. Not safe under threads.
+    """When this process requests its next grant, and how many calls it expects to make. Not thread-safe.
 
-    All times are of the monotonic clock.
+    All times are those of the monotonic clock.
 
     Attributes:
         next_at: no request for this urgency before this time.
@@ -214,7 +214,7 @@ class GrantRequests:
         self._calls_since_grant[urgency] += 1
 
     def expected_calls(self, urgency: Urgency, *, now: timedelta, period: timedelta) -> int:
-        """Project the calls since the last grant onto `period`; at most twice as many calls."""
+        """Extrapolate the calls since the last grant to `period`, at most to twice their number."""
         measured = max(now - self._granted_at, period / 2)
         return math.ceil(self._calls_since_grant[urgency] * (period / measured))
 

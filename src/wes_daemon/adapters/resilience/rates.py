@@ -1,4 +1,4 @@
-"""How often a service may be called, and how settings express it."""
+"""Rates: how often a service may be called. Also reads rates from settings."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +18,7 @@ class Rate:
 
     Attributes:
         burst: calls that one process may send at once after a quiet time, at least 1.
-        saved_for: unused calls of this time are saved, where these are more than `burst`.
+        saved_for: the bucket saves the unused calls of this time, but at least `burst` calls.
         grant_lifetime: how long a process may make the calls that it was granted.
     """
 
@@ -34,17 +34,17 @@ class Rate:
 
     @property
     def capacity(self) -> float:
-        """The most tokens that are ever saved."""
+        """The maximum number of saved tokens."""
         return max(self.burst, self.calls_per_second * self.saved_for.total_seconds())
 
     @property
     def routine_capacity(self) -> int:
-        """Tokens of the capacity for routine calls only; 0 where the capacity is below ten and cannot be divided."""
+        """Tokens of the capacity for routine calls only; 0 if the capacity is below ten and cannot be divided."""
         return int(self.capacity) * _ROUTINE_TENTHS // 10
 
     @property
     def urgent_reserve(self) -> int:
-        """Tokens of the other capacity that routine calls leave to urgent calls."""
+        """Tokens of the remaining capacity that routine calls leave to urgent calls."""
         return int(self.capacity) * _URGENT_TENTHS // 10 if self.routine_capacity else 0
 
     @property

@@ -57,7 +57,7 @@ class Retrying(Forwarding):
         )
 
     def _call(self, operation: str, call: Callable[[], T]) -> T:
-        # Most calls succeed at once: they do not pay for the objects of a retry.
+        # Most calls succeed at once, so the objects of tenacity are created only after a failure.
         try:
             return call()
         except ProviderError as error:
@@ -80,7 +80,7 @@ class Retrying(Forwarding):
         except OutcomeUnknown:
             raise
         except ProviderError as error:
-            # An earlier attempt may have had an effect, which a later "nothing happened" does not exclude.
+            # An earlier attempt may have had an effect; a later attempt without effect does not change that.
             if doubts:
                 raise OutcomeUnknown(f"{doubts[-1]}; then {error}") from error
             raise

@@ -26,7 +26,7 @@ def cancel(ctx: click.Context, run_ids: Sequence[str], as_json: bool) -> int:
 
     Each becomes CANCELING at once. The daemon asks its provider to cancel it, and the run ends as the provider
     reports; a run that no provider has becomes CANCELED in the daemon's next pass. If a run cannot be cancelled, the
-    others are all the same; the exit code is 1 then.
+    others are cancelled all the same, and the exit code is 1.
     """
     from wes_daemon.entrypoints.cli.documents import json_text
 

@@ -60,7 +60,7 @@ class TextConsole(Console):
         self.file.writelines(f"{_TRAILING_BLANKS.sub(_STYLES_ONLY, line)}\n" for line in lines)
 
     def on_broken_pipe(self) -> NoReturn:
-        """Leave the reaction to the command line, as for all other output."""
+        """Raise `BrokenPipeError`, which the command line handles for all output."""
         raise BrokenPipeError
 
 

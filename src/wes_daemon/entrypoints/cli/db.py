@@ -53,7 +53,7 @@ def current(ctx: click.Context, as_json: bool) -> None:
     """
     from wes_daemon.entrypoints.cli.documents import json_text
 
-    # Before the user's own file replaces a missing name: that file may be created.
+    # Checked before the user's own file replaces a missing DATABASE_URI, because that file may be created.
     require_database(settings_of(ctx))
     settings = sub_command_settings(ctx)
     log_to_stderr(ctx, settings)

@@ -57,9 +57,9 @@ _CANCEL_TIMEOUT = timedelta(seconds=5)
 def demo(ctx: click.Context, directory: Path | None) -> int:
     """Run a few real CWL workflows on this machine, and watch.
 
-    Queues three runs in a database of its own, runs the daemon with the local provider until they have ended, one
-    of them in an error on purpose, and prints the results and what to try next. Needs no account, no container and
-    no network.
+    Queues three runs in a database of its own, and runs the daemon with the local provider until they have ended.
+    One of them fails on purpose. Then prints the results and what to try next. Needs no account, no container and no
+    network.
     """
     if ctx.obj.database_uri:
         raise click.UsageError("demo has a database of its own; --dir says where it is kept.")
@@ -154,7 +154,7 @@ def _conclude(place: "DemoDirectory", records: "Mapping[str, RunRecord]") -> int
     click.echo(place.next_steps(records["fail_on_purpose"].run.id))
     unexpected = [name for name, record in records.items() if record.run.state is not _EXPECTED[name]]
     if unexpected:
-        raise Failed(f"not as expected: {', '.join(unexpected)}; the errors above say why")
+        raise Failed(f"did not end as expected: {', '.join(unexpected)}; the errors above say why")
     return ExitCode.DONE
 
 
@@ -167,7 +167,7 @@ def _print_result(name: str, record: "RunRecord", directory: Path) -> None:
 
 
 def _brief(value: object, directory: Path) -> Iterator[str]:
-    """Yield files relative to the directory, and other values as they are."""
+    """Yield the paths of files, relative to the directory if possible, and other values as they are."""
     if isinstance(value, Mapping):
         path = Path(str(value.get("path") or value.get("location")))
         yield one_line(str(path.relative_to(directory) if path.is_relative_to(directory) else path))
@@ -239,7 +239,7 @@ class DemoDirectory:
 
 
 def _prepare_directory(given: Path | None) -> DemoDirectory:
-    """Create and fill the directory; one that was used before is used again.
+    """Create and fill the directory. The directory of an earlier demonstration can be used again.
 
     Raises:
         click.BadParameter: it cannot be created, or has a .env that the demonstration did not write.
@@ -255,7 +255,7 @@ def _prepare_directory(given: Path | None) -> DemoDirectory:
 
 
 def _program() -> str:
-    """Return what to type for this program: its name if the shell finds it, else the way it was called."""
+    """Return the shell words that call this program: its name if the shell finds it, else as it was called."""
     here = Path(sys.executable).parent.resolve()
     found = shutil.which("wes-daemon")
     if found and Path(found).resolve().parent == here:

@@ -15,7 +15,7 @@ from wes_daemon.domain.runs import TaskLog, Unreadable, WorkflowRequest
 Document = dict[str, Any]
 
 QUEUED = "queued"
-"""The reason of a timeline's first entry, if this package queued the run."""
+"""The reason in the first timeline entry of a run that this package queued."""
 
 
 def run_summary(record: RunRecord) -> Document:
@@ -80,7 +80,7 @@ def instant(at: datetime | None, *, timespec: str = "seconds") -> str | None:
 
 
 def queued_at(record: RunRecord) -> datetime | None:
-    """Return when the run was queued, by its timeline, or else when the daemon first read it."""
+    """Return the time at which the run was queued, from its timeline, or else when the daemon first read it."""
     return next((entry.at for entry in record.timeline if entry.why == QUEUED), record.queued_at)
 
 

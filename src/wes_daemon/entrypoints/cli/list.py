@@ -18,15 +18,17 @@ from wes_daemon.entrypoints.cli.session import reading_session
     multiple=True,
     type=UpperCaseChoice(state.value for state in RunState),
     metavar="STATE",
-    help="Only runs in this state, such as RUNNING or COMPLETE; may be given again.",
+    help="Show only runs in this state, such as RUNNING or COMPLETE; may be repeated.",
 )
 @click.option(
     "--provider",
     type=click.Choice([type.value for type in ProviderType], case_sensitive=False),
-    help="Only runs that this provider has or will be sent.",
+    help="Show only runs that this provider has or will be sent.",
 )
-@click.option("--review", is_flag=True, help="Only runs that need a person's decision: see `wes-daemon resolve`.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="At most this many.")
+@click.option("--review", is_flag=True, help="Show only runs that need a person's decision: see `wes-daemon resolve`.")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Show at most this many runs."
+)
 @database_option
 @json_option
 @click.pass_context
@@ -52,6 +54,6 @@ def list_runs(
     elif records:
         print_runs(records, now)
     elif states or provider or review:
-        print_message("there are no such runs")
+        print_message("no run matches these options")
     else:
         print_message("there are no runs yet; `wes-daemon submit` queues one")

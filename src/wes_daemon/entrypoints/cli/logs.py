@@ -1,4 +1,4 @@
-"""The log: where it is written, and its format. No text can forge a line of it, and no secret appears in it."""
+"""The log: its targets and its format. No text can forge a line of the log, and no secret appears in it."""
 
 import json
 import logging
@@ -80,7 +80,7 @@ def log_uncaught(kind: type[BaseException], error: BaseException, trace: Traceba
     """Log a bug with its traceback, escaped and without secrets; a `sys.excepthook`."""
     if not logging.getLogger().handlers:
         set_up_logging(stream=sys.stderr, level="WARNING")
-    _log.critical("bug: please report it with what follows", exc_info=(kind, error, trace))
+    _log.critical("bug: please report it with the following lines", exc_info=(kind, error, trace))
 
 
 def log_uncaught_in_thread(uncaught: threading.ExceptHookArgs) -> None:

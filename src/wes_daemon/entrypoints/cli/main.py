@@ -39,7 +39,7 @@ _EPILOG = """\b
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 misconfigured.
 
 These options override the environment, which overrides a file .env in the working directory.
-To begin with: wes-daemon demo.
+To try it: wes-daemon demo.
 """
 
 
@@ -91,7 +91,7 @@ for _command in (demo, submit, list_runs, show, cancel, resolve, run_once, recon
 
 def main() -> None:
     """Run the command line in a process of its own, which ends with the command."""
-    # A log that cannot be written must neither stop the process nor print a record with its secrets.
+    # A log that cannot be written must not stop the process, and logging must not print the record with its secrets.
     logging.raiseExceptions = False
     sys.excepthook = log_uncaught
     threading.excepthook = log_uncaught_in_thread
@@ -116,7 +116,7 @@ def _expected_failures(ctx: click.Context) -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader is gone: without this the interpreter would report an error when it flushes at its end.
+        # The reader has ended. Without this the interpreter would report an error when it flushes the output.
         discard_output()
         raise click.exceptions.Exit(ExitCode.BROKEN_PIPE) from None
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
-    """The settings that the command line gives, under the names of the fields of `Settings`; None if it does not."""
+    """The settings that the command line gives, by their field in `Settings`; None for those that it does not give."""
 
     database_uri: str | None = None
     log_level: str | None = None

@@ -64,7 +64,7 @@ def file_parameters(name: str) -> dict[str, object]:
     if not isinstance(parsed, Mapping):
         _refuse(f"{name} must hold names and values, such as message: hello.")
     try:
-        # Finds what YAML can express and JSON cannot, and turns names that are numbers into texts.
+        # Refuses values that YAML can express and JSON cannot, and turns names that are numbers into texts.
         return dict(json.loads(json.dumps(parsed, allow_nan=False)))
     except (TypeError, ValueError, RecursionError) as error:
         _refuse(f"{name} holds a value that JSON cannot express: {error}.")

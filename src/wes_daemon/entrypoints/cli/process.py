@@ -1,4 +1,4 @@
-"""The process of the command line: signals, standard output, and an end that hanging threads cannot prevent."""
+"""The process of the command line: signals, standard output, and an end that does not wait for hanging threads."""
 
 import gc
 import io
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 _GARBAGE_THRESHOLDS = (10_000, 20, 20)
 _EXIT_SECONDS = 1
-# Half a second less than the ten after which supervisors kill.
+# Half a second less than the ten seconds after which supervisors usually kill a process.
 _STOP_SECONDS = 9.5
 
 
 class StopOnSignals:
-    """Stops the process on SIGTERM and SIGINT; a second signal, or ten seconds, end it at once.
+    """Stops the process on SIGTERM and SIGINT. A second signal ends it at once, as do ten seconds without an end.
 
-    Python runs a signal handler in the main thread, when its current call returns; the handler may then interrupt a
-    section that holds a lock which it needs itself. So these handlers do nothing: the interpreter writes the number
-    of each signal to a socket at once, and a thread reads it there.
+    Python runs a signal handler in the main thread, when its current call returns. The handler may then interrupt
+    code that holds a lock that the handler needs itself. So these handlers do nothing: the interpreter writes the
+    number of each signal to a socket at once, and a thread reads it there.
 
     Attributes:
         received: the number of the first signal, if there was one.
@@ -90,7 +90,7 @@ class StopOnSignals:
 
     def _end_in_time(self, number: int) -> None:
         code = 128 + number if self._late_code is None else self._late_code
-        # Not `exit_now`: a thread that writes to the log may hang, because nothing reads the output, and hold its lock.
+        # Not `exit_now`, which needs the lock of the log: a thread that hangs while it writes to the log may hold it.
         timer = threading.Timer(_STOP_SECONDS, os._exit, [code])
         timer.daemon = True
         timer.start()
@@ -122,14 +122,14 @@ def exit_soon(ending: BaseException) -> None:
 
 
 def exit_now(code: int) -> NoReturn:
-    """End the process whatever its threads do; the log and standard output are written first."""
+    """End the process without waiting for its threads, after the log and standard output were written."""
     logging.shutdown()
     sys.stdout.flush()
     os._exit(code)
 
 
 def report_output_errors() -> None:
-    """Raise `Failed` wherever standard output cannot be written to, such as on a full disk; broken pipes are kept.
+    """Make writes to standard output raise `Failed` if they fail, as on a full disk, but not for a broken pipe.
 
     A stream that is not a `TextIOWrapper` was replaced by the caller and is left alone.
     """
@@ -161,7 +161,7 @@ def discard_output() -> None:
 
 
 class _Output(io.FileIO):
-    """Standard output; only this layer can tell that an `OSError` is its own."""
+    """Standard output; only at this layer is every `OSError` an error of standard output."""
 
     def write(self, data: "ReadableBuffer", /) -> int:
         try:
@@ -175,7 +175,8 @@ class _Output(io.FileIO):
 def _handled_signals() -> list[signal.Signals]:
     handled = [signal.SIGTERM, signal.SIGINT]
     if not (sys.stdin and sys.stdin.isatty()):
-        # Log rotation sends it; the log file reopens itself. On a terminal it means that the terminal is closed.
+        # Log rotation sends SIGHUP, which is ignored, because the log file reopens itself. On a terminal the signal
+        # means that the terminal was closed.
         handled.append(signal.SIGHUP)
     return handled
 

@@ -40,7 +40,7 @@ class Progress(AbstractContextManager["Progress"], Protocol):
 def wait_for_runs(application: "Application", names: Names, *, timeout: timedelta | None = None) -> Sequence[RunRecord]:
     """Wait until all runs have ended or `timeout` has passed, and return them as they are then.
 
-    Waits through an outage of the database. Ctrl-C ends the waiting, and no run.
+    Continues to wait during an outage of the database. Ctrl-C ends the waiting, but no run.
     """
     clock, wakeup = application.clock, application.wakeup
     began = clock.now()
@@ -78,7 +78,7 @@ class PlainProgress:
             self._print(self._names[record.run.id], _status(record))
 
     def note(self, text: str) -> None:
-        """Print the message, unless it was printed last."""
+        """Print the message, unless it is the same as the last one."""
         self._print("", one_line(text))
 
     def _print(self, name: str, text: str) -> None:
@@ -153,7 +153,7 @@ def _read(application: "Application", names: Names, progress: Progress) -> Seque
 
 
 def _wait_after(elapsed: timedelta, timeout: timedelta | None) -> timedelta:
-    """Return a tenth of the time so far, within bounds: the longer a run takes, the less a late answer matters."""
+    """Return a tenth of the time so far, within bounds: the longer a run takes, the less a delay matters."""
     wait = min(max(elapsed / 10, _SHORTEST_WAIT), _LONGEST_WAIT)
     return wait if timeout is None else max(min(wait, timeout - elapsed), timedelta(milliseconds=1))
 
@@ -164,7 +164,7 @@ def _status(record: RunRecord) -> str:
 
 
 def _detail(record: RunRecord) -> str:
-    """Return in one line why the run is in its state."""
+    """Return the reason for the run's state, on one line."""
     state = record.run.state
     found = record.run.error or (record.last_reason if state is RunState.QUEUED else record.provider_status) or ""
     return "" if found.casefold() == state.casefold() else one_line(found)

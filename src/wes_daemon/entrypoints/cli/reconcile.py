@@ -148,7 +148,7 @@ def _print_results(report: "ReconcileReport", results: "Sequence[RepairResult]")
         click.echo(result_line(result))
     code = _exit_code(report, results)
     if code:
-        print_message("not everything is repaired; see above")
+        print_message("some discrepancies are not repaired; see above")
     return code
 
 

@@ -27,9 +27,10 @@ def resolve(
 ) -> None:
     """Decide what becomes of a run that needs review.
 
-    The response to its submission was lost, and the daemon cannot find out whether the provider has the run.
+    No call can prove whether the provider has the run, usually because the answer to its submission was lost.
     `wes-daemon show` prints the reason; `wes-daemon list --review` lists all such runs. Search for the run's
-    idempotency key, wes-RUN, at the provider first: a run that is there and is submitted again is paid for twice.
+    idempotency key, wes-RUN, at the provider first: if the provider has the run and you submit it again, it is
+    executed, and paid for, twice.
     """
     from wes_daemon.application.ports.errors import NotInReview, ProviderError
     from wes_daemon.entrypoints.cli.session import reading_session

@@ -30,8 +30,8 @@ OutcomeT = TypeVar("OutcomeT", bound=str)
 def run_once(ctx: click.Context, as_json: bool) -> int:
     """Submit, cancel and refresh once, then exit; for cron.
 
-    Does once what the daemon repeats: submits what is queued, passes cancellations on, and requests the status of all
-    active runs. Exits 3 if a provider cannot work until a person acts.
+    Does once what the daemon repeats: submits queued runs, sends cancellations to the providers, and requests the
+    status of all active runs. Exits 3 if a provider cannot work until a person acts.
     """
     with StopOnSignals() as signals:
         settings = sub_command_settings(ctx)

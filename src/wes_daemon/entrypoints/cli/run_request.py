@@ -59,7 +59,7 @@ def read_new_run(arguments: SubmitArguments, *, default_provider: ProviderType) 
         click.UsageError: an argument is wrong, or a file cannot be read.
     """
     if arguments.engine_version and not arguments.engine:
-        raise click.UsageError("--engine-version needs --engine: a version of which engine?")
+        raise click.UsageError("--engine-version needs --engine, the name of the engine.")
     names = [text.partition("=")[0] for text in arguments.attach]
     source = _find_workflow(arguments.workflow, names)
     files = _attached_files(arguments.attach, workflow=source.file)
@@ -115,7 +115,7 @@ class _WorkflowSource:
 
 
 def _find_workflow(text: str, attached: Collection[str]) -> _WorkflowSource:
-    """Find the workflow that WORKFLOW names: a URL, a file, the name of an attachment, or a provider's own name."""
+    """Find the workflow by the argument WORKFLOW: a URL, a file, an attachment's name, or a provider's name for it."""
     path, hash_sign, name = text.partition("#")
     file = expand_home(path, "WORKFLOW")
     if not path or has_scheme(text) or (path in attached and not file.exists()):
@@ -171,12 +171,15 @@ def _name_relative_to(workflow: Path | None, file: Path) -> str:
 
 
 def _with_workflow(source: _WorkflowSource, files: dict[str, Path]) -> tuple[str, dict[str, Path]]:
-    """Attach the workflow's own file to the other files, which it names relative to itself."""
+    """Attach the workflow's own file, too: it names the other files relative to itself."""
     if not files or source.file is None:
         return source.url, files
     known = next((name for name, file in files.items() if file == source.file), source.file.name)
     if files.get(known, source.file) != source.file:
-        raise click.BadParameter(f"{known} is the workflow's own name; give it another.", param_hint="--attach")
+        raise click.BadParameter(
+            f"{known} is the name of the workflow's own file; attach {files[known]} under another name, as NAME=FILE.",
+            param_hint="--attach",
+        )
     return f"{known}{source.fragment}", {known: source.file, **files}
 
 

@@ -35,12 +35,12 @@ class _Column:
     """A column of the table of runs.
 
     Attributes:
-        dropped: if the terminal is too narrow, columns are dropped in this order; those with 0 stay.
+        drop_order: if the terminal is too narrow, columns are dropped in this order; those with 0 stay.
     """
 
     title: str
     cell: Callable[[RunRecord, datetime], Text]
-    dropped: int = 0
+    drop_order: int = 0
 
 
 _Cells = Mapping[_Column, Sequence[Text]]
@@ -49,12 +49,12 @@ _WORKFLOW = _Column("WORKFLOW", lambda record, _: plain(public_url(record.run.re
 _COLUMNS = (
     _Column("RUN", lambda record, _: plain(record.run.id)),
     _Column("STATE", lambda record, _: state_of(record)),
-    _Column("PROVIDER", lambda record, _: plain(provider_of(record)), dropped=5),
-    _Column("PROVIDER ID", lambda record, _: plain(record.run.provider_run_id), dropped=1),
+    _Column("PROVIDER", lambda record, _: plain(provider_of(record)), drop_order=5),
+    _Column("PROVIDER ID", lambda record, _: plain(record.run.provider_run_id), drop_order=1),
     _WORKFLOW,
-    _Column("QUEUED", lambda record, _: plain(moment(record.queued_at)), dropped=3),
-    _Column("STARTED", lambda record, _: plain(moment(record.run.start_time)), dropped=2),
-    _Column("ENDED", lambda record, _: plain(moment(record.run.end_time)), dropped=4),
+    _Column("QUEUED", lambda record, _: plain(moment(record.queued_at)), drop_order=3),
+    _Column("STARTED", lambda record, _: plain(moment(record.run.start_time)), drop_order=2),
+    _Column("ENDED", lambda record, _: plain(moment(record.run.end_time)), drop_order=4),
     _Column("TOOK", lambda record, now: plain(run_time(record, now))),
 )
 
@@ -111,9 +111,9 @@ def tasks_table(record: RunRecord) -> Table:
 
 
 def _fitted(cells: _Cells, width: int) -> _Cells:
-    """Drop columns until a workflow fits, and shorten its URL from the left, whose end is the most telling part."""
+    """Drop columns until the workflows fit, and shorten their URLs from the left, because their ends say most."""
     cells = dict(cells)
-    for column in sorted((column for column in cells if column.dropped), key=lambda column: column.dropped):
+    for column in sorted((column for column in cells if column.drop_order), key=lambda column: column.drop_order):
         if _workflow_width(cells, width) >= min(_SHORTEST_WORKFLOW, _width(_WORKFLOW, cells)):
             break
         del cells[column]
@@ -147,7 +147,7 @@ def _facts(record: RunRecord, now: datetime) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column()
-    for name, value in (*_request(record), *_course(record, now), *_result(record)):
+    for name, value in (*_request(record), *_progress(record, now), *_result(record)):
         if value:
             grid.add_row(name, value if isinstance(value, Text) else plain(value))
     return grid
@@ -166,7 +166,7 @@ def _request(record: RunRecord) -> Iterator[tuple[str, str | Text | None]]:
     yield "attachments", ", ".join(record.attachments)
 
 
-def _course(record: RunRecord, now: datetime) -> Iterator[tuple[str, str | Text | None]]:
+def _progress(record: RunRecord, now: datetime) -> Iterator[tuple[str, str | Text | None]]:
     run = record.run
     message = "" if record.provider_message == run.error else record.provider_message
     status = ": ".join(filter(None, (record.provider_status, message)))
@@ -196,7 +196,7 @@ def _result(record: RunRecord) -> Iterator[tuple[str, str | Text | None]]:
 
 
 def _is_waiting(record: RunRecord) -> bool:
-    """Return whether no provider has accepted the run, and one still may."""
+    """Return whether no provider has accepted the run yet, but one still may."""
     accepted = record.submission is SubmissionState.ACCEPTED or record.run.provider_run_id is not None
     return not (accepted or record.run.state.has_ended)
 

@@ -1,4 +1,4 @@
-"""What a command works with: the settings, the log, the database that they name, and the application."""
+"""The settings, the log, the database and the application that a command uses."""
 
 import os
 import shlex
@@ -40,7 +40,9 @@ def session(ctx: click.Context) -> "Iterator[Application]":
 
 @contextmanager
 def reading_session(ctx: click.Context) -> "Iterator[Application]":
-    """Open the application for a command that creates no database, except the user's own if none is named.
+    """Open the application for a command that does not create the database that is named.
+
+    If none is named, it uses the file in the user's data directory, and creates that if necessary.
 
     Raises:
         Failed: the SQLite file that is named does not exist.
@@ -76,7 +78,7 @@ def settings_of(ctx: click.Context, **arguments: object) -> "Settings":
 
 
 def sub_command_settings(ctx: click.Context) -> "Settings":
-    """Read the settings, with a database in any case."""
+    """Read the settings. Without DATABASE_URI the database is a file in the user's data directory."""
     settings = settings_of(ctx)
     if settings.database_uri is not None:
         return settings
@@ -86,7 +88,7 @@ def sub_command_settings(ctx: click.Context) -> "Settings":
 
 
 def log_as_configured(ctx: click.Context, settings: "Settings", stream: TextIO) -> None:
-    """Set up the log of the daemon, and of commands that work like it."""
+    """Set up the log as the settings say, for the daemon and for `run-once`."""
     from wes_daemon.entrypoints.cli.logs import set_up_logging
 
     set_up_logging(stream=stream, level=settings.log_level, file=settings.log_file, hide=ctx.meta[HIDE_SECRETS])
@@ -133,7 +135,7 @@ def daemon_command(settings: "Settings", *, for_provider: ProviderType | None = 
     """Return a shell command that starts a daemon, with the settings that it would not find by itself.
 
     Args:
-        for_provider: the daemon should work for this provider, if the command line can arrange that.
+        for_provider: the command also enables this provider, if it is the local one.
     """
     from wes_daemon.adapters.persistence.address import read_address
     from wes_daemon.bootstrap.settings import read_settings
@@ -147,10 +149,10 @@ def daemon_command(settings: "Settings", *, for_provider: ProviderType | None = 
 
 
 def require_database(settings: "Settings") -> None:
-    """Check that the SQLite file exists that the settings name.
+    """Check that the SQLite file that the settings name exists.
 
     Raises:
-        Failed: it does not; the message names the commands that create it.
+        Failed: the file does not exist; the message names the commands that create it.
     """
     file = _sqlite_file(settings)
     if file is not None and not file.exists():

@@ -26,7 +26,7 @@ Examples:
   wes-daemon submit owner/project/align --provider sevenbridges reads=@https://example.org/S1.fastq
 
 \b
-VALUE is read as JSON if possible (4, true, [1, 2]), as a file if it begins with @, and else as a text;
+VALUE is read as JSON if possible (4, true, [1, 2]), as a file if it begins with @, and else as text;
 NAME='"4"' is the text 4.
 """
 
@@ -37,13 +37,15 @@ NAME='"4"' is the text 4.
 @click.option("--params", metavar="FILE", help="Parameters, as JSON or YAML; - reads them from standard input.")
 @click.option("--type", metavar="TYPE", help="CWL, WDL, NFL, …; by default derived from the file's name.")
 @click.option(
-    "--type-version", metavar="VERSION", help="By default what a CWL file declares, or else v1.2, 1.0 or DSL2."
+    "--type-version",
+    metavar="VERSION",
+    help="By default the one that a CWL file declares, else v1.2 (CWL), 1.0 (WDL) or DSL2 (NFL).",
 )
-@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag of the run; may be given again.")
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag of the run; may be repeated.")
 @click.option(
     "--provider",
     type=click.Choice([type.value for type in ProviderType], case_sensitive=False),
-    help="The provider that runs it, stored as tag provider_type; by default the daemon's default provider.",
+    help="The provider of the run, stored as its tag provider_type; by default the daemon's default provider.",
 )
 @click.option("--engine", metavar="NAME", help="The workflow engine.")
 @click.option("--engine-version", metavar="VERSION", help="The engine's version.")
@@ -52,13 +54,13 @@ NAME='"4"' is the text 4.
     "engine_parameters",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A parameter of the engine, a text; may be given again.",
+    help="A parameter of the engine, as text; may be repeated.",
 )
 @click.option(
     "--attach",
     multiple=True,
     metavar="[NAME=]FILE",
-    help="A file that is stored with the run, under a name relative to the workflow's folder; may be given again.",
+    help="A file that is stored with the run, under a name relative to the workflow's folder; may be repeated.",
 )
 @click.option("--wait", is_flag=True, help="Wait for the run's end; exit 0 only if it is COMPLETE.")
 @click.option("--timeout", type=Seconds(), metavar="SECONDS", help="With --wait: stop waiting after this time.")
@@ -102,7 +104,7 @@ def _print_id(run_id: RunId, as_json: bool) -> None:
     from wes_daemon.entrypoints.cli.documents import json_text
 
     click.echo(json_text({"run_id": run_id}) if as_json else run_id)
-    # A program that reads the id from a pipe need not wait for the run's end.
+    # So that a program that reads the id from a pipe does not have to wait for the run's end.
     sys.stdout.flush()
 
 

@@ -25,9 +25,9 @@ from wes_daemon.entrypoints.cli.options import Seconds, database_option, json_op
 def verify(ctx: click.Context, strict: bool, overdue_seconds: float, as_json: bool) -> int:
     """Check that the database is consistent.
 
-    Evaluates the checks that are always true of a correct database, and changes nothing. A broken check points to a
-    bug, or to a change of the daemon's tables by hand. A notice needs a person's attention. Exits 1 if a check is
-    broken.
+    Evaluates checks, which are statements that are always true of a correct database, and changes nothing. A broken
+    check points to a bug, or to a change of the daemon's tables by hand. A notice needs a person's attention. Exits 1
+    if a check is broken.
     """
     from wes_daemon.entrypoints.cli import check_results, documents
     from wes_daemon.entrypoints.cli.session import reading_session

@@ -21,10 +21,10 @@ MIN_SWEEP_CALLS = len(ACTIVE)
 STATUS_BATCH = 500
 """Ids in one status request: with a batch this large, its size shows whether further batches of the pass follow."""
 
-# A full batch can be smaller than that, without the runs that have ended.
+# A full page of polls leads to a smaller batch if some of its runs are known to have ended.
 _LARGE_BATCH = STATUS_BATCH // 2
 
-# A pass over more runs takes longer: the time per page allows for 500 runs a second.
+# The pass takes longer with more runs: the time per page allows for a pass of 500 runs per second.
 _MAX_AGE, _MAX_AGE_PER_PAGE = timedelta(seconds=30), timedelta(milliseconds=200)
 # A caller that got `NotNow` repeats its request after a minute.
 _MAX_AGE_AFTER_FAILURE = timedelta(minutes=2)
@@ -39,8 +39,8 @@ class ActiveRuns:
     information. The sweep reads page by page, only as far as the requests need it. After a failed call it continues
     at the same page.
 
-    A run that is in no list has most likely ended, which only GetRun can confirm. GetRun is also left to report on
-    runs for which reading the lists would take more calls. The estimate assumes that the account's owned runs will be
+    A run that is in no list has most likely ended, which only GetRun can confirm. GetRun also reports on runs
+    for which reading the lists would take more calls. The estimate assumes that the account's owned runs will be
     requested too, and that a page without owned runs saves a single GetRun.
 
     Args:
@@ -88,7 +88,7 @@ class ActiveRuns:
             self._remember_length(sweep, _estimated_length(sweep, requested=len(ids), missing=len(missing)))
 
     def _keep(self, sweep: "Sweep") -> None:
-        """Keep the last sweep where no page of the new one was worth its call: other requests still use it."""
+        """Keep the new sweep if it has read a page. Else keep the last one, which other requests still use."""
         if sweep.failures >= _MAX_FAILURES:
             self._last = None
         elif sweep.pages:
@@ -106,7 +106,7 @@ class ActiveRuns:
         return self._length if is_known else 0
 
     def _remember_length(self, sweep: "Sweep", pages: int) -> None:
-        """Keep a greater length when the sweep read only as many pages as were needed."""
+        """Store the number of pages of a sweep. Keep a known greater length if this sweep is not complete."""
         if sweep.is_complete or pages > self._known_length():
             self._length = pages
             self._length_measured_at = self._clock.now()
@@ -199,7 +199,7 @@ class Sweep:
 
 
 def _estimated_length(sweep: Sweep, *, requested: int, missing: int) -> int:
-    """Return the number of pages of a complete sweep; of a partial one, in proportion to the runs that it has found."""
+    """Return the number of pages of a complete sweep; for a partial one, extrapolate from the runs that it found."""
     return sweep.pages if sweep.is_complete else sweep.pages * requested // max(requested - missing, 1)
 
 

@@ -77,7 +77,7 @@ class HealthOmicsClient:
         return run
 
     def cancel_run(self, id: str) -> str | None:
-        """Call CancelRun; return the message of a refusal, or None where it was accepted or the run is unknown."""
+        """Call CancelRun; return the message of a refusal, or None if it was accepted or the run is unknown."""
         handled = (_NOT_FOUND, _CONFLICT, _INVALID)
         try:
             self._call("CancelRun", handled=handled, when_unknown=OutcomeUnknown, id=id)
@@ -108,14 +108,14 @@ class HealthOmicsClient:
             yield from page
 
     def get_task(self, id: str, task_id: str) -> Answer:
-        """Call GetRunTask; where it is refused, return an answer that holds only the reason, as `statusMessage`."""
+        """Call GetRunTask; if it is refused, return an answer that contains only the reason, as `statusMessage`."""
         try:
             return self._call("GetRunTask", handled=(_NOT_FOUND, _DENIED, _INVALID), id=id, taskId=task_id)
         except Refusal as refusal:
             return {"statusMessage": f"GetRunTask: {refusal}"}
 
     def read_object(self, bucket: str, key: str, *, max_bytes: int) -> bytes:
-        """Call GetObject of S3; return one byte more than `max_bytes` of a longer object.
+        """Call GetObject of S3. Of an object that is longer than `max_bytes`, return one byte more than that.
 
         Raises:
             Refusal: the object does not exist, or reading it is not allowed.
@@ -152,7 +152,7 @@ class HealthOmicsClient:
             yield page.get("items") or ()
 
     def _read(self, operation: str, *, handled: Collection[str] = (), **request: Any) -> Answer:
-        """Call an operation that only reads: an invalid request is `NotNow`, since it is no evidence about the run."""
+        """Call an operation that only reads. An invalid request is `NotNow`: it proves nothing about the run."""
         try:
             return self._call(operation, handled=(*handled, _INVALID), **request)
         except Refusal as refusal:

@@ -60,7 +60,7 @@ class Connection:
     def _create_session(self) -> Any:
         import boto3
 
-        # boto3 accepts half a pair silently and signs with whatever other credentials it finds.
+        # With only one of the two, boto3 silently signs with other credentials that it finds.
         if (self._config.access_key_id is None) != (self._config.secret_access_key is None):
             raise Misconfigured("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: only one of the two is set; set both")
         for name in _LOGGERS_WITH_SECRETS:

@@ -26,11 +26,11 @@ class ErrorKind(Enum):
     """What an error says about the effect of the call."""
 
     NOTHING_SENT = auto()
-    """Nothing was sent: the service cannot be reached."""
+    """Nothing was sent, because the service cannot be reached."""
     THROTTLED = auto()
     """The service refused the call because of its rate limit; the same call may succeed later."""
     QUOTA = auto()
-    """A quota of the account is used up; it takes minutes at least until it is free again."""
+    """A quota of the account is used up, and stays so for some minutes at least."""
     IN_DOUBT = auto()
     """The call may have been carried out."""
     FAILED = auto()

@@ -39,7 +39,7 @@ from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, StatusReport
 
 _log = logging.getLogger(__name__)
 
-# A batch whose runs have all ended takes one GetRun each: 50 seconds at the service's default rate.
+# A full batch of ended runs takes one GetRun for each run: 50 seconds at the service's default rate.
 _LIMITS = ProviderLimits(status_batch=STATUS_BATCH, sweeps_from=MIN_SWEEP_CALLS + 1)
 _MAX_CONSECUTIVE_FAILURES = 3
 # A run that is STOPPING ends by itself, with its results so far; there is nothing left to cancel.
@@ -75,9 +75,10 @@ class HealthOmicsProvider:
         return Accepted(self._starter.submit(submission))
 
     def statuses(self, ids: Collection[ProviderRunId]) -> Mapping[ProviderRunId, StatusReport]:
-        """Request a few runs one by one; find more in the lists of active runs, and request only the rest one by one.
+        """Request a few runs one by one. Search for more runs in the lists of active runs first.
 
-        An end is only taken from GetRun: its answer contains the UUID, which a list lacks.
+        The runs that are in no list are then requested one by one. Only GetRun can report the end of a run, because
+        its answer contains the UUID, which a list lacks.
         Runs that cannot be read are `UNKNOWN`; the error is raised only if no run can be read.
         """
         requested = {id: run for id in ids if (run := RunIdentity.parse(id))}
@@ -96,7 +97,7 @@ class HealthOmicsProvider:
         if run is None or not self._is_cancellable(run):
             return
         refusal = self._client.cancel_run(run.id)
-        # Which error means that the run has ended meanwhile is not documented, so the run is requested again.
+        # It is not documented which error means that the run has ended meanwhile, so the run is requested again.
         if refusal and self._is_cancellable(run):
             raise NotNow(f"HealthOmics refused to cancel run {run.id}: {refusal}")
 
@@ -156,7 +157,7 @@ class HealthOmicsProvider:
         return reports, errors
 
     def _get_run(self, run: RunIdentity) -> Answer | None:
-        """Return the run; None where it is unknown, is deleted, or its id now belongs to a later run."""
+        """Return the run; None if it is unknown or deleted, or if its id now belongs to a later run."""
         found = self._client.get_run(run.id)
         if found is None or found["status"] == DELETED:
             return None

@@ -2,7 +2,7 @@
 
 The provider run id is `ID/UUID`, such as `1234567/8dd3…`, as in HealthOmics' own log streams and output folders.
 HealthOmics gives the id of a deleted run to a later run, so the id alone does not identify a run.
-The provider keeps no state between calls: the UUID that it compares has to be part of the stored id.
+The provider keeps no state between calls, so the UUID that it compares has to be part of the stored id.
 A bare id, from a row that another program has written, is accepted without this check.
 """
 
@@ -35,7 +35,7 @@ ACTIVE = ("PENDING", "STARTING", "RUNNING", "STOPPING")
 """The statuses of runs that have not ended, in the order in which a run passes through them."""
 
 DELETED = "DELETED"
-"""The run's record is deleted, and with it the information how the run ended: the run counts as unknown."""
+"""The run's record is deleted, and with it the information about its end, so the run counts as unknown."""
 
 # Source: the service's page on run errors, which leaves the list open.
 # The classification is the project's own: AWS does not document the cause.
@@ -81,7 +81,7 @@ class RunIdentity:
 
     @classmethod
     def parse(cls, text: str) -> "RunIdentity | None":
-        """Read a provider run id; None where no HealthOmics run can have it."""
+        """Read a provider run id; None if no HealthOmics run can have it."""
         match = _RUN_ID.fullmatch(text)
         return cls(match["id"], match["uuid"]) if match else None
 

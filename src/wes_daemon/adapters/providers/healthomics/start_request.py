@@ -132,7 +132,7 @@ def _storage(given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _workflow(url: str, chosen: Mapping[str, Any], config: HealthOmicsConfig) -> Mapping[str, Any]:
     members = dict(parse_workflow_url(url, region=config.region))
-    # HealthOmics can only assume a role of the account itself, so that the role's account is the own one.
+    # HealthOmics can assume only roles of the caller's account, so the role's account is the caller's own.
     own_account = str(chosen["roleArn"]).split(":")[4:5]
     if members.get("workflowOwnerId") in own_account:
         del members["workflowOwnerId"]

@@ -1,4 +1,4 @@
-"""Starting the run of a submission exactly once."""
+"""Starts the run of a submission, and starts it only once."""
 
 import logging
 import re
@@ -32,7 +32,7 @@ from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId
 
 _log = logging.getLogger(__name__)
 
-# How soon after its start a run is listed is not documented.
+# It is not documented how soon after its start a run is listed.
 _MAX_LISTING_DELAY = timedelta(minutes=5)
 _LATEST = datetime.max.replace(tzinfo=UTC)
 _REPEATED_REQUEST = re.compile(r"request.?id|idempoten|duplicate (run|request)", re.IGNORECASE)
@@ -43,8 +43,8 @@ class RunStarter:
 
     Each attempt first searches for the run by name and then sends the idempotency key as `requestId`. Both are needed:
 
-    - The service starts no second run for a request id that it remembers, but does not document for how long.
-    - The search finds runs of any age, but how soon a new run is listed is not documented.
+    - The service starts no second run for a request id that it remembers; it is not documented for how long it does.
+    - The search finds runs of any age; it is not documented how soon a new run is listed.
     """
 
     def __init__(self, client: HealthOmicsClient, config: HealthOmicsConfig) -> None:
@@ -74,7 +74,7 @@ class RunStarter:
             )
 
     def _find_despite(self, rejection: Rejected, submission: Submission) -> ProviderRunId:
-        """Return the run of an earlier attempt, which the settings of that time may have allowed."""
+        """Return the run of an earlier attempt, which may have had other settings. Without such a run, raise."""
         try:
             found = self._find(submission.key)
         except Misconfigured:
@@ -93,7 +93,7 @@ class RunStarter:
             return self._resolve_refusal(submission, request, refusal)
 
     def _resolve_refusal(self, submission: Submission, request: Mapping[str, Any], refusal: Refusal) -> ProviderRunId:
-        """Search again: how the service answers a repeated request id is not documented, so it may be this refusal."""
+        """Search again: the service may answer a repeated request id with this refusal, which is not documented."""
         with _errors_leave_doubt(f"StartRun answered {refusal}"):
             found = self._find(submission.key)
         if found is not None:
@@ -127,7 +127,7 @@ class RunStarter:
         return None
 
     def _owned_run(self, id: str, key: IdempotencyKey) -> ProviderRunId | None:
-        """Return the run's id where its tag holds the key: a foreign run can have the same name."""
+        """Return the run's id if its tag contains the key: a run of another owner can have the same name."""
         with _errors_leave_doubt(f"run {id} is listed under the name of this submission"):
             run = self._client.get_run(id)
         if run is None:
@@ -146,11 +146,11 @@ def mentions_repeated_request(message: str) -> bool:
 
 
 def refusal_error(refusal: Refusal, request: Mapping[str, Any], config: HealthOmicsConfig) -> ProviderError:
-    """Return `Rejected` where a refusal of StartRun concerns this run alone, `Misconfigured` where it concerns all.
+    """Return `Rejected` if a refusal of StartRun concerns this run alone, `Misconfigured` if it concerns all runs.
 
-    A denial concerns all runs, unless it names a resource that this run has chosen itself: otherwise one run with a
-    role that the daemon may not pass on would stop all others. An invalid request concerns this run, unless it is a
-    value from the settings that is invalid.
+    A denial concerns all runs, unless it names a resource that this run has chosen itself. Without this exception,
+    one run with a role that the daemon may not pass on would stop all others. An invalid request concerns this run,
+    unless the invalid value comes from the settings.
     """
     message = str(refusal)
     if refusal.code == "AccessDeniedException":
@@ -183,7 +183,7 @@ def _bucket(uri: str) -> str:
 
 
 def _final_or_in_doubt(rejection: Rejected, submission: Submission) -> ProviderError:
-    """A rejection is no evidence about an earlier attempt, which may have started a run that is not listed."""
+    """Return the rejection, or a doubt if an earlier attempt may have started a run that is not listed."""
     if not submission.resumed:
         return rejection
     if submission.in_doubt_for < _MAX_LISTING_DELAY:

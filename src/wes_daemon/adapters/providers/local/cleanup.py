@@ -26,7 +26,7 @@ def clean_up(run: RunDirectory, *, grace: timedelta) -> None:
 
 
 def finalise(run: RunDirectory, now: datetime) -> Result:
-    """Complete the record of a run whose runner died; two processes may do so at once.
+    """Complete the record of a run whose runner died. Two processes may do that for one run at once.
 
     Processes are killed without a grace period, because the caller must not wait.
     """
@@ -50,7 +50,7 @@ def end_processes(run: RunDirectory, *, grace: timedelta) -> None:
         _send(psutil.Process.terminate, known)
         _wait_for_end(known, grace)
     for _ in range(_KILL_ATTEMPTS):
-        # Known processes are kept: one may have lost the parent by which it was found, and may have started others.
+        # Known processes are kept, because one may have lost the parent by which it was found.
         known = {process for process in known if _is_alive(process)} | set(find_processes(run))
         if not known:
             return

@@ -33,12 +33,12 @@ else:
 
 _LOGGER = logging.getLogger("cwltool")
 _MAX_LISTED_NAMES = 30
-# Keys of a job object that are no inputs, besides names with ":" or "$": cwl:tool, cwltool:overrides, $namespaces.
+# Names in a job object that are not inputs; besides them, names with ":" or "$" such as cwl:tool and $namespaces.
 _RESERVED_NAMES = frozenset({"id", "__id"})
 
 
 def input_checking_executor(*, parallel: bool) -> JobExecutor:
-    """Return the executor that cwltool would use, wrapped in a check of the inputs' names."""
+    """Return the executor that cwltool would use, preceded by a check of the inputs' names."""
     return InputCheckingExecutor(MultithreadedJobExecutor() if parallel else SingleJobExecutor())
 
 
@@ -68,11 +68,12 @@ class InputCheckingExecutor(JobExecutor):
 
 def describe_unknown_inputs(inputs: Sequence[Mapping[str, Any]], given: Mapping[str, object]) -> str:
     """Describe the unknown names in a job object that includes the defaults; empty when all names are known."""
-    names = [shortname(str(one["id"])) for one in inputs]
+    names = [shortname(str(declared["id"])) for declared in inputs]
     unknown = [name for name in given if name not in names and _is_input_name(name)]
     if not unknown:
         return ""
-    missing = [name for name, one in zip(names, inputs, strict=True) if given.get(name) is None and _is_required(one)]
+    by_name = zip(names, inputs, strict=True)
+    missing = [name for name, declared in by_name if given.get(name) is None and _is_required(declared)]
     return " ".join(
         [
             *(f"the workflow has no input {name!r}{_suggestion(name, names)}" for name in unknown),
@@ -198,9 +199,9 @@ def _is_input_name(name: str) -> bool:
     return name not in _RESERVED_NAMES and not (":" in name or "$" in name)
 
 
-def _is_required(one: Mapping[str, Any]) -> bool:
-    accepted = one["type"] if isinstance(one["type"], list) else [one["type"]]
-    return "default" not in one and not {"null", "Any"} & {name for name in accepted if isinstance(name, str)}
+def _is_required(declared: Mapping[str, Any]) -> bool:
+    accepted = declared["type"] if isinstance(declared["type"], list) else [declared["type"]]
+    return "default" not in declared and not {"null", "Any"} & {name for name in accepted if isinstance(name, str)}
 
 
 def _suggestion(name: str, names: Collection[str]) -> str:

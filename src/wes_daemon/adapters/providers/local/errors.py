@@ -15,20 +15,20 @@ TRANSIENT = frozenset(
         *(errno.EIO, errno.ESTALE, errno.EINTR, errno.ETIMEDOUT, errno.ENOLCK),
     }
 )
-# The work directory is missing, is no directory, may not be written to, or is on an unsuitable file system.
+# The work directory is missing, is not a directory, is not writable, or is on an unsuitable file system.
 MISCONFIGURED = frozenset(
     {
         *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY),
         *(errno.ELOOP, errno.ENAMETOOLONG, errno.ENOSYS, errno.EOPNOTSUPP),
     }
 )
-# The name of an attachment is no valid file name, or one attachment's name is a parent directory of another's.
+# The name of an attachment is not a valid file name, or is the name of a parent directory of another attachment.
 INVALID_NAME = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
 
 
 @contextmanager
 def translate_os_errors(workdir: Path) -> Iterator[None]:
-    """Raise errors in the work directory as errors of the port; an error in no table is a bug and passes unchanged."""
+    """Raise the port's error for an error in the work directory. An error in no table is a bug and passes unchanged."""
     try:
         yield
     except OSError as error:

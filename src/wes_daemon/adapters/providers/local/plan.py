@@ -72,7 +72,7 @@ def make_plan(submission: Submission) -> Plan:
     """Validate a submission.
 
     Raises:
-        Rejected: the submission can never be executed here; the message names the necessary change.
+        Rejected: the submission can never be executed here; the message says how to correct it.
     """
     request = submission.request
     try:

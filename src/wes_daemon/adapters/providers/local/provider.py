@@ -96,11 +96,11 @@ class LocalProvider:
 
     @property
     def limits(self) -> ProviderLimits:
-        """The batch is large because a status costs only a few reads of small files."""
+        """Return the limits. A batch is large, because a status costs only a few reads of small files."""
         return ProviderLimits(status_batch=500)
 
     def submit(self, submission: Submission) -> Accepted:
-        """Prepare the run's directory and start a runner, unless that is already done."""
+        """Prepare the run's directory and start a runner, unless that was already done."""
         run = self._run(submission.key)
         with self._translate_os_errors():
             if not run.exists:
@@ -160,7 +160,7 @@ class LocalProvider:
         return self._directory(directory_name(key))
 
     def _directory(self, name: str) -> RunDirectory:
-        # Resolved, because processes recognise the run by its path, however each names the work directory.
+        # Resolved, because processes recognise the run by its path, and may name the work directory in different ways.
         return RunDirectory(self._workdir.resolve() / name)
 
     def _find(self, id: ProviderRunId) -> RunDirectory | None:
@@ -195,7 +195,7 @@ class LocalProvider:
         return status_report(replace(snapshot, result=self._finalise(run)) if snapshot.is_orphaned else snapshot)
 
     def _finalise(self, run: RunDirectory) -> Result:
-        # Imported here because psutil is an optional dependency, which only this rare case needs in the daemon.
+        # Imported here because psutil is an optional dependency, which the daemon needs only in this rare case.
         from wes_daemon.adapters.providers.local.cleanup import finalise
 
         logger.warning("local.runner_died run=%s", run.path.name)

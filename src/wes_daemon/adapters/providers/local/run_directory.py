@@ -168,11 +168,11 @@ class RunDirectory:
         return None if found is None else Result.from_object(found)
 
     def record_start(self, at: datetime) -> bool:
-        """Create `started.json`; return false when it existed."""
+        """Create `started.json`; return false if it already existed."""
         return _write_state_file(self._started, at)
 
     def record_cancellation(self, at: datetime) -> bool:
-        """Create `cancelled.json`; return false when it existed."""
+        """Create `cancelled.json`; return false if it already existed."""
         return _write_state_file(self._cancelled, at)
 
     def record_result(self, result: Result) -> None:

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def supervise(run: RunDirectory, on_started: Callable[[], None]) -> None:
     """Start the run, execute it and record its result; return at once when another runner has started it."""
-    # `has_runner` holds the lock for an instant, hence the repeated attempts.
+    # `has_runner` holds the lock for an instant, so a failed attempt is repeated.
     for _ in range(_LOCK_ATTEMPTS):
         with run.try_lock() as is_locked:
             if is_locked:
@@ -65,8 +65,8 @@ def supervise(run: RunDirectory, on_started: Callable[[], None]) -> None:
 
 
 def _execute(run: RunDirectory) -> Result:
-    # The pipe is opened before the check for a cancellation: a later cancellation writes to the pipe, an earlier one
-    # is found by the check.
+    # The pipe is opened before the check for a cancellation, so that no cancellation is missed: the check finds an
+    # earlier one, and a later one writes to the pipe.
     wakeup_pipe = os.open(run.wakeup_pipe, os.O_RDWR)
     if run.is_cancelled:
         clean_up(run, grace=timedelta())

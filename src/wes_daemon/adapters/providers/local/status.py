@@ -78,7 +78,7 @@ def status_report(snapshot: RunSnapshot) -> StatusReport:
 
 
 def unreadable_report(reason: str) -> StatusReport:
-    """Return the report for a run that exists and whose state cannot be read."""
+    """Return the report for a run that exists but whose state cannot be read."""
     return StatusReport(state=RunState.UNKNOWN, provider_status="unreadable", message=reason)
 
 

@@ -1,6 +1,6 @@
 """The work directory, which holds the directories of all runs: names, creation, deletion of drafts, listing.
 
-A draft is a run that was prepared and that no runner has started.
+A draft is a prepared run that no runner has started.
 """
 
 import os
@@ -65,7 +65,7 @@ def prepare_run(run: RunDirectory, submission: Submission, *, plan: Plan) -> Non
 
 def delete_draft(run: RunDirectory, now: datetime) -> bool:
     """Remove the directory of a draft; return false when the run is no draft."""
-    # The process that creates the start record owns the run: no runner starts it after that.
+    # The process that creates `started.json` has reserved the run: no runner starts it after that.
     if run.is_cancelled or not run.record_start(now):
         return False
     unpublished = _unpublished_path(run)

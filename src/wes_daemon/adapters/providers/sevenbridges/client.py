@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PAGE = 100
 """The service's maximum for the items of one page, and for the ids in one bulk call."""
 
-# The service's window is five minutes long: a time further ahead than a day is not a number of seconds.
+# The service's window is five minutes long, so a time more than a day ahead is not in the documented unit, seconds.
 _PLAUSIBLE = timedelta(days=1)
 # Three times the service's window.
 _MAX_BLOCK = timedelta(minutes=15)
@@ -28,8 +28,8 @@ _CLOCK_MARGIN = timedelta(seconds=1)
 class SevenBridgesClient:
     """Calls the API with one credential. Safe to use from several threads.
 
-    Each call passes the call gate first.
-    Each method raises `Failure` when its call fails, and `NotNow` when the call gate refuses it.
+    Each method asks the call gate first.
+    It raises `Failure` if its call fails, and `NotNow` if the call gate refuses the call.
     """
 
     def __init__(self, config: SevenBridgesConfig, *, clock: Clock, gate: CallGate) -> None:
@@ -134,7 +134,7 @@ def allowance(headers: Mapping[str, str]) -> Allowance:
 
 
 def blocked_until(status: int, headers: Mapping[str, str], *, now: datetime) -> datetime | None:
-    """Return the time before which an answer forbids further calls; None where it forbids none.
+    """Return the time before which an answer forbids further calls; None if it forbids none.
 
     Args:
         headers: of the answer, by name in any case.

@@ -34,7 +34,7 @@ class SevenBridgesConfig:
         look_back: the age of the oldest task that is searched when a task of an earlier attempt may exist.
         listing_lag: how long a new task may be missing from listings; not documented by the service.
         connections: the maximum number of simultaneous calls.
-        drs_host: the host of the platform's DRS addresses; by default derived from the endpoint where it is documented.
+        drs_host: the host of the platform's DRS addresses; by default derived from the endpoint, if it is documented.
     """
 
     endpoint: str
@@ -62,7 +62,7 @@ class SevenBridgesConfig:
 
     @property
     def known_drs_host(self) -> str | None:
-        """The host of the platform's DRS addresses; None where it is neither configured nor documented."""
+        """The host of the platform's DRS addresses; None if it is neither configured nor documented."""
         return self.drs_host or _DRS_HOSTS.get(self.host)
 
 

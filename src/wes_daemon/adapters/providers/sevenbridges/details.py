@@ -46,7 +46,7 @@ def stable_outputs(outputs: Mapping[str, object], *, drs_host: str | None) -> Ma
     """Return the task's outputs with stable addresses for files. Ports without a value are left out.
 
     Args:
-        drs_host: None where the host of the platform's DRS addresses is not known.
+        drs_host: None if the host of the platform's DRS addresses is not known.
     """
     return {port: _stable(value, drs_host) for port, value in outputs.items() if value is not None}
 
@@ -54,7 +54,7 @@ def stable_outputs(outputs: Mapping[str, object], *, drs_host: str | None) -> Ma
 def _tasks(
     client: SevenBridgesClient, config: SevenBridgesConfig, *, id: str, task: Mapping[str, object]
 ) -> Sequence[ProviderTask]:
-    """Return the jobs of a task, or the children of a batch: the jobs of the children would cost a call for each."""
+    """Return the jobs of a task, or the children of a batch, whose jobs would cost one call for each child."""
     if task.get("batch") is True:
         return [_child_task(child) for child in client.pages("ListTasks", "/tasks", {"parent": id, **_CHILDREN})]
     try:

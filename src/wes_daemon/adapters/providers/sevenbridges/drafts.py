@@ -30,10 +30,10 @@ from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown, Provider
 from wes_daemon.domain.runs import IdempotencyKey
 
 _MAX_RECENT = 1_000
-# More than a listing should lag behind, and more than two clocks of the service should differ.
+# More than the expected lag of a listing, and more than the expected difference of two clocks of the service.
 _MARGIN = timedelta(minutes=5)
 _MAX_MARKER_LENGTH = 80
-# To search the whole index at each listing would cost more than the listing.
+# Searching the whole index for old tasks at each listing would cost more than the listing.
 _FORGETS_EVERY = timedelta(hours=1)
 
 
@@ -71,7 +71,7 @@ class Drafts:
         return task
 
     def recorded(self, id: str) -> Task | None:
-        """Return the task whose draft is recorded, or None where the service does not know it.
+        """Return the task whose draft is recorded, or None if the service does not know it.
 
         The first call after `find_or_create` sends no request.
         """
@@ -96,9 +96,9 @@ class Drafts:
         return chosen
 
     def _exclusive_since(self, request: TaskRequest) -> timedelta | None:
-        """Return a time; every listing that begins later contains all tasks that can still be started under this key.
+        """Return the monotonic time after which every listing contains all tasks that can be started under this key.
 
-        None if only a listing that begins now does.
+        None if only a listing that begins from now on is certain to contain them.
         """
         return None if request.key in self._in_doubt_since else request.exclusive_since
 
@@ -110,7 +110,7 @@ class Drafts:
         return draft if exclusive_since is not None else self._oldest(request, draft)
 
     def _refuse_within_listing_lag(self, key: IdempotencyKey) -> None:
-        """Refuse while the draft of an attempt whose answer was lost may exist and not be listed yet."""
+        """Raise `OutcomeUnknown` while a draft may exist that is not listed yet, after an answer was lost."""
         in_doubt_since = self._in_doubt_since.get(key)
         if in_doubt_since and self._clock.now() - in_doubt_since < self._config.listing_lag:
             raise OutcomeUnknown("it is not known yet whether an earlier attempt has created a draft")
@@ -132,8 +132,8 @@ class Drafts:
     def _oldest(self, request: TaskRequest, draft: Task) -> Task:
         """Return the new draft, or an older one that another process created at the same time.
 
-        Each process searches after it has created its own draft. So at least the later one sees both, and both choose
-        the older.
+        Each process searches after it has created its own draft. So at least the later process sees both drafts, and
+        each process that sees both chooses the older one.
         """
         try:
             return self._find(request, draft) or draft
@@ -156,7 +156,7 @@ class Drafts:
 
 
 class OwnedTasks:
-    """The tasks of one project by ownership marker. One listing serves all threads that wait for one.
+    """The tasks of one project by ownership marker. One listing serves all threads that wait for a listing.
 
     The service has no filter by name, so tasks are listed by their time of creation: the first listing goes back by
     `look_back`, each later one begins where the one before ended, less a margin.
@@ -195,7 +195,7 @@ class OwnedTasks:
         return sorted(created, key=lambda id: created[id])
 
     def _is_listed_since(self, since: timedelta | None) -> bool:
-        """A listing that began at the same time does not count: it may have begun before."""
+        """Whether a complete listing began after `since`. One that began at the same time may have begun before."""
         return since is not None and self._complete_from is not None and self._complete_from > since
 
     def _wait_for_listing(self, since: timedelta | None) -> None:
@@ -282,5 +282,5 @@ def _is_owned(task: Task, key: IdempotencyKey) -> bool:
 
 
 def _is_unmodified_draft(task: Task, key: IdempotencyKey) -> bool:
-    """Whether the draft is as this package creates it; it is not documented how the service stores line ends."""
+    """Whether the draft is as this package creates it; it is not documented how the service stores line breaks."""
     return task.is_draft and task.name == key and task.description.startswith(key)

@@ -22,7 +22,7 @@ from wes_daemon.application.ports.errors import (
 
 
 class FailureKind(StrEnum):
-    """How far a failed call came."""
+    """How far a failed call got."""
 
     REFUSED = "refused"
     """The service answered with an error."""
@@ -34,7 +34,7 @@ class FailureKind(StrEnum):
     """The call may have been carried out: no answer came, or it cannot be read."""
 
     UNUSABLE = "unusable"
-    """No call can be made until a person corrects certificates or address."""
+    """No call can be made until a person corrects the certificates or the address."""
 
 
 class Failure(Exception):
@@ -67,7 +67,7 @@ class Failure(Exception):
 
     @property
     def is_unprocessed(self) -> bool:
-        """Whether the service certainly did nothing and did not examine the request either."""
+        """Whether the service certainly neither examined the request nor did anything."""
         return self.kind in (FailureKind.NOT_SENT, FailureKind.UNUSABLE) or self.status in (401, 429)
 
     @property
@@ -77,7 +77,7 @@ class Failure(Exception):
 
     @property
     def is_permanent_refusal(self) -> bool:
-        """Whether the service understood the request and will refuse it at every repetition."""
+        """Whether the service understood the request and will refuse every repetition of it."""
         return self.status is not None and 400 <= self.status < 500 and self.status not in (401, 408, 429)
 
     def __str__(self) -> str:
@@ -144,10 +144,10 @@ _KINDS: Mapping[FailureKind, type[ProviderError]] = {
     FailureKind.UNUSABLE: Misconfigured,
 }
 
-# A read can be repeated, so that its outcome is never in doubt.
+# A read can be repeated, so its outcome is never in doubt.
 _FOR_READS: Mapping[type[ProviderError], type[ProviderError]] = {OutcomeUnknown: NotNow, AnswerLost: Unavailable}
 
-# Whatever its code: the status alone says that the token is not known, or that there are too many calls.
+# These statuses take precedence over the code: the token is not known, or there are too many calls.
 _STATUS_BEFORE_CODE = (401, 429)
 
 _HINTS: Mapping[int, str] = {
@@ -158,7 +158,7 @@ _HINTS: Mapping[int, str] = {
 
 
 def provider_error(failure: Failure) -> ProviderError | Failure:
-    """Return the port's error for the failure; the failure itself where no table has it, which is a bug."""
+    """Return the port's error for the failure, or the failure itself if it is in no table, which is a bug."""
     kind = _KINDS.get(failure.kind) or _refusal_kind(failure)
     if kind is None:
         return failure
@@ -171,7 +171,7 @@ def provider_error(failure: Failure) -> ProviderError | Failure:
 
 
 def outcome_unknown(evidence: str, error: Failure | ProviderError) -> OutcomeUnknown:
-    """Return the port's error for an effect that is possible and that `error` prevents from being examined."""
+    """Return the port's error for a call that may have had an effect, if `error` prevented the check for it."""
     return in_doubt(evidence, provider_error(error) if isinstance(error, Failure) else error)
 
 

@@ -1,7 +1,7 @@
-"""Objects of buckets as files of a project, imported through the volume that holds the bucket.
+"""Imports objects of buckets as files of a project, through the volume that holds the bucket.
 
-Nothing is stored on disk. The place of an imported file is a function of project and address, so that the next
-attempt, in any process, finds the file there.
+Nothing is stored on this machine. The path of an imported file is a function of project and address, so the next
+attempt, in any process, finds the file.
 """
 
 import hashlib
@@ -73,7 +73,9 @@ class Imports:
             return step(source, reference)
         except Failure as failure:
             if failure.code == FILE_NOT_FOUND and self._folders.pop(_bucket_folder(source), ""):
-                raise NotNow(f"the folder {FOLDER} of {source[0]} is gone and will be created again") from failure
+                raise NotNow(
+                    f"the folder {FOLDER} of {source[0]} no longer exists and will be created again"
+                ) from failure
             raise
 
     def _find_or_start(self, source: _Source, reference: Reference) -> str | None:

@@ -1,4 +1,4 @@
-"""The inputs of a run as a task takes them: every file and directory is replaced by its id on the platform."""
+"""Prepares the inputs of a run for a task: replaces every file and directory by its id on the platform."""
 
 import json
 import re
@@ -24,7 +24,7 @@ _CLASSES = ("File", "Directory")
 
 
 class InputFiles:
-    """Finds the ids of a run's input files, and imports those that lie in buckets."""
+    """Finds the ids of a run's input files, and imports the files that are in buckets."""
 
     def __init__(self, client: SevenBridgesClient, config: SevenBridgesConfig, *, imports: Imports) -> None:
         self._client = client
@@ -32,10 +32,10 @@ class InputFiles:
         self._imports = imports
 
     def prepare(self, request: TaskRequest) -> Mapping[str, object]:
-        """Return the inputs with file ids. Necessary imports are started, and the method does not wait for them.
+        """Return the inputs with file ids. Starts the necessary imports and does not wait for them.
 
         Raises:
-            NotNow: imports are under way; `retry_after` says when to try again.
+            NotNow: imports are in progress; `retry_after` says when to try again.
             Rejected: a file does not exist or cannot be used.
         """
         importing: list[str] = []
@@ -52,7 +52,7 @@ class InputFiles:
         return inputs
 
     def file_id(self, reference: Reference, *, project: str, attachments: Collection[str]) -> str | None:
-        """Return the file's id, or None while its import is under way.
+        """Return the file's id, or None while its import is in progress.
 
         Raises:
             Rejected: the file does not exist or cannot be used.
@@ -76,7 +76,7 @@ class InputFiles:
         try:
             return replace_paths(self._with_files(request), id_of)
         except Failure as failure:
-            # A folder or an import may have been created, and the next attempt finds it. A run was certainly not.
+            # A folder or an import may have been created; the next attempt finds it. A run was certainly not created.
             error = provider_error(failure)
             if isinstance(error, OutcomeUnknown):
                 kind = Unavailable if isinstance(error, AnswerLost) else NotNow
@@ -84,7 +84,10 @@ class InputFiles:
             raise
 
     def _with_files(self, request: TaskRequest) -> Mapping[str, object]:
-        """The app's ports are requested only where a string may stand for a file."""
+        """Return the inputs with strings for files written as objects.
+
+        The app's ports are requested only if there may be such strings.
+        """
         ports = string_ports(request.inputs)
         if not ports:
             return request.inputs

@@ -44,7 +44,7 @@ class SevenBridgesProvider:
     It creates a draft, and starts the draft after the caller has recorded its id.
 
     Args:
-        gate: passed before each request; by default it permits every call.
+        gate: asked before each request; by default it permits every call.
     """
 
     def __init__(self, config: SevenBridgesConfig, *, clock: Clock, gate: CallGate | None = None) -> None:
@@ -70,37 +70,37 @@ class SevenBridgesProvider:
             return self._prepare(submission)
 
     def statuses(self, ids: Collection[ProviderRunId]) -> Mapping[ProviderRunId, StatusReport]:
-        """Costs one call, and one more for each run that has failed."""
+        """Return the status reports. Costs one call, and one more for each run that has failed."""
         if len(ids) > STATUS_BATCH:
             raise ValueError(f"{len(ids)} ids in one call, {STATUS_BATCH} are allowed")
         with translated_unless_rejected():
             return fetch_statuses(self._client, ids)
 
     def cancel(self, id: ProviderRunId) -> None:
-        """Aborts a task, deletes a draft."""
+        """Abort the task, or delete the draft."""
         with translated_unless_rejected():
             abort_task(self._client, id)
 
     def owned_runs(
         self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
     ) -> OwnedPage:
-        """Lists the configured project. Costs one call for each 100 of its tasks, owned or not."""
+        """List tasks of the configured project. Costs one call for each 100 of its tasks, owned or not."""
         del recorded
         with translated_unless_rejected():
             return owned_tasks(self._client, self._config.project, since=since, after=after)
 
     def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
-        """Lists the configured project. Costs one call for each 100 of its tasks, owned or not."""
+        """List tasks of the configured project. Costs one call for each 100 of its tasks, owned or not."""
         with translated_unless_rejected():
             return ended_tasks(self._client, self._config.project, since=since, after=after)
 
     def delete_draft(self, id: ProviderRunId) -> bool:
-        """Costs one call."""
+        """Delete the task if it is a draft. Costs one call."""
         with translated_unless_rejected():
             return delete_if_draft(self._client, id)
 
     def details(self, id: ProviderRunId) -> RunDetails:
-        """Never has an exit code: the service reports none."""
+        """Return the details. They never contain an exit code, because the service reports none."""
         with translated():
             return run_details(self._client, self._config, id)
 
@@ -121,9 +121,9 @@ class SevenBridgesProvider:
 
 @contextmanager
 def _project_errors_translated(request: TaskRequest) -> Iterator[None]:
-    """Raise `Misconfigured` where the project of the settings is missing or forbidden.
+    """Raise `Misconfigured` if the project of the settings is missing or forbidden.
 
-    For a project that the run names, the failure is unchanged and rejects the run.
+    If the run names the project itself, the failure passes unchanged, and the run is rejected.
     """
     try:
         yield

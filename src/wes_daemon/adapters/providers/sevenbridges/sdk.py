@@ -38,7 +38,7 @@ _NOT_SENT = (NewConnectionError, ConnectTimeoutError, ProxyError)
 class Sdk:
     """One `sevenbridges.Api` with one credential, shared by all threads.
 
-    Only the low-level verbs are used: the SDK's resource classes store the `Api` that was used last on the class.
+    Only the low-level verbs are used: the SDK's resource classes store the last used `Api` as a class attribute.
     """
 
     def __init__(self, config: SevenBridgesConfig, on_answer: OnAnswer) -> None:
@@ -49,7 +49,7 @@ class Sdk:
     def request(
         self, verb: str, path: str, *, params: Mapping[str, object], body: object, is_write: bool
     ) -> Mapping[str, object]:
-        """Make one call and return the answered object; an empty one where the answer has no content.
+        """Make one call and return the answered object; an empty one if the answer has no content.
 
         Raises:
             Failure: the service answered with an error, with something other than a JSON object, or not at all.
@@ -63,7 +63,7 @@ class Sdk:
         except SbgError as error:
             raise self._unanswered(error, is_write) from error
         except OSError as error:
-            # requests raises it bare where the file that REQUESTS_CA_BUNDLE names cannot be read.
+            # requests raises a plain OSError if the file that REQUESTS_CA_BUNDLE names cannot be read.
             raise Failure(FailureKind.UNUSABLE, self._without_token(str(error)), is_write=is_write) from error
         return {} if response is None else _parse(response, is_write)
 
@@ -93,9 +93,9 @@ class Sdk:
         return api
 
     def _handle_answer(self, api: sevenbridges.Api, response: requests.Response) -> requests.Response:
-        """Handle an answer as one of the SDK's error handlers, which receive every answer.
+        """Report an answer, and raise `_ErrorAnswer` if it is an error. The SDK passes every answer to its handlers.
 
-        An exception from here keeps the SDK from judging by the body alone, which may be a load balancer's page.
+        The SDK itself would decide by the body alone, which may be a page of a load balancer.
         """
         del api
         retry_after = self._on_answer(response.status_code, response.headers)
@@ -115,7 +115,10 @@ class Sdk:
         )
 
     def _unanswered(self, error: SbgError, is_write: bool) -> Failure:
-        """The SDK wraps every error of requests in a bare `SbgError`, whose context is the original error."""
+        """Return the failure for a call without an answer.
+
+        The SDK wraps every error of requests in an `SbgError`, whose context is the original error.
+        """
         causes = list(_causes(error.__context__))
         if any(isinstance(cause, _UNUSABLE) for cause in causes):
             kind, hint = FailureKind.UNUSABLE, ": check SEVENBRIDGES_API_ENDPOINT and REQUESTS_CA_BUNDLE"
@@ -148,7 +151,7 @@ def _parse(response: requests.Response, is_write: bool) -> Mapping[str, object]:
 
 
 def _code_and_message(body: bytes) -> tuple[int | None, str]:
-    """Read the service's number for an error, and its message; None and "" where the body has none."""
+    """Read the service's number for an error, and its message; None and "" if the body has none."""
     answer = _json(body)
     fields = answer if isinstance(answer, Mapping) else {}
     code, message = fields.get("code"), fields.get("message")
@@ -175,7 +178,7 @@ def _causes(error: object) -> Iterator[object]:
 
 
 def _keep_bodies_out_of_logs() -> None:
-    """The SDK logs each request with its whole body at DEBUG."""
+    """Drop the DEBUG records of the SDK, which contain the whole body of each request."""
     logging.getLogger(sevenbridges.http.client.__name__).addFilter(_is_above_debug)
 
 

@@ -1,6 +1,6 @@
-"""Status reports of tasks: requested many at once, mapped to WES states, and failures attributed.
+"""Status reports of tasks: requests many tasks at once, maps statuses to WES states, and attributes failures.
 
-A failed task is an error of the workflow where one of its jobs failed, and otherwise of the platform.
+The failure of a task is an error of the workflow if one of its jobs failed, and otherwise an error of the platform.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ STATES: Mapping[str, RunState] = {
     "ABORTING": RunState.CANCELING,
     "ABORTED": RunState.CANCELED,
     "COMPLETED": RunState.COMPLETE,
-    # SYSTEM_ERROR where no job of the workflow has failed: see `_attribute_failure`.
+    # SYSTEM_ERROR if no job of the workflow has failed: see `_attribute_failure`.
     "FAILED": RunState.EXECUTOR_ERROR,
 }
 
@@ -92,15 +92,15 @@ def _fetch_many(client: SevenBridgesClient, ids: Sequence[ProviderRunId]) -> Map
 
 def _tasks(items: Collection[Mapping[str, object]]) -> Iterator[Mapping[str, object]]:
     for item in items:
-        # Documented with a wrapper; accepted without one as well.
+        # The documentation wraps each task in `resource`; a task without this wrapper is accepted as well.
         yield as_object(item.get("resource")) or item
 
 
 def _reason_for_unknown(items: Collection[Mapping[str, object]], missing: int) -> str | None:
-    """Return why the tasks without a report may exist; None where they certainly do not.
+    """Return why it is unknown whether the tasks without a report exist; None if they certainly do not exist.
 
-    An error item does not name its task. So the missing tasks do not exist only where there are as many errors as
-    missing tasks, and all errors are "not found".
+    An error item does not name its task. So the missing tasks certainly do not exist only if there are as many errors
+    as missing tasks, and all errors are "not found".
     """
     errors = [as_object(item.get("error")) for item in items if item.get("error")]
     others = [error for error in errors if error.get("code") != TASK_NOT_FOUND]
@@ -127,7 +127,7 @@ def _attribute_failure(client: SevenBridgesClient, id: str, report: StatusReport
     except NotNow as error:
         return _unknown(str(error))
     except Failure as failure:
-        # Where the jobs can never be read, the workflow is assumed: most failures are the workflow's.
+        # If the jobs can never be read, the failure is attributed to the workflow, which causes most failures.
         return report if failure.is_permanent_refusal else _unknown(str(failure))
     failed = [as_text(job.get("name")) for job in jobs if job.get("status") == "FAILED"]
     if not failed:
@@ -136,7 +136,7 @@ def _attribute_failure(client: SevenBridgesClient, id: str, report: StatusReport
 
 
 def _unknown(reason: str) -> StatusReport:
-    """Report a task that may exist and could not be read."""
+    """Return the report for a task that may exist and could not be read."""
     return StatusReport(state=RunState.UNKNOWN, provider_status="unreadable", message=reason)
 
 
@@ -151,7 +151,7 @@ def _state(status: str, task: Mapping[str, object]) -> RunState:
 
 
 def _message(status: str, state: RunState, *, task: Mapping[str, object]) -> str:
-    """Return the service's message for a failed task; while a task runs, the message changes all the time."""
+    """Return the service's message for a failed task; empty for others, whose message changes all the time."""
     if state not in (RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR):
         return ""
     progress = as_object(task.get("execution_status"))

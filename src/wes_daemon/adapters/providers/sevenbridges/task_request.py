@@ -34,9 +34,9 @@ class TaskRequest:
     Attributes:
         is_configured_project: whether the project is that of the settings, so that an error of the project is an
             error of the settings.
-        app: `owner/project/app`, followed by `/revision` where the run pins one.
+        app: `owner/project/app`, followed by `/revision` if the run pins one.
         exclusive_since: from this monotonic time on, tasks that other processes create under this key are never
-            started. None if they can be, or if an earlier attempt may have created a task.
+            started. None if such tasks can be started, or if an earlier attempt may have created a task.
     """
 
     key: IdempotencyKey
@@ -93,7 +93,7 @@ def task_body(request: TaskRequest, inputs: Mapping[str, object]) -> Mapping[str
 
 
 def read_app(workflow_url: str, *, api_host: str) -> str:
-    """Return the app that the `workflow_url` names, with its revision where the URL pins one.
+    """Return the app that the `workflow_url` names, with its revision if the URL pins one.
 
     Without a revision the service uses the latest, and pins it when the task is created.
 
@@ -120,10 +120,10 @@ def _description(key: IdempotencyKey, run_id: RunId) -> str:
 def _without_envelope(
     params: Mapping[str, object], engine: EngineParameters
 ) -> tuple[Mapping[str, object], EngineParameters]:
-    """Separate inputs and engine parameters where `workflow_params` has the form of the vendor's own WES.
+    """Separate inputs and engine parameters if `workflow_params` has the form of the vendor's own WES, the envelope.
 
-    An app may have ports with the envelope's names. So `inputs` is an envelope only where it is an object without a
-    `class`, and where either `project` or nothing else than the envelope's names stands beside it.
+    An app may have ports with the envelope's names. So `workflow_params` counts as an envelope only if `inputs` is an
+    object without a `class`, and if `project` is among the other names or all of them are names of the envelope.
     """
     inputs = params.get("inputs")
     if not isinstance(inputs, Mapping) or "class" in inputs:

@@ -91,7 +91,7 @@ def read_task(fields: Mapping[str, object]) -> Task:
 
 
 def get_fields(client: SevenBridgesClient, id: str, fields: str | None = None) -> Mapping[str, object] | None:
-    """Return the fields of a task, or None where the service does not know the task.
+    """Return the fields of a task, or None if the service does not know the task.
 
     Args:
         fields: their names, separated by commas; by default all.
@@ -107,7 +107,7 @@ def get_fields(client: SevenBridgesClient, id: str, fields: str | None = None) -
 
 
 def find_task(client: SevenBridgesClient, id: str) -> Task | None:
-    """Return the task in its current state, or None where the service does not know it."""
+    """Return the task in its current state, or None if the service does not know it."""
     fields = get_fields(client, id, _FIELDS)
     return None if fields is None else read_task(fields)
 
@@ -152,7 +152,7 @@ def start_task(client: SevenBridgesClient, task: Task) -> None:
 
 
 def abort_task(client: SevenBridgesClient, id: str) -> None:
-    """Abort the task, or delete the draft. Does nothing where the task has ended or is not known.
+    """Abort the task, or delete the draft. Does nothing if the task has ended or is not known.
 
     Raises:
         Failure, NotNow: the task may still run.
@@ -167,7 +167,7 @@ def abort_task(client: SevenBridgesClient, id: str) -> None:
 
 
 def delete_draft(client: SevenBridgesClient, id: str) -> None:
-    """Delete a draft. Does nothing where the draft no longer exists.
+    """Delete a draft. Does nothing if the draft no longer exists.
 
     Raises:
         Failure, NotNow: the draft may still exist, or the task has been started.
@@ -230,9 +230,9 @@ def _is_no_such_task(failure: Failure) -> bool:
 
 
 def _batch_parameter(task: Task) -> Mapping[str, object]:
-    """An app may make each of its tasks a batch, and a run is one task. For other tasks the parameter is an error.
+    """Return the parameter that runs a batch as one task: an app may make each of its tasks a batch.
 
-    The code of that error is 7022.
+    For other tasks the service refuses the parameter, with code 7022.
     """
     return {"batch": "False"} if task.is_batch else {}
 
@@ -252,7 +252,7 @@ def _check_started(client: SevenBridgesClient, id: str, answer: Mapping[str, obj
 
 
 def _check_refused_start(client: SevenBridgesClient, id: str, failure: Failure) -> None:
-    """Return where the task runs all the same: an earlier attempt whose answer was lost has started it."""
+    """Return if the task runs nevertheless: an earlier attempt, whose answer was lost, has started it. Else raise."""
     if not _read_again(client, id).is_draft:
         return
     if failure.code in PROJECT_CODES:
@@ -264,7 +264,7 @@ def _check_refused_start(client: SevenBridgesClient, id: str, failure: Failure) 
 
 
 def _delete_refused_draft(client: SevenBridgesClient, id: str, refusal: Failure) -> None:
-    """Make the refusal final: an existing draft could still be started by a delayed request of an earlier attempt."""
+    """Delete the draft, so that no delayed request of an earlier attempt can start it after the refusal."""
     try:
         delete_draft(client, id)
     except (Failure, NotNow) as error:
@@ -284,7 +284,7 @@ def _read_again(client: SevenBridgesClient, id: str) -> Task:
 
 
 def _check_refused_abort(client: SevenBridgesClient, id: str, failure: Failure) -> None:
-    """Decide by the task's status: several codes say that a task cannot be aborted in its status."""
+    """Decide by the task's status, because several codes mean that a task cannot be aborted in its status."""
     if failure.is_unprocessed:
         raise failure
     task = get_fields(client, id, "id,status")
