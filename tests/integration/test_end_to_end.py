@@ -20,6 +20,9 @@ from wes_daemon import RunFilter, WorkflowRequest, build_application, read_setti
 CWL = Path(__file__).parents[1] / "cwl"
 BOUND = 120
 RUNS = 4
+# The contract suite runs on both kinds of database; these tests show that the parts work together.
+MOSTLY_SQLITE = ["sqlite", pytest.param("postgresql", marks=pytest.mark.nightly)]
+MOSTLY_POSTGRESQL = ["postgresql", pytest.param("sqlite", marks=pytest.mark.nightly)]
 
 
 class Site:
@@ -140,6 +143,7 @@ def test_a_tool_that_exits_1_is_an_executor_error_with_its_words(site: Site) -> 
     assert "sample S1 has no reads" in site.show(run_id)["daemon"]["error"]
 
 
+@pytest.mark.parametrize("database", MOSTLY_SQLITE, indirect=True)
 def test_a_cancelled_run_is_canceled_and_leaves_no_process(site: Site) -> None:
     site.start_daemon()
     run_id = site.submit("sleep.cwl")
@@ -152,6 +156,7 @@ def test_a_cancelled_run_is_canceled_and_leaves_no_process(site: Site) -> None:
     _until(lambda: not site.processes(), site)
 
 
+@pytest.mark.parametrize("database", MOSTLY_POSTGRESQL, indirect=True)
 def test_a_killed_daemon_that_is_started_again_ends_all_runs_and_has_started_each_once(site: Site) -> None:
     ledger, end = site.directory / "ledger", site.directory / "end"
     for number in range(RUNS):
@@ -180,6 +185,7 @@ def test_two_daemons_start_each_run_once(site: Site) -> None:
     assert sorted(_lines(ledger)) == sorted(f"run-{number}" for number in range(RUNS))
 
 
+@pytest.mark.parametrize("database", MOSTLY_SQLITE, indirect=True)
 def test_a_daemon_told_to_stop_ends_in_order_and_the_next_one_goes_on(site: Site) -> None:
     end = site.directory / "end"
     site.queue("counted.cwl", ledger=str(site.directory / "ledger"), line="once", file=str(end))
@@ -196,6 +202,7 @@ def test_a_daemon_told_to_stop_ends_in_order_and_the_next_one_goes_on(site: Site
     assert _lines(site.directory / "ledger") == ["once"]
 
 
+@pytest.mark.parametrize("database", MOSTLY_POSTGRESQL, indirect=True)
 def test_one_pass_at_a_time_from_cron_brings_a_run_to_its_end(site: Site) -> None:
     site.submit("echo.cwl", "message=hello")
 

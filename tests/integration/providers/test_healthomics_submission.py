@@ -65,16 +65,17 @@ class TestLostAnswers:
         faults.hang(HANG, after_acting=True),
     )
 
+    @pytest.mark.parametrize("number", [50, pytest.param(200, marks=pytest.mark.nightly)])
     @pytest.mark.parametrize("repeats", Repeats)
-    def test_two_hundred_lost_answers_are_two_hundred_runs(
-        self, simulator: HealthOmicsSimulator, repeats: Repeats
+    def test_as_many_lost_answers_are_as_many_runs(
+        self, simulator: HealthOmicsSimulator, repeats: Repeats, number: int
     ) -> None:
         simulator.service.repeats = repeats
         simulator.service.name_filter_is_exact = False
         provider = bare_provider(self.IMPATIENT)
-        submissions = [a_healthomics_submission(f"wes-{number}") for number in range(200)]
+        submissions = [a_healthomics_submission(f"wes-{position}") for position in range(number)]
         chance = random.Random(20_261_123)
-        simulator.faults.put("StartRun", *chance.choices(self.POINTS, k=200))
+        simulator.faults.put("StartRun", *chance.choices(self.POINTS, k=number))
         simulator.faults.weather = lambda _: self._weather(chance)
 
         with ThreadPoolExecutor(8) as threads:
@@ -83,7 +84,7 @@ class TestLostAnswers:
         assert {entry.request_id: f"{entry.id}/{entry.uuid}" for entry in simulator.service.started} == {
             submission.key: id for submission, id in zip(submissions, ids, strict=True)
         }
-        assert len(simulator.service.started) == 200
+        assert len(simulator.service.started) == number
 
     def _weather(self, chance: random.Random) -> Fault | None:
         return chance.choice(self.POINTS[:6]) if chance.random() < 0.1 else None
