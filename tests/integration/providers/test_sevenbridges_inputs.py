@@ -252,7 +252,7 @@ class TestBuckets:
         harness.platform.files.clear()
         submission = harness.of({"sample": "x", "reads": file(ADDRESS.replace("a.f", "b.f"))})
 
-        with pytest.raises(NotNow, match="is gone"):
+        with pytest.raises(NotNow, match="no longer exists"):
             provider.submit(submission)
         with pytest.raises(NotNow, match="under way"):
             provider.submit(submission)
