@@ -11,7 +11,12 @@ import psycopg2
 from sqlalchemy import URL
 from sqlalchemy.engine import ExceptionContext
 
-from wes_daemon.application.ports.errors import Contended, StorageMisconfigured, StorageUnavailable
+from wes_daemon.application.ports.errors import (
+    Contended,
+    StorageMisconfigured,
+    StorageRefused,
+    StorageUnavailable,
+)
 from wes_daemon.domain.errors import WesDaemonError
 
 UPGRADE_COMMAND = "wes-daemon db upgrade"
@@ -38,6 +43,10 @@ _MISCONFIGURED_CODES: Mapping[str, str] = {
     "42P07": "a table of that name belongs to another program: use a schema or database of its own for the daemon",
 }
 
+# A value, a constraint, a rule or a trigger refuses a row. Class 0A and the like are bugs in a statement.
+_REFUSED_CLASSES = frozenset({"22", "23", "27", "38", "39", "44", "P0"})
+_REFUSED_CODES = frozenset({"42804", "42809", "42883"})
+
 # psycopg2 gives no code when it cannot connect, only the server's message.
 _REFUSED_CONNECTIONS: Mapping[str, str] = {
     "password authentication failed": _ACCESS,
@@ -63,6 +72,7 @@ _SQLITE_UNAVAILABLE = (
     "SQLITE_READONLY",
     "SQLITE_SCHEMA",
 )
+_SQLITE_REFUSED = ("SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG")
 _SQLITE_MISCONFIGURED: Mapping[str, str] = {
     "SQLITE_AUTH": _FILE,
     "SQLITE_CANTOPEN": _FILE,
@@ -127,6 +137,8 @@ def _from_postgresql(error: psycopg2.Error, url: URL) -> WesDaemonError | None:
         return _unavailable(error, url)
     if code in _MISCONFIGURED_CODES:
         return _misconfigured(error, url, _MISCONFIGURED_CODES[code])
+    if code in _REFUSED_CODES or code[:2] in _REFUSED_CLASSES:
+        return StorageRefused(_message(error, url))
     return None
 
 
@@ -143,6 +155,8 @@ def _from_sqlite(error: sqlite3.Error, url: URL) -> WesDaemonError | None:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(_SQLITE_UNAVAILABLE):
         return _unavailable(error, url)
+    if name.startswith(_SQLITE_REFUSED):
+        return StorageRefused(_message(error, url))
     for code, fix in _SQLITE_MISCONFIGURED.items():
         if name.startswith(code):
             return _misconfigured(error, url, fix)

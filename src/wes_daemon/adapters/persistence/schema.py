@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 VERSION_TABLE = "wes_daemon_alembic_version"
 """This is not Alembic's default name: a WES service in the same database may store its own revision under that name."""
 
-REVISIONS = ("0004", "0003", "0002", "0001")
+REVISIONS = ("0005", "0004", "0003", "0002", "0001")
 """The revisions that this version knows, newest first. A list, since Alembic takes long to load; a test compares it."""
 
 _PRIVILEGES: Mapping[MetaData, Sequence[str]] = {

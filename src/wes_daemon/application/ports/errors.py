@@ -97,3 +97,11 @@ class Contended(StorageUnavailable):
 
 class StorageMisconfigured(WesDaemonError):
     """The database can be reached but not used; the message says what fixes it."""
+
+
+class StorageRefused(WesDaemonError):
+    """The database refused a statement because of a value, a constraint or a trigger; nothing was written.
+
+    The same statement would fail again, but statements about other runs are not affected. The message repeats no
+    value of a row.
+    """
