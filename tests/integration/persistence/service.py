@@ -11,10 +11,12 @@ from tests.integration.conftest import Database
 
 @dataclass(frozen=True)
 class ColumnTypes:
-    """What a service declares its JSON and its times as."""
+    """What a service declares its columns as."""
 
     json: str = "JSON"
     time: str = "TIMESTAMP"
+    run_id: str = "VARCHAR(36)"
+    state: str = "VARCHAR(20)"
 
 
 def create_tables(connection: Connection, types: ColumnTypes | None = None) -> None:
@@ -22,8 +24,8 @@ def create_tables(connection: Connection, types: ColumnTypes | None = None) -> N
     types = types or ColumnTypes()
     connection.execute(
         text(
-            "CREATE TABLE workflow_runs (id_of_owner INTEGER, run_id VARCHAR(36) PRIMARY KEY,"
-            f" state VARCHAR(20) NOT NULL, workflow_params {types.json}, workflow_type VARCHAR(50) NOT NULL,"
+            f"CREATE TABLE workflow_runs (id_of_owner INTEGER, run_id {types.run_id} PRIMARY KEY,"
+            f" state {types.state} NOT NULL, workflow_params {types.json}, workflow_type VARCHAR(50) NOT NULL,"
             " workflow_type_version VARCHAR(20) NOT NULL, workflow_engine VARCHAR(50),"
             " workflow_engine_version VARCHAR(20), workflow_url VARCHAR(500) NOT NULL,"
             f" tags {types.json}, start_time {types.time}, end_time {types.time}, note TEXT DEFAULT 'ours')"
@@ -32,7 +34,7 @@ def create_tables(connection: Connection, types: ColumnTypes | None = None) -> N
     connection.execute(
         text(
             "CREATE TABLE task_logs (id VARCHAR(36) PRIMARY KEY,"
-            " run_id VARCHAR(36) REFERENCES workflow_runs (run_id), name VARCHAR(200) NOT NULL,"
+            f" run_id {types.run_id} REFERENCES workflow_runs (run_id), name VARCHAR(200) NOT NULL,"
             f" cmd {types.json}, start_time {types.time}, end_time {types.time}, stdout VARCHAR(500),"
             f" stderr VARCHAR(500), exit_code INTEGER, system_logs {types.json}, note TEXT)"
         )

@@ -31,10 +31,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
 from wes_daemon.adapters.persistence.expressions import JSON_ROWS, insert_into, rows_from_json
+from wes_daemon.adapters.persistence.keys import Key, RunKey
 from wes_daemon.adapters.persistence.tables import daemon_metadata
 from wes_daemon.adapters.persistence.types import (
     Json,
-    Key,
     PlainText,
     ServiceTime,
     UtcTime,
@@ -161,6 +161,7 @@ def _with_zone(moment: datetime) -> str:
 
 _DECLARED: Mapping[type, TypeEngine[Any]] = {
     Key: Text(),
+    RunKey: RunKey(),
     PlainText: Text(),
     Json: JSON(),
     UtcTime: postgresql.TIMESTAMP(timezone=True),
@@ -173,6 +174,7 @@ _IN_SQLITE: Mapping[type, _Writer] = {ServiceTime: service_time_text, UtcTime: i
 _CLEAN_IN_POSTGRESQL: Mapping[type, _Writer] = {
     **_IN_POSTGRESQL,
     Key: storable_text,
+    RunKey: storable_text,
     PlainText: storable_text,
     Json: storable_json,
 }

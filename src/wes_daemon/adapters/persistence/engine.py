@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
 from wes_daemon.adapters.persistence.errors import describe_database, translate
+from wes_daemon.adapters.persistence.keys import learn_run_key_type_of_driver
 from wes_daemon.adapters.persistence.response_timeouts import ResponseTimeouts
 from wes_daemon.adapters.persistence.transactions import LOCK_TIMEOUT, WRITE_QUEUE, WRITES, WriteQueue
 from wes_daemon.application.ports.errors import StorageMisconfigured
@@ -123,6 +124,7 @@ def _postgresql_engine(url: URL, connections: int, busy_timeout: timedelta, resp
         execution_options={LOCK_TIMEOUT: response_timeout / 2},
     )
     event.listen(engine, "engine_disposed", lambda _: timeouts.stop())
+    event.listen(engine, "first_connect", lambda connection, _: learn_run_key_type_of_driver(engine, connection))
     return engine
 
 

@@ -29,7 +29,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
-from wes_daemon.adapters.persistence.types import Keys, UtcTime
+from wes_daemon.adapters.persistence.keys import RunKeyType, declared_key, keys_for
+from wes_daemon.adapters.persistence.types import UtcTime
 
 LONGEST = timedelta(days=3650)
 """The longest wait. A longer one, such as a provider's `Retry-After`, could exceed the range of a timestamp."""
@@ -126,7 +127,8 @@ class _InList(FunctionElement[bool]):
 @compiles(_InList, "postgresql")
 def _(element: _InList, compiler: SQLCompiler, **options: Any) -> str:
     column, keys = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = ANY ({keys})"
+    declared = declared_key(next(iter(element.clauses)), compiler.dialect)
+    return f"{column} = ANY ({keys if declared == RunKeyType.TEXT else f'CAST({keys} AS {declared}[])'})"
 
 
 @compiles(_InList, "sqlite")
@@ -137,12 +139,12 @@ def _(element: _InList, compiler: SQLCompiler, **options: Any) -> str:
 
 def in_list(column: ColumnElement[str], keys: Collection[str]) -> ColumnElement[bool]:
     """Whether the column holds one of any number of keys; false for none."""
-    return _InList(column, bindparam(None, list(keys), Keys, unique=True))
+    return _InList(column, bindparam(None, list(keys), keys_for(column), unique=True))
 
 
 def in_list_parameter(column: ColumnElement[str], parameter: str) -> ColumnElement[bool]:
     """As `in_list`, with the keys in a parameter of this name, so that the statement can be built once."""
-    return _InList(column, bindparam(parameter, type_=Keys))
+    return _InList(column, bindparam(parameter, type_=keys_for(column)))
 
 
 class _KeyValue(FunctionElement[str]):
@@ -206,7 +208,8 @@ class _PairInList(FunctionElement[bool]):
 def _(element: _PairInList, compiler: SQLCompiler, **options: Any) -> str:
     key, seq, pairs = (compiler.process(clause, **options) for clause in element.clauses)
     source = f"json_array_elements(CAST({pairs} AS json)) AS pair"
-    return f"({key}, {seq}) IN (SELECT pair ->> 0, (pair ->> 1)::integer FROM {source})"
+    declared = declared_key(next(iter(element.clauses)), compiler.dialect)
+    return f"({key}, {seq}) IN (SELECT (pair ->> 0)::{declared}, (pair ->> 1)::integer FROM {source})"
 
 
 @compiles(_PairInList, "sqlite")

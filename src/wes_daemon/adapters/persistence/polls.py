@@ -39,6 +39,7 @@ from wes_daemon.adapters.persistence.expressions import (
     store_in,
     store_now,
 )
+from wes_daemon.adapters.persistence.keys import RunKey
 from wes_daemon.adapters.persistence.mapping import duration_from, state_from
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.errors import ClaimLost
@@ -159,14 +160,14 @@ class SqlPollSchedule:
 
 @cache
 def _reschedule_statement(dialect: str) -> Update:
-    rows = rows_from_json(dialect, run_id=Text(), token=Integer(), wait=Float())
+    rows = rows_from_json(dialect, run_id=RunKey(), token=Integer(), wait=Float())
     latest = (by_key(polls.c.run_id, rows.c.run_id), polls.c.poll_seq == rows.c.token)
     return update(polls).where(*latest).values(next_check_at=store_in(rows.c.wait))
 
 
 @cache
 def _record_changed_statement(dialect: str) -> ReturningUpdate[Any]:
-    rows = rows_from_json(dialect, run_id=Text(), token=Integer(), wait=Float(), state=Text(), status=Text())
+    rows = rows_from_json(dialect, run_id=RunKey(), token=Integer(), wait=Float(), state=Text(), status=Text())
     changed = {"known_state": rows.c.state, "known_status": rows.c.status, "next_check_at": store_in(rows.c.wait)}
     return (
         update(polls)

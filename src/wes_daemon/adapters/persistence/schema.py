@@ -4,15 +4,17 @@ Alembic is imported in the functions that use it, so that units of work start wi
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, Label, MetaData, Table, column, func, inspect, select, table
+from sqlalchemy import Connection, Engine, Label, column, func, inspect, select, table
 from sqlalchemy.engine.reflection import ObjectKind
 
 from wes_daemon.adapters.persistence.errors import UPGRADE_COMMAND, describe_database
+from wes_daemon.adapters.persistence.keys import adapt_run_keys, learn_run_key_type, other_run_keys
+from wes_daemon.adapters.persistence.service_tables import judge
 from wes_daemon.adapters.persistence.tables import daemon_metadata, service_metadata
 from wes_daemon.adapters.persistence.transactions import SCHEMA_LOCK, reading, upgrading
 from wes_daemon.application.ports.errors import StorageMisconfigured
@@ -26,9 +28,11 @@ VERSION_TABLE = "wes_daemon_alembic_version"
 REVISIONS = ("0005", "0004", "0003", "0002", "0001")
 """The revisions that this version knows, newest first. A list, since Alembic takes long to load; a test compares it."""
 
-_PRIVILEGES: Mapping[MetaData, Sequence[str]] = {
-    service_metadata: ("SELECT", "INSERT", "UPDATE"),
-    daemon_metadata: ("SELECT", "INSERT", "UPDATE", "DELETE"),
+# Only `submit` and other programs that create runs insert into `workflow_runs`.
+_PRIVILEGES: Mapping[str, Sequence[str]] = {
+    "workflow_runs": ("SELECT", "UPDATE"),
+    "task_logs": ("SELECT", "INSERT", "UPDATE"),
+    **dict.fromkeys(daemon_metadata.tables, ("SELECT", "INSERT", "UPDATE", "DELETE")),
 }
 
 # Alembic stores the current upgrade in a module variable, so that threads must not upgrade at the same time.
@@ -74,9 +78,10 @@ class Schema:
             for statement in upgrade_settings(self._engine.dialect.name):
                 connection.exec_driver_sql(statement)
             self._refuse_newer(_revision_in(connection))
-            found = _columns_in(connection, service_metadata)
-            self._require_columns([table for table in service_metadata.sorted_tables if table.name in found], found)
+            self._refuse(judge(connection).problems)
             command.upgrade(_config(connection=connection), "head")
+            adapt_run_keys(connection)
+            learn_run_key_type(self._engine, connection)
             connection.commit()
 
     def upgrade_sql(self) -> str:
@@ -89,7 +94,7 @@ class Schema:
         return statements.getvalue()
 
     def check(self) -> None:
-        """Check the revision, the columns and the privileges.
+        """Check the revision, the tables, the types of columns and the privileges.
 
         Raises:
             StorageMisconfigured: the daemon cannot work with the database. The message says what fixes it.
@@ -100,9 +105,17 @@ class Schema:
             if revision != self.head():
                 found = "was never prepared for the daemon" if revision is None else f"is at revision {revision}"
                 raise self._misconfigured(f"it {found}, but {self.head()} is needed: run `{UPGRADE_COMMAND}`")
-            for metadata in (service_metadata, daemon_metadata):
-                self._require_columns(metadata.sorted_tables, _columns_in(connection, metadata))
-            self._require_privileges(connection)
+            learn_run_key_type(self._engine, connection)
+            self._refuse([*judge(connection).problems, *_missing_tables(connection), *_missing_privileges(connection)])
+            if tables := other_run_keys(connection):
+                raise self._misconfigured(
+                    f"run_id in {', '.join(tables)} has not the type of workflow_runs.run_id: run `{UPGRADE_COMMAND}`"
+                )
+
+    def limits(self) -> Sequence[str]:
+        """What works only in part with the tables of this service, each with the SQL that mends it."""
+        with reading(self._engine) as connection:
+            return judge(connection).limits
 
     def _refuse_newer(self, revision: str | None) -> None:
         if revision is not None and revision not in REVISIONS:
@@ -111,23 +124,9 @@ class Schema:
                 "a newer wes-daemon has upgraded it; install that version here, too"
             )
 
-    def _require_columns(self, tables: Iterable[Table], found: Mapping[str, frozenset[str]]) -> None:
-        for required in tables:
-            missing = [column.name for column in required.columns if column.name not in found.get(required.name, ())]
-            if missing:
-                raise self._misconfigured(
-                    f"table {required.name} lacks {', '.join(missing)}: add the missing columns, "
-                    "or use a schema or database for the daemon in which the table has them"
-                )
-
-    def _require_privileges(self, connection: Connection) -> None:
-        if connection.dialect.name != "postgresql":
-            return
-        checks = [_has_privilege(table, privilege) for table, privilege in _required_privileges()]
-        results = connection.execute(select(*checks)).one()._mapping
-        missing = [name for name, is_granted in results.items() if not is_granted]
-        if missing:
-            raise self._misconfigured(f"the role lacks {', '.join(missing)}: grant it these privileges")
+    def _refuse(self, problems: Sequence[str]) -> None:
+        if problems:
+            raise self._misconfigured(problems[0] if len(problems) == 1 else "\n".join(["", *problems]))
 
     def _misconfigured(self, problem: str) -> StorageMisconfigured:
         return StorageMisconfigured(f"{describe_database(self._engine.url)}: {problem}")
@@ -139,24 +138,36 @@ def _revision_in(connection: Connection) -> str | None:
     return connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar()
 
 
-def _columns_in(connection: Connection, metadata: MetaData) -> Mapping[str, frozenset[str]]:
-    """The columns of those tables that exist, by the name of the table."""
-    names = [table.name for table in metadata.sorted_tables]
+def _missing_tables(connection: Connection) -> Iterator[str]:
+    """Tables that do not exist, and columns of the daemon's tables that do not."""
+    names = [*service_metadata.tables, *daemon_metadata.tables]
     found = inspect(connection).get_multi_columns(filter_names=names, kind=ObjectKind.ANY)
-    return {name: frozenset(column["name"] for column in columns) for (_, name), columns in found.items()}
+    columns = {name: {column["name"] for column in columns} for (_, name), columns in found.items()}
+    for required in service_metadata.sorted_tables:
+        if required.name not in columns:
+            yield f"table {required.name} does not exist: start the WES service that creates it"
+    for required in daemon_metadata.sorted_tables:
+        missing = [column.name for column in required.columns if column.name not in columns.get(required.name, ())]
+        if missing:
+            yield f"table {required.name} lacks {', '.join(missing)}: restore it from a backup"
 
 
-def _required_privileges() -> Iterator[tuple[Table, str]]:
-    for metadata, privileges in _PRIVILEGES.items():
-        for required in metadata.sorted_tables:
-            for privilege in privileges:
-                yield required, privilege
+def _missing_privileges(connection: Connection) -> Iterator[str]:
+    if connection.dialect.name != "postgresql":
+        return
+    checks = [_has_privilege(name, privilege) for name, privileges in _PRIVILEGES.items() for privilege in privileges]
+    found = connection.execute(select(func.current_user().label("role"), *checks)).one()._mapping
+    for name, privileges in _PRIVILEGES.items():
+        missing = ", ".join(privilege for privilege in privileges if found[f"{privilege} on {name}"] is False)
+        if missing:
+            yield f"the role lacks {missing} on {name}: GRANT {missing} ON {name} TO {found['role']}"
 
 
-def _has_privilege(required: Table, privilege: str) -> Label[bool]:
+def _has_privilege(name: str, privilege: str) -> Label[bool]:
+    """Whether the role has the privilege on the table; NULL if there is no such table."""
     # Privileges may have been granted for single columns, except DELETE, which exists for tables only.
     function = func.has_table_privilege if privilege == "DELETE" else func.has_any_column_privilege
-    return function(required.name, privilege).label(f"{privilege} on {required.name}")
+    return function(func.to_regclass(name), privilege).label(f"{privilege} on {name}")
 
 
 def _config(output: StringIO | None = None, **attributes: object) -> "Config":

@@ -40,6 +40,7 @@ from wes_daemon.adapters.persistence.expressions import (
     store_in,
     store_now,
 )
+from wes_daemon.adapters.persistence.keys import RunKey
 from wes_daemon.adapters.persistence.mapping import provider_from
 from wes_daemon.adapters.persistence.sharing import FreeSlots
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
@@ -230,7 +231,7 @@ def _claim_values(claim: Claim) -> dict[str, object]:
 
 def _acceptance_rows(dialect: str) -> FromClause:
     return rows_from_json(
-        dialect, run_id=Text(), owner=Text(), claim_seq=Integer(), provider=Text(), provider_run_id=Text()
+        dialect, run_id=RunKey(), owner=Text(), claim_seq=Integer(), provider=Text(), provider_run_id=Text()
     )
 
 
@@ -247,7 +248,7 @@ def _recording_acceptances(dialect: str) -> Executable:
 
 @cache
 def _recording_drafts(dialect: str) -> Executable:
-    given = rows_from_json(dialect, run_id=Text(), owner=Text(), claim_seq=Integer(), prepared_id=Text())
+    given = rows_from_json(dialect, run_id=RunKey(), owner=Text(), claim_seq=Integer(), prepared_id=Text())
     prepared = {"state": SubmissionState.PREPARED, "returns_to": SubmissionState.PREPARED}
     return (
         update(submissions)
@@ -282,7 +283,7 @@ def _recorded_acceptances(dialect: str) -> Executable:
 
 @cache
 def _scheduling_polls(dialect: str) -> Executable:
-    given = rows_from_json(dialect, run_id=Text(), provider=Text(), provider_run_id=Text())
+    given = rows_from_json(dialect, run_id=RunKey(), provider=Text(), provider_run_id=Text())
     same_in_all = {
         "next_check_at": store_in(bindparam(_WAIT, type_=Float)),
         "followed_since": store_now(),

@@ -6,7 +6,8 @@ truncated to the lengths that are stated here.
 
 from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData, Table
 
-from wes_daemon.adapters.persistence.types import Json, Key, PlainText, ServiceTime, UtcTime
+from wes_daemon.adapters.persistence.keys import Key, RunKey
+from wes_daemon.adapters.persistence.types import Json, PlainText, ServiceTime, UtcTime
 
 service_metadata = MetaData()
 """Tables that a WES service may own."""
@@ -17,7 +18,7 @@ daemon_metadata = MetaData()
 workflow_runs = Table(
     "workflow_runs",
     service_metadata,
-    Column("run_id", Key, primary_key=True),
+    Column("run_id", RunKey, primary_key=True),
     Column("state", PlainText(20)),
     Column("workflow_params", Json),
     Column("workflow_type", PlainText(50)),
@@ -34,7 +35,7 @@ task_logs = Table(
     "task_logs",
     service_metadata,
     Column("id", Key, primary_key=True),
-    Column("run_id", Key),
+    Column("run_id", RunKey),
     Column("name", PlainText(200)),
     Column("cmd", Json),
     Column("start_time", ServiceTime),
@@ -49,7 +50,7 @@ submissions = Table(
     "submissions",
     daemon_metadata,
     Column("seq", BigInteger, primary_key=True, autoincrement=True),
-    Column("run_id", Key),
+    Column("run_id", RunKey),
     # The provider that the run will be submitted to; if `provider_run_id` is set, the one that accepted it.
     Column("provider", PlainText),
     Column("state", PlainText),
@@ -74,7 +75,7 @@ submissions = Table(
 polls = Table(
     "polls",
     daemon_metadata,
-    Column("run_id", Key, primary_key=True),
+    Column("run_id", RunKey, primary_key=True),
     Column("provider", PlainText),
     Column("provider_run_id", PlainText),
     Column("next_check_at", UtcTime),
@@ -128,7 +129,7 @@ daemons = Table(
 run_details = Table(
     "run_details",
     daemon_metadata,
-    Column("run_id", Key, primary_key=True),
+    Column("run_id", RunKey, primary_key=True),
     Column("workflow_engine_parameters", Json),
     Column("outputs", Json),
     Column("provider_status", PlainText),
@@ -142,7 +143,7 @@ run_details = Table(
 run_attachments = Table(
     "run_attachments",
     daemon_metadata,
-    Column("run_id", Key, primary_key=True),
+    Column("run_id", RunKey, primary_key=True),
     Column("name", PlainText, primary_key=True),
     Column("content", LargeBinary),
 )
@@ -151,7 +152,7 @@ run_events = Table(
     "run_events",
     daemon_metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=True),
-    Column("run_id", Key),
+    Column("run_id", RunKey),
     Column("at", UtcTime),
     Column("from_state", PlainText),
     Column("to_state", PlainText),

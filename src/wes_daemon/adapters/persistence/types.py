@@ -7,7 +7,7 @@ Writing is strict: a written value is valid, fits its column, and has the same m
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Dialect, Text, TypeDecorator, cast, type_coerce
@@ -96,17 +96,6 @@ def json_text(value: object) -> str:
 
 # Created once: `json.loads` creates a decoder for each text.
 _decoder = json.JSONDecoder(parse_constant=_reject)
-
-
-class Key(TypeDecorator[str]):
-    """The id of a run or of another row. It is never truncated, since a truncated key is another key."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        # SQLite can store a key with NUL and find it; PostgreSQL accepts no parameter with NUL.
-        return value if value is None or dialect.name == "sqlite" else storable_text(value)
 
 
 class PlainText(TypeDecorator[str]):
@@ -208,13 +197,3 @@ def _as_utc(value: object) -> datetime | None:
     if not isinstance(value, datetime):
         return None
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Keys(TypeDecorator[Sequence[str]]):
-    """Any number of keys in one parameter: an array on PostgreSQL, a JSON list on SQLite."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> str | list[str]:
-        return json.dumps(value) if dialect.name == "sqlite" else list(value or ())

@@ -1,0 +1,199 @@
+"""Types of the ids of rows. The id of a run has the type that the WES service's table gives it."""
+
+import json
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+
+from psycopg2.extensions import connection as DriverConnection  # noqa: N812 - the driver's name of its class
+from sqlalchemy import ColumnElement, Connection, Dialect, Engine, Text, TypeDecorator, text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import TypeCompiler
+from sqlalchemy.types import UserDefinedType
+
+from wes_daemon.adapters.persistence.types import storable_text
+
+_ATTRIBUTE = "wes_daemon_run_key"
+_LARGEST_NUMBER = 2**63 - 1
+
+
+class RunKeyType(StrEnum):
+    """A type of `workflow_runs.run_id` on PostgreSQL; the value is the name of the type."""
+
+    TEXT = "text"
+    CHAR = "bpchar"
+    UUID = "uuid"
+    NUMBER = "bigint"
+
+    def accepts(self, key: str) -> bool:
+        """Whether a column of this type can hold the key."""
+        match self:
+            case RunKeyType.UUID:
+                return _UUID.fullmatch(key) is not None
+            case RunKeyType.NUMBER:
+                return _NUMBER.fullmatch(key) is not None and abs(int(key)) <= _LARGEST_NUMBER
+            case _:
+                return True
+
+
+# The statements find the table through the search path, as all others do. Of a domain the base type counts.
+_RUN_KEY_TYPE = """
+    SELECT coalesce(b.typname, t.typname) FROM pg_attribute a
+    JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype
+    WHERE a.attrelid = to_regclass('workflow_runs') AND a.attname = 'run_id'
+"""
+_RUN_KEY_LENGTH = """
+    SELECT coalesce(nullif(t.typtypmod, -1), a.atttypmod) - 4 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = to_regclass('workflow_runs') AND a.attname = 'run_id'
+"""
+_OWN_RUN_KEYS = text(
+    """
+    SELECT c.relname, t.typname AS type FROM pg_class c
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'run_id' JOIN pg_type t ON t.oid = a.atttypid
+    WHERE c.relname IN ('submissions', 'polls', 'run_details', 'run_attachments', 'run_events')
+        AND c.relkind = 'r' AND pg_table_is_visible(c.oid)
+    """
+)
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+
+RUN_KEY_TYPES = {
+    "varchar": RunKeyType.TEXT,
+    "text": RunKeyType.TEXT,
+    "bpchar": RunKeyType.CHAR,
+    "uuid": RunKeyType.UUID,
+    "int4": RunKeyType.NUMBER,
+    "int8": RunKeyType.NUMBER,
+}
+"""The supported types of `workflow_runs.run_id` by their names in `pg_type`."""
+
+
+def run_key_type(dialect: Dialect) -> RunKeyType:
+    """The type of the ids of runs in the database of this dialect's engine."""
+    found: RunKeyType = getattr(dialect, _ATTRIBUTE, RunKeyType.TEXT)
+    return found
+
+
+def learn_run_key_type(engine: Engine, connection: Connection) -> None:
+    """Let the statements of this engine treat the ids of runs as values of the service's type."""
+    if engine.dialect.name == "postgresql":
+        _use(engine, connection.exec_driver_sql(_RUN_KEY_TYPE).scalar())
+
+
+def learn_run_key_type_of_driver(engine: Engine, connection: DriverConnection) -> None:
+    """As `learn_run_key_type`, on a new connection to PostgreSQL."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RUN_KEY_TYPE)
+        row = cursor.fetchone()
+    connection.rollback()
+    _use(engine, row[0] if row else None)
+
+
+def other_run_keys(connection: Connection) -> Sequence[str]:
+    """The daemon's tables in which the ids of runs are not of the service's type."""
+    if connection.dialect.name != "postgresql":
+        return ()
+    wanted = _supported(connection.exec_driver_sql(_RUN_KEY_TYPE).scalar())
+    own = {row.relname: RUN_KEY_TYPES.get(row.type) for row in connection.execute(_OWN_RUN_KEYS)}
+    return [table for table, type in own.items() if type is not wanted]
+
+
+def adapt_run_keys(connection: Connection) -> None:
+    """Give the ids of runs in the daemon's tables the service's type."""
+    tables = other_run_keys(connection)
+    if not tables:
+        return
+    wanted: str = _supported(connection.exec_driver_sql(_RUN_KEY_TYPE).scalar())
+    if wanted == RunKeyType.CHAR:
+        wanted = f"char({connection.exec_driver_sql(_RUN_KEY_LENGTH).scalar()})"
+    for table in tables:
+        connection.exec_driver_sql(
+            f"ALTER TABLE {table} ALTER COLUMN run_id TYPE {wanted} USING CAST(CAST(run_id AS text) AS {wanted})"
+        )
+
+
+def _use(engine: Engine, name: str | None) -> None:
+    type = _supported(name)
+    if run_key_type(engine.dialect) is not type:
+        setattr(engine.dialect, _ATTRIBUTE, type)
+        engine.clear_compiled_cache()
+
+
+def _supported(name: str | None) -> RunKeyType:
+    """The type with this name in `pg_type`; text for other types, which the check of the schema refuses."""
+    return RUN_KEY_TYPES.get(name or "", RunKeyType.TEXT)
+
+
+class Key(TypeDecorator[str]):
+    """The id of a row. It is never truncated, since a truncated key is another key."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        # SQLite can store a key with NUL and find it; PostgreSQL accepts no parameter with NUL.
+        return value if value is None or dialect.name == "sqlite" else storable_text(value)
+
+
+class _RunKeyColumn(UserDefinedType[str]):
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "TEXT"
+
+
+@compiles(_RunKeyColumn, "postgresql")
+def _(_type: _RunKeyColumn, compiler: TypeCompiler, **_options: object) -> str:
+    return run_key_type(compiler.dialect)
+
+
+class RunKey(TypeDecorator[str]):
+    """The id of a run, as text in this package and in the service's type in the database.
+
+    A text that the service's type cannot hold is the id of no run: it is sent as NULL, which equals no id.
+    """
+
+    impl = _RunKeyColumn
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None or dialect.name == "sqlite":
+            return value
+        return storable_text(value) if run_key_type(dialect).accepts(value) else None
+
+    def process_result_value(self, value: object | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        # A column of type CHAR(n) pads its values with blanks.
+        return str(value).rstrip(" ") if run_key_type(dialect) is RunKeyType.CHAR else str(value)
+
+
+class Keys(TypeDecorator[Sequence[str]]):
+    """Any number of keys in one parameter: an array on PostgreSQL, a JSON list on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> str | list[str]:
+        return json.dumps(value) if dialect.name == "sqlite" else list(value or ())
+
+
+class RunKeys(Keys):
+    """As `Keys`, for ids of runs; texts that the service's type cannot hold are left out."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> str | list[str]:
+        accepts = run_key_type(dialect).accepts
+        return super().process_bind_param([key for key in value or () if accepts(key)], dialect)
+
+
+def keys_for(column: ColumnElement[str]) -> Keys:
+    """The type of a parameter with any number of values of the column."""
+    return RunKeys() if isinstance(column.type, RunKey) else Keys()
+
+
+def declared_key(column: ColumnElement[str], dialect: Dialect) -> str:
+    """The name of the column's type on PostgreSQL."""
+    return run_key_type(dialect) if isinstance(column.type, RunKey) else RunKeyType.TEXT
