@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
@@ -109,7 +110,16 @@ def _wait_for_database(application: "Application") -> None:
         started = outage_log.started()
         try:
             prepare()
+            schema.check()
+            _log_limits(schema.limits())
             return outage_log.succeeded(_START)
         except StorageUnavailable as error:
             outage_log.failed(_START, error, during=_START, started=started)
             application.wakeup.wait(_DATABASE_RETRY)
+
+
+def _log_limits(limits: Sequence[str]) -> None:
+    from wes_daemon.application.runtime.event_log import log_event
+
+    for limit in limits:
+        log_event(_log, logging.WARNING, "database.limited", reason=limit)
