@@ -34,10 +34,10 @@ class PostgreSQL:
         self._server = server
         self._emptying: dict[str, Session] = {}
 
-    def create(self) -> str:
-        """The URI of a new database without any table."""
+    def create(self, options: str = "") -> str:
+        """The URI of a new database without any table, made with options of CREATE DATABASE."""
         name = f"wes_test_{os.getpid()}_{next(_numbers)}"
-        self._once(f"CREATE DATABASE {name}")
+        self._once(f"CREATE DATABASE {name} {options}")
         return as_text(make_url(self._server).set(database=name))
 
     def drop(self, uri: str) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.pool import QueuePool
 from wes_daemon.adapters.persistence.errors import describe_database, translate
 from wes_daemon.adapters.persistence.keys import learn_run_key_type_of_driver
 from wes_daemon.adapters.persistence.response_timeouts import ResponseTimeouts
+from wes_daemon.adapters.persistence.server_encoding import prepare_encoding
 from wes_daemon.adapters.persistence.transactions import LOCK_TIMEOUT, WRITE_QUEUE, WRITES, WriteQueue
 from wes_daemon.application.ports.errors import StorageMisconfigured
 
@@ -120,10 +121,11 @@ def _postgresql_engine(url: URL, connections: int, busy_timeout: timedelta, resp
         use_native_hstore=False,
         hide_parameters=True,
         connect_args={name: value for name, value in _POSTGRESQL_PARAMETERS.items() if name not in url.query}
-        | {"connection_factory": timeouts.connect},
+        | {"connection_factory": timeouts.connect, "client_encoding": "utf8"},
         execution_options={LOCK_TIMEOUT: response_timeout / 2},
     )
     event.listen(engine, "engine_disposed", lambda _: timeouts.stop())
+    event.listen(engine, "connect", lambda connection, _: prepare_encoding(engine, connection))
     event.listen(engine, "first_connect", lambda connection, _: learn_run_key_type_of_driver(engine, connection))
     return engine
 

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Dialect, Text, TypeDecorator, cast, type_c
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
+from wes_daemon.adapters.persistence.server_encoding import UTF8, ServerEncoding, encoding_of
 from wes_daemon.domain.runs import Unreadable
 
 TRUNCATION_MARK = "…"
@@ -32,9 +33,15 @@ def storable_text(text: str) -> str:
     return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text.replace("\0", NUL_MARK))
 
 
-def truncated(text: str, length: int) -> str:
-    """The text with at most `length` characters; a mark replaces the rest."""
-    return text if len(text) <= length else text[: length - len(TRUNCATION_MARK)] + TRUNCATION_MARK
+def truncated(text: str, length: int, encoding: ServerEncoding = UTF8) -> str:
+    """The text with at most `length` characters or bytes, as the database counts them; a mark replaces the rest."""
+    if encoding.length(text) <= length:
+        return text
+    mark = encoding.text(TRUNCATION_MARK)
+    kept = text[: max(length - encoding.length(mark), 0)]
+    while encoding.length(kept + mark) > length and kept:
+        kept = kept[:-1]
+    return kept + mark
 
 
 def storable_json(value: object) -> object:
@@ -108,10 +115,12 @@ class PlainText(TypeDecorator[str]):
         super().__init__()
         self.length = length
 
-    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         if value is None:
             return None
-        return storable_text(value) if self.length is None else truncated(storable_text(value), self.length)
+        encoding = encoding_of(dialect)
+        text = encoding.text(storable_text(value))
+        return text if self.length is None else truncated(text, self.length, encoding)
 
 
 class Json(TypeDecorator[object]):
@@ -124,8 +133,8 @@ class Json(TypeDecorator[object]):
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: object | None, _dialect: Dialect) -> str | None:
-        return None if value is None else json_text(value)
+    def process_bind_param(self, value: object | None, dialect: Dialect) -> str | None:
+        return None if value is None else encoding_of(dialect).json(json_text(value))
 
     def process_result_value(self, value: object | None, _dialect: Dialect) -> object | None:
         return None if value is None else read_json(str(value))
