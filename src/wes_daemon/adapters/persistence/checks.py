@@ -10,8 +10,10 @@ from sqlalchemy import (
     Engine,
     ScalarSelect,
     Select,
+    Text,
     and_,
     case,
+    cast,
     exists,
     extract,
     func,
@@ -144,7 +146,7 @@ def _invalid_end_times(_: CheckContext) -> Select[Any]:
     return select(run.run_id, run.state, run.start_time, run.end_time).where(
         is_one_of(run.state, *_ENDED),
         or_(run.end_time.is_(None), before_its_start),
-        run.state == _last_recorded_state(run.run_id),
+        cast(run.state, Text) == _last_recorded_state(run.run_id),
     )
 
 
@@ -192,7 +194,7 @@ def _active_without_provider_run(_: CheckContext) -> Select[Any]:
         .where(
             is_one_of(run.state, *_ACTIVE),
             submissions.c.provider_run_id.is_(None),
-            run.state == _last_recorded_state(run.run_id),
+            cast(run.state, Text) == _last_recorded_state(run.run_id),
         )
     )
 
@@ -270,7 +272,7 @@ def _overwritten_end_states(_: CheckContext) -> Select[Any]:
             is_one_of(run.state, *(state for state in _ENDED if state is not RunState.CANCELED)),
             is_one_of(run_events.c.to_state, *_ENDED),
             run_events.c.from_state.is_distinct_from(run_events.c.to_state),
-            run_events.c.to_state != run.state,
+            run_events.c.to_state != cast(run.state, Text),
             ~superseded,
         )
     )

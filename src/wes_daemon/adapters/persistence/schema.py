@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, Label, MetaData, Table, column, func,
 from sqlalchemy.engine.reflection import ObjectKind
 
 from wes_daemon.adapters.persistence.errors import UPGRADE_COMMAND, describe_database
+from wes_daemon.adapters.persistence.relations import problems_of_views, recognise_service_relations
 from wes_daemon.adapters.persistence.tables import daemon_metadata, service_metadata
 from wes_daemon.adapters.persistence.transactions import SCHEMA_LOCK, reading, upgrading
 from wes_daemon.application.ports.errors import StorageMisconfigured
@@ -76,7 +77,9 @@ class Schema:
             self._refuse_newer(_revision_in(connection))
             found = _columns_in(connection, service_metadata)
             self._require_columns([table for table in service_metadata.sorted_tables if table.name in found], found)
+            self._require_usable_views(connection)
             command.upgrade(_config(connection=connection), "head")
+            recognise_service_relations(connection)
             connection.commit()
 
     def upgrade_sql(self) -> str:
@@ -103,6 +106,8 @@ class Schema:
             for metadata in (service_metadata, daemon_metadata):
                 self._require_columns(metadata.sorted_tables, _columns_in(connection, metadata))
             self._require_privileges(connection)
+            self._require_usable_views(connection)
+            recognise_service_relations(connection)
 
     def _refuse_newer(self, revision: str | None) -> None:
         if revision is not None and revision not in REVISIONS:
@@ -128,6 +133,10 @@ class Schema:
         missing = [name for name, is_granted in results.items() if not is_granted]
         if missing:
             raise self._misconfigured(f"the role lacks {', '.join(missing)}: grant it these privileges")
+
+    def _require_usable_views(self, connection: Connection) -> None:
+        if problems := list(problems_of_views(connection)):
+            raise self._misconfigured("; ".join(problems))
 
     def _misconfigured(self, problem: str) -> StorageMisconfigured:
         return StorageMisconfigured(f"{describe_database(self._engine.url)}: {problem}")
