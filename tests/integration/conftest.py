@@ -44,15 +44,19 @@ class PostgreSQL:
         """Delete the database, whoever is connected."""
         self._once(f"DROP DATABASE IF EXISTS {make_url(uri).database} WITH (FORCE)")
 
-    def empty(self, uri: str) -> None:
-        """Delete all rows, of whatever table."""
+    def empty(self, uri: str, service_tables: str = "workflow_runs, task_logs") -> None:
+        """Delete all rows, of whatever table.
+
+        Args:
+            service_tables: the tables of the service, where `workflow_runs` and `task_logs` are views over them.
+        """
         # Truncating costs a file per index, but only that makes rows lie in the order of their insertion again.
         deletions = "; ".join(f"DELETE FROM {table.name}" for table in daemon_metadata.sorted_tables)
         # One session does it for all tests: to begin one costs the server as much as the rest.
         if uri not in self._emptying:
             self._emptying[uri] = self._session(uri)
             self._execute(self._emptying[uri], "SET lock_timeout = '60s'")
-        self._execute(self._emptying[uri], f"TRUNCATE workflow_runs, task_logs; {deletions}")
+        self._execute(self._emptying[uri], f"TRUNCATE {service_tables}; {deletions}")
 
     def close(self) -> None:
         """End all sessions."""

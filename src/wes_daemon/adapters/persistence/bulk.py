@@ -22,15 +22,17 @@ from sqlalchemy import (
     bindparam,
     cast,
     column,
+    exists,
     func,
     literal_column,
     select,
     true,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from wes_daemon.adapters.persistence.expressions import JSON_ROWS, insert_into, rows_from_json
+from wes_daemon.adapters.persistence.expressions import JSON_ROWS, by_key, insert_into, rows_from_json
 from wes_daemon.adapters.persistence.keys import Key, RunKey
 from wes_daemon.adapters.persistence.tables import daemon_metadata
 from wes_daemon.adapters.persistence.types import (
@@ -98,7 +100,10 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> Non
 
 
 def put(connection: Connection, table: Table, rows: Sequence[Row], *, key: str) -> None:
-    """Insert the rows; where a key exists, update the named columns. Of several rows with one key the last counts."""
+    """Insert the rows; where a key exists, update the named columns. Of several rows with one key the last counts.
+
+    On PostgreSQL a service's table may be a view, or be partitioned by further columns of its key.
+    """
     if latest := list({row[key]: row for row in rows}.values()):
         dialect = connection.dialect.name
         connection.execute(_putting(dialect, table, tuple(latest[0]), key), table_rows(dialect, table, latest))
@@ -114,9 +119,29 @@ def _inserting(dialect: str, table: Table, names: tuple[str, ...]) -> postgresql
 
 @cache
 def _putting(dialect: str, table: Table, names: tuple[str, ...], key: str) -> postgresql.Insert | sqlite.Insert:
+    if dialect == "postgresql" and table.metadata is not daemon_metadata:
+        return _updating_or_inserting(table, names, key)
     statement = insertion(dialect, table, names)
     named = {name: statement.excluded[name] for name in names if name != key}
     return statement.on_conflict_do_update(index_elements=[key], set_=named)
+
+
+def _updating_or_inserting(table: Table, names: tuple[str, ...], key: str) -> postgresql.Insert:
+    """As ON CONFLICT DO UPDATE, which views with triggers do not support, and which needs a unique index on the key.
+
+    The caller's claim keeps other daemons from inserting the same keys meanwhile.
+    """
+    rows = rows_of_table("postgresql", table, names)
+    given = select(*rows.c).cte("given")
+    updated = (
+        update(table)
+        .where(by_key(table.c[key], given.c[key]))
+        .values({name: given.c[name] for name in names if name != key})
+        .returning(table.c[key])
+        .cte("updated")
+    )
+    is_new = ~exists().where(updated.c[key] == given.c[key])
+    return postgresql.insert(table).from_select(names, select(*given.c).where(is_new))
 
 
 def _text(table: Table, rows: Sequence[Row], writers: Mapping[type, _Writer], cleaning: Mapping[type, _Writer]) -> str:

@@ -118,7 +118,9 @@ def _begin(
 
 
 def _submission_rows(connection: Connection, run_ids: Sequence[str]) -> Sequence[Row[Any]]:
-    return connection.execute(_submissions_with_runs(), {_RUN_IDS: list(run_ids)}).all()
+    rows = connection.execute(_submissions_with_runs(), {_RUN_IDS: list(run_ids)}).all()
+    # A partitioned table may contain several rows with one run id, since its key has further columns.
+    return list({row.run_id: row for row in rows}.values())
 
 
 def _without_deleted(rows: Sequence[Row[Any]]) -> tuple[Sequence[Row[Any]], Sequence[str]]:

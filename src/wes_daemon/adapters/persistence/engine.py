@@ -12,6 +12,7 @@ from sqlalchemy.pool import QueuePool
 
 from wes_daemon.adapters.persistence.errors import describe_database, translate
 from wes_daemon.adapters.persistence.keys import learn_run_key_type_of_driver
+from wes_daemon.adapters.persistence.relations import SERVICE_RELATIONS, ServiceRelations
 from wes_daemon.adapters.persistence.response_timeouts import ResponseTimeouts
 from wes_daemon.adapters.persistence.server_encoding import prepare_encoding
 from wes_daemon.adapters.persistence.transactions import LOCK_TIMEOUT, WRITE_QUEUE, WRITES, WriteQueue
@@ -19,6 +20,7 @@ from wes_daemon.application.ports.errors import StorageMisconfigured
 
 _POSTGRESQL = frozenset({"postgresql", "postgres", "postgresql+psycopg2"})
 _SQLITE = frozenset({"sqlite", "sqlite+pysqlite"})
+_MYSQL = frozenset({"mysql", "mariadb"})
 _SUPPORTED = "use postgresql://user:password@host:5432/database or sqlite:////absolute/path/to/file.db"
 
 # Source: "Parameter Key Words" in libpq's manual. Parameters of the URI take precedence.
@@ -50,6 +52,11 @@ def database_url(uri: str) -> URL:
         )
     if url.drivername in _POSTGRESQL:
         return url.set(drivername="postgresql+psycopg2")
+    if url.get_backend_name() in _MYSQL:
+        raise StorageMisconfigured(
+            f"the database URI begins with {url.drivername}://, but MySQL and MariaDB are not supported; "
+            f"the daemon works on PostgreSQL and SQLite: {_SUPPORTED}"
+        )
     if url.drivername not in _SQLITE:
         raise StorageMisconfigured(
             f"the database URI begins with {url.drivername}://, which is not supported: {_SUPPORTED}"
@@ -108,7 +115,7 @@ def _is_in_memory(url: URL) -> bool:
 
 
 def _postgresql_engine(url: URL, connections: int, busy_timeout: timedelta, response_timeout: timedelta) -> Engine:
-    timeouts = ResponseTimeouts(response_timeout)
+    timeouts, relations = ResponseTimeouts(response_timeout), ServiceRelations()
     engine = create_engine(
         url,
         poolclass=QueuePool,
@@ -122,8 +129,9 @@ def _postgresql_engine(url: URL, connections: int, busy_timeout: timedelta, resp
         hide_parameters=True,
         connect_args={name: value for name, value in _POSTGRESQL_PARAMETERS.items() if name not in url.query}
         | {"connection_factory": timeouts.connect, "client_encoding": "utf8"},
-        execution_options={LOCK_TIMEOUT: response_timeout / 2},
+        execution_options={LOCK_TIMEOUT: response_timeout / 2, SERVICE_RELATIONS: relations},
     )
+    event.listen(engine, "connect", relations.recognise_once)
     event.listen(engine, "engine_disposed", lambda _: timeouts.stop())
     event.listen(engine, "connect", lambda connection, _: prepare_encoding(engine, connection))
     event.listen(engine, "first_connect", lambda connection, _: learn_run_key_type_of_driver(engine, connection))

@@ -27,9 +27,9 @@ from wes_daemon.adapters.persistence.expressions import (
     is_one_of,
     of_same_run,
     store_now,
-    stored_order_of_few,
 )
 from wes_daemon.adapters.persistence.mapping import provider_in_tags, run_summary_from, select_new_runs
+from wes_daemon.adapters.persistence.relations import stored_order_of_few
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.submissions import Destination, Share, SubmissionState
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderType, RunSummary
@@ -44,7 +44,7 @@ _LIMIT = "row_limit"
 
 def enrol_queued(connection: Connection, destination: Destination, share: Share, limit: int) -> int:
     """Enrol `QUEUED` rows in the order in which they were stored; return their number."""
-    rows = connection.execute(_new_runs(connection.dialect.name), {_LIMIT: limit}).all()
+    rows = connection.execute(_new_runs(stored_order_of_few(connection)), {_LIMIT: limit}).all()
     runs = [run_summary_from(row) for row in rows]
     ready = [{**_submission_values(run, destination(run), SubmissionState.READY), "share": share(run)} for run in runs]
     return connection.execute(*_insertion_of(connection, ready)).rowcount if ready else 0
@@ -130,7 +130,9 @@ def _adoption_values(run: RunSummary, destination: Destination) -> dict[str, obj
     return {**values, "provider_run_id": provider_run_id, "known_state": known_state}
 
 
-def _adopt(connection: Connection, adoptions: Sequence[Mapping[str, Any]]) -> int:
+def _adopt(connection: Connection, candidates: Sequence[Mapping[str, Any]]) -> int:
+    # A partitioned table may contain several rows with one run id, since its key has further columns.
+    adoptions = list({values["run_id"]: values for values in candidates}.values())
     enrolled = [{key: value for key, value in values.items() if key != "known_state"} for values in adoptions]
     inserted = _insert(connection, enrolled)
     followed = [values for values in adoptions if values["run_id"] in inserted]
@@ -183,9 +185,9 @@ def _insertion_of(connection: Connection, rows: Sequence[Mapping[str, object]]) 
 
 
 @cache
-def _new_runs(dialect: str) -> Select[Any]:
+def _new_runs(stored_order: str) -> Select[Any]:
     queued = select_new_runs().where(is_one_of(workflow_runs.c.state, RunState.QUEUED))
-    return queued.order_by(stored_order_of_few(dialect)).limit(_row_limit())
+    return queued.order_by(literal_column(stored_order)).limit(_row_limit())
 
 
 @cache

@@ -30,6 +30,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
 from wes_daemon.adapters.persistence.keys import RunKeyType, declared_key, keys_for
+from wes_daemon.adapters.persistence.tables import service_metadata
 from wes_daemon.adapters.persistence.types import UtcTime
 
 LONGEST = timedelta(days=3650)
@@ -117,7 +118,9 @@ def of_same_run(column: Column[Any], run_id: Column[str]) -> ColumnElement[Any]:
 
     A scalar subquery looks each row up by its key. A planner could execute a join by scanning the whole table.
     """
-    return select(column).where(column.table.c.run_id == run_id).correlate(run_id.table).scalar_subquery()
+    rows = select(column).where(column.table.c.run_id == run_id).correlate(run_id.table)
+    # PostgreSQL refuses a second row. In a partitioned table of a service the run id may be a part of the key only.
+    return (rows.limit(literal_column("1")) if column.table.metadata is service_metadata else rows).scalar_subquery()
 
 
 class _InList(FunctionElement[bool]):
@@ -245,17 +248,6 @@ def rows_from_json(dialect: str, **columns: TypeEngine[Any]) -> FromClause:
 def json_rows(rows: Sequence[Mapping[str, object]]) -> Mapping[str, str]:
     """The parameters of a statement with `rows_from_json`: JSON values by column name."""
     return {JSON_ROWS: json.dumps(rows)}
-
-
-def stored_order(dialect: str) -> ColumnElement[Any]:
-    """The order in which the database stored the rows of `workflow_runs`, which has no column for their age."""
-    hidden = "ctid" if dialect == "postgresql" else "rowid"
-    return literal_column(f"workflow_runs.{hidden}")
-
-
-def stored_order_of_few(dialect: str) -> ColumnElement[Any]:
-    """As `stored_order`, for rows found by an index. The plus sign prevents SQLite from scanning all rows in order."""
-    return literal_column("workflow_runs.ctid" if dialect == "postgresql" else "+workflow_runs.rowid")
 
 
 def insert_into(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:

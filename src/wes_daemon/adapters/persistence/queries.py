@@ -5,9 +5,9 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Text, cast, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Text, cast, literal_column, or_, select
 
-from wes_daemon.adapters.persistence.expressions import is_one_of, stored_order
+from wes_daemon.adapters.persistence.expressions import is_one_of
 from wes_daemon.adapters.persistence.leases import select_daemons
 from wes_daemon.adapters.persistence.mapping import (
     STATES,
@@ -20,6 +20,7 @@ from wes_daemon.adapters.persistence.mapping import (
     select_runs,
     task_from,
 )
+from wes_daemon.adapters.persistence.relations import stored_order
 from wes_daemon.adapters.persistence.tables import (
     run_attachments,
     run_details,
@@ -84,7 +85,7 @@ def _newest_first(connection: Connection) -> Sequence[Select[Any]]:
     """
     enrolled = submissions.c.run_id.is_not(None)
     queued = is_one_of(workflow_runs.c.state, RunState.QUEUED)
-    stored = stored_order(connection.dialect.name).desc()
+    stored: ColumnElement[Any] = literal_column(stored_order(connection)).desc()
     return (
         _records().where(~enrolled, queued).order_by(stored),
         _records().where(enrolled).order_by(submissions.c.seq.desc()),

@@ -157,11 +157,6 @@ def _relations(connection: Connection) -> Iterator[str]:
     for row in connection.execute(_RELATIONS):
         if row.relkind == "m":
             yield f"{row.relname} is a materialized view, which cannot be written: use a table or a view with triggers"
-        elif row.relkind == "v" and not row.is_updatable:
-            yield (
-                f"{row.relname} is a view that cannot be updated: "
-                f"CREATE TRIGGER ... INSTEAD OF UPDATE ON {row.relname} FOR EACH ROW EXECUTE FUNCTION ..."
-            )
         if row.has_row_security and not (row.may_read and row.may_write):
             yield (
                 f"row level security of {row.relname} hides all rows from the role {row.role}: CREATE POLICY "
@@ -287,12 +282,9 @@ _COLUMNS = text(
     """
 ).bindparams(_NAMES)
 
-# Bits of pg_relation_is_updatable: 4 is UPDATE, 8 is INSERT.
 _RELATIONS = text(
     """
     SELECT c.relname, n.nspname, c.relkind::text AS relkind, current_user AS role,
-        pg_relation_is_updatable(c.oid, true) & 4 = 4
-            AND (c.relname <> 'task_logs' OR pg_relation_is_updatable(c.oid, true) & 8 = 8) AS is_updatable,
         row_security_active(c.oid) AS has_row_security,
         EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('*', 'r')
             AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) role

@@ -6,6 +6,8 @@ The service continues to write rows as before, without the daemon's columns.
 import sqlalchemy as sa
 from alembic import op
 
+from wes_daemon.adapters.persistence.migrations.service_indexes import create_index
+
 revision = "0001"
 down_revision = None
 
@@ -16,7 +18,7 @@ def upgrade() -> None:
     _index_workflow_runs("queued", "state = 'QUEUED'")
     _index_workflow_runs("active", "state IN ('INITIALIZING', 'RUNNING', 'PAUSED')")
     _index_workflow_runs("cancelled", "state IN ('CANCELING', 'CANCELED')")
-    op.create_index("wes_daemon_task_logs_run", "task_logs", ["run_id"], if_not_exists=True)
+    create_index("wes_daemon_task_logs_run", "task_logs", "run_id")
 
 
 def _create_workflow_runs() -> None:
@@ -56,12 +58,4 @@ def _create_task_logs() -> None:
 
 def _index_workflow_runs(name: str, condition: str) -> None:
     # The queries write the same states in the same order: SQLite compares the conditions as text.
-    where = sa.text(condition)
-    op.create_index(
-        f"wes_daemon_runs_{name}",
-        "workflow_runs",
-        ["run_id"],
-        postgresql_where=where,
-        sqlite_where=where,
-        if_not_exists=True,
-    )
+    create_index(f"wes_daemon_runs_{name}", "workflow_runs", "run_id", condition)
