@@ -10,12 +10,16 @@ from sqlalchemy import Engine, text
 
 from tests.integration.conftest import PostgreSQL, as_text
 from tests.integration.persistence.conftest import disposed
+from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.service import ColumnTypes, create_tables
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.schema import VERSION_TABLE, Schema
 from wes_daemon.adapters.persistence.tables import daemon_metadata
 from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.application.ports.errors import StorageMisconfigured
+from wes_daemon.application.ports.providers import RunDetails
+from wes_daemon.application.ports.runs import RunUpdate
+from wes_daemon.domain.runs import RunId, TaskLog, task_id
 from wes_daemon.domain.states import RunState
 
 _STATES = [f"'{state}'" for state in RunState]
@@ -199,6 +203,26 @@ def test_what_works_only_in_part_is_said_with_the_statement_that_mends_it(servic
     Schema(service).check()
     [limit] = Schema(service).limits()
     assert re.search(message, limit)
+
+
+def test_texts_are_cut_to_the_lengths_of_the_columns_that_the_service_has(service: Engine) -> None:
+    change(
+        service,
+        "ALTER TABLE task_logs ALTER COLUMN name TYPE varchar(10)",
+        "ALTER TABLE task_logs ALTER COLUMN stdout TYPE text",
+    )
+    Schema(service).upgrade()
+    store = SqlHarness(service)
+    store.queue("run-1")
+    task = TaskLog(id=task_id(RunId("run-1"), "task"), name="n" * 300, stdout="s" * 3000)
+
+    with store.units() as unit:
+        run = unit.runs.get(RunId("run-1"))
+        unit.runs.write([RunUpdate(before=run, after=run, details=RunDetails(), tasks=[task])])
+        unit.commit()
+
+    [stored] = store.queries.get(RunId("run-1")).tasks
+    assert (stored.name, stored.stdout) == ("nnnnnnnnn…", "s" * 3000)
 
 
 @contextmanager

@@ -12,9 +12,11 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Column,
     ColumnClause,
     ColumnElement,
     Connection,
+    Dialect,
     FromClause,
     Integer,
     Table,
@@ -30,10 +32,15 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
 from wes_daemon.adapters.persistence.expressions import JSON_ROWS, by_key, insert_into, rows_from_json
 from wes_daemon.adapters.persistence.keys import Key, RunKey
+from wes_daemon.adapters.persistence.relations import relations_of
+from wes_daemon.adapters.persistence.server_encoding import UTF8, ServerEncoding, encoding_of
 from wes_daemon.adapters.persistence.tables import daemon_metadata
 from wes_daemon.adapters.persistence.types import (
     Json,
@@ -71,15 +78,45 @@ def rows_of_table(dialect: str, table: Table, names: Iterable[str]) -> FromClaus
     return func.json_populate_recordset(like, text).table_valued(*columns, name="json_rows")
 
 
-def table_rows(dialect: str, table: Table, rows: Sequence[Row]) -> Mapping[str, str]:
+def values_from(source: FromClause, table: Table, names: Iterable[str]) -> dict[str, ColumnElement[Any]]:
+    """The values for columns of `table`, by name, from the expression that `rows_of_table` returned."""
+    return {name: _value(source.c[name], table.c[name]) for name in names}
+
+
+def _value(value: ColumnElement[Any], column: Column[Any]) -> ColumnElement[Any]:
+    if not isinstance(column.type, Json):
+        return value
+    return _JsonValue(value, literal_column(f"{column.table.name}.{column.name}"))
+
+
+class _JsonValue(FunctionElement[Any]):
+    """A value for a JSON column. `_in_encoding` says in which form it is sent."""
+
+    inherit_cache = True
+
+
+@compiles(_JsonValue)
+def _(element: _JsonValue, compiler: SQLCompiler, **options: Any) -> str:
+    value, path = element.clauses
+    sent = compiler.process(value, **options)
+    type = relations_of(compiler.dialect).types.get(str(path), "json")
+    if encoding_of(compiler.dialect).codec is None or not type.startswith("json"):
+        return sent
+    return f"CAST({sent} #>> '{{}}' AS {type})"
+
+
+def table_rows(dialect: Dialect, table: Table, rows: Sequence[Row]) -> Mapping[str, str]:
     """The parameters of a statement with `rows_of_table`.
 
     Args:
         rows: at least one; all have the same columns in the same order.
     """
-    if dialect == "postgresql":
-        return {JSON_ROWS: _text(table, rows, _IN_POSTGRESQL, _CLEAN_IN_POSTGRESQL)}
-    return {JSON_ROWS: _text(table, rows, _IN_SQLITE, _CLEAN_IN_SQLITE)}
+    if dialect.name != "postgresql":
+        return {JSON_ROWS: _text(dialect, table, rows, _IN_SQLITE, _CLEAN_IN_SQLITE)}
+    encoding = encoding_of(dialect)
+    if encoding is not UTF8:
+        return {JSON_ROWS: json.dumps(_written(dialect, table, rows, _in_encoding(encoding)), ensure_ascii=False)}
+    return {JSON_ROWS: _text(dialect, table, rows, _IN_POSTGRESQL, _CLEAN_IN_POSTGRESQL)}
 
 
 def insertion(
@@ -88,15 +125,15 @@ def insertion(
     """An INSERT of the rows in `JSON_ROWS`, in their order; the further columns `same_in_all` are equal in all rows."""
     source = rows_of_table(dialect, table, names)
     # SQLite parses ON CONFLICT after a SELECT as a join unless a WHERE stands between them.
-    values = select(*source.c, *same_in_all.values()).where(true())
-    return insert_into(dialect, table).from_select([*source.c.keys(), *same_in_all], values)
+    values = {**values_from(source, table, source.c.keys()), **same_in_all}
+    return insert_into(dialect, table).from_select([*values], select(*values.values()).where(true()))
 
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert the rows in their order."""
     if rows:
         dialect = connection.dialect.name
-        connection.execute(_inserting(dialect, table, tuple(rows[0])), table_rows(dialect, table, rows))
+        connection.execute(_inserting(dialect, table, tuple(rows[0])), table_rows(connection.dialect, table, rows))
 
 
 def put(connection: Connection, table: Table, rows: Sequence[Row], *, key: str) -> None:
@@ -106,7 +143,9 @@ def put(connection: Connection, table: Table, rows: Sequence[Row], *, key: str) 
     """
     if latest := list({row[key]: row for row in rows}.values()):
         dialect = connection.dialect.name
-        connection.execute(_putting(dialect, table, tuple(latest[0]), key), table_rows(dialect, table, latest))
+        connection.execute(
+            _putting(dialect, table, tuple(latest[0]), key), table_rows(connection.dialect, table, latest)
+        )
 
 
 # These statements are built once, because building one takes longer than sending it.
@@ -132,7 +171,8 @@ def _updating_or_inserting(table: Table, names: tuple[str, ...], key: str) -> po
     The caller's claim keeps other daemons from inserting the same keys meanwhile.
     """
     rows = rows_of_table("postgresql", table, names)
-    given = select(*rows.c).cte("given")
+    values = values_from(rows, table, names)
+    given = select(*(value.label(name) for name, value in values.items())).cte("given")
     updated = (
         update(table)
         .where(by_key(table.c[key], given.c[key]))
@@ -144,20 +184,26 @@ def _updating_or_inserting(table: Table, names: tuple[str, ...], key: str) -> po
     return postgresql.insert(table).from_select(names, select(*given.c).where(is_new))
 
 
-def _text(table: Table, rows: Sequence[Row], writers: Mapping[type, _Writer], cleaning: Mapping[type, _Writer]) -> str:
+def _text(
+    dialect: Dialect,
+    table: Table,
+    rows: Sequence[Row],
+    writers: Mapping[type, _Writer],
+    cleaning: Mapping[type, _Writer],
+) -> str:
     try:
-        text = json.dumps(_written(table, rows, writers), allow_nan=False)
+        text = json.dumps(_written(dialect, table, rows, writers), allow_nan=False)
     except (TypeError, ValueError):
         # A value cannot be serialized. This text makes the search below succeed, so that all values are cleaned.
         text = r"\u0000"
     if _SUSPICIOUS.search(text):
         # This is rare, and only such rows cost an inspection of every value.
-        return json.dumps(_written(table, rows, cleaning))
+        return json.dumps(_written(dialect, table, rows, cleaning))
     return text
 
 
-def _written(table: Table, rows: Sequence[Row], writers: Mapping[type, _Writer]) -> Sequence[Row]:
-    converted = [(name, write) for name in rows[0] if (write := _writer(table, name, writers))]
+def _written(dialect: Dialect, table: Table, rows: Sequence[Row], writers: Mapping[type, _Writer]) -> Sequence[Row]:
+    converted = [(name, write) for name in rows[0] if (write := _writer(dialect, table.c[name], writers))]
     written = [dict(row) for row in rows]
     for name, write in converted:
         for row in written:
@@ -166,12 +212,21 @@ def _written(table: Table, rows: Sequence[Row], writers: Mapping[type, _Writer])
     return written
 
 
-def _writer(table: Table, name: str, writers: Mapping[type, _Writer]) -> _Writer | None:
-    type_ = table.c[name].type
-    write = writers.get(type(type_))
-    if isinstance(type_, PlainText) and (length := type_.length) is not None:
-        return lambda value: truncated(str(write(value) if write else value), length)
-    return write
+def _writer(dialect: Dialect, column: Column[Any], writers: Mapping[type, _Writer]) -> _Writer | None:
+    write = writers.get(type(column.type))
+    length = longest_text(dialect, column)
+    if length is None:
+        return write
+    encoding = encoding_of(dialect)
+    return lambda value: truncated(str(write(value) if write else value), length, encoding)
+
+
+def longest_text(dialect: Dialect, column: Column[Any]) -> int | None:
+    """The length to which texts for the column are truncated; None if it has no limit."""
+    if not isinstance(column.type, PlainText):
+        return None
+    relations, path = relations_of(dialect), f"{column.table.name}.{column.name}"
+    return relations.lengths.get(path) if path in relations.types else column.type.length
 
 
 def _extractable(value: object) -> object:
@@ -203,5 +258,20 @@ _CLEAN_IN_POSTGRESQL: Mapping[type, _Writer] = {
     PlainText: storable_text,
     Json: storable_json,
 }
+
+
+def _in_encoding(encoding: ServerEncoding) -> Mapping[type, _Writer]:
+    """How values are written for a database whose encoding is not UTF-8.
+
+    If the encoding lacks characters, a value for a JSON column is sent as a JSON text in a JSON string: the server
+    would convert each escape in a JSON value, and refuse those of characters that it cannot hold.
+    """
+    return {
+        **_CLEAN_IN_POSTGRESQL,
+        PlainText: lambda value: encoding.text(storable_text(str(value))),
+        Json: storable_json if encoding.codec is None else lambda value: encoding.json(json_text(value)),
+    }
+
+
 # SQLite can store a key with NUL and find it, so keys stay as they are.
 _CLEAN_IN_SQLITE: Mapping[type, _Writer] = {**_IN_SQLITE, PlainText: storable_text, Json: json_text}

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from wes_daemon.adapters.persistence.bulk import rows_of_table, table_rows
+from wes_daemon.adapters.persistence.bulk import rows_of_table, table_rows, values_from
 from wes_daemon.adapters.persistence.expressions import (
     by_key,
     in_list,
@@ -136,7 +136,9 @@ def _record_intents(connection: Connection, owner: SessionId, begun: Sequence[Cl
         for claimed in begun
     ]
     dialect = connection.dialect.name
-    connection.execute(_recording_intents(dialect), {_OWNER: owner, **table_rows(dialect, submissions, intents)})
+    connection.execute(
+        _recording_intents(dialect), {_OWNER: owner, **table_rows(connection.dialect, submissions, intents)}
+    )
 
 
 def _move_to_destination(connection: Connection, waiting: Sequence[ClaimedRun]) -> None:
@@ -147,7 +149,7 @@ def _move_to_destination(connection: Connection, waiting: Sequence[ClaimedRun]) 
     rows = [{"run_id": claimed.run.id, "provider": claimed.destination} for claimed in waiting]
     given = rows_of_table(dialect, submissions, rows[0])
     moved = update(submissions).where(by_key(submissions.c.run_id, given.c.run_id)).values(provider=given.c.provider)
-    connection.execute(moved, table_rows(dialect, submissions, rows))
+    connection.execute(moved, table_rows(connection.dialect, submissions, rows))
 
 
 def _record_deleted(connection: Connection, run_ids: Sequence[str], **values: object) -> None:
@@ -225,7 +227,7 @@ def _recording_intents(dialect: str) -> Update:
             claim_seq=submissions.c.claim_seq + 1,
             intent_at=store_now(),
             provider=given.c.provider,
-            request=given.c.request,
+            **values_from(given, submissions, ["request"]),
         )
     )
 

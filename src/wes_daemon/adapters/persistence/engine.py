@@ -11,8 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
 from wes_daemon.adapters.persistence.errors import describe_database, translate
-from wes_daemon.adapters.persistence.keys import learn_run_key_type_of_driver
-from wes_daemon.adapters.persistence.relations import SERVICE_RELATIONS, ServiceRelations
+from wes_daemon.adapters.persistence.relations import recognise_once
 from wes_daemon.adapters.persistence.response_timeouts import ResponseTimeouts
 from wes_daemon.adapters.persistence.server_encoding import prepare_encoding
 from wes_daemon.adapters.persistence.transactions import LOCK_TIMEOUT, WRITE_QUEUE, WRITES, WriteQueue
@@ -115,7 +114,7 @@ def _is_in_memory(url: URL) -> bool:
 
 
 def _postgresql_engine(url: URL, connections: int, busy_timeout: timedelta, response_timeout: timedelta) -> Engine:
-    timeouts, relations = ResponseTimeouts(response_timeout), ServiceRelations()
+    timeouts = ResponseTimeouts(response_timeout)
     engine = create_engine(
         url,
         poolclass=QueuePool,
@@ -129,12 +128,11 @@ def _postgresql_engine(url: URL, connections: int, busy_timeout: timedelta, resp
         hide_parameters=True,
         connect_args={name: value for name, value in _POSTGRESQL_PARAMETERS.items() if name not in url.query}
         | {"connection_factory": timeouts.connect, "client_encoding": "utf8"},
-        execution_options={LOCK_TIMEOUT: response_timeout / 2, SERVICE_RELATIONS: relations},
+        execution_options={LOCK_TIMEOUT: response_timeout / 2},
     )
-    event.listen(engine, "connect", relations.recognise_once)
     event.listen(engine, "engine_disposed", lambda _: timeouts.stop())
     event.listen(engine, "connect", lambda connection, _: prepare_encoding(engine, connection))
-    event.listen(engine, "first_connect", lambda connection, _: learn_run_key_type_of_driver(engine, connection))
+    event.listen(engine, "connect", lambda connection, _: recognise_once(engine, connection))
     return engine
 
 

@@ -178,7 +178,7 @@ def _insert(connection: Connection, rows: Sequence[Mapping[str, object]]) -> fro
 
 def _insertion_of(connection: Connection, rows: Sequence[Mapping[str, object]]) -> tuple[Any, Mapping[str, str]]:
     dialect = connection.dialect.name
-    return _inserting(dialect, tuple(rows[0])), table_rows(dialect, submissions, rows)
+    return _inserting(dialect, tuple(rows[0])), table_rows(connection.dialect, submissions, rows)
 
 
 # These statements are built once, because building one takes longer than sending it.

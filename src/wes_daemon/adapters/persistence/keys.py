@@ -5,15 +5,14 @@ import re
 from collections.abc import Sequence
 from enum import StrEnum
 
-from psycopg2.extensions import connection as DriverConnection  # noqa: N812 - the driver's name of its class
-from sqlalchemy import ColumnElement, Connection, Dialect, Engine, Text, TypeDecorator, text
+from sqlalchemy import ColumnElement, Connection, Dialect, Text, TypeDecorator, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import TypeCompiler
 from sqlalchemy.types import UserDefinedType
 
+from wes_daemon.adapters.persistence.relations import relations_of
 from wes_daemon.adapters.persistence.types import storable_text
 
-_ATTRIBUTE = "wes_daemon_run_key"
 _LARGEST_NUMBER = 2**63 - 1
 
 
@@ -36,25 +35,6 @@ class RunKeyType(StrEnum):
                 return True
 
 
-# The statements find the table through the search path, as all others do. Of a domain the base type counts.
-_RUN_KEY_TYPE = """
-    SELECT coalesce(b.typname, t.typname) FROM pg_attribute a
-    JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype
-    WHERE a.attrelid = to_regclass('workflow_runs') AND a.attname = 'run_id'
-"""
-_RUN_KEY_LENGTH = """
-    SELECT coalesce(nullif(t.typtypmod, -1), a.atttypmod) - 4 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-    WHERE a.attrelid = to_regclass('workflow_runs') AND a.attname = 'run_id'
-"""
-_OWN_RUN_KEYS = text(
-    """
-    SELECT c.relname, t.typname AS type FROM pg_class c
-    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'run_id' JOIN pg_type t ON t.oid = a.atttypid
-    WHERE c.relname IN ('submissions', 'polls', 'run_details', 'run_attachments', 'run_events')
-        AND c.relkind = 'r' AND pg_table_is_visible(c.oid)
-    """
-)
-
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
@@ -70,31 +50,18 @@ RUN_KEY_TYPES = {
 
 
 def run_key_type(dialect: Dialect) -> RunKeyType:
-    """The type of the ids of runs in the database of this dialect's engine."""
-    found: RunKeyType = getattr(dialect, _ATTRIBUTE, RunKeyType.TEXT)
-    return found
+    """The type of the ids of runs in the database of this dialect's engine.
 
-
-def learn_run_key_type(engine: Engine, connection: Connection) -> None:
-    """Let the statements of this engine treat the ids of runs as values of the service's type."""
-    if engine.dialect.name == "postgresql":
-        _use(engine, connection.exec_driver_sql(_RUN_KEY_TYPE).scalar())
-
-
-def learn_run_key_type_of_driver(engine: Engine, connection: DriverConnection) -> None:
-    """As `learn_run_key_type`, on a new connection to PostgreSQL."""
-    with connection.cursor() as cursor:
-        cursor.execute(_RUN_KEY_TYPE)
-        row = cursor.fetchone()
-    connection.rollback()
-    _use(engine, row[0] if row else None)
+    It is text if the service's type is not supported; the check of the schema refuses that type.
+    """
+    return RUN_KEY_TYPES.get(relations_of(dialect).types.get("workflow_runs.run_id", ""), RunKeyType.TEXT)
 
 
 def other_run_keys(connection: Connection) -> Sequence[str]:
     """The daemon's tables in which the ids of runs are not of the service's type."""
     if connection.dialect.name != "postgresql":
         return ()
-    wanted = _supported(connection.exec_driver_sql(_RUN_KEY_TYPE).scalar())
+    wanted = run_key_type(connection.dialect)
     own = {row.relname: RUN_KEY_TYPES.get(row.type) for row in connection.execute(_OWN_RUN_KEYS)}
     return [table for table, type in own.items() if type is not wanted]
 
@@ -104,25 +71,23 @@ def adapt_run_keys(connection: Connection) -> None:
     tables = other_run_keys(connection)
     if not tables:
         return
-    wanted: str = _supported(connection.exec_driver_sql(_RUN_KEY_TYPE).scalar())
+    wanted: str = run_key_type(connection.dialect)
     if wanted == RunKeyType.CHAR:
-        wanted = f"char({connection.exec_driver_sql(_RUN_KEY_LENGTH).scalar()})"
+        wanted = f"char({relations_of(connection.dialect).lengths['workflow_runs.run_id']})"
     for table in tables:
         connection.exec_driver_sql(
             f"ALTER TABLE {table} ALTER COLUMN run_id TYPE {wanted} USING CAST(CAST(run_id AS text) AS {wanted})"
         )
 
 
-def _use(engine: Engine, name: str | None) -> None:
-    type = _supported(name)
-    if run_key_type(engine.dialect) is not type:
-        setattr(engine.dialect, _ATTRIBUTE, type)
-        engine.clear_compiled_cache()
-
-
-def _supported(name: str | None) -> RunKeyType:
-    """The type with this name in `pg_type`; text for other types, which the check of the schema refuses."""
-    return RUN_KEY_TYPES.get(name or "", RunKeyType.TEXT)
+_OWN_RUN_KEYS = text(
+    """
+    SELECT c.relname, t.typname AS type FROM pg_class c
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'run_id' JOIN pg_type t ON t.oid = a.atttypid
+    WHERE c.relname IN ('submissions', 'polls', 'run_details', 'run_attachments', 'run_events')
+        AND c.relkind = 'r' AND pg_table_is_visible(c.oid)
+    """
+)
 
 
 class Key(TypeDecorator[str]):

@@ -144,8 +144,8 @@ def with_request_values(run: Run, values: object) -> Run:
 
 def state_from(value: str | None) -> RunState:
     """The state, or `UNKNOWN` for a value that is not a state."""
-    # A column of type CHAR(n) pads its values with blanks.
-    return STATES.get((value or "").rstrip(" "), RunState.UNKNOWN)
+    # A column of type CHAR(n) pads its values with blanks; SQLite may return bytes.
+    return STATES.get(value.rstrip(" "), RunState.UNKNOWN) if isinstance(value, str) else RunState.UNKNOWN
 
 
 def provider_from(value: str | None) -> ProviderType | None:

@@ -1,78 +1,20 @@
-"""What `workflow_runs` and `task_logs` are on PostgreSQL: tables, partitioned tables or views of a WES service.
+"""What the tables of a WES service are in this database, as statements need to know it while they are compiled.
 
-A view has no system columns, and a row of a partitioned table is located by its partition and its place in it.
+On PostgreSQL `workflow_runs` and `task_logs` may be tables, partitioned tables or views, and their columns have the
+types and lengths that the service chose. A view has no system columns, and a row of a partitioned table is located by
+its partition and its place in it.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Row, text
-from sqlalchemy.exc import NotSupportedError
+from psycopg2.extensions import connection as DriverConnection  # noqa: N812 - the driver's name of its class
+from sqlalchemy import Connection, Dialect, Engine
 
-from wes_daemon.adapters.persistence.tables import service_metadata
-
-SERVICE_RELATIONS = "wes_daemon_service_relations"
-"""Execution option of engines for PostgreSQL: their `ServiceRelations`."""
+_ATTRIBUTE = "wes_daemon_relations"
 
 STORED_ORDER_COLUMN = "stored_order"
 """A view may have this column: its rows are then enrolled in this order, and otherwise by their run ids."""
-
-_KIND_OF_WORKFLOW_RUNS = f"""
-SELECT relkind, EXISTS (
-    SELECT FROM pg_attribute WHERE attrelid = pg_class.oid AND attname = '{STORED_ORDER_COLUMN}' AND NOT attisdropped
-)
-FROM pg_class WHERE oid = to_regclass('workflow_runs')
-"""
-
-# Source: pg_relation_is_updatable in the PostgreSQL sources. The bits are those of information_schema.tables.
-_CAN_UPDATE_AND_INSERT = 4 | 8
-_VIEWS = text(
-    """
-    SELECT relname, oid, pg_relation_is_updatable(oid, true) AS writable
-    FROM pg_class WHERE relkind = 'v' AND oid IN (SELECT to_regclass(name) FROM unnest(:names) AS name)
-    ORDER BY relname
-    """
-)
-_COLUMNS = text(
-    """
-    SELECT attname FROM pg_attribute
-    WHERE attrelid = :view AND attname = ANY (:names) AND NOT pg_column_is_updatable(:view, attnum, true)
-    ORDER BY attnum
-    """
-)
-
-
-class ServiceRelations:
-    """The relation that `workflow_runs` is, found out at the first connection and when the schema is checked.
-
-    Attributes:
-        stored_order: the SQL by which the rows are sorted as they were stored.
-    """
-
-    def __init__(self) -> None:
-        self.stored_order = _TABLE_ORDER
-        self._is_known = False
-
-    def recognise_once(self, driver_connection: Any, _record: object) -> None:
-        """Find out the kind of relation unless it is known: a listener for the event `connect`."""
-        if not self._is_known:
-            with driver_connection.cursor() as cursor:
-                cursor.execute(_KIND_OF_WORKFLOW_RUNS)
-                self._set(cursor.fetchone())
-            driver_connection.rollback()
-
-    def recognise(self, connection: Connection) -> None:
-        """Find out the kind of relation again: it may have been created since."""
-        self._set(connection.exec_driver_sql(_KIND_OF_WORKFLOW_RUNS).first())
-
-    def _set(self, row: Any) -> None:
-        self._is_known = row is not None
-        kind, has_order = row or ("r", False)
-        if kind in ("v", "m"):
-            self.stored_order = _ORDERED_VIEW_ORDER if has_order else _VIEW_ORDER
-        else:
-            self.stored_order = _PARTITIONED_ORDER if kind == "p" else _TABLE_ORDER
-
 
 _TABLE_ORDER = "workflow_runs.ctid"
 # Partitions are usually created in the order of their ranges, so that older ones have lower numbers.
@@ -80,20 +22,66 @@ _PARTITIONED_ORDER = "ROW(workflow_runs.tableoid, workflow_runs.ctid)"
 _ORDERED_VIEW_ORDER = f"ROW(workflow_runs.{STORED_ORDER_COLUMN}, workflow_runs.run_id)"
 _VIEW_ORDER = "workflow_runs.run_id"
 
+# The statements find the tables through the search path, as all others do. Of a domain the base type counts.
+_COLUMNS = """
+SELECT c.relname || '.' || a.attname, c.relkind::text, coalesce(b.typname, t.typname)::text,
+    CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END
+FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype
+WHERE c.oid IN (to_regclass('workflow_runs'), to_regclass('task_logs'))
+"""
+_WITH_LENGTH = frozenset({"varchar", "bpchar"})
+# The modifier of a type with a length is the length plus 4.
+_MODIFIER_OFFSET = 4
 
-def recognise_service_relations(connection: Connection) -> None:
-    """Find out again what `workflow_runs` is, for the connection's engine."""
-    relations = connection.get_execution_options().get(SERVICE_RELATIONS)
-    if relations is not None:
-        relations.recognise(connection)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRelations:
+    """The service's tables on PostgreSQL; empty if they do not exist, and on SQLite.
+
+    Attributes:
+        stored_order: the SQL by which the rows of `workflow_runs` are sorted as they were stored.
+        types: the name of each column's type in `pg_type`, by `table.column`.
+        lengths: the longest text of each column that limits it, by `table.column`.
+    """
+
+    stored_order: str = _TABLE_ORDER
+    types: Mapping[str, str] = field(default_factory=dict)
+    lengths: Mapping[str, int] = field(default_factory=dict)
+
+
+_UNKNOWN = ServiceRelations()
+
+
+def relations_of(dialect: Dialect) -> ServiceRelations:
+    """The service's tables in the database of this dialect's engine."""
+    found: ServiceRelations = getattr(dialect, _ATTRIBUTE, _UNKNOWN)
+    return found
+
+
+def recognise_once(engine: Engine, connection: DriverConnection) -> None:
+    """Find out what the service's tables are, on a new connection, unless it is known."""
+    if relations_of(engine.dialect).types:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_COLUMNS)
+        rows = cursor.fetchall()
+    connection.rollback()
+    _use(engine, _relations_from(rows))
+
+
+def recognise(connection: Connection) -> None:
+    """Find out again what the service's tables are: they may have been created or changed since."""
+    if connection.dialect.name == "postgresql":
+        _use(connection.engine, _relations_from([tuple(row) for row in connection.exec_driver_sql(_COLUMNS)]))
 
 
 def stored_order(connection: Connection) -> str:
     """The order in which the database stored the rows of `workflow_runs`, which has no column for their age: SQL."""
     if connection.dialect.name == "sqlite":
         return "workflow_runs.rowid"
-    relations = connection.get_execution_options().get(SERVICE_RELATIONS)
-    return _TABLE_ORDER if relations is None else str(relations.stored_order)
+    return relations_of(connection.dialect).stored_order
 
 
 def stored_order_of_few(connection: Connection) -> str:
@@ -102,37 +90,30 @@ def stored_order_of_few(connection: Connection) -> str:
     return f"+{order}" if connection.dialect.name == "sqlite" else order
 
 
-def problems_of_views(connection: Connection) -> Iterator[str]:
-    """What prevents the daemon from using the service's views, each with what fixes it; nothing for tables."""
-    if connection.dialect.name != "postgresql":
-        return
-    names = list(service_metadata.tables)
-    for view in connection.execute(_VIEWS, {"names": names}).all():
-        yield from _problems_of(connection, view)
+def _use(engine: Engine, relations: ServiceRelations) -> None:
+    if relations_of(engine.dialect) != relations:
+        setattr(engine.dialect, _ATTRIBUTE, relations)
+        engine.clear_compiled_cache()
 
 
-def _problems_of(connection: Connection, view: Row[Any]) -> Iterator[str]:
-    if view.writable & _CAN_UPDATE_AND_INSERT != _CAN_UPDATE_AND_INSERT:
-        yield f"view {view.relname} cannot be written: create INSTEAD OF triggers for INSERT and UPDATE on it"
-        return
-    names = [column.name for column in service_metadata.tables[view.relname].columns]
-    fixed = connection.execute(_COLUMNS, {"view": view.oid, "names": names}).scalars().all()
-    if fixed:
-        yield (
-            f"view {view.relname} computes {', '.join(fixed)}, which cannot be written: "
-            "create INSTEAD OF triggers for INSERT and UPDATE on it"
-        )
-    if not _can_lock_rows(connection, view.relname):
-        yield (
-            f"view {view.relname} has rows that cannot be locked: "
-            "define it without outer join, grouping, DISTINCT, UNION and window functions"
-        )
+def _relations_from(rows: Sequence[tuple[str, str, str, int]]) -> ServiceRelations:
+    kinds = {name: kind for name, kind, _, _ in rows}
+    return ServiceRelations(
+        stored_order=_order(kinds),
+        types={name: type for name, _, type, _ in rows},
+        lengths={
+            name: modifier - _MODIFIER_OFFSET
+            for name, _, type, modifier in rows
+            if type in _WITH_LENGTH and modifier > 0
+        },
+    )
 
 
-def _can_lock_rows(connection: Connection, view: str) -> bool:
-    try:
-        with connection.begin_nested():
-            connection.exec_driver_sql(f"EXPLAIN SELECT * FROM {view} FOR UPDATE")
-    except NotSupportedError:
-        return False
-    return True
+def _order(kinds: Mapping[str, str]) -> str:
+    match kinds.get("workflow_runs.run_id"):
+        case "v" | "m":
+            return _ORDERED_VIEW_ORDER if f"workflow_runs.{STORED_ORDER_COLUMN}" in kinds else _VIEW_ORDER
+        case "p":
+            return _PARTITIONED_ORDER
+        case _:
+            return _TABLE_ORDER

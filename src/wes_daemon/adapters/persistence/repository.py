@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, Update, insert, select, update
 
-from wes_daemon.adapters.persistence.bulk import insert_all, put, rows_of_table, table_rows
+from wes_daemon.adapters.persistence.bulk import insert_all, put, rows_of_table, table_rows, values_from
 from wes_daemon.adapters.persistence.expressions import by_key, in_list_parameter
 from wes_daemon.adapters.persistence.mapping import (
     entry_values,
@@ -84,7 +84,9 @@ class SqlRunRepository:
     def _update(self, rows: Sequence[Mapping[str, object]]) -> None:
         dialect = self._connection.dialect.name
         statement = _update_statement(dialect, tuple(rows[0]))
-        updated = self._connection.execute(statement, table_rows(dialect, workflow_runs, rows)).rowcount
+        updated = self._connection.execute(
+            statement, table_rows(self._connection.dialect, workflow_runs, rows)
+        ).rowcount
         # More rows are updated if a partitioned table contains several rows with one run id.
         if updated < len(rows):
             raise ConcurrentUpdate(f"{len(rows) - updated} of {len(rows)} runs have no row any more")
@@ -115,7 +117,7 @@ def _update_statement(dialect: str, names: tuple[str, ...]) -> Update:
     return (
         update(workflow_runs)
         .where(by_key(workflow_runs.c.run_id, rows.c.run_id))
-        .values({name: rows.c[name] for name in names if name != "run_id"})
+        .values(values_from(rows, workflow_runs, [name for name in names if name != "run_id"]))
     )
 
 

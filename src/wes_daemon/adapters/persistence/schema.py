@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Engine, Label, column, func, inspect, select,
 from sqlalchemy.engine.reflection import ObjectKind
 
 from wes_daemon.adapters.persistence.errors import UPGRADE_COMMAND, describe_database
-from wes_daemon.adapters.persistence.keys import adapt_run_keys, learn_run_key_type, other_run_keys
-from wes_daemon.adapters.persistence.relations import problems_of_views, recognise_service_relations
+from wes_daemon.adapters.persistence.keys import adapt_run_keys, other_run_keys
+from wes_daemon.adapters.persistence.relations import recognise
 from wes_daemon.adapters.persistence.service_tables import judge
 from wes_daemon.adapters.persistence.tables import daemon_metadata, service_metadata
 from wes_daemon.adapters.persistence.transactions import SCHEMA_LOCK, reading, upgrading
@@ -79,11 +79,10 @@ class Schema:
             for statement in upgrade_settings(self._engine.dialect.name):
                 connection.exec_driver_sql(statement)
             self._refuse_newer(_revision_in(connection))
-            self._refuse([*judge(connection).problems, *problems_of_views(connection)])
+            self._refuse(judge(connection).problems)
             command.upgrade(_config(connection=connection), "head")
+            recognise(connection)
             adapt_run_keys(connection)
-            learn_run_key_type(self._engine, connection)
-            recognise_service_relations(connection)
             connection.commit()
 
     def upgrade_sql(self) -> str:
@@ -107,12 +106,10 @@ class Schema:
             if revision != self.head():
                 found = "was never prepared for the daemon" if revision is None else f"is at revision {revision}"
                 raise self._misconfigured(f"it {found}, but {self.head()} is needed: run `{UPGRADE_COMMAND}`")
-            learn_run_key_type(self._engine, connection)
-            recognise_service_relations(connection)
+            recognise(connection)
             self._refuse(
                 [
                     *judge(connection).problems,
-                    *problems_of_views(connection),
                     *_missing_tables(connection),
                     *_missing_privileges(connection),
                 ]

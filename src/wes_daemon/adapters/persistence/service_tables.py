@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Row, bindparam, text
+from sqlalchemy.exc import NotSupportedError
 
 from wes_daemon.adapters.persistence.keys import RUN_KEY_TYPES
 from wes_daemon.adapters.persistence.tables import service_metadata
@@ -63,7 +64,8 @@ def judge(connection: Connection) -> Judgement:
     """Judge those tables of the service that exist. Columns that are missing are reported, tables are not."""
     if connection.dialect.name == "postgresql":
         columns = list(_postgresql_columns(connection))
-        problems = [*_missing(columns), *_wrong_types(columns), *_computed(columns), *_relations(connection)]
+        problems = [*_missing(columns), *_wrong_types(columns), *_computed(columns)]
+        problems += [*_relations(connection), *_problems_of_views(connection)]
         limits = [*_unfillable(columns), *_unusable_task_ids(columns)]
         limits += [*_without_key(connection), *_row_security_limits(connection)]
     else:
@@ -162,6 +164,39 @@ def _relations(connection: Connection) -> Iterator[str]:
                 f"row level security of {row.relname} hides all rows from the role {row.role}: CREATE POLICY "
                 f"wes_daemon ON {row.relname} TO {row.role} USING (true) WITH CHECK (true)"
             )
+
+
+def _problems_of_views(connection: Connection) -> Iterator[str]:
+    names = list(service_metadata.tables)
+    for view in connection.execute(_VIEWS, {"names": names}).all():
+        yield from _problems_of(connection, view)
+
+
+def _problems_of(connection: Connection, view: Row[Any]) -> Iterator[str]:
+    if view.writable & _CAN_UPDATE_AND_INSERT != _CAN_UPDATE_AND_INSERT:
+        yield f"view {view.relname} cannot be written: create INSTEAD OF triggers for INSERT and UPDATE on it"
+        return
+    names = [column.name for column in service_metadata.tables[view.relname].columns]
+    fixed = connection.execute(_FIXED_COLUMNS, {"view": view.oid, "names": names}).scalars().all()
+    if fixed:
+        yield (
+            f"view {view.relname} computes {', '.join(fixed)}, which cannot be written: "
+            "create INSTEAD OF triggers for INSERT and UPDATE on it"
+        )
+    if not _can_lock_rows(connection, view.relname):
+        yield (
+            f"view {view.relname} has rows that cannot be locked: "
+            "define it without outer join, grouping, DISTINCT, UNION and window functions"
+        )
+
+
+def _can_lock_rows(connection: Connection, view: str) -> bool:
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql(f"EXPLAIN SELECT * FROM {view} FOR UPDATE")
+    except NotSupportedError:
+        return False
+    return True
 
 
 def _row_security_limits(connection: Connection) -> Iterator[str]:
@@ -300,6 +335,23 @@ _RELATIONS = text(
     ORDER BY c.relname
     """
 ).bindparams(_NAMES)
+
+# Source: pg_relation_is_updatable in the PostgreSQL sources. The bits are those of information_schema.tables.
+_CAN_UPDATE_AND_INSERT = 4 | 8
+_VIEWS = text(
+    """
+    SELECT relname, oid, pg_relation_is_updatable(oid, true) AS writable
+    FROM pg_class WHERE relkind = 'v' AND oid IN (SELECT to_regclass(name) FROM unnest(:names) AS name)
+    ORDER BY relname
+    """
+)
+_FIXED_COLUMNS = text(
+    """
+    SELECT attname FROM pg_attribute
+    WHERE attrelid = :view AND attname = ANY (:names) AND NOT pg_column_is_updatable(:view, attnum, true)
+    ORDER BY attnum
+    """
+)
 
 _SQLITE_TABLES = text(
     """
