@@ -10,11 +10,7 @@ from sqlalchemy import (
     Connection,
     Integer,
     Select,
-    Text,
     bindparam,
-    cast,
-    false,
-    func,
     insert,
     literal_column,
     select,
@@ -29,7 +25,7 @@ from wes_daemon.adapters.persistence.expressions import (
     store_now,
     stored_order_of_few,
 )
-from wes_daemon.adapters.persistence.mapping import provider_in_tags, run_summary_from, select_new_runs
+from wes_daemon.adapters.persistence.mapping import may_have_tag, provider_in_tags, run_summary_from, select_new_runs
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.submissions import Destination, Share, SubmissionState
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderType, RunSummary
@@ -80,8 +76,8 @@ def enrol_again(connection: Connection, limit: int) -> int:
 
 
 def names_a_provider_run() -> ColumnElement[bool]:
-    """Whether the tags may name a provider run: a coarse filter that works on any type of column."""
-    return func.coalesce(cast(workflow_runs.c.tags, Text).contains(f'"{PROVIDER_ID_TAG}"'), false())
+    """Whether the tags may name a provider run: a coarse filter."""
+    return may_have_tag(PROVIDER_ID_TAG)
 
 
 def _run_ids(connection: Connection, rows: Select[Any], limit: int) -> Sequence[str]:

@@ -5,11 +5,11 @@ from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Null, Row, Select, Text, cast, null, select
+from sqlalchemy import ColumnElement, Null, Row, Select, Text, cast, false, func, null, select
 
 from wes_daemon.adapters.persistence.expressions import by_key, of_same_run
 from wes_daemon.adapters.persistence.tables import run_details, submissions, workflow_runs
-from wes_daemon.adapters.persistence.types import read_json
+from wes_daemon.adapters.persistence.types import object_in_text, read_json_object
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.runs import TimelineEntry
@@ -31,6 +31,7 @@ PROVIDERS: Mapping[str, ProviderType] = {provider.value: provider for provider i
 
 _NO_TIME = timedelta(0)
 _REQUEST_MEMBERS = tuple(member.name for member in fields(WorkflowRequest))
+_OBJECTS = ("tags", "workflow_params", "workflow_engine_parameters")
 
 _SUBMISSION_OF_RUN = submissions.c.run_id == workflow_runs.c.run_id
 _DETAILS_OF_RUN = run_details.c.run_id == workflow_runs.c.run_id
@@ -86,9 +87,18 @@ def _select_summary(provider: ColumnElement[str] | Null, provider_run_id: Column
     )
 
 
+def may_have_tag(name: str) -> ColumnElement[bool]:
+    """Whether the tags may have a member of this name: a coarse filter that works on any type of column.
+
+    In a JSON string with the text of an object, backslashes precede the quotes.
+    """
+    text = func.replace(cast(workflow_runs.c.tags, Text), "\\", "", type_=Text)
+    return func.coalesce(text.contains(f'"{name}"'), false())
+
+
 def run_summary_from(row: Sequence[Any]) -> RunSummary:
     run_id, state, tags, start_time, end_time, provider, provider_run_id = row
-    parsed_tags = None if tags is None else read_json(tags)
+    parsed_tags = None if tags is None else read_json_object(tags)
     return RunSummary(
         id=RunId(run_id),
         state=state_from(state),
@@ -138,8 +148,10 @@ def with_request_values(run: Run, values: object) -> Run:
     """The run with stored `request_values`; unchanged if none were stored."""
     if not isinstance(values, Mapping):
         return run
-    request = WorkflowRequest(**{name: values[name] for name in _REQUEST_MEMBERS})
-    return replace(run, request=request, tags=values["tags"])
+    # Earlier versions stored texts of objects as they found them.
+    stored = {name: object_in_text(value) if name in _OBJECTS else value for name, value in values.items()}
+    request = WorkflowRequest(**{name: stored[name] for name in _REQUEST_MEMBERS})
+    return replace(run, request=request, tags=stored["tags"])
 
 
 def state_from(value: str | None) -> RunState:

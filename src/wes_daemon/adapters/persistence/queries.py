@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Text, cast, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, or_, select
 
 from wes_daemon.adapters.persistence.expressions import is_one_of, stored_order
 from wes_daemon.adapters.persistence.leases import select_daemons
@@ -14,6 +14,7 @@ from wes_daemon.adapters.persistence.mapping import (
     daemon_from,
     details_from,
     entry_from,
+    may_have_tag,
     provider_from,
     provider_in_tags,
     run_from,
@@ -107,8 +108,7 @@ def _filtered(group: Select[Any], filter: RunFilter) -> Select[Any]:
     if filter.provider is None:
         return group.limit(filter.limit)
     # The tags are parsed afterwards, in Python: the column may be of any type and contain any text.
-    may_name_provider = cast(workflow_runs.c.tags, Text).contains(f'"{PROVIDER_TYPE_TAG}"')
-    return group.where(or_(submissions.c.provider == filter.provider, may_name_provider))
+    return group.where(or_(submissions.c.provider == filter.provider, may_have_tag(PROVIDER_TYPE_TAG)))
 
 
 def _in_states(filter: RunFilter) -> ColumnElement[bool]:
