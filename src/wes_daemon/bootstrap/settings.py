@@ -16,6 +16,7 @@ from wes_daemon.adapters.providers.sevenbridges.config import Profile, read_prof
 from wes_daemon.application.ports.errors import Misconfigured
 from wes_daemon.bootstrap.setting_types import (
     DEFAULT_OPERATION_RATES,
+    EngineProvidersByName,
     LeaseSeconds,
     LocalPath,
     LogLevel,
@@ -120,7 +121,14 @@ class Settings(BaseSettings):
     default_provider: ProviderName = Field(
         ProviderType.SEVENBRIDGES,
         validation_alias="DAEMON_DEFAULT_PROVIDER",
-        description="The provider of runs whose tags name none: sevenbridges, healthomics or local.",
+        description="The provider of runs whose tags and engine name none: sevenbridges, healthomics or local.",
+    )
+    engine_providers: EngineProvidersByName = Field(
+        "SevenBridges=sevenbridges,AWSHealthOmics=healthomics,cwltool=local",
+        validate_default=True,
+        validation_alias="DAEMON_ENGINE_PROVIDERS",
+        description="The provider of runs without the tag provider_type, by their workflow_engine in any case; "
+        "none for engines whose runs are refused, or off.",
     )
     workers: int = Field(
         16, ge=1, le=256, validation_alias="DAEMON_WORKERS", description="Threads that submit runs at the same time."

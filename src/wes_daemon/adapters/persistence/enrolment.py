@@ -25,7 +25,7 @@ from wes_daemon.adapters.persistence.expressions import (
     store_now,
     stored_order_of_few,
 )
-from wes_daemon.adapters.persistence.mapping import may_have_tag, provider_in_tags, run_summary_from, select_new_runs
+from wes_daemon.adapters.persistence.mapping import may_have_tag, run_summary_from, select_new_runs
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.submissions import Destination, Share, SubmissionState
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderType, RunSummary
@@ -118,7 +118,7 @@ def _adoption_values(run: RunSummary, destination: Destination) -> dict[str, obj
     provider_run_id = run.tags.get(PROVIDER_ID_TAG) if isinstance(run.tags, Mapping) else None
     if not isinstance(provider_run_id, str) or not provider_run_id.strip():
         return None
-    provider = provider_in_tags(run.tags) or destination(run)
+    provider = destination(run)
     if provider is None:
         return None
     values = _submission_values(run, provider, SubmissionState.ACCEPTED)

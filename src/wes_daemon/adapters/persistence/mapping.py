@@ -14,7 +14,6 @@ from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.domain.runs import (
-    PROVIDER_TYPE_TAG,
     ProviderRunId,
     ProviderType,
     Run,
@@ -80,6 +79,7 @@ def _select_summary(provider: ColumnElement[str] | Null, provider_run_id: Column
         workflow_runs.c.run_id,
         workflow_runs.c.state,
         cast(workflow_runs.c.tags, Text).label("tags"),
+        workflow_runs.c.workflow_engine,
         workflow_runs.c.start_time,
         workflow_runs.c.end_time,
         provider.label("provider"),
@@ -97,12 +97,13 @@ def may_have_tag(name: str) -> ColumnElement[bool]:
 
 
 def run_summary_from(row: Sequence[Any]) -> RunSummary:
-    run_id, state, tags, start_time, end_time, provider, provider_run_id = row
+    run_id, state, tags, workflow_engine, start_time, end_time, provider, provider_run_id = row
     parsed_tags = None if tags is None else read_json_object(tags)
     return RunSummary(
         id=RunId(run_id),
         state=state_from(state),
         tags={} if parsed_tags is None else parsed_tags,
+        workflow_engine=_text_from(workflow_engine),
         provider=None if provider_run_id is None else provider_from(provider),
         provider_run_id=None if provider_run_id is None else ProviderRunId(provider_run_id),
         start_time=start_time,
@@ -132,7 +133,7 @@ def _request_from(row: Row[Any]) -> WorkflowRequest:
         workflow_type=row.workflow_type or "",
         workflow_type_version=row.workflow_type_version or "",
         workflow_params={} if row.workflow_params is None else row.workflow_params,
-        workflow_engine=row.workflow_engine,
+        workflow_engine=_text_from(row.workflow_engine),
         workflow_engine_version=row.workflow_engine_version,
         workflow_engine_parameters={} if parameters is None else parameters,
     )
@@ -149,7 +150,9 @@ def with_request_values(run: Run, values: object) -> Run:
     if not isinstance(values, Mapping):
         return run
     # Earlier versions stored texts of objects as they found them.
-    stored = {name: object_in_text(value) if name in _OBJECTS else value for name, value in values.items()}
+    stored: dict[str, Any] = {
+        name: object_in_text(value) if name in _OBJECTS else value for name, value in values.items()
+    }
     request = WorkflowRequest(**{name: stored[name] for name in _REQUEST_MEMBERS})
     return replace(run, request=request, tags=stored["tags"])
 
@@ -162,12 +165,6 @@ def state_from(value: str | None) -> RunState:
 def provider_from(value: str | None) -> ProviderType | None:
     """The provider, or None for an unknown value: a newer version may know more providers."""
     return PROVIDERS.get(value or "")
-
-
-def provider_in_tags(tags: object) -> ProviderType | None:
-    """The provider that the tags name, or None if they name none or an unknown one."""
-    name = tags.get(PROVIDER_TYPE_TAG) if isinstance(tags, Mapping) else None
-    return provider_from(str(name).strip().lower())
 
 
 def task_from(row: Row[Any]) -> TaskLog:
@@ -249,6 +246,11 @@ def daemon_from(row: Row[Any]) -> DaemonInfo:
 def duration_from(seconds: float | None) -> timedelta:
     """The time since an event: zero if there was none, and zero instead of negative if a clock was set back."""
     return timedelta(seconds=seconds) if seconds and seconds > 0 else _NO_TIME
+
+
+def _text_from(value: object) -> str | None:
+    """The text of a column that SQLite lets a program fill with a number or with bytes."""
+    return value if value is None or isinstance(value, str) else str(value)
 
 
 def _texts_from(value: object) -> Sequence[str]:
