@@ -100,6 +100,7 @@ def test_arguments_come_first_the_environment_second_the_file_third(monkeypatch:
         ("DAEMON_ENGINE_PROVIDERS", "cwltool", "such as cwltool=local"),
         ("DAEMON_ENGINE_PROVIDERS", "cwltool=azure", "sevenbridges, healthomics, local and none"),
         ("DAEMON_ENGINE_PROVIDERS", "=local", "expected engine=provider"),
+        ("DAEMON_OUTPUTS_TAG", "provider_id", "name another tag, such as outputs"),
         ("DAEMON_LEASE_SECONDS", "1", "greater than or equal to 2"),
         ("DAEMON_AUTO_MIGRATE", "perhaps", "valid boolean"),
         ("DAEMON_LOG_LEVEL", "LOUD", "'DEBUG', 'INFO'"),

@@ -87,6 +87,8 @@ def refresh_policy(settings: Settings) -> RefreshPolicy:
         floor=settings.status_check_floor,
         lease=settings.lease,
         lost_after=settings.vanished_after,
+        outputs_tag=settings.outputs_tag,
+        keeps_start_time=settings.keep_start_time,
     )
 
 

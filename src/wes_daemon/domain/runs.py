@@ -242,7 +242,7 @@ class RunSummary:
         if self.provider_run_id is not None:
             raise IllegalTransition(f"run {self.id} was accepted by {self.provider} and cannot be rejected any more")
         if self.state.has_ended:
-            return self
+            return self.with_end_time(at)
         ended = RunState.CANCELED if self.state is RunState.CANCELING else RunState.SYSTEM_ERROR
         return replace(
             self, state=ended, end_time=_end_time(at, self.start_time), tags=self._tags_with({ERROR_TAG: reason})
@@ -251,7 +251,7 @@ class RunSummary:
     def cancelled_before_submission(self, at: datetime) -> Self:
         """The run after it was cancelled before any provider had it."""
         if self.state.has_ended:
-            return self
+            return self.with_end_time(at)
         return self._ended(RunState.CANCELED, at, "", self.start_time)
 
     def cancel_requested(self) -> Self:
@@ -265,7 +265,7 @@ class RunSummary:
     def updated(self, report: StatusReport, at: datetime) -> Self:
         """The run after a status report that was requested at `at`; the run's state only moves forward."""
         if self.state.has_ended:
-            return self
+            return self.with_end_time(report.ended_at or at) if report.state.has_ended else self
         # A WES service may write QUEUED over the state of an accepted run. The report then counts from INITIALIZING on.
         current = RunState.INITIALIZING if self.state is RunState.QUEUED and self.provider_run_id else self.state
         state = report.state if current.may_become(report.state) else current
@@ -279,9 +279,17 @@ class RunSummary:
     def lost(self, reason: str, at: datetime) -> Self:
         """The run after its provider no longer knows it; a run that is being cancelled ends `CANCELED`."""
         if self.state.has_ended:
-            return self
+            return self.with_end_time(at)
         ended = RunState.CANCELED if self.state is RunState.CANCELING else RunState.SYSTEM_ERROR
         return self._ended(ended, at, reason, self.start_time)
+
+    def with_end_time(self, at: datetime) -> Self:
+        """The ended run with an end time: a WES service may have ended it without one."""
+        return self if self.end_time else replace(self, end_time=_end_time(at, self.start_time))
+
+    def with_tag(self, name: str, value: object) -> Self:
+        """The run with this tag in addition to the others."""
+        return replace(self, tags=self._tags_with({name: value}))
 
     def _provider_of_engine(self, engines: EngineProviders) -> ProviderType | None:
         provider = engines.get(self.engine_name)

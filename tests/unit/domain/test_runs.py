@@ -151,6 +151,28 @@ class TestRejected:
         assert run.rejected("why", NOON).tags == {"error": "why"}
 
 
+class TestEndedWithoutAnEndTime:
+    """A WES service ended the run by writing its state only."""
+
+    ENDED = a_run(state=RunState.CANCELED, start_time=NOON)
+
+    @pytest.mark.parametrize("hours", [1, -1])
+    def test_it_gets_one_that_is_not_before_its_start(self, hours: int) -> None:
+        at = NOON + timedelta(hours=hours)
+        changed = [
+            self.ENDED.updated(a_report(RunState.COMPLETE), at),
+            self.ENDED.updated(a_report(RunState.COMPLETE, ended_at=at), NOON),
+            self.ENDED.lost("why", at),
+            self.ENDED.rejected("why", at),
+            self.ENDED.cancelled_before_submission(at),
+        ]
+
+        assert changed == [replace(self.ENDED, end_time=max(at, NOON))] * len(changed)
+
+    def test_it_gets_none_while_its_provider_executes_it(self) -> None:
+        assert self.ENDED.updated(a_report(RunState.RUNNING), NOON) == self.ENDED
+
+
 class TestObserved:
     def test_a_running_run_starts_when_the_provider_says(self) -> None:
         started = NOON - timedelta(minutes=3)
