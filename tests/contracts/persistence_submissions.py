@@ -6,6 +6,7 @@ from threading import Event
 
 import pytest
 
+from tests.builders import NOON
 from tests.contracts.persistence_harness import (
     ME,
     MINUTE,
@@ -27,7 +28,7 @@ from wes_daemon.application.ports.submissions import (
     SubmissionState,
 )
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId
-from wes_daemon.domain.states import RunState
+from wes_daemon.domain.states import ENDED, RunState
 
 Outcome = Callable[[SubmissionQueue, Claim], Collection[RunId] | None]
 
@@ -373,10 +374,22 @@ class WithdrawalRules:
     def test_a_run_that_others_have_ended_is_closed_and_needs_no_ending(self, store: PersistenceHarness) -> None:
         store.queue("run-1")
         store.enrol()
-        store.move("run-1", RunState.CANCELED)
+        store.put(ServiceRow(run_id="run-1", state="CANCELED", end_time=NOON))
 
         assert self.withdraw(store) == []
         assert state(store) is SubmissionState.CLOSED
+
+    @pytest.mark.parametrize("ended", sorted(ENDED))
+    def test_a_run_that_others_have_ended_without_an_end_time_has_yet_to_get_one(
+        self, store: PersistenceHarness, ended: RunState
+    ) -> None:
+        store.queue("run-1", "run-2")
+        store.enrol()
+        store.move("run-1", ended)
+
+        assert self.withdraw(store) == ["run-1"]
+        assert state(store, "run-1") is SubmissionState.CLOSED
+        assert self.withdraw(store) == []
 
     def test_a_run_that_was_cancelled_before_it_was_seen_has_yet_to_be_ended(self, store: PersistenceHarness) -> None:
         store.put(ServiceRow(run_id="run-1", state="CANCELING"))

@@ -39,6 +39,42 @@ def test_everything_has_its_documented_default() -> None:
     assert settings.local_workdir is None
 
 
+def test_the_engines_of_the_wes_services_have_providers_by_default() -> None:
+    assert read_settings().engine_providers == {
+        "sevenbridges": ProviderType.SEVENBRIDGES,
+        "awshealthomics": ProviderType.HEALTHOMICS,
+        "healthomics": ProviderType.HEALTHOMICS,
+        "cwltool": ProviderType.LOCAL,
+        "local": ProviderType.LOCAL,
+        "arvados": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "engines"),
+    [
+        ("off", {}),
+        (
+            " Toil = HealthOmics , Arvados=sevenbridges,Terra=none,local=none",
+            {
+                "sevenbridges": ProviderType.SEVENBRIDGES,
+                "healthomics": ProviderType.HEALTHOMICS,
+                "local": None,
+                "toil": ProviderType.HEALTHOMICS,
+                "arvados": ProviderType.SEVENBRIDGES,
+                "terra": None,
+            },
+        ),
+    ],
+)
+def test_engines_can_have_other_providers(
+    value: str, engines: dict[str, ProviderType | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAEMON_ENGINE_PROVIDERS", value)
+
+    assert read_settings().engine_providers == engines
+
+
 def test_arguments_come_first_the_environment_second_the_file_third(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_text("DAEMON_POLL_INTERVAL=1\nDAEMON_STATUS_CHECK_INTERVAL=1\nDAEMON_WORKERS=1\n")
     monkeypatch.setenv("DAEMON_POLL_INTERVAL", "2")
@@ -61,6 +97,10 @@ def test_arguments_come_first_the_environment_second_the_file_third(monkeypatch:
         ("DAEMON_MAX_CONCURRENT_WORKFLOWS", "1.5", "valid integer"),
         ("DAEMON_MAX_CONCURRENT_WORKFLOWS", "0", "greater than or equal to 1"),
         ("DAEMON_DEFAULT_PROVIDER", "azure", "'sevenbridges', 'healthomics' or 'local'"),
+        ("DAEMON_ENGINE_PROVIDERS", "cwltool", "such as cwltool=local"),
+        ("DAEMON_ENGINE_PROVIDERS", "cwltool=azure", "sevenbridges, healthomics, local and none"),
+        ("DAEMON_ENGINE_PROVIDERS", "=local", "expected engine=provider"),
+        ("DAEMON_OUTPUTS_TAG", "provider_id", "name another tag, such as outputs"),
         ("DAEMON_LEASE_SECONDS", "1", "greater than or equal to 2"),
         ("DAEMON_AUTO_MIGRATE", "perhaps", "valid boolean"),
         ("DAEMON_LOG_LEVEL", "LOUD", "'DEBUG', 'INFO'"),

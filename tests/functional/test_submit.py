@@ -216,6 +216,37 @@ def test_a_run_that_would_go_to_what_is_not_set_up_is_queued_with_a_note(call: C
     assert "the run goes to" not in call("submit", "https://example.org/a.cwl").stderr
 
 
+def test_a_run_is_said_to_go_to_the_provider_of_its_engine(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAEMON_DEFAULT_PROVIDER", "sevenbridges")
+
+    assert "the run goes to" not in call("submit", "https://example.org/a.cwl", "--engine", "cwltool").stderr
+    assert "the run goes to sevenbridges" in call("submit", "https://example.org/a.cwl", "--engine", "toil").stderr
+
+
+def test_a_run_whose_engine_no_provider_executes_is_said_to_be_refused(call: Call) -> None:
+    result = call("submit", "https://example.org/a.cwl", "--engine", "Arvados")
+
+    assert result.exit_code == 0
+    assert "with the settings here the run is refused: workflow_engine is 'Arvados'" in result.stderr
+    assert "the tag provider_type chooses a provider" in result.stderr
+
+
+def test_files_are_resolved_for_a_run_whose_engine_is_executed_here(
+    queued: Any, set_up: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAEMON_DEFAULT_PROVIDER", "sevenbridges")
+    (set_up / "S1.fastq").write_text("reads")
+    (set_up / "inputs.json").write_text('{"reads": {"class": "File", "path": "S1.fastq"}}')
+
+    here, there = (
+        queued("https://example.org/a.cwl", "--params", "inputs.json", "--engine", engine)["request"]
+        for engine in ("cwltool", "SevenBridges")
+    )
+
+    assert str(set_up) in json.dumps(here["workflow_params"])
+    assert there["workflow_params"] == {"reads": {"class": "File", "path": "S1.fastq"}}
+
+
 def test_the_daemon_that_is_to_be_started_can_run_a_local_run(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DAEMON_LOCAL_WORKDIR")
 

@@ -45,8 +45,10 @@ class MemoryWorkProbe:
         return any(_would_be_followed(tables, run) for run in tables.runs.values())
 
     def has_cancelled_runs(self, *, serving: Collection[ProviderType]) -> bool:
-        withdrawn = MemorySubmissionQueue(self._copy(), self._store.clock).close_withdrawn(limit=1)
-        return bool(withdrawn) or RunState.CANCELING in self._states_to_cancel(serving)
+        tables = self._copy()
+        withdrawn = MemorySubmissionQueue(tables, self._store.clock).close_withdrawn(limit=1)
+        to_end = any(tables.runs[run_id].state is RunState.CANCELING for run_id in withdrawn)
+        return to_end or RunState.CANCELING in self._states_to_cancel(serving)
 
     def has_runs_ended_elsewhere(self, *, serving: Collection[ProviderType]) -> bool:
         tables = self._copy()

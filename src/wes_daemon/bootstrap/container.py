@@ -140,7 +140,13 @@ def _loops(
             find_ended=find_ended(serving=serving, refresh=refresh_runs),
             delete_drafts=delete_drafts(serving=serving),
         )
-        probe = ProviderWorkProbe(work_probe, daemon_session, serving=type, default=settings.default_provider)
+        probe = ProviderWorkProbe(
+            work_probe,
+            daemon_session,
+            serving=type,
+            default=settings.default_provider,
+            engines=settings.engine_providers,
+        )
         loops += provider_loops(type, passes, probe=probe, intervals=policies.loop_intervals(settings), clock=clock)
     return [*loops, *events]
 
@@ -187,7 +193,7 @@ class Container(containers.DeclarativeContainer):
     engine = providers.Singleton(_engine, settings)
     schema = providers.Singleton(Schema, engine)
     units = providers.Singleton(SqlUnitsOfWork, engine)
-    queries = providers.Singleton(SqlRunQueries, engine)
+    queries = providers.Singleton(SqlRunQueries, engine, engines=settings.provided.engine_providers)
     work_probe = providers.Singleton(SqlWorkProbe, engine)
     watermarks = providers.Singleton(SqlWatermarks, engine)
     checks = providers.Singleton(SqlChecks, engine)
@@ -291,6 +297,7 @@ class Container(containers.DeclarativeContainer):
         checks=checks,
         concurrency_limit=settings.provided.max_concurrent_workflows,
         default_provider=settings.provided.default_provider,
+        engine_providers=settings.provided.engine_providers,
     )
     reconcile = providers.Factory(
         Reconcile,

@@ -75,6 +75,7 @@ def submission_policy(settings: Settings) -> SubmissionPolicy:
         attempts=settings.submit_attempts,
         batch=settings.workers * _CLAIMED_PER_WORKER,
         default_provider=settings.default_provider,
+        engine_providers=settings.engine_providers,
         first_poll_after=settings.status_check_floor,
     )
 
@@ -86,6 +87,8 @@ def refresh_policy(settings: Settings) -> RefreshPolicy:
         floor=settings.status_check_floor,
         lease=settings.lease,
         lost_after=settings.vanished_after,
+        outputs_tag=settings.outputs_tag,
+        keeps_start_time=settings.keep_start_time,
     )
 
 

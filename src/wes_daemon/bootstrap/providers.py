@@ -17,7 +17,7 @@ from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.adapters.system import sleep
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS, CallGate
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.application.ports.errors import WrongProvider
 from wes_daemon.application.ports.providers import ProviderDirectory, WorkflowProvider
 from wes_daemon.application.ports.quotas import SharedQuotas
 from wes_daemon.application.ports.telemetry import Telemetry
@@ -76,10 +76,7 @@ class _Builder:
     def sevenbridges(self) -> WorkflowProvider:
         credentials, project = self.settings.sevenbridges_credentials, self.settings.sevenbridges_project
         if credentials is None or project is None:
-            raise Rejected(
-                "Seven Bridges is not set up here: set SEVENBRIDGES_API_TOKEN and SEVENBRIDGES_PROJECT, "
-                "or name another provider by the tag provider_type or by DAEMON_DEFAULT_PROVIDER"
-            )
+            raise WrongProvider("Seven Bridges is not set up here: set SEVENBRIDGES_API_TOKEN and SEVENBRIDGES_PROJECT")
         timeouts = request_timeouts(self.settings)
         config = SevenBridgesConfig(
             endpoint=credentials.endpoint,
@@ -107,7 +104,7 @@ class _Builder:
     def local(self) -> WorkflowProvider:
         workdir = self.settings.local_workdir
         if workdir is None:
-            raise Rejected(
+            raise WrongProvider(
                 "the local provider is off here: setting DAEMON_LOCAL_WORKDIR to a directory in the daemon's "
                 "environment switches it on, and lets everyone who can queue a run execute commands on its machine"
             )

@@ -12,10 +12,14 @@ from pydantic_settings import NoDecode
 
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND
 from wes_daemon.adapters.resilience.rates import Rate, read_rates, read_window
-from wes_daemon.domain.runs import ProviderType
+from wes_daemon.domain.runs import RESERVED_TAGS, ProviderType
 
 _DAY = 86_400
 _OFF = "off"
+_NO_PROVIDER = "none"
+
+# The names of the providers themselves, and an engine of the WES services that this daemon works for.
+_KNOWN_ENGINES: Mapping[str, ProviderType | None] = {**{type.value: type for type in ProviderType}, "arvados": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,32 @@ def _provider_limit(text: str) -> tuple[ProviderType, int]:
     return ProviderType(name), int(runs)
 
 
+def _engine_providers(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value.strip().lower() == _OFF:
+        return {}
+    parts = [part.strip() for part in value.split(",")]
+    return {**_KNOWN_ENGINES, **dict(_engine_provider(part) for part in parts if part)}
+
+
+def _engine_provider(text: str) -> tuple[str, ProviderType | None]:
+    engine, _, provider = text.partition("=")
+    engine, name = engine.strip().lower(), provider.strip().lower()
+    if not engine or not engine.isascii() or name not in (*ProviderType, _NO_PROVIDER):
+        raise ValueError(
+            f"{text!r} is not an engine's provider: expected engine=provider, such as cwltool=local, "
+            f"with one of {', '.join(ProviderType)} and {_NO_PROVIDER}"
+        )
+    return engine, None if name == _NO_PROVIDER else ProviderType(name)
+
+
+def _tag_name(value: object) -> object:
+    if isinstance(value, str) and value in RESERVED_TAGS:
+        raise ValueError(f"the daemon writes the tag {value!r} itself: name another tag, such as outputs")
+    return value
+
+
 def _window_rate(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -113,6 +143,11 @@ YearInSeconds = Annotated[timedelta, SecondsBetween(above=0, at_most=365 * _DAY)
 # `NoDecode`: without it pydantic-settings reads the text of a mapping or a dataclass as JSON.
 ProviderLimits = Annotated[Mapping[ProviderType, int], NoDecode, BeforeValidator(_provider_limits)]
 """`sevenbridges=50,healthomics=10`."""
+
+EngineProvidersByName = Annotated[Mapping[str, ProviderType | None], NoDecode, BeforeValidator(_engine_providers)]
+"""`cwltool=local,Terra=none`: the providers of workflow engines; `off`: empty."""
+
+OutputsTag = Annotated[str | None, BeforeValidator(_tag_name)]
 
 WindowRate = Annotated[Rate | None, NoDecode, BeforeValidator(_window_rate)]
 """`1000/300`: calls per seconds; None for `off`."""

@@ -16,11 +16,13 @@ from wes_daemon.adapters.providers.sevenbridges.config import Profile, read_prof
 from wes_daemon.application.ports.errors import Misconfigured
 from wes_daemon.bootstrap.setting_types import (
     DEFAULT_OPERATION_RATES,
+    EngineProvidersByName,
     LeaseSeconds,
     LocalPath,
     LogLevel,
     MonthInSeconds,
     OperationRates,
+    OutputsTag,
     ProviderLimits,
     ProviderName,
     Seconds,
@@ -120,7 +122,24 @@ class Settings(BaseSettings):
     default_provider: ProviderName = Field(
         ProviderType.SEVENBRIDGES,
         validation_alias="DAEMON_DEFAULT_PROVIDER",
-        description="The provider of runs whose tags name none: sevenbridges, healthomics or local.",
+        description="The provider of runs whose tags and engine name none: sevenbridges, healthomics or local.",
+    )
+    engine_providers: EngineProvidersByName = Field(
+        "SevenBridges=sevenbridges,AWSHealthOmics=healthomics,cwltool=local",
+        validate_default=True,
+        validation_alias="DAEMON_ENGINE_PROVIDERS",
+        description="The provider of runs without the tag provider_type, by their workflow_engine in any case; "
+        "none for engines whose runs are refused, or off.",
+    )
+    outputs_tag: OutputsTag = Field(
+        None,
+        validation_alias="DAEMON_OUTPUTS_TAG",
+        description="The tag, such as outputs, into which the outputs of an ended run are written in addition.",
+    )
+    keep_start_time: bool = Field(
+        False,
+        validation_alias="DAEMON_KEEP_START_TIME",
+        description="Whether a start_time that a WES service has set stays, or is replaced by the provider's.",
     )
     workers: int = Field(
         16, ge=1, le=256, validation_alias="DAEMON_WORKERS", description="Threads that submit runs at the same time."

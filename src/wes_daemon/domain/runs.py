@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import NewType, Self
 from uuid import UUID, uuid5
 
@@ -28,6 +29,8 @@ PROVIDER_TYPE_TAG = "provider_type"
 PROVIDER_ID_TAG = "provider_id"
 ERROR_TAG = "error"
 UNREADABLE_TAGS_TAG = "unreadable_tags"
+RESERVED_TAGS = (PROVIDER_TYPE_TAG, PROVIDER_ID_TAG, ERROR_TAG, UNREADABLE_TAGS_TAG)
+"""The tags that the daemon writes."""
 
 _TASK_NAMESPACE = UUID("6f3c1f0e-6b0c-5b8e-9d52-0f6a6e1f4d0b")
 
@@ -38,6 +41,16 @@ class ProviderType(StrEnum):
     SEVENBRIDGES = "sevenbridges"
     HEALTHOMICS = "healthomics"
     LOCAL = "local"
+
+
+EngineProviders = Mapping[str, ProviderType | None]
+"""The provider of runs whose tags name none, by the workflow engine's name in lower case.
+
+None stands for an engine whose runs no provider executes. Runs of engines that are not named have the default provider.
+"""
+
+NO_ENGINES: EngineProviders = MappingProxyType({})
+"""The engines do not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +165,7 @@ class RunSummary:
 
     Attributes:
         tags: the caller's tags and the daemon's; a value that is not a JSON object is kept as it was found.
+        workflow_engine: as in the request.
         provider, provider_run_id: the provider that accepted the run, and its id there; None before the acceptance.
         start_time, end_time: aware.
     """
@@ -159,6 +173,7 @@ class RunSummary:
     id: RunId
     state: RunState = RunState.QUEUED
     tags: object = field(default_factory=dict)
+    workflow_engine: str | None = None
     provider: ProviderType | None = None
     provider_run_id: ProviderRunId | None = None
     start_time: datetime | None = None
@@ -180,16 +195,32 @@ class RunSummary:
         """The tags by name; raises `InvalidRequest` if they are not an object."""
         return _as_object("tags", self.tags)
 
-    def destination(self, default: ProviderType) -> ProviderType:
-        """Return the provider that the tags name, else `default`.
+    @property
+    def engine_name(self) -> str:
+        """The workflow engine's name, as `EngineProviders` has it."""
+        return (self.workflow_engine or "").strip().lower()
+
+    def destination(self, default: ProviderType, engines: EngineProviders = NO_ENGINES) -> ProviderType:
+        """Return the provider that the tags name, else the one of the workflow engine, else `default`.
 
         Raises:
-            UnknownProvider: the tag names no known provider.
+            UnknownProvider: the tag names no known provider, or no provider executes runs of the engine.
             InvalidRequest: the tags are not a JSON object.
         """
+        return self.named_provider(engines) or default
+
+    def destination_if_valid(self, default: ProviderType, engines: EngineProviders = NO_ENGINES) -> ProviderType | None:
+        """As `destination`; None instead of an error."""
+        try:
+            return self.destination(default, engines)
+        except InvalidRequest:
+            return None
+
+    def named_provider(self, engines: EngineProviders = NO_ENGINES) -> ProviderType | None:
+        """As `destination`; None if neither the tags nor the engine name a provider."""
         named = self.tag_values.get(PROVIDER_TYPE_TAG)
         if named is None or named == "":
-            return default
+            return self._provider_of_engine(engines)
         try:
             return ProviderType(str(named).strip().lower())
         except ValueError:
@@ -211,7 +242,7 @@ class RunSummary:
         if self.provider_run_id is not None:
             raise IllegalTransition(f"run {self.id} was accepted by {self.provider} and cannot be rejected any more")
         if self.state.has_ended:
-            return self
+            return self.with_end_time(at)
         ended = RunState.CANCELED if self.state is RunState.CANCELING else RunState.SYSTEM_ERROR
         return replace(
             self, state=ended, end_time=_end_time(at, self.start_time), tags=self._tags_with({ERROR_TAG: reason})
@@ -220,7 +251,7 @@ class RunSummary:
     def cancelled_before_submission(self, at: datetime) -> Self:
         """The run after it was cancelled before any provider had it."""
         if self.state.has_ended:
-            return self
+            return self.with_end_time(at)
         return self._ended(RunState.CANCELED, at, "", self.start_time)
 
     def cancel_requested(self) -> Self:
@@ -234,7 +265,7 @@ class RunSummary:
     def updated(self, report: StatusReport, at: datetime) -> Self:
         """The run after a status report that was requested at `at`; the run's state only moves forward."""
         if self.state.has_ended:
-            return self
+            return self.with_end_time(report.ended_at or at) if report.state.has_ended else self
         # A WES service may write QUEUED over the state of an accepted run. The report then counts from INITIALIZING on.
         current = RunState.INITIALIZING if self.state is RunState.QUEUED and self.provider_run_id else self.state
         state = report.state if current.may_become(report.state) else current
@@ -248,9 +279,26 @@ class RunSummary:
     def lost(self, reason: str, at: datetime) -> Self:
         """The run after its provider no longer knows it; a run that is being cancelled ends `CANCELED`."""
         if self.state.has_ended:
-            return self
+            return self.with_end_time(at)
         ended = RunState.CANCELED if self.state is RunState.CANCELING else RunState.SYSTEM_ERROR
         return self._ended(ended, at, reason, self.start_time)
+
+    def with_end_time(self, at: datetime) -> Self:
+        """The ended run with an end time: a WES service may have ended it without one."""
+        return self if self.end_time else replace(self, end_time=_end_time(at, self.start_time))
+
+    def with_tag(self, name: str, value: object) -> Self:
+        """The run with this tag in addition to the others."""
+        return replace(self, tags=self._tags_with({name: value}))
+
+    def _provider_of_engine(self, engines: EngineProviders) -> ProviderType | None:
+        provider = engines.get(self.engine_name)
+        if provider is None and self.engine_name in engines:
+            raise UnknownProvider(
+                f"workflow_engine is {self.workflow_engine!r}, whose runs no provider executes; "
+                f"the tag {PROVIDER_TYPE_TAG} chooses a provider: {', '.join(ProviderType)}"
+            )
+        return provider
 
     def _ended(self, state: RunState, at: datetime, message: str, started: datetime | None) -> Self:
         failed = state in (RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR, RunState.PREEMPTED)
@@ -266,9 +314,17 @@ class RunSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run(RunSummary):
-    """A WES run with its request."""
+    """A WES run with its request.
 
+    Attributes:
+        workflow_engine: always that of the request.
+    """
+
+    workflow_engine: str | None = field(init=False, default=None)
     request: WorkflowRequest
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "workflow_engine", self.request.workflow_engine)
 
 
 def _end_time(at: datetime, started: datetime | None) -> datetime:

@@ -9,7 +9,7 @@ from tests.builders import a_submission
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.runs import RunIdentity
 from wes_daemon.adapters.providers.healthomics.start_request import refuse_unknown_members, start_run_request
-from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.application.ports.errors import Rejected, WrongProvider
 
 CONFIG = HealthOmicsConfig(
     region="eu-west-1", role_arn="arn:aws:iam::123456789012:role/runs", output_uri="s3://results/wes"
@@ -64,6 +64,12 @@ class TestWorkflowUrl:
             ("omics://workflow/1234567", {"workflowId": "1234567"}),
             ("omics://workflow/1234567/version/v1.2", {"workflowId": "1234567", "workflowVersionName": "v1.2"}),
             ("arn:aws:omics:eu-west-1:123456789012:workflow/1234567", {"workflowId": "1234567"}),
+            ("omics://arn:aws:omics:eu-west-1:123456789012:workflow/1234567", {"workflowId": "1234567"}),
+            ("omics:arn:aws:omics:eu-west-1:123456789012:workflow/1234567", {"workflowId": "1234567"}),
+            (
+                "omics://arn:aws:omics:eu-west-1:210987654321:workflow/1234567/version/v1",
+                {"workflowId": "1234567", "workflowVersionName": "v1", "workflowOwnerId": "210987654321"},
+            ),
             (
                 "arn:aws:omics:eu-west-1:123456789012:workflow/1234567/version/v1",
                 {"workflowId": "1234567", "workflowVersionName": "v1"},
@@ -88,6 +94,8 @@ class TestWorkflowUrl:
             "omics:12345678901234567890",
             "omics:12a",
             "omics://workflow/12/versions/1",
+            "omics:///arn:aws:omics:eu-west-1:123456789012:workflow/1",
+            "omics://arn:aws:omics:eu-west-1:123456789:workflow/12345",
             "arn:aws:omics:eu-west-1:12:workflow/1",
             "arn:aws:s3:::bucket",
             "١٢٣",
@@ -95,7 +103,8 @@ class TestWorkflowUrl:
         ],
     )
     def test_anything_else_is_refused_with_the_forms(self, url: str) -> None:
-        assert "omics://workflow/1234567/version/NAME" in refusal(url)
+        with pytest.raises(WrongProvider, match=r"omics://workflow/1234567/version/NAME, \[omics://\]arn:aws:omics:"):
+            request(url)
 
     def test_another_region_is_refused(self) -> None:
         assert "us-east-1, but runs are started in eu-west-1" in refusal(

@@ -8,7 +8,7 @@ from wes_daemon.adapters.providers.local.engine import cwltool_arguments
 from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine, read_engine_parameters
 from wes_daemon.adapters.providers.local.plan import Plan, make_plan
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory
-from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.application.ports.errors import Rejected, WrongProvider
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.runs import Attachment, IdempotencyKey, RunId, WorkflowRequest
 
@@ -67,6 +67,23 @@ def test_an_invalid_submission_is_rejected_with_a_message_that_names_the_error(
 ) -> None:
     with pytest.raises(Rejected, match=message):
         make_plan(invalid)
+
+
+@pytest.mark.parametrize(
+    ("invalid", "may_be_anothers"),
+    [
+        (submission(type="WDL"), True),
+        (submission("sevenbridges://lab/genomes/align"), True),
+        (submission("lab/genomes/align", attachments=()), True),
+        (submission("other.cwl"), False),
+        (submission(version="v1.3"), False),
+    ],
+)
+def test_a_workflow_of_another_provider_is_told_from_an_error(invalid: Submission, may_be_anothers: bool) -> None:
+    with pytest.raises(Rejected) as caught:
+        make_plan(invalid)
+
+    assert isinstance(caught.value, WrongProvider) is may_be_anothers
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from wes_daemon.adapters.providers.sevenbridges.task_request import (
     read_task_request,
     task_body,
 )
-from wes_daemon.application.ports.errors import Misconfigured, Rejected
+from wes_daemon.application.ports.errors import Misconfigured, Rejected, WrongProvider
 from wes_daemon.domain.errors import InvalidRequest
 
 HOST = "cgc-api.sbgenomics.com"
@@ -63,6 +63,8 @@ class TestWorkflowUrl:
             ("sbg://lab/genomes/align", "lab/genomes/align"),
             ("sbg://lab/genomes/align/12", "lab/genomes/align/12"),
             ("sbg://lab/genomes/align/", "lab/genomes/align"),
+            ("sevenbridges://lab/genomes/align", "lab/genomes/align"),
+            ("sevenbridges://lab/genomes/align/12", "lab/genomes/align/12"),
             ("admin/sbg-public-data/bwa-mem-0-7-17/4", "admin/sbg-public-data/bwa-mem-0-7-17/4"),
             ("lab/genomes/2024", "lab/genomes/2024"),
             (f"https://{HOST}/v2/apps/lab/genomes/align/3", "lab/genomes/align/3"),
@@ -84,6 +86,8 @@ class TestWorkflowUrl:
             "lab/../align",
             "lab/genomes/al%2Fign",
             "sbg://lab/genomes/align?x=1",
+            "sevenbridges://lab/genomes",
+            "sevenbridges://lab/genomes/align/latest",
             "https://example.org/v2/apps/lab/genomes/align",
             f"http://{HOST}/v2/apps/lab/genomes/align",
             f"https://{HOST}/v2/tasks/lab/genomes/align",
@@ -92,7 +96,7 @@ class TestWorkflowUrl:
         ],
     )
     def test_anything_else_is_refused_with_the_forms(self, url: str) -> None:
-        with pytest.raises(Rejected, match=r"owner/project/app, .*sbg://"):
+        with pytest.raises(WrongProvider, match=r"owner/project/app, .*sbg://.*sevenbridges://owner/project/app"):
             read_app(url, api_host=HOST)
 
 

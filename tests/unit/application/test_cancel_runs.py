@@ -1,5 +1,6 @@
 """Cancels are passed on, once in a while, and end as the provider says."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -37,18 +38,62 @@ def test_a_run_cancelled_while_it_waits_is_never_submitted(world: World) -> None
     assert world.provider.started == []
 
 
-def test_a_run_that_the_service_ended_while_it_waited_is_left_as_it_is(world: World, daemon: DaemonUnderTest) -> None:
+def test_a_run_that_the_service_ended_while_it_waited_gets_an_end_time(world: World, daemon: DaemonUnderTest) -> None:
     world.queue(a_run())
     world.provider.fail_next(NotNow("busy"))
     daemon.submit()
     world.set_state("run-1", RunState.CANCELED)
 
+    ended = world.clock.now()
     daemon.cancel()
     world.clock.advance(timedelta(hours=1))
     daemon.submit()
+    daemon.cancel()
 
-    assert (world.run().state, world.run().end_time) == (RunState.CANCELED, None)
+    assert (world.run().state, world.run().end_time) == (RunState.CANCELED, ended)
     assert world.provider.started == []
+    assert world.store.timeline(RunId("run-1"))[-1].why == "ended without an end time, before any provider had it"
+
+
+def test_a_run_that_was_ended_before_it_was_enrolled_is_left_as_it_is(world: World, daemon: DaemonUnderTest) -> None:
+    world.queue(a_run(state=RunState.CANCELED))
+
+    daemon.submit()
+    daemon.cancel()
+
+    assert world.run() == a_run(state=RunState.CANCELED)
+
+
+def test_a_run_that_the_service_ended_gets_an_end_time_when_its_provider_has_ended_it(
+    world: World, daemon: DaemonUnderTest
+) -> None:
+    id = _held(world, daemon)
+    world.set_state("run-1", RunState.CANCELED)
+    daemon.cancel()
+    world.provider.put(id, a_report(RunState.RUNNING))
+    daemon.refresh()
+    while_running = world.run().end_time
+    ended = world.clock.now() + timedelta(minutes=3)
+    world.provider.put(id, a_report(RunState.CANCELED, ended_at=ended))
+    world.clock.advance(timedelta(hours=1))
+
+    daemon.refresh()
+
+    assert while_running is None
+    assert (world.run().state, world.run().end_time) == (RunState.CANCELED, ended)
+
+
+def test_the_end_time_that_the_service_has_set_stays(world: World, daemon: DaemonUnderTest) -> None:
+    id = _held(world, daemon)
+    ended = world.clock.now()
+    world.store.insert(replace(world.run(), state=RunState.CANCELED, end_time=ended))
+    world.provider.put(id, a_report(RunState.CANCELED, ended_at=ended + timedelta(minutes=3)))
+    world.clock.advance(timedelta(hours=1))
+
+    daemon.cancel()
+    daemon.refresh()
+
+    assert world.run().end_time == ended
 
 
 @pytest.mark.parametrize("state", [RunState.CANCELING, RunState.CANCELED])

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -560,6 +560,91 @@ class TestDetails:
 
         [task] = _record(world).tasks
         assert task.id == task_id(RunId("run-1"), "t1")
+
+
+class TestOutputsAsTag:
+    OUTPUTS: ClassVar[Mapping[str, object]] = {"bam": {"class": "File", "location": "s3://results/S1.bam"}, "n": 7}
+
+    @pytest.fixture
+    def tagging(self, world: World) -> DaemonUnderTest:
+        """A daemon that writes outputs into a tag."""
+        world.refresh_policy = RefreshPolicy(outputs_tag="outputs")
+        return world.daemon()
+
+    @pytest.mark.parametrize("state", [RunState.COMPLETE, RunState.EXECUTOR_ERROR])
+    def test_an_ended_run_has_its_outputs_in_the_tag_too(
+        self, world: World, tagging: DaemonUnderTest, state: RunState
+    ) -> None:
+        id = _held(world, tagging)
+        world.provider.put(id, a_report(state), some_details(self.OUTPUTS))
+        world.clock.advance(A_WHILE)
+
+        tagging.refresh()
+
+        assert world.run().tags == {"provider_type": "sevenbridges", "provider_id": id, "outputs": self.OUTPUTS}
+        assert _record(world).details.outputs == self.OUTPUTS
+
+    def test_outputs_that_are_read_later_are_written_then(self, world: World, tagging: DaemonUnderTest) -> None:
+        id = _held(world, tagging)
+        world.provider.put(id, a_report(RunState.COMPLETE), some_details(self.OUTPUTS))
+        world.provider.fail_next(NotNow("busy"), operation="details")
+        world.clock.advance(A_WHILE)
+        tagging.refresh()
+        before = world.run()
+        world.clock.advance(A_WHILE)
+
+        tagging.refresh()
+
+        assert world.run() == before.with_tag("outputs", self.OUTPUTS)
+
+    def test_a_run_without_outputs_keeps_its_tags(self, world: World, tagging: DaemonUnderTest) -> None:
+        id = _held(world, tagging)
+        world.provider.put(id, a_report(RunState.COMPLETE))
+        world.clock.advance(A_WHILE)
+
+        tagging.refresh()
+
+        assert world.run().tags == {"provider_type": "sevenbridges", "provider_id": id}
+
+    def test_outputs_that_are_too_long_for_a_tag_are_cut(self, world: World, tagging: DaemonUnderTest) -> None:
+        id = _held(world, tagging)
+        world.provider.put(id, a_report(RunState.COMPLETE), some_details({"parts": ["x" * 1_000] * 100, "n": 7}))
+        world.clock.advance(A_WHILE)
+
+        tagging.refresh()
+
+        tag = world.run().tag_values["outputs"]
+        assert tag == {"parts": "…", "n": 7, "…": "1 of 2 outputs; `wes-daemon show` prints all of them"}
+
+    def test_without_the_setting_the_tags_hold_no_outputs(self, world: World, daemon: DaemonUnderTest) -> None:
+        id = _held(world, daemon)
+        world.provider.put(id, a_report(RunState.COMPLETE), some_details(self.OUTPUTS))
+        world.clock.advance(A_WHILE)
+
+        daemon.refresh()
+
+        assert "outputs" not in world.run().tag_values
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_start_time_that_the_service_has_set_stays_only_if_that_is_configured(world: World, keeps: bool) -> None:
+    world.refresh_policy = RefreshPolicy(keeps_start_time=keeps)
+    daemon = world.daemon()
+    queued = world.clock.now()
+    world.queue(a_run(start_time=queued))
+    daemon.submit()
+    started = queued + timedelta(minutes=5)
+    id = world.provider.id_of(world.run().idempotency_key)
+    world.provider.put(id, a_report(RunState.RUNNING, started_at=started))
+    world.clock.advance(A_WHILE)
+    daemon.refresh()
+    world.provider.put(id, a_report(RunState.COMPLETE, started_at=started, ended_at=queued - timedelta(minutes=1)))
+    world.clock.advance(A_WHILE)
+
+    daemon.refresh()
+
+    expected = queued if keeps else started
+    assert (world.run().start_time, world.run().end_time) == (expected, expected)
 
 
 class TestRowsThatChangeMeanwhile:

@@ -26,6 +26,7 @@ from wes_daemon.application.ports.errors import (
     Rejected,
     StorageUnavailable,
     Unprovable,
+    WrongProvider,
 )
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
 from wes_daemon.application.ports.runs import TimelineEntry
@@ -162,6 +163,50 @@ class TestWhatCanNeverWork:
         assert words in (bad.error or "")
         assert bad.end_time == world.clock.now()
         assert (report.rejected, report.accepted) == (1, 1)
+        assert world.provider.started == ["wes-run-2"]
+
+    @pytest.mark.parametrize(
+        ("engine", "why"),
+        [
+            (None, "sevenbridges is the default provider (DAEMON_DEFAULT_PROVIDER)"),
+            (
+                "toil",
+                "sevenbridges is the default provider (DAEMON_DEFAULT_PROVIDER), "
+                "and workflow_engine 'toil' is not in DAEMON_ENGINE_PROVIDERS",
+            ),
+            ("SevenBridges", "workflow_engine 'SevenBridges' stands for sevenbridges (DAEMON_ENGINE_PROVIDERS)"),
+        ],
+    )
+    def test_a_refusal_of_the_provider_says_why_it_was_chosen_and_how_another_is(
+        self, world: World, engine: str | None, why: str
+    ) -> None:
+        world.submission_policy = a_submission_policy(engine_providers={"sevenbridges": ProviderType.SEVENBRIDGES})
+        world.queue(a_run(request=a_request(workflow_engine=engine)))
+        world.provider.fail_next(WrongProvider("workflow_url 'x' names no app"))
+
+        world.daemon().submit()
+
+        advice = "; the tag provider_type chooses another provider: healthomics or local"
+        assert world.run().error == f"workflow_url 'x' names no app; {why}{advice}"
+
+    def test_a_refusal_of_a_provider_that_the_tags_name_is_left_as_it_is(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        world.queue(a_run(tags={"provider_type": "sevenbridges"}))
+        world.provider.fail_next(WrongProvider("workflow_url 'x' names no app"))
+
+        daemon.submit()
+
+        assert world.run().error == "workflow_url 'x' names no app"
+
+    def test_a_run_of_another_system_ends_and_is_not_sent_to_the_default_provider(self, world: World) -> None:
+        world.submission_policy = a_submission_policy(engine_providers={"arvados": None})
+        world.queue(a_run(request=a_request(workflow_engine="Arvados")), a_run("run-2"))
+
+        report = world.daemon().submit()
+
+        assert (world.run().state, report.rejected) == (RunState.SYSTEM_ERROR, 1)
+        assert "workflow_engine is 'Arvados'" in (world.run().error or "")
         assert world.provider.started == ["wes-run-2"]
 
     def test_a_refusal_is_final_and_logged_once(

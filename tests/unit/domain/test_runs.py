@@ -1,5 +1,6 @@
 """What may be done to a run, and what it becomes."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 
@@ -40,6 +41,38 @@ class TestDestination:
     def test_tags_that_are_no_object_are_refused(self, tags: object) -> None:
         with pytest.raises(InvalidRequest, match="tags"):
             a_run(tags=tags).destination(ProviderType.LOCAL)
+
+
+ENGINES = {"cwltool": ProviderType.LOCAL, "awshealthomics": ProviderType.HEALTHOMICS, "arvados": None}
+
+
+class TestDestinationByEngine:
+    def destination(self, engine: str | None, tags: object = None) -> ProviderType:
+        run = a_run(tags=tags, request=a_request(workflow_engine=engine))
+        return run.destination(ProviderType.SEVENBRIDGES, ENGINES)
+
+    @pytest.mark.parametrize("engine", ["cwltool", "CWLTool", " cwltool "])
+    def test_an_engine_is_known_by_its_name_in_any_case(self, engine: str) -> None:
+        assert self.destination(engine) is ProviderType.LOCAL
+
+    @pytest.mark.parametrize("engine", [None, "", "cwltool 3.1", "toil", "nextflow"])
+    def test_a_run_of_an_unknown_engine_goes_to_the_default(self, engine: str | None) -> None:
+        assert self.destination(engine) is ProviderType.SEVENBRIDGES
+
+    def test_the_tag_wins(self) -> None:
+        tags = {"provider_type": "healthomics"}
+
+        assert self.destination("cwltool", tags) is self.destination("Arvados", tags) is ProviderType.HEALTHOMICS
+
+    def test_a_run_of_another_system_is_not_sent_to_the_default(self) -> None:
+        with pytest.raises(UnknownProvider, match=r"workflow_engine is 'Arvados'.*tag provider_type.*sevenbridges"):
+            self.destination("Arvados")
+
+    def test_a_run_has_the_engine_of_its_request(self) -> None:
+        run = a_run(request=a_request(workflow_engine="toil"))
+
+        assert replace(run, request=a_request(workflow_engine="cwltool")).workflow_engine == "cwltool"
+        assert run.cancel_requested().workflow_engine == "toil"
 
 
 class TestRequest:
@@ -116,6 +149,28 @@ class TestRejected:
         run = a_run()
 
         assert run.rejected("why", NOON).tags == {"error": "why"}
+
+
+class TestEndedWithoutAnEndTime:
+    """A WES service ended the run by writing its state only."""
+
+    ENDED = a_run(state=RunState.CANCELED, start_time=NOON)
+
+    @pytest.mark.parametrize("hours", [1, -1])
+    def test_it_gets_one_that_is_not_before_its_start(self, hours: int) -> None:
+        at = NOON + timedelta(hours=hours)
+        changed = [
+            self.ENDED.updated(a_report(RunState.COMPLETE), at),
+            self.ENDED.updated(a_report(RunState.COMPLETE, ended_at=at), NOON),
+            self.ENDED.lost("why", at),
+            self.ENDED.rejected("why", at),
+            self.ENDED.cancelled_before_submission(at),
+        ]
+
+        assert changed == [replace(self.ENDED, end_time=max(at, NOON))] * len(changed)
+
+    def test_it_gets_none_while_its_provider_executes_it(self) -> None:
+        assert self.ENDED.updated(a_report(RunState.RUNNING), NOON) == self.ENDED
 
 
 class TestObserved:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import OutcomeUnknown, ProviderError, Rejected
+from wes_daemon.application.ports.errors import OutcomeUnknown, ProviderError, Rejected, WrongProvider
 from wes_daemon.application.ports.providers import (
     Accepted,
     EndedPage,
@@ -284,7 +284,7 @@ class MemoryProviderDirectory:
         self.providers = dict(providers)
 
     def provider(self, type: ProviderType) -> WorkflowProvider:
-        found = self.providers.get(type) or Rejected(f"provider {type} is not set up here")
+        found = self.providers.get(type) or WrongProvider(f"provider {type} is not set up here")
         if isinstance(found, ProviderError):
             raise found
         return found

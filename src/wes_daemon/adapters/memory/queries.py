@@ -11,7 +11,7 @@ from wes_daemon.application.ports.leases import DaemonInfo
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.queries import RunFilter, RunRecord
 from wes_daemon.domain.errors import InvalidRequest
-from wes_daemon.domain.runs import PROVIDER_TYPE_TAG, ProviderType, Run, RunId
+from wes_daemon.domain.runs import ProviderType, Run, RunId
 
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
@@ -50,7 +50,7 @@ def _summary(tables: Tables, run_id: RunId) -> RunRecord:
     record = RunRecord(run=run, provider_status=status, provider_message=message)
     submission = tables.submissions.get(run_id)
     if submission is None:
-        return replace(record, destination=_provider_in_tags(run))
+        return replace(record, destination=_destination(run))
     return replace(
         record,
         queued_at=submission.enrolled_at,
@@ -61,10 +61,10 @@ def _summary(tables: Tables, run_id: RunId) -> RunRecord:
     )
 
 
-def _provider_in_tags(run: Run) -> ProviderType | None:
+def _destination(run: Run) -> ProviderType | None:
     """The provider that the tags name; None if they name none, since only the daemon knows the default."""
     try:
-        return run.destination(ProviderType.LOCAL) if run.tag_values.get(PROVIDER_TYPE_TAG) else None
+        return run.named_provider()
     except InvalidRequest:
         return None
 

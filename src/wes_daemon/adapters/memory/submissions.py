@@ -141,7 +141,9 @@ class MemorySubmissionQueue:
         for run_id in withdrawn:
             submissions[run_id] = replace(submissions[run_id], state=SubmissionState.CLOSED)
         candidates = dict.fromkeys(chain(withdrawn, never_sent))
-        return [run_id for run_id in candidates if _state(runs, run_id) is RunState.CANCELING][:limit]
+        cancelled = [run_id for run_id in candidates if _state(runs, run_id) is RunState.CANCELING][:limit]
+        ended = [run_id for run_id in withdrawn if run_id in runs and _lacks_end_time(runs[run_id])]
+        return [*cancelled, *ended]
 
     def _require_lease(self, owner: SessionId) -> None:
         daemon = self._tables.daemons.get(owner)
@@ -370,6 +372,10 @@ def _provider_id(run: RunSummary) -> ProviderRunId | None:
 def _state(runs: Mapping[RunId, Run], run_id: RunId) -> RunState | None:
     run = runs.get(run_id)
     return run.state if run else None
+
+
+def _lacks_end_time(run: Run) -> bool:
+    return run.state.has_ended and run.end_time is None
 
 
 def _known_state(state: RunState) -> RunState:

@@ -25,14 +25,14 @@ from sqlalchemy import (
 
 from wes_daemon.adapters.persistence.enrolment import names_a_provider_run
 from wes_daemon.adapters.persistence.expressions import in_list, is_one_of, store_after, store_now
-from wes_daemon.adapters.persistence.mapping import provider_in_tags
+from wes_daemon.adapters.persistence.mapping import run_summary_from, select_new_runs
 from wes_daemon.adapters.persistence.tables import daemons, polls, run_events, submissions, workflow_runs
 from wes_daemon.adapters.persistence.transactions import reading
 from wes_daemon.application.ports import checks
 from wes_daemon.application.ports.checks import Check, CheckContext, CheckResult, Violation
 from wes_daemon.application.ports.reconcile_queries import NOT_ACCEPTED
 from wes_daemon.application.ports.submissions import SubmissionState
-from wes_daemon.domain.runs import PROVIDER_ID_TAG, PROVIDER_TYPE_TAG, ProviderType, RunId
+from wes_daemon.domain.runs import PROVIDER_ID_TAG, RunSummary
 from wes_daemon.domain.states import ENDED, FOLLOWS, RunState
 
 _ENDED = sorted(ENDED)
@@ -87,18 +87,12 @@ def _named_twice(connection: Connection, context: CheckContext) -> Iterator[Viol
     Tags may hold any value, so they are read here and not by the database.
     """
     not_enrolled = (
-        select(workflow_runs.c.run_id, workflow_runs.c.tags)
-        .outerjoin(submissions, submissions.c.run_id == workflow_runs.c.run_id)
-        .where(
-            is_one_of(workflow_runs.c.state, *_ACTIVE),
-            names_a_provider_run(),
-            submissions.c.run_id.is_(None),
-            workflow_runs.c.run_id.is_not(None),
-        )
+        select_new_runs()
+        .where(is_one_of(workflow_runs.c.state, *_ACTIVE), names_a_provider_run())
         .order_by(workflow_runs.c.run_id)
     )
-    rows = connection.execute(not_enrolled)
-    named = [(row.run_id, names) for row in rows if (names := _named_in(row.tags, context.default_provider))]
+    runs = map(run_summary_from, connection.execute(not_enrolled))
+    named = [(run.id, names) for run in runs if (names := _named_in(run, context))]
     run_ids = _recorded_run_ids(connection, [provider_run_id for _, (_, provider_run_id) in named])
     for run_id, names in named:
         provider, provider_run_id = names
@@ -106,17 +100,14 @@ def _named_twice(connection: Connection, context: CheckContext) -> Iterator[Viol
         other = run_ids.setdefault(names, run_id)
         if other != run_id:
             yield checks.PROVIDER_RUN_IS_UNIQUE.violation(
-                RunId(run_id), provider=provider, provider_run_id=provider_run_id, other=other
+                run_id, provider=provider, provider_run_id=provider_run_id, other=other
             )
 
 
-def _named_in(tags: object, default: ProviderType) -> tuple[str, str] | None:
+def _named_in(run: RunSummary, context: CheckContext) -> tuple[str, str] | None:
     """The provider run that the tags name, if a daemon would adopt it."""
-    if not isinstance(tags, Mapping):
-        return None
-    id, provider = tags.get(PROVIDER_ID_TAG), provider_in_tags(tags)
-    if provider is None and tags.get(PROVIDER_TYPE_TAG) in (None, ""):
-        provider = default
+    id = run.tags.get(PROVIDER_ID_TAG) if isinstance(run.tags, Mapping) else None
+    provider = run.destination_if_valid(context.default_provider, context.engine_providers)
     return (provider, id) if provider is not None and isinstance(id, str) and id.strip() else None
 
 

@@ -10,11 +10,7 @@ from sqlalchemy import (
     Connection,
     Integer,
     Select,
-    Text,
     bindparam,
-    cast,
-    false,
-    func,
     insert,
     literal_column,
     select,
@@ -28,7 +24,7 @@ from wes_daemon.adapters.persistence.expressions import (
     of_same_run,
     store_now,
 )
-from wes_daemon.adapters.persistence.mapping import provider_in_tags, run_summary_from, select_new_runs
+from wes_daemon.adapters.persistence.mapping import may_have_tag, run_summary_from, select_new_runs
 from wes_daemon.adapters.persistence.relations import stored_order_of_few
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.submissions import Destination, Share, SubmissionState
@@ -80,8 +76,8 @@ def enrol_again(connection: Connection, limit: int) -> int:
 
 
 def names_a_provider_run() -> ColumnElement[bool]:
-    """Whether the tags may name a provider run: a coarse filter that works on any type of column."""
-    return func.coalesce(cast(workflow_runs.c.tags, Text).contains(f'"{PROVIDER_ID_TAG}"'), false())
+    """Whether the tags may name a provider run: a coarse filter."""
+    return may_have_tag(PROVIDER_ID_TAG)
 
 
 def _run_ids(connection: Connection, rows: Select[Any], limit: int) -> Sequence[str]:
@@ -122,7 +118,7 @@ def _adoption_values(run: RunSummary, destination: Destination) -> dict[str, obj
     provider_run_id = run.tags.get(PROVIDER_ID_TAG) if isinstance(run.tags, Mapping) else None
     if not isinstance(provider_run_id, str) or not provider_run_id.strip():
         return None
-    provider = provider_in_tags(run.tags) or destination(run)
+    provider = destination(run)
     if provider is None:
         return None
     values = _submission_values(run, provider, SubmissionState.ACCEPTED)

@@ -5,16 +5,15 @@ from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Null, Row, Select, Text, cast, null, select
+from sqlalchemy import ColumnElement, Null, Row, Select, Text, cast, false, func, null, select
 
 from wes_daemon.adapters.persistence.expressions import by_key, of_same_run
 from wes_daemon.adapters.persistence.tables import run_details, submissions, workflow_runs
-from wes_daemon.adapters.persistence.types import read_json
+from wes_daemon.adapters.persistence.types import object_in_text, read_json_object
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.domain.runs import (
-    PROVIDER_TYPE_TAG,
     ProviderRunId,
     ProviderType,
     Run,
@@ -31,6 +30,7 @@ PROVIDERS: Mapping[str, ProviderType] = {provider.value: provider for provider i
 
 _NO_TIME = timedelta(0)
 _REQUEST_MEMBERS = tuple(member.name for member in fields(WorkflowRequest))
+_OBJECTS = ("tags", "workflow_params", "workflow_engine_parameters")
 
 _SUBMISSION_OF_RUN = submissions.c.run_id == workflow_runs.c.run_id
 _DETAILS_OF_RUN = run_details.c.run_id == workflow_runs.c.run_id
@@ -79,6 +79,7 @@ def _select_summary(provider: ColumnElement[str] | Null, provider_run_id: Column
         workflow_runs.c.run_id,
         workflow_runs.c.state,
         cast(workflow_runs.c.tags, Text).label("tags"),
+        workflow_runs.c.workflow_engine,
         workflow_runs.c.start_time,
         workflow_runs.c.end_time,
         provider.label("provider"),
@@ -86,13 +87,23 @@ def _select_summary(provider: ColumnElement[str] | Null, provider_run_id: Column
     )
 
 
+def may_have_tag(name: str) -> ColumnElement[bool]:
+    """Whether the tags may have a member of this name: a coarse filter that works on any type of column.
+
+    In a JSON string with the text of an object, backslashes precede the quotes.
+    """
+    text = func.replace(cast(workflow_runs.c.tags, Text), "\\", "", type_=Text)
+    return func.coalesce(text.contains(f'"{name}"'), false())
+
+
 def run_summary_from(row: Sequence[Any]) -> RunSummary:
-    run_id, state, tags, start_time, end_time, provider, provider_run_id = row
-    parsed_tags = None if tags is None else read_json(tags)
+    run_id, state, tags, workflow_engine, start_time, end_time, provider, provider_run_id = row
+    parsed_tags = None if tags is None else read_json_object(tags)
     return RunSummary(
         id=RunId(run_id),
         state=state_from(state),
         tags={} if parsed_tags is None else parsed_tags,
+        workflow_engine=_text_from(workflow_engine),
         provider=None if provider_run_id is None else provider_from(provider),
         provider_run_id=None if provider_run_id is None else ProviderRunId(provider_run_id),
         start_time=start_time,
@@ -122,7 +133,7 @@ def _request_from(row: Row[Any]) -> WorkflowRequest:
         workflow_type=row.workflow_type or "",
         workflow_type_version=row.workflow_type_version or "",
         workflow_params={} if row.workflow_params is None else row.workflow_params,
-        workflow_engine=row.workflow_engine,
+        workflow_engine=_text_from(row.workflow_engine),
         workflow_engine_version=row.workflow_engine_version,
         workflow_engine_parameters={} if parameters is None else parameters,
     )
@@ -138,8 +149,12 @@ def with_request_values(run: Run, values: object) -> Run:
     """The run with stored `request_values`; unchanged if none were stored."""
     if not isinstance(values, Mapping):
         return run
-    request = WorkflowRequest(**{name: values[name] for name in _REQUEST_MEMBERS})
-    return replace(run, request=request, tags=values["tags"])
+    # Earlier versions stored texts of objects as they found them.
+    stored: dict[str, Any] = {
+        name: object_in_text(value) if name in _OBJECTS else value for name, value in values.items()
+    }
+    request = WorkflowRequest(**{name: stored[name] for name in _REQUEST_MEMBERS})
+    return replace(run, request=request, tags=stored["tags"])
 
 
 def state_from(value: str | None) -> RunState:
@@ -151,12 +166,6 @@ def state_from(value: str | None) -> RunState:
 def provider_from(value: str | None) -> ProviderType | None:
     """The provider, or None for an unknown value: a newer version may know more providers."""
     return PROVIDERS.get(value or "")
-
-
-def provider_in_tags(tags: object) -> ProviderType | None:
-    """The provider that the tags name, or None if they name none or an unknown one."""
-    name = tags.get(PROVIDER_TYPE_TAG) if isinstance(tags, Mapping) else None
-    return provider_from(str(name).strip().lower())
 
 
 def task_from(row: Row[Any]) -> TaskLog:
@@ -238,6 +247,11 @@ def daemon_from(row: Row[Any]) -> DaemonInfo:
 def duration_from(seconds: float | None) -> timedelta:
     """The time since an event: zero if there was none, and zero instead of negative if a clock was set back."""
     return timedelta(seconds=seconds) if seconds and seconds > 0 else _NO_TIME
+
+
+def _text_from(value: object) -> str | None:
+    """The text of a column that SQLite lets a program fill with a number or with bytes."""
+    return value if value is None or isinstance(value, str) else str(value)
 
 
 def _texts_from(value: object) -> Sequence[str]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Text, cast, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Text, cast, func, literal_column, or_, select
 
 from wes_daemon.adapters.persistence.expressions import is_one_of
 from wes_daemon.adapters.persistence.leases import select_daemons
@@ -14,8 +14,8 @@ from wes_daemon.adapters.persistence.mapping import (
     daemon_from,
     details_from,
     entry_from,
+    may_have_tag,
     provider_from,
-    provider_in_tags,
     run_from,
     select_runs,
     task_from,
@@ -34,7 +34,8 @@ from wes_daemon.application.ports.errors import RunNotFound
 from wes_daemon.application.ports.leases import DaemonInfo
 from wes_daemon.application.ports.queries import RunFilter, RunRecord
 from wes_daemon.application.ports.submissions import SubmissionState
-from wes_daemon.domain.runs import PROVIDER_TYPE_TAG, ProviderType, RunId
+from wes_daemon.domain.errors import InvalidRequest
+from wes_daemon.domain.runs import NO_ENGINES, PROVIDER_TYPE_TAG, EngineProviders, ProviderType, Run, RunId
 from wes_daemon.domain.states import RunState
 
 _FETCHED_AT_ONCE = 200
@@ -44,15 +45,21 @@ _FETCHED_AT_ONCE = 200
 class SqlRunQueries:
     """`RunQueries`; each call has a connection of its own."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, engines: EngineProviders = NO_ENGINES) -> None:
+        """Make the queries on a database.
+
+        Args:
+            engines: which providers the runs that are not enrolled yet will have.
+        """
         self._engine = engine
+        self._engines = engines
 
     def list(self, filter: RunFilter) -> Sequence[RunRecord]:
         found: Sequence[RunRecord] = []
         with reading(self._engine) as connection:
             for group in _newest_first(connection):
                 if len(found) < filter.limit:
-                    found = [*found, *_read_matching(connection, group, filter, filter.limit - len(found))]
+                    found = [*found, *self._read_matching(connection, group, filter, filter.limit - len(found))]
         return found
 
     def get(self, run_id: RunId) -> RunRecord:
@@ -60,11 +67,20 @@ class SqlRunQueries:
             row = connection.execute(_records().where(workflow_runs.c.run_id == run_id)).first()
             if row is None:
                 raise RunNotFound(f"run {run_id}: there is no such run")
-            return _with_parts(connection, _record_from(row), run_id=run_id)
+            return _with_parts(connection, _record_from(row, self._engines), run_id=run_id)
 
     def daemons(self) -> Sequence[DaemonInfo]:
         with reading(self._engine) as connection:
             return [daemon_from(row) for row in connection.execute(select_daemons())]
+
+    def _read_matching(
+        self, connection: Connection, group: Select[Any], filter: RunFilter, limit: int
+    ) -> Sequence[RunRecord]:
+        statement = _filtered(group, filter, self._engines).execution_options(yield_per=_FETCHED_AT_ONCE)
+        with connection.execute(statement) as rows:
+            records = (_record_from(row, self._engines) for row in rows)
+            matching = (found for found in records if filter.provider in (None, found.destination))
+            return list(islice(matching, limit))
 
 
 def _records() -> Select[Any]:
@@ -93,14 +109,7 @@ def _newest_first(connection: Connection) -> Sequence[Select[Any]]:
     )
 
 
-def _read_matching(connection: Connection, group: Select[Any], filter: RunFilter, limit: int) -> Sequence[RunRecord]:
-    statement = _filtered(group, filter).execution_options(yield_per=_FETCHED_AT_ONCE)
-    with connection.execute(statement) as rows:
-        records = (_record_from(row) for row in rows)
-        return list(islice((found for found in records if filter.provider in (None, found.destination)), limit))
-
-
-def _filtered(group: Select[Any], filter: RunFilter) -> Select[Any]:
+def _filtered(group: Select[Any], filter: RunFilter, engines: EngineProviders) -> Select[Any]:
     if filter.states:
         group = group.where(_in_states(filter))
     if filter.submissions:
@@ -108,8 +117,13 @@ def _filtered(group: Select[Any], filter: RunFilter) -> Select[Any]:
     if filter.provider is None:
         return group.limit(filter.limit)
     # The tags are parsed afterwards, in Python: the column may be of any type and contain any text.
-    may_name_provider = cast(workflow_runs.c.tags, Text).contains(f'"{PROVIDER_TYPE_TAG}"')
-    return group.where(or_(submissions.c.provider == filter.provider, may_name_provider))
+    may_be_sent_there = or_(may_have_tag(PROVIDER_TYPE_TAG), _has_engine_of(filter.provider, engines))
+    return group.where(or_(submissions.c.provider == filter.provider, may_be_sent_there))
+
+
+def _has_engine_of(provider: ProviderType, engines: EngineProviders) -> ColumnElement[bool]:
+    names = [name for name, named in engines.items() if named is provider]
+    return func.lower(func.trim(cast(workflow_runs.c.workflow_engine, Text))).in_(names)
 
 
 def _in_states(filter: RunFilter) -> ColumnElement[bool]:
@@ -119,13 +133,13 @@ def _in_states(filter: RunFilter) -> ColumnElement[bool]:
     return or_(is_listed, workflow_runs.c.state.not_in(sorted(STATES)))
 
 
-def _record_from(row: Row[Any]) -> RunRecord:
+def _record_from(row: Row[Any], engines: EngineProviders) -> RunRecord:
     is_enrolled = row.submission_state is not None
     run = run_from(row)
     return RunRecord(
         run=run,
         queued_at=row.enrolled_at,
-        destination=_destination(row.provider, run.tags, is_enrolled=is_enrolled),
+        destination=provider_from(row.provider) if is_enrolled else _destination(run, engines),
         provider_status=row.provider_status,
         provider_message=row.provider_message or "",
         submission=SubmissionState(row.submission_state) if is_enrolled else None,
@@ -134,8 +148,12 @@ def _record_from(row: Row[Any]) -> RunRecord:
     )
 
 
-def _destination(stored: str | None, tags: object, *, is_enrolled: bool) -> ProviderType | None:
-    return provider_from(stored) if is_enrolled else provider_in_tags(tags)
+def _destination(run: Run, engines: EngineProviders) -> ProviderType | None:
+    """The provider that the run names; None if it names none, since only the daemon knows the default."""
+    try:
+        return run.named_provider(engines)
+    except InvalidRequest:
+        return None
 
 
 def _with_parts(connection: Connection, record: RunRecord, *, run_id: RunId) -> RunRecord:

@@ -31,6 +31,7 @@ from wes_daemon.adapters.persistence.enrolment import adopt_active, enrol_again,
 from wes_daemon.adapters.persistence.expressions import (
     as_seconds,
     by_key,
+    in_list,
     in_locked_rows,
     is_one_of,
     json_rows,
@@ -57,7 +58,7 @@ from wes_daemon.application.ports.submissions import (
     no_share,
 )
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
-from wes_daemon.domain.states import RunState
+from wes_daemon.domain.states import ENDED, RunState
 
 _WAIT = "wait"
 # The request is kept only while it may have to be sent again.
@@ -157,12 +158,16 @@ class SqlSubmissionQueue:
         self._resolve_review(run_id, state=SubmissionState.CLOSED, request=None, last_reason=reason)
 
     def close_withdrawn(self, *, limit: int) -> Sequence[RunId]:
-        self._connection.execute(
+        closing = (
             update(submissions)
             .where(in_locked_rows(submissions.c.run_id, _withdrawn().limit(limit)))
             .values(state=SubmissionState.CLOSED, last_reason="the run is no longer queued")
+            .returning(submissions.c.run_id)
         )
-        return [RunId(id) for id in self._connection.execute(_cancelled_before_submission().limit(limit)).scalars()]
+        closed = self._connection.execute(closing).scalars().all()
+        cancelled = self._connection.execute(_cancelled_before_submission().limit(limit)).scalars().all()
+        ended = self._connection.execute(_without_end_time(closed)).scalars().all() if closed else ()
+        return [RunId(id) for id in (*cancelled, *ended)]
 
     def _run_ids(self, statement: Executable, parameters: Mapping[str, str]) -> frozenset[RunId]:
         return frozenset(RunId(id) for id in self._connection.execute(statement, parameters).scalars().all())
@@ -312,6 +317,13 @@ def _withdrawn() -> Select[Any]:
         # In the order of the index, so that a planner finds the ready submissions by this index alone.
         .order_by(submissions.c.provider, submissions.c.share, submissions.c.seq)
     )
+
+
+def _without_end_time(run_ids: Sequence[str]) -> Select[Any]:
+    """Those of the runs that a service has ended without an end time."""
+    has_ended = is_one_of(workflow_runs.c.state, *sorted(ENDED))
+    ended = in_list(workflow_runs.c.run_id, run_ids), has_ended, workflow_runs.c.end_time.is_(None)
+    return select(workflow_runs.c.run_id).where(*ended).order_by(workflow_runs.c.run_id)
 
 
 def _cancelled_before_submission() -> Select[Any]:

@@ -23,6 +23,9 @@ NUL_MARK = "\N{SYMBOL FOR NULL}"
 MAX_DEPTH = 200
 """The maximum depth of lists and objects in JSON. A value with deeper nesting is read as `Unreadable`."""
 
+MAX_TEXT_LEVELS = 3
+"""How often the text of an object may have been written as a JSON string again, as `json.dumps(json.dumps(…))` does."""
+
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -70,6 +73,21 @@ def read_json(text: str) -> object:
     except (ValueError, RecursionError):
         return Unreadable(text)
     return Unreadable(text) if _is_too_deep(text, value) else value
+
+
+def read_json_object(text: str) -> object:
+    """As `read_json`, but if the value is the text of an object, which some clients send, that object is returned."""
+    return object_in_text(read_json(text))
+
+
+def object_in_text(value: object) -> object:
+    """The object whose JSON text the value is, or the value itself if it is no such text."""
+    inner = value
+    for _ in range(MAX_TEXT_LEVELS):
+        if not isinstance(inner, str):
+            break
+        inner = read_json(inner)
+    return inner if isinstance(inner, Mapping) else value
 
 
 def _is_too_deep(text: str, value: object) -> bool:
@@ -133,11 +151,18 @@ class Json(TypeDecorator[object]):
     impl = Text
     cache_ok = True
 
+    def __init__(self, *, holds_object: bool = False) -> None:
+        """Make the type of one column; `holds_object` says that a text of an object is read as that object."""
+        super().__init__()
+        self.holds_object = holds_object
+
     def process_bind_param(self, value: object | None, dialect: Dialect) -> str | None:
         return None if value is None else encoding_of(dialect).json(json_text(value))
 
     def process_result_value(self, value: object | None, _dialect: Dialect) -> object | None:
-        return None if value is None else read_json(str(value))
+        if value is None:
+            return None
+        return read_json_object(str(value)) if self.holds_object else read_json(str(value))
 
     def column_expression(self, column: ColumnElement[object]) -> ColumnElement[object]:
         # A column that is declared JSON has numeric affinity in SQLite, which returns the text `7` as a number.

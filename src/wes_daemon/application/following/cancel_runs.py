@@ -4,19 +4,20 @@ import logging
 from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import CircuitOpen, ProviderError
 from wes_daemon.application.ports.polls import RunToCancel
 from wes_daemon.application.ports.providers import ProviderDirectory
+from wes_daemon.application.ports.runs import RunUpdate
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.log_throttle import LogThrottle
 from wes_daemon.application.runtime.recording import Recorder, Recording
 from wes_daemon.application.runtime.stop_signal import StopSignal
-from wes_daemon.domain.runs import ProviderType
+from wes_daemon.domain.runs import ProviderType, RunSummary
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ _BATCH = 100
 # Every further minute of a cancelled run costs money.
 _RETRY_DELAY = timedelta(seconds=30)
 _CANCELLED_BEFORE = "cancelled before any provider had it"
+_ENDED_BEFORE = "ended without an end time, before any provider had it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,7 @@ class CancelReport:
     """The outcome of one pass.
 
     Attributes:
-        ended: runs that no provider had and that are cancelled now.
+        ended: runs that no provider had and that are cancelled now, or that have got their end time now.
         passed_on: runs whose provider accepted the cancellation.
         deferred: runs whose provider did not accept the cancellation; a later pass repeats it.
     """
@@ -99,7 +101,7 @@ class CancelRuns:
             nonlocal ended
             withdrawn = recording.work.submissions.close_withdrawn(limit=_BATCH)
             for run_id in withdrawn:
-                recording.change(run_id, lambda run: run.cancelled_before_submission(now), _CANCELLED_BEFORE)
+                recording.write({run_id: (_CANCELLED_BEFORE, lambda run: _end(recording, run, now))})
             ended = len(withdrawn)
 
         self._recorder.record(write)
@@ -133,3 +135,8 @@ class CancelRuns:
             return _RETRY_DELAY
         log_event(_log, logging.INFO, "cancel.passed_on", run_id=run.run_id, provider=run.provider)
         return None
+
+
+def _end(recording: Recording, run: RunSummary, now: datetime) -> RunUpdate:
+    why = _ENDED_BEFORE if run.state.has_ended else _CANCELLED_BEFORE
+    return recording.update(run, run.cancelled_before_submission(now), why)

@@ -22,6 +22,8 @@ class RefreshPolicy:
             when it died are polled after this time, or when their next poll is due, whichever is later.
         details_attempts: how often outputs and tasks of an ended run are requested before their absence is recorded;
             five times as often if a person has to repair the provider first.
+        outputs_tag: the tag into which the outputs of ended runs are written; None for no tag.
+        keeps_start_time: whether a start time that the row has already remains, whatever the provider reports.
     """
 
     interval: timedelta = timedelta(seconds=300)
@@ -30,6 +32,8 @@ class RefreshPolicy:
     lost_after: timedelta = timedelta(hours=1)
     lease: timedelta = timedelta(seconds=90)
     details_attempts: int = 5
+    outputs_tag: str | None = None
+    keeps_start_time: bool = False
 
     @property
     def retry_delay(self) -> timedelta:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NoReturn
 
@@ -24,6 +24,7 @@ from wes_daemon.application.ports.unit_of_work import UnitOfWork
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.recording import PlannedUpdate, Recorder, Recording
+from wes_daemon.domain.outputs import outputs_for_tag
 from wes_daemon.domain.runs import RunId, RunSummary, StatusReport, TaskLog, task_id
 
 _log = logging.getLogger(__name__)
@@ -187,7 +188,7 @@ class StatusRecorder:
 
         def build(run: RunSummary) -> RunUpdate:
             return replace(
-                recording.update(run, run.updated(report, now), why, provider_status=report.provider_status),
+                recording.update(run, self._updated(run, result, now), why, provider_status=report.provider_status),
                 provider_status=report.provider_status if is_new else None,
                 provider_message=report.message,
                 details=details,
@@ -195,6 +196,14 @@ class StatusRecorder:
             )
 
         return why, build
+
+    def _updated(self, run: RunSummary, result: PollResult, now: datetime) -> RunSummary:
+        """The run after the report, with the start time and the tag that the policy requires."""
+        report, details, tag = result.report, result.details, self._policy.outputs_tag
+        if self._policy.keeps_start_time and run.start_time:
+            report = replace(report, started_at=run.start_time)
+        after = run.updated(report, now)
+        return after.with_tag(tag, outputs_for_tag(details.outputs)) if tag and details and details.outputs else after
 
     def _details(self, provider: WorkflowProvider, poll: DuePoll) -> RunDetails | None:
         """Return the details, or a note that they cannot be read, or None to request them again later.

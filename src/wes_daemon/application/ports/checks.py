@@ -7,12 +7,12 @@ these actions violates a check.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from wes_daemon.domain.runs import ProviderType, RunId
+from wes_daemon.domain.runs import EngineProviders, ProviderType, RunId
 
 
 class Severity(StrEnum):
@@ -180,7 +180,8 @@ class CheckContext:
 
     Attributes:
         concurrency_limit: the number of runs that may be active at once.
-        default_provider: the provider of a run whose tags name none.
+        default_provider: the provider of a run whose tags and workflow engine name none.
+        engine_providers: the providers that workflow engines name.
         overdue_after: how long a poll or a takeover may be due, if a daemon has been alive for that time.
         owner_expired_after: how long ago the lease of a claim's owner may have expired.
         shown: the maximum number of violations in each result.
@@ -188,6 +189,7 @@ class CheckContext:
 
     concurrency_limit: int
     default_provider: ProviderType
+    engine_providers: EngineProviders = field(default_factory=dict)
     overdue_after: timedelta = timedelta(hours=1)
     owner_expired_after: timedelta = timedelta(minutes=10)
     shown: int = 5

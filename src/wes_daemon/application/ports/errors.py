@@ -13,6 +13,12 @@ class Rejected(ProviderError):
     """The run can never work as it was requested; nothing was started."""
 
 
+class WrongProvider(Rejected):
+    """This provider can never run the request, but another may: the workflow is of another kind, or the provider is
+    not set up here.
+    """
+
+
 class NotNow(ProviderError):
     """The call certainly had no effect; the same call may work later."""
 

@@ -237,4 +237,5 @@ class SubmissionQueue(Protocol):
 
         Returns:
             The `CANCELING` runs to end: those whose submission was closed now or before, and those never enrolled.
+            Also the runs that a service has ended without an end time, if their submission was closed now.
         """

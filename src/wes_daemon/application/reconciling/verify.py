@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from wes_daemon.application.ports.checks import CheckContext, CheckResult, Checks, Severity
-from wes_daemon.domain.runs import ProviderType
+from wes_daemon.domain.runs import NO_ENGINES, EngineProviders, ProviderType
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +31,25 @@ class VerifyReport:
 class Verify:
     """Evaluates all checks with the settings of this process."""
 
-    def __init__(self, *, checks: Checks, concurrency_limit: int, default_provider: ProviderType) -> None:
+    def __init__(
+        self,
+        *,
+        checks: Checks,
+        concurrency_limit: int,
+        default_provider: ProviderType,
+        engine_providers: EngineProviders = NO_ENGINES,
+    ) -> None:
         self._checks = checks
         self._concurrency_limit = concurrency_limit
         self._default_provider = default_provider
+        self._engine_providers = engine_providers
 
     def __call__(self, *, overdue_after: timedelta = timedelta(hours=1)) -> VerifyReport:
         """Evaluate the checks; `overdue_after` is how long a poll or a takeover may be due while a daemon is alive."""
         context = CheckContext(
             concurrency_limit=self._concurrency_limit,
             default_provider=self._default_provider,
+            engine_providers=self._engine_providers,
             overdue_after=overdue_after,
         )
         return VerifyReport(self._checks.run(context))

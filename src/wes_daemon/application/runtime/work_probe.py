@@ -2,20 +2,26 @@
 
 from wes_daemon.application.ports.work_probe import WorkProbe
 from wes_daemon.application.runtime.daemon_session import DaemonSession
-from wes_daemon.domain.errors import InvalidRequest
-from wes_daemon.domain.runs import ProviderType, RunSummary
+from wes_daemon.domain.runs import NO_ENGINES, EngineProviders, ProviderType, RunSummary
 
 
 class ProviderWorkProbe:
     """Whether the passes for one provider would find work. A probe writes nothing and waits for no lock."""
 
     def __init__(
-        self, work_probe: WorkProbe, daemon_session: DaemonSession, *, serving: ProviderType, default: ProviderType
+        self,
+        work_probe: WorkProbe,
+        daemon_session: DaemonSession,
+        *,
+        serving: ProviderType,
+        default: ProviderType,
+        engines: EngineProviders = NO_ENGINES,
     ) -> None:
         """Probe for the provider `serving`. A run whose provider is unknown counts for the provider `default`."""
         self._work_probe = work_probe
         self._daemon_session = daemon_session
         self._default = default
+        self._engines = engines
         self._serving = frozenset({serving})
         self._serving_with_unknown = frozenset({serving, None}) if serving is default else self._serving
 
@@ -44,7 +50,4 @@ class ProviderWorkProbe:
         return self._work_probe.has_due_polls(serving=self._serving)
 
     def _destination(self, run: RunSummary) -> ProviderType | None:
-        try:
-            return run.destination(self._default)
-        except InvalidRequest:
-            return None
+        return run.destination_if_valid(self._default, self._engines)

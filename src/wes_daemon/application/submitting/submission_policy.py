@@ -1,11 +1,11 @@
 """How runs are submitted: how many at once, how often, and for how long."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from wes_daemon.application.ports.submissions import ClaimedRun
-from wes_daemon.domain.runs import ProviderType
+from wes_daemon.domain.runs import PROVIDER_TYPE_TAG, EngineProviders, ProviderType, RunSummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,8 @@ class SubmissionPolicy:
         attempts: how many submissions of a run may fail before it ends; None for any number.
         batch: how many claimed runs may be unrecorded at a time. The thread pool decides how many of them are
             submitted at once.
-        default_provider: the provider of runs whose tags name none.
+        default_provider: the provider of runs whose tags and workflow engine name none.
+        engine_providers: the providers that workflow engines name.
         first_poll_after: time from the acceptance of a run to its first poll.
         first_wait, longest_wait: the wait after the first failed submission, and its maximum. Each further failure
             doubles the wait.
@@ -36,8 +37,31 @@ class SubmissionPolicy:
     batch: int
     default_provider: ProviderType
     first_poll_after: timedelta
+    engine_providers: EngineProviders = field(default_factory=dict)
     first_wait: timedelta = timedelta(seconds=5)
     longest_wait: timedelta = timedelta(minutes=10)
+
+    def destination(self, run: RunSummary) -> ProviderType | None:
+        """The provider of a run; None if it cannot be determined."""
+        return run.destination_if_valid(self.default_provider, self.engine_providers)
+
+    def advice(self, run: RunSummary, provider: ProviderType) -> str:
+        """Why the run went to this provider and how another is chosen, as the end of an error message.
+
+        Empty if the tags of the run name the provider: then its user has chosen it.
+        """
+        if run.tag_values.get(PROVIDER_TYPE_TAG):
+            return ""
+        others = " or ".join(type for type in ProviderType if type is not provider)
+        return f"; {self._reason_for(run, provider)}; the tag {PROVIDER_TYPE_TAG} chooses another provider: {others}"
+
+    def _reason_for(self, run: RunSummary, provider: ProviderType) -> str:
+        if run.engine_name in self.engine_providers:
+            return f"workflow_engine {run.workflow_engine!r} stands for {provider} (DAEMON_ENGINE_PROVIDERS)"
+        default = f"{provider} is the default provider (DAEMON_DEFAULT_PROVIDER)"
+        if not run.engine_name:
+            return default
+        return f"{default}, and workflow_engine {run.workflow_engine!r} is not in DAEMON_ENGINE_PROVIDERS"
 
     def wait_after(self, attempts: int, retry_after: timedelta | None = None) -> timedelta:
         """The wait after a failed submission.

@@ -14,6 +14,7 @@ from wes_daemon.application.ports.errors import (
     OutcomeUnknown,
     Rejected,
     Unprovable,
+    WrongProvider,
 )
 from wes_daemon.application.ports.providers import Accepted, ProviderDirectory, Submission, WorkflowProvider
 from wes_daemon.application.ports.submissions import Acceptance, Claim, ClaimedRun
@@ -23,6 +24,7 @@ from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.application.submitting.outcomes import NOT_RECORDED, OutcomeRecorder, SubmissionResult
+from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import Attachment, ProviderType, RunId
 
@@ -47,7 +49,7 @@ class SubmitClaimedRun:
         providers: ProviderDirectory,
         daemon_session: DaemonSession,
         stop: StopSignal,
-        default_provider: ProviderType,
+        policy: SubmissionPolicy,
         serving: Collection[ProviderType | None],
     ) -> None:
         self._outcomes = outcomes
@@ -55,7 +57,7 @@ class SubmitClaimedRun:
         self._providers = providers
         self._daemon_session = daemon_session
         self._stop = stop
-        self._default_provider = default_provider
+        self._policy = policy
         self._serving = serving
 
     def __call__(self, claimed: ClaimedRun, *, blocked: Collection[ProviderType]) -> SubmissionResult | Acceptance:
@@ -90,9 +92,12 @@ class SubmitClaimedRun:
             # Its tags were changed after it was enrolled: the instance that serves its present provider submits it.
             return self._outcomes.record_return(claim, wait=_NO_WAIT)
         try:
-            provider = provider or claimed.run.destination(self._default_provider)
+            provider = provider or claimed.run.destination(self._policy.default_provider, self._policy.engine_providers)
             accepted = self._send(claim, *self._prepare_call(claimed, provider))
             return Acceptance(claim=claim, provider=provider, provider_run_id=accepted.id)
+        except WrongProvider as error:
+            advice = self._policy.advice(claimed.run, provider) if provider else ""
+            return self._outcomes.record_rejection(claimed, provider, f"{error}{advice}")
         except (InvalidRequest, Rejected) as error:
             return self._outcomes.record_rejection(claimed, provider, str(error))
         except LeaseLost as error:
@@ -100,7 +105,7 @@ class SubmitClaimedRun:
             log_event(_log, logging.WARNING, "submit.lease_ending", run_id=claimed.run.id, reason=error)
             return self._outcomes.record_return(claim, wait=_NO_WAIT)
         except NotSent as error:
-            return self._outcomes.record_not_sent(claim, provider or self._default_provider, error)
+            return self._outcomes.record_not_sent(claim, provider or self._policy.default_provider, error)
         except NotNow as error:
             return self._outcomes.record_deferral(claimed, error)
         except Unprovable as error:

@@ -22,7 +22,6 @@ from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.application.submitting.outcomes import NOT_RECORDED, Outcome, OutcomeRecorder, SubmissionResult
 from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
 from wes_daemon.application.submitting.submit_claimed_run import SubmitClaimedRun
-from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import ProviderType, RunId, RunSummary
 
 _log = logging.getLogger(__name__)
@@ -143,7 +142,7 @@ class SubmitQueuedRuns:
             providers=providers,
             daemon_session=daemon_session,
             stop=stop,
-            default_provider=policy.default_provider,
+            policy=policy,
             serving=self._serving,
         )
 
@@ -250,7 +249,7 @@ class SubmitQueuedRuns:
                 concurrency_limit=concurrency_limit,
                 per_provider_limits=self._policy.per_provider_limits,
                 serving=self._serving - frozenset(one_pass.blocked),
-                destination=self._destination,
+                destination=self._policy.destination,
                 under_way=under_way,
             )
             work.commit()
@@ -269,10 +268,11 @@ class SubmitQueuedRuns:
         return ended + min(max(_ENROL_EVERY, (ended - began) * _ENROL_PAUSE_FACTOR), _LONGEST_ENROL_PAUSE)
 
     def _enrol_all(self) -> int:
-        return self._enrol(lambda queue: queue.enrol(self._destination, limit=_ENROL_BATCH, share=self._share))
+        return self._enrol(lambda queue: queue.enrol(self._policy.destination, limit=_ENROL_BATCH, share=self._share))
 
     def _enrol_queued(self) -> int:
-        return self._enrol(lambda queue: queue.enrol_queued(self._destination, limit=_ENROL_BATCH, share=self._share))
+        destination = self._policy.destination
+        return self._enrol(lambda queue: queue.enrol_queued(destination, limit=_ENROL_BATCH, share=self._share))
 
     def _enrol(self, enrol_batch: Callable[[SubmissionQueue], int]) -> int:
         total = 0
@@ -284,12 +284,6 @@ class SubmitQueuedRuns:
             if enrolled < _ENROL_BATCH:
                 break
         return total
-
-    def _destination(self, run: RunSummary) -> ProviderType | None:
-        try:
-            return run.destination(self._policy.default_provider)
-        except InvalidRequest:
-            return None
 
     def _share(self, run: RunSummary) -> str:
         tag = self._policy.share_tag

@@ -8,7 +8,15 @@ from urllib.parse import urlsplit
 
 import click
 
-from wes_daemon.domain.runs import PROVIDER_TYPE_TAG, Attachment, ProviderType, WorkflowRequest
+from wes_daemon.domain.runs import (
+    PROVIDER_TYPE_TAG,
+    Attachment,
+    EngineProviders,
+    ProviderType,
+    RunId,
+    RunSummary,
+    WorkflowRequest,
+)
 from wes_daemon.entrypoints.cli.options import expand_home
 from wes_daemon.entrypoints.cli.parameters import (
     file_parameters,
@@ -52,8 +60,12 @@ class NewRun:
     attachments: Sequence[Attachment] = ()
 
 
-def read_new_run(arguments: SubmitArguments, *, default_provider: ProviderType) -> NewRun:
+def read_new_run(arguments: SubmitArguments, *, default: ProviderType, engines: EngineProviders) -> NewRun:
     """Read the arguments and the files that they name.
+
+    Args:
+        default: the provider if neither the tags nor the engine name one.
+        engines: the providers that workflow engines name.
 
     Raises:
         click.UsageError: an argument is wrong, or a file cannot be read.
@@ -65,7 +77,8 @@ def read_new_run(arguments: SubmitArguments, *, default_provider: ProviderType) 
     files = _attached_files(arguments.attach, workflow=source.file)
     url, files = _with_workflow(source, files)
     tags = _tags(arguments)
-    runs_here = destination(tags, default_provider) is ProviderType.LOCAL
+    destination = summary(tags, arguments.engine).destination_if_valid(default, engines)
+    runs_here = destination is ProviderType.LOCAL
     type = arguments.type or source.type
     request = WorkflowRequest(
         workflow_url=url,
@@ -80,10 +93,9 @@ def read_new_run(arguments: SubmitArguments, *, default_provider: ProviderType) 
     return NewRun(request=request, tags=tags, attachments=attachments)
 
 
-def destination(tags: Mapping[str, object], default: ProviderType) -> ProviderType | None:
-    """Return the provider that the tags name; None if it does not exist."""
-    name = str(tags.get(PROVIDER_TYPE_TAG) or default).strip().lower()
-    return ProviderType(name) if name in list(ProviderType) else None
+def summary(tags: Mapping[str, object], engine: str | None) -> RunSummary:
+    """Return a run without an id, for the rule that chooses its provider."""
+    return RunSummary(id=RunId(""), tags=tags, workflow_engine=engine)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.errors import ExitCode, Failed, many_lines, print_message
 from wes_daemon.entrypoints.cli.options import Seconds, database_option, json_option
 from wes_daemon.entrypoints.cli.process import ignore_interrupts
-from wes_daemon.entrypoints.cli.run_request import SubmitArguments, destination, read_new_run
+from wes_daemon.entrypoints.cli.run_request import NewRun, SubmitArguments, read_new_run, summary
 from wes_daemon.entrypoints.cli.session import mention_absent_daemon, session, settings_of
 
 if TYPE_CHECKING:
     from wes_daemon.application.ports.queries import RunRecord
     from wes_daemon.bootstrap.application import Application
+    from wes_daemon.bootstrap.settings import Settings
 
 _EPILOG = """\b
 Examples:
@@ -45,7 +47,7 @@ NAME='"4"' is the text 4.
 @click.option(
     "--provider",
     type=click.Choice([type.value for type in ProviderType], case_sensitive=False),
-    help="The provider of the run, stored as its tag provider_type; by default the daemon's default provider.",
+    help="The provider of the run, stored as its tag provider_type; by default that of the engine, or the default one.",
 )
 @click.option("--engine", metavar="NAME", help="The workflow engine.")
 @click.option("--engine-version", metavar="VERSION", help="The engine's version.")
@@ -75,15 +77,28 @@ def submit(ctx: click.Context, /, wait: bool, timeout: float | None, as_json: bo
     """
     if timeout is not None and not wait:
         raise click.UsageError("--timeout needs --wait.")
-    new_run = read_new_run(SubmitArguments(**given), default_provider=settings_of(ctx).default_provider)
+    settings = settings_of(ctx)
+    new_run = read_new_run(
+        SubmitArguments(**given), default=settings.default_provider, engines=settings.engine_providers
+    )
     with session(ctx) as application:
         run_id = application.create_run(new_run.request, tags=new_run.tags, attachments=new_run.attachments)
-        provider = destination(new_run.tags, application.settings.default_provider)
+        provider = _provider_of(new_run, settings)
         _mention_missing_provider(application, provider)
         mention_absent_daemon(application, for_provider=provider)
         if not (wait and as_json):
             _print_id(run_id, as_json)
         return _wait(application, run_id, timeout, as_json) if wait else ExitCode.DONE
+
+
+def _provider_of(new_run: NewRun, settings: "Settings") -> ProviderType | None:
+    """Return the provider of the run; print a note and return None if no provider executes it."""
+    run = summary(new_run.tags, new_run.request.workflow_engine)
+    try:
+        return run.destination(settings.default_provider, settings.engine_providers)
+    except InvalidRequest as error:
+        print_message(f"with the settings here the run is refused: {error}")
+        return None
 
 
 def _mention_missing_provider(application: "Application", provider: ProviderType | None) -> None:

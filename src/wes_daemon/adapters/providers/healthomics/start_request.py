@@ -7,7 +7,7 @@ from typing import Any
 
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.engine_parameters import read_engine_parameters
-from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.application.ports.errors import Rejected, WrongProvider
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.addresses import public_url
 from wes_daemon.domain.runs import IdempotencyKey
@@ -18,7 +18,7 @@ KEY_TAG = "WESSubmissionKey"
 
 WORKFLOW_URL_FORMS = (
     "1234567, omics:1234567, omics://workflow/1234567, omics://workflow/1234567/version/NAME, "
-    "arn:aws:omics:REGION:ACCOUNT:workflow/1234567[/version/NAME] "
+    "[omics://]arn:aws:omics:REGION:ACCOUNT:workflow/1234567[/version/NAME] "
     "(ACCOUNT left empty for a Ready2Run workflow, another account's for a shared one)"
 )
 
@@ -39,7 +39,8 @@ _VERSION = r"(?:/version/(?P<version>[A-Za-z0-9][A-Za-z0-9\-._]{0,63}))?"
 _PLAIN = re.compile(rf"(?:omics:)?{_WORKFLOW}", re.ASCII)
 _URL = re.compile(rf"omics://workflow/{_WORKFLOW}{_VERSION}", re.ASCII)
 _ARN = re.compile(
-    rf"arn:aws[a-z\-]*:omics:(?P<region>[a-z0-9\-]+):(?P<account>[0-9]{{12}})?:workflow/{_WORKFLOW}{_VERSION}", re.ASCII
+    rf"(?:omics:(?://)?)?arn:aws[a-z\-]*:omics:(?P<region>[a-z0-9\-]+):(?P<account>[0-9]{{12}})?:workflow/{_WORKFLOW}{_VERSION}",
+    re.ASCII,
 )
 
 
@@ -85,11 +86,12 @@ def parse_workflow_url(url: str, *, region: str) -> Mapping[str, str]:
     An ARN without an account names a Ready2Run workflow. Without a version the workflow's default version runs.
 
     Raises:
-        Rejected: the form is not in `WORKFLOW_URL_FORMS`, or the workflow is in another region.
+        WrongProvider: the form is not in `WORKFLOW_URL_FORMS`.
+        Rejected: the workflow is in another region.
     """
     match = _PLAIN.fullmatch(url) or _URL.fullmatch(url) or _ARN.fullmatch(url)
     if match is None:
-        raise Rejected(
+        raise WrongProvider(
             f"workflow_url {public_url(url)!r} names no HealthOmics workflow: the forms are {WORKFLOW_URL_FORMS}"
         )
     parts = match.groupdict()
@@ -118,7 +120,7 @@ def _role_and_output(given: Mapping[str, Any], config: HealthOmicsConfig) -> Map
         if not value
     ]
     if missing:
-        raise Rejected(f"AWS HealthOmics cannot start this run: {'; '.join(missing)}")
+        raise WrongProvider(f"AWS HealthOmics cannot start this run: {'; '.join(missing)}")
     return {"roleArn": role, "outputUri": output}
 
 

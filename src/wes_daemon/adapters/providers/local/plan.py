@@ -14,7 +14,7 @@ from wes_daemon.adapters.providers.local.engine_parameters import (
     read_engine_parameters,
 )
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory
-from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.application.ports.errors import Rejected, WrongProvider
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.addresses import public_url
 from wes_daemon.domain.errors import InvalidRequest
@@ -90,7 +90,7 @@ def make_plan(submission: Submission) -> Plan:
 
 def _check_type(request: WorkflowRequest) -> None:
     if request.workflow_type.strip().lower() != "cwl":
-        raise Rejected(f"workflow_type is {request.workflow_type!r}: the local provider runs CWL only")
+        raise WrongProvider(f"workflow_type is {request.workflow_type!r}: the local provider runs CWL only")
     version = request.workflow_type_version.strip().lower()
     if version and f"v{version.removeprefix('v')}" not in VERSIONS:
         known = ", ".join(VERSIONS)
@@ -104,7 +104,7 @@ def _document(url: str, attachments: Sequence[Attachment]) -> str:
     if scheme == "file":
         return _local_file(url)
     if scheme or url.startswith("/"):
-        raise _rejected(
+        raise _wrong_provider(
             url, ": use http(s)://…, file:///… for a file on the daemon's machine, or the name of an attachment"
         )
     return _attachment_reference(url, attachments)
@@ -135,12 +135,17 @@ def _attachment_reference(url: str, attachments: Sequence[Attachment]) -> str:
         if name in names:
             # Without the "./" a name such as "a:b.cwl" would be an address with a scheme.
             return f"./{quote(name)}{hash_sign}{fragment}"
-    there_are = f"the attachments are {', '.join(sorted(names))}" if names else "the request has no attachments"
-    raise _rejected(url, f" names no attachment: {there_are}")
+    if names:
+        raise _rejected(url, f" names no attachment: the attachments are {', '.join(sorted(names))}")
+    raise _wrong_provider(url, " names no attachment: the request has no attachments")
 
 
 def _rejected(url: str, reason: str) -> Rejected:
     return Rejected(f"workflow_url {public_url(url)!r}{reason}")
+
+
+def _wrong_provider(url: str, reason: str) -> WrongProvider:
+    return WrongProvider(str(_rejected(url, reason)))
 
 
 def _unused_name(attachments: Sequence[Attachment]) -> str:

@@ -13,17 +13,20 @@ from wes_daemon.adapters.providers.sevenbridges.engine_parameters import (
     read_engine_parameters,
     read_project,
 )
-from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.application.ports.errors import Rejected, WrongProvider
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.addresses import public_url
 from wes_daemon.domain.runs import IdempotencyKey, RunId
 
 APP_FORMS = (
-    "owner/project/app, owner/project/app/revision, sbg://owner/project/app[/revision], or the app's API address"
+    "owner/project/app, owner/project/app/revision, sbg://owner/project/app[/revision], "
+    "sevenbridges://owner/project/app[/revision], or the app's API address"
 )
 
 _ENVELOPE = frozenset({"project", "inputs", "use_interruptible_instances"})
 _SEGMENT = re.compile(r"[^\s/?#%\\]+")
+# The scheme of the vendor's own WES, and one that WES services use.
+_APP_SCHEMES = ("sbg", "sevenbridges")
 _REVISION = re.compile(r"[0-9]+")
 
 
@@ -98,7 +101,7 @@ def read_app(workflow_url: str, *, api_host: str) -> str:
     Without a revision the service uses the latest, and pins it when the task is created.
 
     Raises:
-        Rejected: the URL has none of the forms in `APP_FORMS`.
+        WrongProvider: the URL has none of the forms in `APP_FORMS`.
     """
     path = _app_path(workflow_url.strip(), api_host)
     segments = path.split("/") if path is not None else []
@@ -158,7 +161,7 @@ def _app_path(url: str, api_host: str) -> str | None:
         return None
     if parts.query or parts.fragment:
         return None
-    if parts.scheme == "sbg":
+    if parts.scheme in _APP_SCHEMES:
         return unquote(f"{parts.netloc}{parts.path}").removesuffix("/")
     if parts.scheme == "https" and parts.hostname == api_host and parts.path.startswith("/v2/apps/"):
         return unquote(parts.path.removeprefix("/v2/apps/")).removesuffix("/").removesuffix("/raw")
@@ -169,5 +172,5 @@ def _is_name(segment: str) -> bool:
     return segment not in (".", "..") and _SEGMENT.fullmatch(segment) is not None
 
 
-def _not_an_app(workflow_url: str) -> Rejected:
-    return Rejected(f"workflow_url {public_url(workflow_url)!r} names no app of Seven Bridges: use {APP_FORMS}")
+def _not_an_app(workflow_url: str) -> WrongProvider:
+    return WrongProvider(f"workflow_url {public_url(workflow_url)!r} names no app of Seven Bridges: use {APP_FORMS}")
