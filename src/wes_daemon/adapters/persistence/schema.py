@@ -120,7 +120,7 @@ class Schema:
                 )
 
     def limits(self) -> Sequence[str]:
-        """What works only in part with the tables of this service, each with the SQL that mends it."""
+        """What works only in part with the tables of this service, each with the SQL that fixes it."""
         with reading(self._engine) as connection:
             return judge(connection).limits
 

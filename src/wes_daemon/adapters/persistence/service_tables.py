@@ -1,4 +1,4 @@
-"""Judges the tables of a WES service: what cannot work, what works with limits, and the SQL that mends it.
+"""Judges the tables of a WES service: what cannot work, what works with limits, and the SQL that fixes it.
 
 On PostgreSQL the catalogs are read; SQLite stores any value in a column of any type, so that little is judged there.
 """
