@@ -9,19 +9,17 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, Label, MetaData, Table, column, func, inspect, select, table
+from sqlalchemy import Connection, Engine, Label, MetaData, Table, func, inspect, select
 from sqlalchemy.engine.reflection import ObjectKind
 
-from wes_daemon.adapters.persistence.errors import UPGRADE_COMMAND, describe_database
+from wes_daemon.adapters.persistence import location
+from wes_daemon.adapters.persistence.errors import UPGRADE_COMMAND
 from wes_daemon.adapters.persistence.tables import daemon_metadata, service_metadata
 from wes_daemon.adapters.persistence.transactions import SCHEMA_LOCK, reading, upgrading
-from wes_daemon.application.ports.errors import StorageMisconfigured
+from wes_daemon.application.ports.errors import ServiceTablesMissing, StorageMisconfigured
 
 if TYPE_CHECKING:
     from alembic.config import Config
-
-VERSION_TABLE = "wes_daemon_alembic_version"
-"""This is not Alembic's default name: a WES service in the same database may store its own revision under that name."""
 
 REVISIONS = ("0005", "0004", "0003", "0002", "0001")
 """The revisions that this version knows, newest first. A list, since Alembic takes long to load; a test compares it."""
@@ -47,15 +45,21 @@ def upgrade_settings(dialect: str) -> Sequence[str]:
 
 
 class Schema:
-    """The schema of one database."""
+    """The schema of one database.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        creates_service_tables: an upgrade creates `workflow_runs` and `task_logs` if they are missing.
+            If False, they belong to a service, which creates them.
+    """
+
+    def __init__(self, engine: Engine, *, creates_service_tables: bool = True) -> None:
         self._engine = engine
+        self._creates_service_tables = creates_service_tables
 
     def current(self) -> str | None:
         """The database's revision; None if it was never upgraded."""
         with reading(self._engine) as connection:
-            return _revision_in(connection)
+            return location.revision_in(connection)
 
     def head(self) -> str:
         """The revision that this version of the package needs."""
@@ -65,18 +69,17 @@ class Schema:
         """Upgrade the database to `head` in one transaction; other processes may upgrade it at the same time.
 
         Raises:
+            ServiceTablesMissing: the tables that a service creates do not exist yet. Nothing was changed.
             StorageMisconfigured: an existing table cannot be used, a privilege is missing,
                 or a newer version has upgraded the database. Nothing was changed.
         """
-        from alembic import command
-
         with _alembic_lock, upgrading(self._engine) as connection:
             for statement in upgrade_settings(self._engine.dialect.name):
                 connection.exec_driver_sql(statement)
-            self._refuse_newer(_revision_in(connection))
+            self._require_upgradable(connection)
             found = _columns_in(connection, service_metadata)
             self._require_columns([table for table in service_metadata.sorted_tables if table.name in found], found)
-            command.upgrade(_config(connection=connection), "head")
+            self._migrate(connection)
             connection.commit()
 
     def upgrade_sql(self) -> str:
@@ -85,24 +88,64 @@ class Schema:
 
         statements = StringIO()
         with _alembic_lock:
-            command.upgrade(_config(statements, dialect=self._engine.dialect.name), "head", sql=True)
+            command.upgrade(self._config(statements, dialect=self._engine.dialect.name), "head", sql=True)
         return statements.getvalue()
 
     def check(self) -> None:
         """Check the revision, the columns and the privileges.
 
         Raises:
+            ServiceTablesMissing: the tables that a service creates do not exist yet.
             StorageMisconfigured: the daemon cannot work with the database. The message says what fixes it.
         """
         with reading(self._engine) as connection:
-            revision = _revision_in(connection)
-            self._refuse_newer(revision)
-            if revision != self.head():
-                found = "was never prepared for the daemon" if revision is None else f"is at revision {revision}"
-                raise self._misconfigured(f"it {found}, but {self.head()} is needed: run `{UPGRADE_COMMAND}`")
+            self._require_head(connection)
             for metadata in (service_metadata, daemon_metadata):
                 self._require_columns(metadata.sorted_tables, _columns_in(connection, metadata))
             self._require_privileges(connection)
+
+    def require_head(self) -> None:
+        """Check the revision only, for programs that may have fewer privileges than the daemon.
+
+        Raises:
+            StorageMisconfigured: the database was never prepared, or needs an upgrade, or is newer than this version.
+        """
+        with reading(self._engine) as connection:
+            self._require_head(connection)
+
+    def _require_head(self, connection: Connection) -> None:
+        revision = location.revision_in(connection)
+        self._refuse_newer(revision)
+        self._require_service_tables(connection)
+        if revision is None:
+            reason = location.why_not_prepared(connection) or (
+                f"it was never prepared for the daemon, but {self.head()} is needed: run `{UPGRADE_COMMAND}`"
+            )
+            raise self._misconfigured(reason)
+        if revision != self.head():
+            raise self._misconfigured(
+                f"it is at revision {revision}, but {self.head()} is needed: run `{UPGRADE_COMMAND}`; "
+                "daemons of the previous version may continue to run meanwhile"
+            )
+
+    def _require_upgradable(self, connection: Connection) -> None:
+        revision = location.revision_in(connection)
+        self._refuse_newer(revision)
+        problem = location.why_not_prepared(connection) if revision is None else None
+        problem = problem or location.why_not_upgradable(connection)
+        if problem:
+            raise self._misconfigured(problem)
+        self._require_service_tables(connection)
+
+    def _require_service_tables(self, connection: Connection) -> None:
+        if self._creates_service_tables:
+            return
+        if missing := location.missing_service_tables(connection):
+            raise ServiceTablesMissing(
+                f"{location.described(self._engine)}: {' and '.join(missing)} do not exist yet, and "
+                "DAEMON_SERVICE_TABLES=wait says that a service creates them: run the service's migration, "
+                "or correct search_path"
+            )
 
     def _refuse_newer(self, revision: str | None) -> None:
         if revision is not None and revision not in REVISIONS:
@@ -123,26 +166,37 @@ class Schema:
     def _require_privileges(self, connection: Connection) -> None:
         if connection.dialect.name != "postgresql":
             return
-        checks = [_has_privilege(table, privilege) for table, privilege in _required_privileges()]
+        checks = [_has_privilege(connection, table, privilege) for table, privilege in _required_privileges()]
         results = connection.execute(select(*checks)).one()._mapping
         missing = [name for name, is_granted in results.items() if not is_granted]
         if missing:
             raise self._misconfigured(f"the role lacks {', '.join(missing)}: grant it these privileges")
 
+    def _migrate(self, connection: Connection) -> None:
+        from alembic import command
+
+        schema = location.daemon_schema(self._engine)
+        for statement in location.enter_schema(schema) if schema else ():
+            connection.exec_driver_sql(statement)
+        command.upgrade(self._config(connection=connection), "head")
+
+    def _config(self, output: StringIO | None = None, **attributes: object) -> "Config":
+        return migrations_config(
+            output,
+            daemon_schema=location.daemon_schema(self._engine),
+            creates_service_tables=self._creates_service_tables,
+            **attributes,
+        )
+
     def _misconfigured(self, problem: str) -> StorageMisconfigured:
-        return StorageMisconfigured(f"{describe_database(self._engine.url)}: {problem}")
-
-
-def _revision_in(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(VERSION_TABLE):
-        return None
-    return connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar()
+        return StorageMisconfigured(f"{location.described(self._engine)}: {problem}")
 
 
 def _columns_in(connection: Connection, metadata: MetaData) -> Mapping[str, frozenset[str]]:
     """The columns of those tables that exist, by the name of the table."""
     names = [table.name for table in metadata.sorted_tables]
-    found = inspect(connection).get_multi_columns(filter_names=names, kind=ObjectKind.ANY)
+    schema = location.daemon_schema(connection) if metadata is daemon_metadata else None
+    found = inspect(connection).get_multi_columns(schema, filter_names=names, kind=ObjectKind.ANY)
     return {name: frozenset(column["name"] for column in columns) for (_, name), columns in found.items()}
 
 
@@ -153,13 +207,15 @@ def _required_privileges() -> Iterator[tuple[Table, str]]:
                 yield required, privilege
 
 
-def _has_privilege(required: Table, privilege: str) -> Label[bool]:
+def _has_privilege(connection: Connection, required: Table, privilege: str) -> Label[bool]:
     # Privileges may have been granted for single columns, except DELETE, which exists for tables only.
     function = func.has_table_privilege if privilege == "DELETE" else func.has_any_column_privilege
-    return function(required.name, privilege).label(f"{privilege} on {required.name}")
+    name = connection.dialect.identifier_preparer.format_table(required)
+    return function(name, privilege).label(f"{privilege} on {required.name}")
 
 
-def _config(output: StringIO | None = None, **attributes: object) -> "Config":
+def migrations_config(output: StringIO | None = None, **attributes: object) -> "Config":
+    """Alembic's configuration; `migrations/env.py` reads the attributes."""
     from alembic.config import Config
 
     config = Config(output_buffer=output) if output is not None else Config()
