@@ -66,7 +66,9 @@ def _absolute_path(value: object) -> object:
 
 
 def _schema_name(value: object) -> object:
-    if isinstance(value, str) and (not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", value) or value.startswith("pg_")):
+    if not isinstance(value, str) or not value:
+        return None
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", value) or value.startswith("pg_"):
         raise ValueError(
             f"{value!r} is not a name for a schema: use lower-case letters, digits and _, at most 63 of them, "
             "and not pg_ at the beginning"
@@ -113,7 +115,7 @@ def _operation_rates(value: object) -> object:
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
 ProviderName = Annotated[ProviderType, BeforeValidator(_lower)]
 ServiceTables = Annotated[Literal["create", "wait"], BeforeValidator(_lower)]
-SchemaName = Annotated[str, BeforeValidator(_schema_name)]
+SchemaName = Annotated[str | None, BeforeValidator(_schema_name)]
 LocalPath = Annotated[Path, BeforeValidator(_absolute_path)]
 SecretInFile = Annotated[SecretStr | None, BeforeValidator(_file_content)]
 

@@ -149,7 +149,7 @@ class Settings(BaseSettings):
         description="create: missing workflow_runs and task_logs are created; "
         "wait: they belong to a WES service, and the daemon waits for them.",
     )
-    daemon_schema: SchemaName | None = Field(
+    daemon_schema: SchemaName = Field(
         None,
         validation_alias="DAEMON_SCHEMA",
         description="PostgreSQL schema of the daemon's own tables, which is created if necessary; "

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, column, inspect, select, table, text
+from sqlalchemy.dialects import postgresql
 
 from wes_daemon.adapters.persistence.errors import describe_database
 from wes_daemon.adapters.persistence.tables import daemon_metadata, service_metadata
@@ -19,6 +20,8 @@ VERSION_TABLE = "wes_daemon_alembic_version"
 """This is not Alembic's default name: a WES service in the same database may store its own revision under that name."""
 
 _SCHEMA = "wes_daemon_schema"
+
+_PREPARER = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
 
 # A name in the setting `search_path`: quoted, or folded to lower case.
 _NAME = re.compile(r'"((?:[^"]|"")*)"|([^",\s]+)')
@@ -225,9 +228,7 @@ def _hiding_problem(connection: Connection, schema: str) -> str | None:
 
 
 def _quoted(name: str) -> str:
-    if re.fullmatch(r"[a-z_][a-z0-9_]*", name):
-        return name
-    return '"{}"'.format(name.replace('"', '""'))
+    return _PREPARER.quote(name)
 
 
 def _literal(value: str) -> str:

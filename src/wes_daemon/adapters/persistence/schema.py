@@ -132,7 +132,8 @@ class Schema:
         revision = location.revision_in(connection)
         self._refuse_newer(revision)
         problem = location.why_not_prepared(connection) if revision is None else None
-        problem = problem or location.why_not_upgradable(connection)
+        if revision != self.head():
+            problem = problem or location.why_not_upgradable(connection)
         if problem:
             raise self._misconfigured(problem)
         self._require_service_tables(connection)
