@@ -1,6 +1,8 @@
 """In which schema tables are found and created, and when the daemon creates none."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, make_url, text
@@ -24,6 +26,7 @@ on_postgresql = pytest.mark.parametrize("empty_database", ["postgresql"], indire
 OURS = {*daemon_metadata.tables, VERSION_TABLE}
 SERVICES = set(service_metadata.tables)
 ROLE = "wes_newcomer"
+PAGE = Path(__file__).parents[3] / "docs" / "database.md"
 
 
 @pytest.fixture
@@ -59,7 +62,9 @@ class Engines:
                 connection.execute(text(statement))
 
     def tables(self, schema: str) -> set[str]:
-        query = text("SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(:schema) AND relkind = 'r'")
+        query = text(
+            "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(:schema)) AND relkind = 'r'"
+        )
         with self.owner.connect() as connection:
             return set(connection.execute(query, {"schema": schema}).scalars())
 
@@ -200,6 +205,28 @@ def test_the_printed_statements_use_the_schema_of_the_daemon(engines: Engines) -
 
 
 @on_postgresql
+def test_a_schema_whose_name_is_a_word_of_sql_is_quoted(engines: Engines) -> None:
+    engine = engines.make(schema="order")
+
+    Schema(engine).upgrade()
+
+    Schema(engine).check()
+    assert engines.tables("public") == SERVICES
+    assert listed(engine) == []
+
+
+@on_postgresql
+def test_a_role_that_may_create_nothing_starts_on_a_schema_that_is_up_to_date(engines: Engines, newcomer: str) -> None:
+    Schema(engines.make(schema="daemon")).upgrade()
+    engines.execute(
+        f"GRANT USAGE ON SCHEMA daemon TO {newcomer}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA daemon, public TO {newcomer}",
+    )
+
+    Schema(engines.make(schema="daemon", role=newcomer)).upgrade()
+
+
+@on_postgresql
 def test_a_table_that_is_missing_in_the_schema_of_the_daemon_is_named(engines: Engines) -> None:
     engine = engines.make(schema="daemon")
     Schema(engine).upgrade()
@@ -305,6 +332,20 @@ def test_a_second_set_of_the_daemons_tables_for_the_same_runs_is_refused(
         attempt(Schema(engines.make(schema=second)))  # type: ignore[operator]
 
     assert "submissions" not in engines.tables(second or "public")
+
+
+@on_postgresql
+def test_the_statements_on_the_page_move_the_tables_to_a_schema(engines: Engines) -> None:
+    Schema(engines.owner).upgrade()
+    [statements] = re.findall(r"^```sql\n(CREATE SCHEMA.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+
+    engines.execute(*statements.splitlines())
+
+    schema = Schema(engines.make(schema="daemon"))
+    schema.upgrade()
+    schema.check()
+    assert engines.tables("daemon") == OURS
+    assert engines.tables("public") == SERVICES
 
 
 @on_postgresql
