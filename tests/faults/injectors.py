@@ -14,7 +14,7 @@ from tests.faults.clouds import Weather
 from tests.faults.fleet import Slot
 from tests.faults.site import Site
 from tests.integration.persistence.proxy import Loss
-from wes_daemon.adapters.persistence.schema import VERSION_TABLE
+from wes_daemon.adapters.persistence.location import VERSION_TABLE
 
 RANDOM_KILL = "SIGKILL at a random moment"
 

@@ -38,10 +38,10 @@ def test_the_sub_commands_own_database_comes_before_the_daemons(clean: Path, cal
 
 
 def test_without_a_database_sub_commands_use_a_file_of_the_users_own_and_say_so(call: Call) -> None:
-    result = call("list", "--json")
+    created, result = call("db", "upgrade"), call("list", "--json")
 
     file = Path(os.environ["XDG_DATA_HOME"]) / "wes-daemon" / "runs.db"
-    assert result.stderr == f"wes-daemon: DATABASE_URI is not set: using sqlite:///{file}\n"
+    assert created.stderr == result.stderr == f"wes-daemon: DATABASE_URI is not set: using sqlite:///{file}\n"
     assert json.loads(result.stdout) == []
     assert file.exists()
 

@@ -13,8 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy import inspect
 
 from tests.functional.conftest import BOUND, CWL, Call, Launch, ended, says, stop, until
+from tests.integration.persistence.service import create_tables
+from wes_daemon.adapters.persistence.engine import make_engine
+from wes_daemon.adapters.persistence.transactions import writing
 
 QUICK = ("--poll-interval", "0.2", "--status-check-interval", "0.2")
 SECRET = "hunter2-and-more"
@@ -217,6 +221,32 @@ def test_a_database_that_comes_later_is_taken_into_use(clean: Path, launch: Laun
     holder.close()
 
     until(says(clean / "daemon.log", "daemon.started"))
+
+
+def test_tables_that_belong_to_a_service_are_awaited_with_one_line_and_then_used(
+    clean: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, log = f"sqlite:///{clean / 'runs.db'}", clean / "daemon.log"
+    monkeypatch.setenv("DAEMON_SERVICE_TABLES", "wait")
+    daemon = launch("--db-uri", uri, "--log-file", str(log), stdout=subprocess.DEVNULL)
+    until(says(log, "service_tables.awaited"))
+    engine = make_engine(uri, connections=1)
+    assert inspect(engine).get_table_names() == []
+
+    with writing(engine) as service:
+        create_tables(service)
+        service.commit()
+    engine.dispose()
+
+    until(says(log, "daemon.started"))
+    stop(daemon)
+    assert ended(daemon)[0] == 0
+    lines = log.read_text().splitlines()
+    [awaited] = [line for line in lines if "service_tables.awaited" in line]
+    assert " WARNING " in awaited
+    assert "workflow_runs and task_logs do not exist yet" in awaited
+    assert sum("service_tables.found" in line for line in lines) == 1
+    assert not any("database.unavailable" in line for line in lines)
 
 
 def test_a_database_that_cannot_be_used_ends_it_as_misconfigured(clean: Path, launch: Launch) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional.conftest import Call, Launch, ended, says, stop, until
+from wes_daemon.bootstrap.settings import read_settings
 from wes_daemon.domain.runs import RunId
 from wes_daemon.entrypoints.cli.demo import DemoDirectory
 
@@ -125,6 +126,17 @@ def test_the_program_is_named_as_the_shell_finds_it(on_path: bool, typed: str, m
     hints = DemoDirectory(Path("/demo")).next_steps(RunId("r1"))
 
     assert f"\n  {typed} show r1\n" in hints
+
+
+def test_settings_for_the_database_of_a_service_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAEMON_SERVICE_TABLES", "wait")
+    monkeypatch.setenv("DAEMON_SCHEMA", "daemon")
+    place = DemoDirectory(Path("/demo"))
+
+    settings = read_settings(**place.settings)
+
+    assert (settings.service_tables, settings.daemon_schema) == ("create", None)
+    assert "\n  unset DAEMON_SERVICE_TABLES DAEMON_SCHEMA\n" in place.next_steps(RunId("r1"))
 
 
 @pytest.mark.parametrize("database", ["postgresql://host/db"])

@@ -36,6 +36,8 @@ def test_everything_has_its_documented_default() -> None:
     assert settings.aws_region == "us-east-1"
     assert settings.workers == 16
     assert settings.auto_migrate
+    assert settings.service_tables == "create"
+    assert settings.daemon_schema is None
     assert settings.local_workdir is None
 
 
@@ -103,6 +105,9 @@ def test_arguments_come_first_the_environment_second_the_file_third(monkeypatch:
         ("DAEMON_OUTPUTS_TAG", "provider_id", "name another tag, such as outputs"),
         ("DAEMON_LEASE_SECONDS", "1", "greater than or equal to 2"),
         ("DAEMON_AUTO_MIGRATE", "perhaps", "valid boolean"),
+        ("DAEMON_SERVICE_TABLES", "never", "'create' or 'wait'"),
+        ("DAEMON_SCHEMA", "My Schema", "'My Schema' is not a name for a schema: use lower-case letters"),
+        ("DAEMON_SCHEMA", "pg_daemon", "not pg_ at the beginning"),
         ("DAEMON_LOG_LEVEL", "LOUD", "'DEBUG', 'INFO'"),
         ("SEVENBRIDGES_API_ENDPOINT", "http://api.sbgenomics.com", "https://"),
         ("SEVENBRIDGES_PROJECT", "project", "owner/project"),

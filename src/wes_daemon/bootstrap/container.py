@@ -83,10 +83,16 @@ def _engine(settings: Settings) -> Engine:
         )
     try:
         return make_engine(
-            settings.database_uri.get_secret_value(), connections=policies.database_connections(settings)
+            settings.database_uri.get_secret_value(),
+            connections=policies.database_connections(settings),
+            daemon_schema=settings.daemon_schema,
         )
     except StorageMisconfigured as error:
         raise ConfigurationError(f"DATABASE_URI: {error}") from error
+
+
+def _schema(settings: Settings, engine: Engine) -> Schema:
+    return Schema(engine, creates_service_tables=settings.service_tables == "create")
 
 
 def _change_feed(settings: Settings, engine: Engine) -> ChangeFeed:
@@ -191,7 +197,7 @@ class Container(containers.DeclarativeContainer):
     outage_log = providers.Singleton(OutageLog, clock)
 
     engine = providers.Singleton(_engine, settings)
-    schema = providers.Singleton(Schema, engine)
+    schema = providers.Singleton(_schema, settings, engine)
     units = providers.Singleton(SqlUnitsOfWork, engine)
     queries = providers.Singleton(SqlRunQueries, engine, engines=settings.provided.engine_providers)
     work_probe = providers.Singleton(SqlWorkProbe, engine)

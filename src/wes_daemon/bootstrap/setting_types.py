@@ -1,5 +1,6 @@
 """The types of the settings: each reads the text of an environment variable into the value that the package uses."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -68,6 +69,17 @@ def _absolute_path(value: object) -> object:
         raise ValueError(f"{value!r} names a home that does not exist") from error
 
 
+def _schema_name(value: object) -> object:
+    if not isinstance(value, str) or not value:
+        return None
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", value) or value.startswith("pg_"):
+        raise ValueError(
+            f"{value!r} is not a name for a schema: use lower-case letters, digits and _, at most 63 of them, "
+            "and not pg_ at the beginning"
+        )
+    return value
+
+
 def _file_content(path: object) -> object:
     """Return the text of a file without the newline that mounted secrets often end with."""
     try:
@@ -132,6 +144,8 @@ def _operation_rates(value: object) -> object:
 
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
 ProviderName = Annotated[ProviderType, BeforeValidator(_lower)]
+ServiceTables = Annotated[Literal["create", "wait"], BeforeValidator(_lower)]
+SchemaName = Annotated[str | None, BeforeValidator(_schema_name)]
 LocalPath = Annotated[Path, BeforeValidator(_absolute_path)]
 SecretInFile = Annotated[SecretStr | None, BeforeValidator(_file_content)]
 

@@ -25,8 +25,10 @@ from wes_daemon.bootstrap.setting_types import (
     OutputsTag,
     ProviderLimits,
     ProviderName,
+    SchemaName,
     Seconds,
     SecretInFile,
+    ServiceTables,
     WindowRate,
     YearInSeconds,
 )
@@ -159,6 +161,18 @@ class Settings(BaseSettings):
         True,
         validation_alias="DAEMON_AUTO_MIGRATE",
         description="Whether the database's schema is upgraded at the start.",
+    )
+    service_tables: ServiceTables = Field(
+        "create",
+        validation_alias="DAEMON_SERVICE_TABLES",
+        description="create: missing workflow_runs and task_logs are created; "
+        "wait: they belong to a WES service, and the daemon waits for them.",
+    )
+    daemon_schema: SchemaName = Field(
+        None,
+        validation_alias="DAEMON_SCHEMA",
+        description="PostgreSQL schema of the daemon's own tables, which is created if necessary; "
+        "without it the first schema of the search path.",
     )
     local_workdir: LocalPath | None = Field(
         None,

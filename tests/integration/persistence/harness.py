@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import DateTime, Engine, Text, TextClause, text, update
+from sqlalchemy import DateTime, Engine, Table, Text, TextClause, text, update
 from sqlalchemy import delete as sql_delete
 
 from tests.contracts.persistence_harness import PersistenceHarness, ServiceRow
 from wes_daemon.adapters.persistence.checks import SqlChecks
 from wes_daemon.adapters.persistence.queries import SqlRunQueries
-from wes_daemon.adapters.persistence.tables import daemon_metadata
+from wes_daemon.adapters.persistence.tables import daemon_metadata, daemons
 from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.adapters.persistence.types import UtcTime
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitsOfWork
@@ -66,7 +66,7 @@ class SqlHarness(PersistenceHarness):
 
     def strike_out(self, daemon: SessionId) -> None:
         with writing(self.engine) as connection:
-            connection.execute(text("DELETE FROM daemons WHERE id = :id"), {"id": daemon})
+            connection.execute(sql_delete(daemons).where(daemons.c.id == daemon))
             connection.commit()
 
     def let_pass(self, time: timedelta) -> None:
@@ -74,7 +74,7 @@ class SqlHarness(PersistenceHarness):
             for table in daemon_metadata.sorted_tables:
                 for column in table.columns:
                     if isinstance(column.type, UtcTime) and column.name not in ("at", "started_at"):
-                        connection.execute(self._set_back(table.name, column.name), {"by": time.total_seconds()})
+                        connection.execute(self._set_back(table, column.name), {"by": time.total_seconds()})
             connection.commit()
 
     def put(self, row: ServiceRow) -> None:
@@ -98,7 +98,8 @@ class SqlHarness(PersistenceHarness):
                 connection.execute(text(f"DELETE FROM {table} WHERE run_id = :run_id"), {"run_id": run_id})
             connection.commit()
 
-    def _set_back(self, table: str, column: str) -> TextClause:
+    def _set_back(self, held: Table, column: str) -> TextClause:
+        table = self.engine.dialect.identifier_preparer.format_table(held)
         if self.engine.dialect.name == "postgresql":
             return text(f"UPDATE {table} SET {column} = {column} - make_interval(secs => :by)")
         earlier = f"strftime('%Y-%m-%dT%H:%M:%f', {column}, '-' || :by || ' seconds') || '000+00:00'"

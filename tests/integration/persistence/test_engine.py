@@ -63,27 +63,43 @@ def test_making_an_engine_connects_to_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_folder_of_a_sqlite_file_is_made(tmp_path: Path) -> None:
-    engine = make_engine(f"sqlite:///{tmp_path}/new/deep/runs.db", connections=1)
+def test_a_folder_that_does_not_exist_is_named_with_what_creates_it_and_is_not_created(tmp_path: Path) -> None:
+    engine = make_engine(f"sqlite:///{tmp_path}/new deep/runs.db", connections=1)
 
-    with reading(engine) as connection:
-        connection.execute(text("SELECT 1"))
+    with pytest.raises(StorageMisconfigured) as refused, reading(engine):
+        pass
 
-    assert (tmp_path / "new" / "deep" / "runs.db").exists()
-    engine.dispose()
+    assert f"the folder {tmp_path}/new deep does not exist: create it (mkdir -p '{tmp_path}/new deep')" in str(
+        refused.value
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_is_misconfigured(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     engine = make_engine(f"sqlite:///{tmp_path}/file/runs.db", connections=1)
 
-    with pytest.raises(StorageMisconfigured, match="its folder cannot be created"), reading(engine):
+    with pytest.raises(StorageMisconfigured, match="check the path"), reading(engine):
         pass
+
+
+def test_what_only_reads_does_not_change_the_mode_of_a_sqlite_file(tmp_path: Path) -> None:
+    file = tmp_path / "runs.db"
+    with closing(sqlite3.connect(file)) as service, service:
+        service.execute("CREATE TABLE workflow_runs (run_id TEXT)")
+    before = file.read_bytes()
+    engine = make_engine(f"sqlite:///{file}", connections=1)
+
+    with reading(engine) as connection:
+        connection.execute(text("SELECT * FROM workflow_runs"))
+    engine.dispose()
+
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_what_sqlite_has_committed_survives_a_loss_of_power(engine: Engine) -> None:
-    with reading(engine) as connection:
+    with writing(engine) as connection:
         settings = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")

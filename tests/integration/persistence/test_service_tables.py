@@ -13,7 +13,8 @@ from tests.integration.persistence.conftest import disposed
 from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.service import ColumnTypes, create_tables
 from wes_daemon.adapters.persistence.engine import make_engine
-from wes_daemon.adapters.persistence.schema import VERSION_TABLE, Schema
+from wes_daemon.adapters.persistence.location import VERSION_TABLE
+from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.tables import daemon_metadata
 from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.application.ports.errors import StorageMisconfigured

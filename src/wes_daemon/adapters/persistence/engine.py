@@ -1,5 +1,6 @@
 """Makes an engine from a database URI. Engines for PostgreSQL and for SQLite behave alike."""
 
+import shlex
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
@@ -11,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
 from wes_daemon.adapters.persistence.errors import describe_database, translate
+from wes_daemon.adapters.persistence.location import keep_daemon_tables_in
 from wes_daemon.adapters.persistence.relations import recognise_once
 from wes_daemon.adapters.persistence.response_timeouts import ResponseTimeouts
 from wes_daemon.adapters.persistence.server_encoding import prepare_encoding
@@ -33,6 +35,9 @@ _POSTGRESQL_PARAMETERS: Mapping[str, object] = {
     # In milliseconds, and shorter than the response timeout. It ends a connection whose data is not acknowledged.
     "tcp_user_timeout": 30_000,
 }
+
+_WAL = "wes_daemon_wal"
+"""The key in `Connection.info` that says whether the journal mode was set."""
 
 _RESPONSE_TIMEOUT = timedelta(seconds=60)
 
@@ -76,6 +81,7 @@ def make_engine(
     connections: int,
     busy_timeout: timedelta = timedelta(seconds=30),
     response_timeout: timedelta = _RESPONSE_TIMEOUT,
+    daemon_schema: str | None = None,
 ) -> Engine:
     """An engine that connects at its first use.
 
@@ -84,6 +90,10 @@ def make_engine(
         busy_timeout: how long a transaction on SQLite waits for the write lock.
         response_timeout: how long a PostgreSQL server may take for one statement or commit. After that the connection
             counts as lost. A statement waits for a lock for half of this time. Upgrades have no such limit.
+        daemon_schema: the schema of the daemon's tables, if they do not stand in the first schema of the search path.
+
+    Raises:
+        StorageMisconfigured: the URI cannot be used, or names SQLite, which has no schemas, and a schema is given.
     """
     url = database_url(uri)
     if url.get_backend_name() == "sqlite":
@@ -91,6 +101,8 @@ def make_engine(
     else:
         engine = _postgresql_engine(url, connections, busy_timeout, response_timeout)
     event.listen(engine, "handle_error", translate)
+    if daemon_schema is not None:
+        keep_daemon_tables_in(engine, daemon_schema)
     return engine
 
 
@@ -147,23 +159,26 @@ def _sqlite_engine(url: URL, connections: int, busy_timeout: timedelta) -> Engin
         connect_args={"timeout": busy_timeout.total_seconds()},
         execution_options={WRITE_QUEUE: WriteQueue(busy_timeout)},
     )
-    event.listen(engine, "do_connect", lambda *_: _create_folder(url))
+    event.listen(engine, "do_connect", lambda *_: _require_folder(url))
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _create_folder(url: URL) -> None:
-    path = url.database or ""
-    if path.startswith("file:"):
+def _require_folder(url: URL) -> None:
+    if url.database is None or url.database.startswith("file:"):
         return
+    folder = Path(url.database).absolute().parent
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        folder.stat()
+    except FileNotFoundError as error:
         raise StorageMisconfigured(
-            f"{describe_database(url)}: its folder cannot be created ({error.strerror}): "
-            "use a path that can be written to"
+            f"{describe_database(url)}: the folder {folder} does not exist: "
+            f"create it (mkdir -p {shlex.quote(str(folder))}), or correct the path in the database URI"
         ) from error
+    except OSError:
+        # SQLite reports a folder that may not be entered.
+        return
 
 
 def _prepare_sqlite(connection: SqliteConnection, _record: object) -> None:
@@ -171,11 +186,15 @@ def _prepare_sqlite(connection: SqliteConnection, _record: object) -> None:
     connection.isolation_level = None
     # Other programs write to the database, and invalid UTF-8 must not make a row unreadable.
     connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-    for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for setting in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {setting}").close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
     # SQLite refuses the write lock at once, without waiting, if the transaction has read before it requests the lock.
     immediate = connection.get_execution_options().get(WRITES, False)
+    if immediate and not connection.info.get(_WAL):
+        # Not when the connection is opened: the file keeps the mode, and a command that only reads must not change it.
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        connection.info[_WAL] = True
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

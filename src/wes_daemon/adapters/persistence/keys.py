@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Text, TypeDecorator, text
+from sqlalchemy import ColumnElement, Dialect, Text, TypeDecorator
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import TypeCompiler
 from sqlalchemy.types import UserDefinedType
@@ -55,39 +55,6 @@ def run_key_type(dialect: Dialect) -> RunKeyType:
     It is text if the service's type is not supported; the check of the schema refuses that type.
     """
     return RUN_KEY_TYPES.get(relations_of(dialect).types.get("workflow_runs.run_id", ""), RunKeyType.TEXT)
-
-
-def other_run_keys(connection: Connection) -> Sequence[str]:
-    """The daemon's tables in which the ids of runs are not of the service's type."""
-    if connection.dialect.name != "postgresql":
-        return ()
-    wanted = run_key_type(connection.dialect)
-    own = {row.relname: RUN_KEY_TYPES.get(row.type) for row in connection.execute(_OWN_RUN_KEYS)}
-    return [table for table, type in own.items() if type is not wanted]
-
-
-def adapt_run_keys(connection: Connection) -> None:
-    """Give the ids of runs in the daemon's tables the service's type."""
-    tables = other_run_keys(connection)
-    if not tables:
-        return
-    wanted: str = run_key_type(connection.dialect)
-    if wanted == RunKeyType.CHAR:
-        wanted = f"char({relations_of(connection.dialect).lengths['workflow_runs.run_id']})"
-    for table in tables:
-        connection.exec_driver_sql(
-            f"ALTER TABLE {table} ALTER COLUMN run_id TYPE {wanted} USING CAST(CAST(run_id AS text) AS {wanted})"
-        )
-
-
-_OWN_RUN_KEYS = text(
-    """
-    SELECT c.relname, t.typname AS type FROM pg_class c
-    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'run_id' JOIN pg_type t ON t.oid = a.atttypid
-    WHERE c.relname IN ('submissions', 'polls', 'run_details', 'run_attachments', 'run_events')
-        AND c.relkind = 'r' AND pg_table_is_visible(c.oid)
-    """
-)
 
 
 class Key(TypeDecorator[str]):

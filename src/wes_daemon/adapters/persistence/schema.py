@@ -9,32 +9,37 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, Label, column, func, inspect, select, table
+from sqlalchemy import Connection, Engine, Label, Table, func, inspect, select, text
 from sqlalchemy.engine.reflection import ObjectKind
 
-from wes_daemon.adapters.persistence.errors import UPGRADE_COMMAND, describe_database
-from wes_daemon.adapters.persistence.keys import adapt_run_keys, other_run_keys
-from wes_daemon.adapters.persistence.relations import recognise
+from wes_daemon.adapters.persistence import location
+from wes_daemon.adapters.persistence.errors import UPGRADE_COMMAND
+from wes_daemon.adapters.persistence.keys import RUN_KEY_TYPES, RunKeyType, run_key_type
+from wes_daemon.adapters.persistence.relations import recognise, relations_of
 from wes_daemon.adapters.persistence.service_tables import judge
-from wes_daemon.adapters.persistence.tables import daemon_metadata, service_metadata
+from wes_daemon.adapters.persistence.tables import daemon_metadata, task_logs, workflow_runs
 from wes_daemon.adapters.persistence.transactions import SCHEMA_LOCK, reading, upgrading
-from wes_daemon.application.ports.errors import StorageMisconfigured
+from wes_daemon.application.ports.errors import ServiceTablesMissing, StorageMisconfigured
 
 if TYPE_CHECKING:
     from alembic.config import Config
-
-VERSION_TABLE = "wes_daemon_alembic_version"
-"""This is not Alembic's default name: a WES service in the same database may store its own revision under that name."""
 
 REVISIONS = ("0005", "0004", "0003", "0002", "0001")
 """The revisions that this version knows, newest first. A list, since Alembic takes long to load; a test compares it."""
 
 # Only `submit` and other programs that create runs insert into `workflow_runs`.
-_PRIVILEGES: Mapping[str, Sequence[str]] = {
-    "workflow_runs": ("SELECT", "UPDATE"),
-    "task_logs": ("SELECT", "INSERT", "UPDATE"),
-    **dict.fromkeys(daemon_metadata.tables, ("SELECT", "INSERT", "UPDATE", "DELETE")),
+_PRIVILEGES: Mapping[Table, Sequence[str]] = {
+    workflow_runs: ("SELECT", "UPDATE"),
+    task_logs: ("SELECT", "INSERT", "UPDATE"),
+    **dict.fromkeys(daemon_metadata.sorted_tables, ("SELECT", "INSERT", "UPDATE", "DELETE")),
 }
+
+_TYPES_OF_RUN_IDS = text(
+    """
+    SELECT name, t.typname AS type FROM unnest(CAST(:names AS text[])) AS name
+    JOIN pg_attribute a ON a.attrelid = to_regclass(name) AND a.attname = 'run_id' JOIN pg_type t ON t.oid = a.atttypid
+    """
+)
 
 # Alembic stores the current upgrade in a module variable, so that threads must not upgrade at the same time.
 _alembic_lock = threading.Lock()
@@ -52,15 +57,21 @@ def upgrade_settings(dialect: str) -> Sequence[str]:
 
 
 class Schema:
-    """The schema of one database."""
+    """The schema of one database.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        creates_service_tables: an upgrade creates `workflow_runs` and `task_logs` if they are missing.
+            If False, they belong to a service, which creates them.
+    """
+
+    def __init__(self, engine: Engine, *, creates_service_tables: bool = True) -> None:
         self._engine = engine
+        self._creates_service_tables = creates_service_tables
 
     def current(self) -> str | None:
         """The database's revision; None if it was never upgraded."""
         with reading(self._engine) as connection:
-            return _revision_in(connection)
+            return location.revision_in(connection)
 
     def head(self) -> str:
         """The revision that this version of the package needs."""
@@ -70,19 +81,18 @@ class Schema:
         """Upgrade the database to `head` in one transaction; other processes may upgrade it at the same time.
 
         Raises:
+            ServiceTablesMissing: the tables that a service creates do not exist yet. Nothing was changed.
             StorageMisconfigured: an existing table cannot be used, a privilege is missing,
                 or a newer version has upgraded the database. Nothing was changed.
         """
-        from alembic import command
-
         with _alembic_lock, upgrading(self._engine) as connection:
             for statement in upgrade_settings(self._engine.dialect.name):
                 connection.exec_driver_sql(statement)
-            self._refuse_newer(_revision_in(connection))
+            self._require_upgradable(connection)
             self._refuse(judge(connection).problems)
-            command.upgrade(_config(connection=connection), "head")
+            self._migrate(connection)
             recognise(connection)
-            adapt_run_keys(connection)
+            _adapt_run_ids(connection)
             connection.commit()
 
     def upgrade_sql(self) -> str:
@@ -91,30 +101,22 @@ class Schema:
 
         statements = StringIO()
         with _alembic_lock:
-            command.upgrade(_config(statements, dialect=self._engine.dialect.name), "head", sql=True)
+            command.upgrade(self._config(statements, dialect=self._engine.dialect.name), "head", sql=True)
         return statements.getvalue()
 
     def check(self) -> None:
-        """Check the revision, the tables, the types of columns and the privileges.
+        """Check the revision, the columns and the privileges.
 
         Raises:
+            ServiceTablesMissing: the tables that a service creates do not exist yet.
             StorageMisconfigured: the daemon cannot work with the database. The message says what fixes it.
         """
         with reading(self._engine) as connection:
-            revision = _revision_in(connection)
-            self._refuse_newer(revision)
-            if revision != self.head():
-                found = "was never prepared for the daemon" if revision is None else f"is at revision {revision}"
-                raise self._misconfigured(f"it {found}, but {self.head()} is needed: run `{UPGRADE_COMMAND}`")
+            self._require_head(connection)
             recognise(connection)
-            self._refuse(
-                [
-                    *judge(connection).problems,
-                    *_missing_tables(connection),
-                    *_missing_privileges(connection),
-                ]
-            )
-            if tables := other_run_keys(connection):
+            problems = [judge(connection).problems, _missing_tables(connection), _missing_privileges(connection)]
+            self._refuse([problem for found in problems for problem in found])
+            if tables := _other_run_ids(connection):
                 raise self._misconfigured(
                     f"run_id in {', '.join(tables)} has not the type of workflow_runs.run_id: run `{UPGRADE_COMMAND}`"
                 )
@@ -123,6 +125,50 @@ class Schema:
         """What works only in part with the tables of this service, each with the SQL that fixes it."""
         with reading(self._engine) as connection:
             return judge(connection).limits
+
+    def require_head(self) -> None:
+        """Check the revision only, for programs that may have fewer privileges than the daemon.
+
+        Raises:
+            StorageMisconfigured: the database was never prepared, or needs an upgrade, or is newer than this version.
+        """
+        with reading(self._engine) as connection:
+            self._require_head(connection)
+
+    def _require_head(self, connection: Connection) -> None:
+        revision = location.revision_in(connection)
+        self._refuse_newer(revision)
+        self._require_service_tables(connection)
+        if revision is None:
+            reason = location.why_not_prepared(connection) or (
+                f"it was never prepared for the daemon, but {self.head()} is needed: run `{UPGRADE_COMMAND}`"
+            )
+            raise self._misconfigured(reason)
+        if revision != self.head():
+            raise self._misconfigured(
+                f"it is at revision {revision}, but {self.head()} is needed: run `{UPGRADE_COMMAND}`; "
+                "daemons of the previous version may continue to run meanwhile"
+            )
+
+    def _require_upgradable(self, connection: Connection) -> None:
+        revision = location.revision_in(connection)
+        self._refuse_newer(revision)
+        problem = location.why_not_prepared(connection) if revision is None else None
+        if revision != self.head():
+            problem = problem or location.why_not_upgradable(connection)
+        if problem:
+            raise self._misconfigured(problem)
+        self._require_service_tables(connection)
+
+    def _require_service_tables(self, connection: Connection) -> None:
+        if self._creates_service_tables:
+            return
+        if missing := location.missing_service_tables(connection):
+            raise ServiceTablesMissing(
+                f"{location.described(self._engine)}: {' and '.join(missing)} do not exist yet, and "
+                "DAEMON_SERVICE_TABLES=wait says that a service creates them: run the service's migration, "
+                "or correct search_path"
+            )
 
     def _refuse_newer(self, revision: str | None) -> None:
         if revision is not None and revision not in REVISIONS:
@@ -135,24 +181,56 @@ class Schema:
         if problems:
             raise self._misconfigured(problems[0] if len(problems) == 1 else "\n".join(["", *problems]))
 
+    def _migrate(self, connection: Connection) -> None:
+        from alembic import command
+
+        schema = location.daemon_schema(self._engine)
+        for statement in location.enter_schema(schema) if schema else ():
+            connection.exec_driver_sql(statement)
+        command.upgrade(self._config(connection=connection), "head")
+
+    def _config(self, output: StringIO | None = None, **attributes: object) -> "Config":
+        return migrations_config(
+            output,
+            daemon_schema=location.daemon_schema(self._engine),
+            creates_service_tables=self._creates_service_tables,
+            **attributes,
+        )
+
     def _misconfigured(self, problem: str) -> StorageMisconfigured:
-        return StorageMisconfigured(f"{describe_database(self._engine.url)}: {problem}")
+        return StorageMisconfigured(f"{location.described(self._engine)}: {problem}")
 
 
-def _revision_in(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(VERSION_TABLE):
-        return None
-    return connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar()
+def _other_run_ids(connection: Connection) -> Sequence[str]:
+    """The daemon's tables in which the ids of runs are not of the service's type."""
+    if connection.dialect.name != "postgresql":
+        return ()
+    format_table, wanted = connection.dialect.identifier_preparer.format_table, run_key_type(connection.dialect)
+    names = [format_table(table) for table in daemon_metadata.sorted_tables if "run_id" in table.columns]
+    found = connection.execute(_TYPES_OF_RUN_IDS, {"names": names})
+    return [row.name for row in found if RUN_KEY_TYPES.get(row.type) is not wanted]
+
+
+def _adapt_run_ids(connection: Connection) -> None:
+    """Give the ids of runs in the daemon's tables the service's type."""
+    if not (names := _other_run_ids(connection)):
+        return
+    wanted: str = run_key_type(connection.dialect)
+    if wanted == RunKeyType.CHAR:
+        wanted = f"char({relations_of(connection.dialect).lengths['workflow_runs.run_id']})"
+    for name in names:
+        connection.exec_driver_sql(
+            f"ALTER TABLE {name} ALTER COLUMN run_id TYPE {wanted} USING CAST(CAST(run_id AS text) AS {wanted})"
+        )
 
 
 def _missing_tables(connection: Connection) -> Iterator[str]:
     """Tables that do not exist, and columns of the daemon's tables that do not."""
-    names = [*service_metadata.tables, *daemon_metadata.tables]
-    found = inspect(connection).get_multi_columns(filter_names=names, kind=ObjectKind.ANY)
+    for name in location.missing_service_tables(connection):
+        yield f"table {name} does not exist: run the migration of the service that creates it"
+    names, schema = list(daemon_metadata.tables), location.daemon_schema(connection)
+    found = inspect(connection).get_multi_columns(schema, filter_names=names, kind=ObjectKind.ANY)
     columns = {name: {column["name"] for column in columns} for (_, name), columns in found.items()}
-    for required in service_metadata.sorted_tables:
-        if required.name not in columns:
-            yield f"table {required.name} does not exist: start the WES service that creates it"
     for required in daemon_metadata.sorted_tables:
         missing = [column.name for column in required.columns if column.name not in columns.get(required.name, ())]
         if missing:
@@ -162,12 +240,13 @@ def _missing_tables(connection: Connection) -> Iterator[str]:
 def _missing_privileges(connection: Connection) -> Iterator[str]:
     if connection.dialect.name != "postgresql":
         return
-    checks = [_has_privilege(name, privilege) for name, privileges in _PRIVILEGES.items() for privilege in privileges]
+    names = {table: connection.dialect.identifier_preparer.format_table(table) for table in _PRIVILEGES}
+    checks = [_has_privilege(names[table], each) for table, privileges in _PRIVILEGES.items() for each in privileges]
     found = connection.execute(select(func.current_user().label("role"), *checks)).one()._mapping
-    for name, privileges in _PRIVILEGES.items():
-        missing = ", ".join(privilege for privilege in privileges if found[f"{privilege} on {name}"] is False)
+    for table, privileges in _PRIVILEGES.items():
+        missing = ", ".join(each for each in privileges if found[f"{each} on {names[table]}"] is False)
         if missing:
-            yield f"the role lacks {missing} on {name}: GRANT {missing} ON {name} TO {found['role']}"
+            yield f"the role lacks {missing} on {names[table]}: GRANT {missing} ON {names[table]} TO {found['role']}"
 
 
 def _has_privilege(name: str, privilege: str) -> Label[bool]:
@@ -177,7 +256,8 @@ def _has_privilege(name: str, privilege: str) -> Label[bool]:
     return function(func.to_regclass(name), privilege).label(f"{privilege} on {name}")
 
 
-def _config(output: StringIO | None = None, **attributes: object) -> "Config":
+def migrations_config(output: StringIO | None = None, **attributes: object) -> "Config":
+    """Alembic's configuration; `migrations/env.py` reads the attributes."""
     from alembic.config import Config
 
     config = Config(output_buffer=output) if output is not None else Config()

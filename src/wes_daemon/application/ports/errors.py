@@ -105,6 +105,10 @@ class StorageMisconfigured(WesDaemonError):
     """The database can be reached but not used; the message says what fixes it."""
 
 
+class ServiceTablesMissing(StorageMisconfigured):
+    """The tables that a WES service creates do not exist yet; the daemon waits for them."""
+
+
 class StorageRefused(WesDaemonError):
     """The database refused a statement because of a value, a constraint or a trigger; nothing was written.
 

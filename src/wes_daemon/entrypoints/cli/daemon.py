@@ -102,20 +102,24 @@ def _prepare(application: "Application", prepared: "Future[None]") -> None:
 
 
 def _wait_for_database(application: "Application") -> None:
-    from wes_daemon.application.ports.errors import StorageUnavailable
+    from wes_daemon.application.ports.errors import ServiceTablesMissing, StorageUnavailable
 
-    schema, outage_log = application.schema, application.outage_log
+    schema, outage_log, missing = application.schema, application.outage_log, MissingTablesLog()
     prepare = schema.upgrade if application.settings.auto_migrate else schema.check
     while not application.stop.is_raised:
         started = outage_log.started()
         try:
             prepare()
             schema.check()
+            outage_log.succeeded(_START)
             _log_limits(schema.limits())
-            return outage_log.succeeded(_START)
+            return missing.found()
+        except ServiceTablesMissing as error:
+            outage_log.succeeded(_START)
+            missing.awaited(error)
         except StorageUnavailable as error:
             outage_log.failed(_START, error, during=_START, started=started)
-            application.wakeup.wait(_DATABASE_RETRY)
+        application.wakeup.wait(_DATABASE_RETRY)
 
 
 def _log_limits(limits: Sequence[str]) -> None:
@@ -123,3 +127,25 @@ def _log_limits(limits: Sequence[str]) -> None:
 
     for limit in limits:
         log_event(_log, logging.WARNING, "database.limited", reason=limit)
+
+
+class MissingTablesLog:
+    """Logs once for which tables of a service the daemon waits, and once that they have appeared."""
+
+    def __init__(self) -> None:
+        self._reason: str | None = None
+
+    def awaited(self, error: Exception) -> None:
+        """Log the reason unless it is the one that was logged last."""
+        from wes_daemon.application.runtime.event_log import log_event
+
+        if self._reason != str(error):
+            self._reason = str(error)
+            log_event(_log, logging.WARNING, "service_tables.awaited", reason=error)
+
+    def found(self) -> None:
+        """Log that the tables have appeared, if they were missing."""
+        from wes_daemon.application.runtime.event_log import log_event
+
+        if self._reason is not None:
+            log_event(_log, logging.INFO, "service_tables.found")

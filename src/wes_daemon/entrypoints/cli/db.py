@@ -4,10 +4,10 @@ import click
 
 from wes_daemon.entrypoints.cli.options import database_option, json_option
 from wes_daemon.entrypoints.cli.session import (
+    create_data_directory,
     log_to_stderr,
     open_application,
     require_database,
-    settings_of,
     sub_command_settings,
 )
 
@@ -29,6 +29,8 @@ def upgrade(ctx: click.Context, sql: bool) -> None:
     """
     settings = sub_command_settings(ctx)
     log_to_stderr(ctx, settings)
+    if not sql:
+        create_data_directory(settings)
     with open_application(settings) as application:
         schema = application.schema
         if sql:
@@ -53,9 +55,8 @@ def current(ctx: click.Context, as_json: bool) -> None:
     """
     from wes_daemon.entrypoints.cli.documents import json_text
 
-    # Checked before the user's own file replaces a missing DATABASE_URI, because that file may be created.
-    require_database(settings_of(ctx))
     settings = sub_command_settings(ctx)
+    require_database(settings)
     log_to_stderr(ctx, settings)
     with open_application(settings) as application:
         found, needed = application.schema.current(), application.schema.head()

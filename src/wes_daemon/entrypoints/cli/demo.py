@@ -41,6 +41,7 @@ _EXPECTED: Mapping[str, RunState] = {
     "greet_all": RunState.COMPLETE,
     "fail_on_purpose": RunState.EXECUTOR_ERROR,
 }
+_OF_OTHER_DATABASES = ("DAEMON_SERVICE_TABLES", "DAEMON_SCHEMA")
 _TIMEOUT = timedelta(minutes=5)
 _CANCEL_TIMEOUT = timedelta(seconds=5)
 
@@ -206,6 +207,8 @@ class DemoDirectory:
             "status_check_interval": 0.5,
             "max_concurrent_workflows": 4,
             "auto_migrate": True,
+            "service_tables": "create",
+            "daemon_schema": "",
         }
 
     @property
@@ -222,7 +225,7 @@ class DemoDirectory:
 
     def next_steps(self, failed: RunId) -> str:
         """Return shell commands to try one after the other."""
-        overriding = [name for name in self.environment if name in os.environ]
+        overriding = [name for name in (*self.environment, *_OF_OTHER_DATABASES) if name in os.environ]
         program = _program()
         return "\n  ".join(
             (

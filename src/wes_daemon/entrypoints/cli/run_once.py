@@ -11,6 +11,7 @@ from wes_daemon.entrypoints.cli.errors import ExitCode
 from wes_daemon.entrypoints.cli.options import database_option, json_option
 from wes_daemon.entrypoints.cli.process import StopOnSignals
 from wes_daemon.entrypoints.cli.session import (
+    create_data_directory,
     log_as_configured,
     open_application,
     prepare_schema,
@@ -36,6 +37,7 @@ def run_once(ctx: click.Context, as_json: bool) -> int:
     with StopOnSignals() as signals:
         settings = sub_command_settings(ctx)
         log_as_configured(ctx, settings, sys.stderr if as_json else sys.stdout)
+        create_data_directory(settings)
         with open_application(settings) as application:
             signals.call(application.stop.set)
             prepare_schema(application)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from wes_daemon.domain.runs import ProviderType
-from wes_daemon.entrypoints.cli.errors import Failed, print_message
+from wes_daemon.entrypoints.cli.errors import ExitCode, Failed, print_message
 from wes_daemon.entrypoints.cli.options import Overrides
 
 if TYPE_CHECKING:
@@ -27,28 +27,31 @@ _SQLITE = "sqlite:///"
 
 @contextmanager
 def session(ctx: click.Context) -> "Iterator[Application]":
-    """Open the application for a sub-command, over a database with a current schema.
+    """Open the application for a command that may create the database, but does not upgrade an existing one.
 
     Without DATABASE_URI the database is a file in the user's data directory, and a message says so.
     """
     settings = sub_command_settings(ctx)
     log_to_stderr(ctx, settings)
+    create_data_directory(settings)
     with open_application(settings) as application:
-        prepare_schema(application)
+        create_schema(application)
         yield application
 
 
 @contextmanager
 def reading_session(ctx: click.Context) -> "Iterator[Application]":
-    """Open the application for a command that does not create the database that is named.
-
-    If none is named, it uses the file in the user's data directory, and creates that if necessary.
+    """Open the application for a command that neither creates nor upgrades a database.
 
     Raises:
-        Failed: the SQLite file that is named does not exist.
+        Failed: the SQLite file does not exist.
+        StorageMisconfigured: the database was never prepared, or its schema is older or newer than this version.
     """
-    require_database(settings_of(ctx))
-    with session(ctx) as application:
+    settings = sub_command_settings(ctx)
+    require_database(settings)
+    log_to_stderr(ctx, settings)
+    with open_application(settings) as application:
+        application.schema.require_head()
         yield application
 
 
@@ -108,6 +111,18 @@ def log_to_stderr(ctx: click.Context, settings: "Settings") -> None:
     set_up_logging(stream=sys.stderr, level=level, file=file, hide=ctx.meta[HIDE_SECRETS])
 
 
+def create_schema(application: "Application") -> None:
+    """Create the daemon's tables if there are none and that is allowed, else check the revision.
+
+    An existing schema is upgraded by the daemon, `run-once` and `db upgrade` only: daemons may be at work on it.
+    """
+    schema = application.schema
+    if application.settings.auto_migrate and schema.current() is None:
+        schema.upgrade()
+    else:
+        schema.require_head()
+
+
 def prepare_schema(application: "Application") -> None:
     """Upgrade the schema if that is needed and allowed, else check it; raises `StorageMisconfigured`."""
     schema = application.schema
@@ -115,6 +130,24 @@ def prepare_schema(application: "Application") -> None:
         schema.check()
     elif schema.current() != schema.head():
         schema.upgrade()
+
+
+def create_data_directory(settings: "Settings") -> None:
+    """Create the directory of this user's data if the database is a file in it. Other folders must exist.
+
+    Raises:
+        Failed: it cannot be created.
+    """
+    folder, file = user_data_directory(), _sqlite_file(settings)
+    if file is None or file.parent != folder:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failed(
+            f"{folder} cannot be created: {error.strerror}: set DATABASE_URI to a database elsewhere",
+            ExitCode.MISCONFIGURED,
+        ) from error
 
 
 def user_data_directory() -> Path:

@@ -6,24 +6,27 @@ The service continues to write rows as before, without the daemon's columns.
 import sqlalchemy as sa
 from alembic import op
 
-from wes_daemon.adapters.persistence.migrations.service_indexes import create_index
+from wes_daemon.adapters.persistence.migrations.service_tables import create_index, create_missing
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    _create_workflow_runs()
-    _create_task_logs()
+    # If the tables belong to a service they exist, and `db upgrade --sql` must not create them either.
+    if op.get_context().opts["creates_service_tables"]:
+        metadata = sa.MetaData()
+        create_missing(_workflow_runs(metadata), _task_logs(metadata))
     _index_workflow_runs("queued", "state = 'QUEUED'")
     _index_workflow_runs("active", "state IN ('INITIALIZING', 'RUNNING', 'PAUSED')")
     _index_workflow_runs("cancelled", "state IN ('CANCELING', 'CANCELED')")
-    create_index("wes_daemon_task_logs_run", "task_logs", "run_id")
+    create_index("wes_daemon_task_logs_run", "task_logs", ["run_id"])
 
 
-def _create_workflow_runs() -> None:
-    op.create_table(
+def _workflow_runs(metadata: sa.MetaData) -> sa.Table:
+    return sa.Table(
         "workflow_runs",
+        metadata,
         sa.Column("run_id", sa.String(36), primary_key=True),
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("workflow_params", sa.JSON),
@@ -35,15 +38,15 @@ def _create_workflow_runs() -> None:
         sa.Column("tags", sa.JSON),
         sa.Column("start_time", sa.DateTime),
         sa.Column("end_time", sa.DateTime),
-        if_not_exists=True,
     )
 
 
-def _create_task_logs() -> None:
-    op.create_table(
+def _task_logs(metadata: sa.MetaData) -> sa.Table:
+    return sa.Table(
         "task_logs",
+        metadata,
         sa.Column("id", sa.String(36), primary_key=True),
-        sa.Column("run_id", sa.String(36), sa.ForeignKey("workflow_runs.run_id")),
+        sa.Column("run_id", sa.String(36)),
         sa.Column("name", sa.String(200), nullable=False),
         sa.Column("cmd", sa.JSON),
         sa.Column("start_time", sa.DateTime),
@@ -52,10 +55,9 @@ def _create_task_logs() -> None:
         sa.Column("stderr", sa.String(500)),
         sa.Column("exit_code", sa.Integer),
         sa.Column("system_logs", sa.JSON),
-        if_not_exists=True,
     )
 
 
 def _index_workflow_runs(name: str, condition: str) -> None:
     # The queries write the same states in the same order: SQLite compares the conditions as text.
-    create_index(f"wes_daemon_runs_{name}", "workflow_runs", "run_id", condition)
+    create_index(f"wes_daemon_runs_{name}", "workflow_runs", ["run_id"], condition)

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from wes_daemon.adapters.persistence.migrations.service_indexes import create_index
+from wes_daemon.adapters.persistence.migrations.service_tables import create_index
 
 revision = "0004"
 down_revision = "0003"
@@ -41,7 +41,7 @@ def upgrade() -> None:
     if op.get_context().dialect.name == "postgresql":
         op.execute(_ANNOUNCE)
         op.execute(_LISTENERS)
-    create_index("wes_daemon_runs_cancelling", "workflow_runs", "run_id", "state = 'CANCELING'")
+    create_index("wes_daemon_runs_cancelling", "workflow_runs", ["run_id"], "state = 'CANCELING'")
     # Existing rows have no age, and are polled as rarely as old runs.
     op.add_column("polls", sa.Column("followed_since", _MOMENT))
     op.create_index("polls_due", "polls", ["provider", "next_check_at"])
