@@ -103,7 +103,10 @@ def test_the_table_of_settings_is_that_of_the_code() -> None:
     text = (ROOT / "docs/settings.md").read_text().split("<!-- settings:")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| (.*) \|$", text, re.MULTILINE)
 
-    assert rows == [(name, {"True": "true"}.get(value, value), told) for name, value, told in documented_settings()]
+    assert rows == [
+        (name, {"True": "true", "False": "false"}.get(value, value), told)
+        for name, value, told in documented_settings()
+    ]
 
 
 def test_the_first_block_runs_the_main_job_and_the_second_the_tests() -> None:
