@@ -15,6 +15,7 @@ from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.outage_log import OutageLog
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.domain.runs import RunId, RunSummary
+from wes_daemon.domain.states import RunState
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Recording:
     def __init__(self, work: UnitOfWork, clock: Clock, by: str) -> None:
         self.work = work
         self.changes: list[RunUpdate] = []
+        self.has_deleted = False
         self._clock = clock
         self._by = by
 
@@ -50,14 +52,22 @@ class Recording:
     def write(self, updates: Mapping[RunId, PlannedUpdate]) -> None:
         """Build an update of each row as it is now and write all of them in few statements.
 
-        A run whose row the service has deleted is logged and skipped.
+        A run whose row the service has deleted is logged, and the reason is kept in its timeline.
         """
         rows = self.work.runs.get_summaries(updates.keys())
         built = [build(rows[run_id]) for run_id, (_, build) in updates.items() if run_id in rows]
         self.work.runs.write(built)
         self.changes += [each for each in built if each.changes_run]
-        for run_id in updates.keys() - rows.keys():
-            log_event(_log, logging.WARNING, "run.row_vanished", run_id=run_id, instead_of=updates[run_id][0])
+        deleted = {run_id: why for run_id, (why, _) in updates.items() if run_id not in rows}
+        for run_id, why in deleted.items():
+            log_event(_log, logging.WARNING, "run.row_vanished", run_id=run_id, instead_of=why)
+        self.note_deleted({run_id: f"the row of the run was deleted: {why}" for run_id, why in deleted.items()})
+
+    def note_deleted(self, reasons: Mapping[RunId, str]) -> None:
+        """Add a timeline entry for each of these runs, whose rows were deleted."""
+        if reasons:
+            self.work.runs.note_deleted(reasons, at=self._clock.now(), by=self._by)
+            self.has_deleted = True
 
     def update(
         self, before: RunSummary, after: RunSummary, why: str, *, provider_status: str | None = None
@@ -158,3 +168,12 @@ class Recorder:
         for update in recording.changes:
             why = update.entry.why if update.entry else ""
             self._telemetry.state_changed(update.before, update.after, why)
+        if recording.has_deleted or any(_was_withdrawn_before(update) for update in recording.changes):
+            # No other commit reports that the provider run has to be cancelled.
+            self._wakeup.hint()
+
+
+def _was_withdrawn_before(update: RunUpdate) -> bool:
+    """Whether a provider accepted a run that its service has cancelled or ended meanwhile."""
+    is_accepted_now = update.before.provider_run_id is None and update.after.provider_run_id is not None
+    return is_accepted_now and (update.after.state.has_ended or update.after.state is RunState.CANCELING)
