@@ -26,7 +26,7 @@ _BATCH = 100
 _RETRY_DELAY = timedelta(seconds=30)
 _CANCELLED_BEFORE = "cancelled before any provider had it"
 # A service may replace a row in two transactions. A row that is still missing after this time is deleted.
-_CONFIRMATION_DELAY = timedelta(milliseconds=500)
+_CONFIRMATION_DELAY = timedelta(milliseconds=300)
 _DELETED = "the row of the run was deleted: its provider run is cancelled"
 _KEPT = "the row of the run was deleted together with too many others: its provider run continues"
 

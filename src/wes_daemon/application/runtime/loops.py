@@ -11,8 +11,8 @@ work probe, a cheap query, and end there if it finds no work. The time between t
   On a hint: submits queued runs.
 - cancel: `DAEMON_POLL_INTERVAL` or `DAEMON_STATUS_CHECK_INTERVAL`, the shorter one. On a hint: cancels active runs
   whose row was cancelled, ended or deleted. The probe for ended and deleted rows costs more the more runs are followed,
-  so that the pause after it is fifty times as long as the probe, and a second at least. Runs that wait for their
-  submission and were ended or deleted are left to the next regular pass.
+  so that the pause after it is twenty times as long as the probe, half a second at least and five seconds at most. Runs
+  that wait for their submission and were ended or deleted are left to the next regular pass.
 - refresh: `DAEMON_POLL_INTERVAL` or `DAEMON_STATUS_CHECK_FLOOR`, the shorter one. A pass polls the runs that are due.
 - find-ended: `DAEMON_STATUS_CHECK_FLOOR`. A pass reads the provider's list of ended runs.
 - delete-drafts: an hour.
@@ -35,7 +35,7 @@ _DRAFT_DELETION_INTERVAL = timedelta(hours=1)
 _EVENTS_INTERVAL = timedelta(seconds=1)
 # The pauses make many commits in a row lead to few passes, and are too short for a person to notice.
 _PAUSE_BETWEEN_SUBMIT_HINTS = timedelta(milliseconds=20)
-_PAUSE_BETWEEN_CANCEL_HINTS = timedelta(seconds=1)
+_PAUSE_BETWEEN_CANCEL_HINTS = timedelta(milliseconds=500)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from wes_daemon.application.ports.environment import Clock
 
-_PAUSE_PER_DURATION = 50
+_PAUSE_PER_DURATION = 20
+_LONGEST_PAUSE = timedelta(seconds=5)
 
 
 class IfWorkFound:
@@ -21,7 +22,7 @@ class IfWorkFound:
 
 
 class PacedProbe:
-    """A probe that measures its own duration, so that the pause after it limits its share of the time to 2 percent."""
+    """A probe that measures its own duration, so that the pause after it limits its share of the time to 5 percent."""
 
     def __init__(self, probe: Callable[[], bool], clock: Clock, *, shortest: timedelta) -> None:
         self._probe = probe
@@ -37,8 +38,11 @@ class PacedProbe:
         return found
 
     def pause(self) -> timedelta:
-        """The time after which the probe may be executed again: `shortest`, or 50 times its last duration."""
-        return max(self._shortest, self._duration * _PAUSE_PER_DURATION)
+        """How long not to probe again: 20 times the last duration, at least `shortest`, and five seconds at most.
+
+        A longer pause would delay cancellations when a probe was slow only because the machine was busy.
+        """
+        return max(self._shortest, min(self._duration * _PAUSE_PER_DURATION, _LONGEST_PAUSE))
 
 
 class UrgentOrFullPass:

@@ -15,7 +15,6 @@ from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.outage_log import OutageLog
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.domain.runs import RunId, RunSummary
-from wes_daemon.domain.states import RunState
 
 _log = logging.getLogger(__name__)
 
@@ -31,12 +30,16 @@ PlannedUpdate = tuple[str, Callable[[RunSummary], RunUpdate]]
 
 
 class Recording:
-    """One unit of work and the updates of runs that were written in it."""
+    """One unit of work and the updates of runs that were written in it.
+
+    Attributes:
+        needs_hint: whether a provider run may have to be cancelled now, which no commit of a service reports.
+    """
 
     def __init__(self, work: UnitOfWork, clock: Clock, by: str) -> None:
         self.work = work
         self.changes: list[RunUpdate] = []
-        self.has_deleted = False
+        self.needs_hint = False
         self._clock = clock
         self._by = by
 
@@ -61,13 +64,13 @@ class Recording:
         deleted = {run_id: why for run_id, (why, _) in updates.items() if run_id not in rows}
         for run_id, why in deleted.items():
             log_event(_log, logging.WARNING, "run.row_vanished", run_id=run_id, instead_of=why)
+        self.needs_hint |= bool(deleted)
         self.note_deleted({run_id: f"the row of the run was deleted: {why}" for run_id, why in deleted.items()})
 
     def note_deleted(self, reasons: Mapping[RunId, str]) -> None:
         """Add a timeline entry for each of these runs, whose rows were deleted."""
         if reasons:
             self.work.runs.note_deleted(reasons, at=self._clock.now(), by=self._by)
-            self.has_deleted = True
 
     def update(
         self, before: RunSummary, after: RunSummary, why: str, *, provider_status: str | None = None
@@ -168,12 +171,5 @@ class Recorder:
         for update in recording.changes:
             why = update.entry.why if update.entry else ""
             self._telemetry.state_changed(update.before, update.after, why)
-        if recording.has_deleted or any(_was_withdrawn_before(update) for update in recording.changes):
-            # No other commit reports that the provider run has to be cancelled.
+        if recording.needs_hint:
             self._wakeup.hint()
-
-
-def _was_withdrawn_before(update: RunUpdate) -> bool:
-    """Whether a provider accepted a run that its service has cancelled or ended meanwhile."""
-    is_accepted_now = update.before.provider_run_id is None and update.after.provider_run_id is not None
-    return is_accepted_now and (update.after.state.has_ended or update.after.state is RunState.CANCELING)
