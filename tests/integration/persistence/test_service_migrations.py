@@ -206,7 +206,9 @@ def test_the_filter_knows_every_table_and_index_of_the_daemon(empty_engine: Engi
 
 
 @pytest.mark.parametrize("type_", ["table", "column", "index", "unique_constraint", "foreign_key_constraint"])
-@pytest.mark.parametrize("name", [*sorted(alembic_filter.TABLES), "workflow_runs", "polls_archive", "wes_daemon_new", None])
+@pytest.mark.parametrize(
+    "name", [*sorted(alembic_filter.TABLES), "workflow_runs", "polls_archive", "wes_daemon_new", None]
+)
 def test_the_filter_on_the_page_decides_as_the_imported_one(name: str | None, type_: str) -> None:
     documented = documented_filter()
 

@@ -18,6 +18,7 @@ from wes_daemon.adapters.persistence.polls import (
     _reschedule_statement,
     _select_due,
     _select_to_cancel,
+    _undecided,
 )
 from wes_daemon.adapters.persistence.repository import SqlRunRepository, _summaries_statement
 from wes_daemon.adapters.persistence.tables import daemons, polls
@@ -87,6 +88,13 @@ _SCHEDULE: Sequence[Mutant] = (
         at=_select_to_cancel,
         change=drop(the(ast.Call, uses(polls.c.known_state))),
         tests=[f"{_SQL}::test_a_run_that_has_ended_at_its_provider_is_not_cancelled"],
+    ),
+    Mutant(
+        name="kept-runs-are-cancelled-later",
+        breaks="Runs whose rows vanished by accident are cancelled as soon as few of them are left.",
+        at=_undecided,
+        change=drop(the(ast.Call, uses(polls.c.row_missing_since))),
+        tests=[f"{_SQL}::test_a_run_that_is_kept_although_its_row_was_deleted_is_not_given"],
     ),
     Mutant(
         name="absence-begins-anew",
@@ -181,6 +189,13 @@ _PROBES: Sequence[Mutant] = (
         name="probe-overlooks-runs-made-active-again",
         breaks="A run that its service has made active again is never followed, because no pass begins.",
         at=work_probe._to_follow,
+        change=replace(call(or_), lambda it: it.args[0]),
+        tests=[_PROBE],
+    ),
+    Mutant(
+        name="probe-overlooks-deleted-rows",
+        breaks="A run whose row was deleted continues at its provider and costs money, because no pass begins.",
+        at=work_probe._ended_while_followed,
         change=replace(call(or_), lambda it: it.args[0]),
         tests=[_PROBE],
     ),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, Label, Table, func, inspect, select, text
 from sqlalchemy.engine.reflection import ObjectKind
 
-from wes_daemon.adapters.persistence import location
+from wes_daemon.adapters.persistence import location, service_objects
 from wes_daemon.adapters.persistence.errors import UPGRADE_COMMAND
 from wes_daemon.adapters.persistence.keys import RUN_KEY_TYPES, RunKeyType, run_key_type
 from wes_daemon.adapters.persistence.relations import recognise, relations_of
@@ -91,9 +91,19 @@ class Schema:
             self._require_upgradable(connection)
             self._refuse(judge(connection).problems)
             self._migrate(connection)
+            # A service may have removed them since the revision was reached.
+            service_objects.create_missing(connection)
             recognise(connection)
             _adapt_run_ids(connection)
             connection.commit()
+
+    def missing_objects(self) -> Sequence[str]:
+        """The names of the daemon's indexes and triggers that the service's tables lack; `upgrade` creates them.
+
+        If they are still missing after an upgrade, the role may not create them.
+        """
+        with reading(self._engine) as connection:
+            return service_objects.missing(connection)
 
     def upgrade_sql(self) -> str:
         """The statements that upgrade an empty database, or a WES service's, to `head`, without a connection."""

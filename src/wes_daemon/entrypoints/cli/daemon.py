@@ -113,6 +113,7 @@ def _wait_for_database(application: "Application") -> None:
             schema.check()
             outage_log.succeeded(_START)
             _log_limits(schema.limits())
+            _log_missing_objects(schema.missing_objects())
             return missing.found()
         except ServiceTablesMissing as error:
             outage_log.succeeded(_START)
@@ -127,6 +128,15 @@ def _log_limits(limits: Sequence[str]) -> None:
 
     for limit in limits:
         log_event(_log, logging.WARNING, "database.limited", reason=limit)
+
+
+def _log_missing_objects(names: Sequence[str]) -> None:
+    from wes_daemon.adapters.persistence.errors import UPGRADE_COMMAND
+    from wes_daemon.application.runtime.event_log import log_event
+
+    if names:
+        advice = f"run `{UPGRADE_COMMAND}` as the owner of the service's tables"
+        log_event(_log, logging.WARNING, "database.objects_missing", objects=" ".join(names), advice=advice)
 
 
 class MissingTablesLog:
