@@ -32,6 +32,7 @@ from wes_daemon.adapters.persistence.change_feed import DatabaseChangeFeed
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.application.ports.checks import CheckContext
+from wes_daemon.application.ports.errors import StorageMisconfigured
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.domain.runs import ProviderType, Run, RunId
@@ -296,6 +297,11 @@ def test_the_views_may_be_made_again(store: HarnessOn2026, service: Service2026,
     install_views(daemon_engine)
 
     assert store.enrol() == 1
+
+
+def test_without_views_the_error_names_the_command_that_prints_them(installation: Installation) -> None:
+    with pytest.raises(StorageMisconfigured, match=r"lacks stdout.*`wes-daemon db service-views` prints the views"):
+        Schema(installation.service.engine).upgrade()
 
 
 def test_without_the_tables_of_the_daemon_the_views_are_refused(postgresql_server: PostgreSQL) -> None:

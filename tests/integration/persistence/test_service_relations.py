@@ -1,12 +1,14 @@
 """The contract on partitioned tables and on views with triggers that a WES service has in place of tables."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.builders import ALL_PROVIDERS, NOON
+from tests.builders import ALL_PROVIDERS
 from tests.contracts.persistence_claims import ClaimRules
 from tests.contracts.persistence_enrolment import EnrolmentRules
 from tests.contracts.persistence_harness import ServiceRow
@@ -174,14 +176,14 @@ def test_two_rows_with_one_run_id_are_one_run_and_stop_no_other(by_time: SqlHarn
     with by_time.units() as unit:
         before = unit.runs.get_summaries([RunId("run-twice")])[RunId("run-twice")]
         assert unit.runs.get(RunId("run-twice")).id == "run-twice"
-        unit.runs.write([RunUpdate(before=before, after=before.rejected("no", NOON))])
+        unit.runs.write([RunUpdate(before=before, after=replace(before, state=RunState.CANCELING))])
         assert list(unit.submissions.close_withdrawn(limit=10)) == []
         assert list(unit.polls.to_cancel(limit=10, lease=timedelta(minutes=1), serving=ALL_PROVIDERS)) != []
         unit.commit()
     assert not SqlWorkProbe(by_time.engine).has_queued_runs(lambda _: None, serving={None, *ALL_PROVIDERS})
     with by_time.engine.connect() as connection:
         states = connection.execute(text("SELECT state FROM workflow_runs WHERE run_id = 'run-twice'")).scalars().all()
-    assert states == ["SYSTEM_ERROR", "SYSTEM_ERROR"]
+    assert states == ["CANCELING", "CANCELING"]
 
 
 @pytest.mark.parametrize(
@@ -219,6 +221,25 @@ def test_a_view_whose_rows_cannot_be_locked_is_refused_with_what_fixes_it(empty_
 
     with pytest.raises(StorageMisconfigured, match="view workflow_runs has rows that cannot be locked: define it"):
         Schema(empty_postgresql).check()
+
+
+def test_a_materialized_view_is_refused_with_what_fixes_it(empty_postgresql: Engine) -> None:
+    Schema(empty_postgresql).upgrade()
+    execute(empty_postgresql, f"{_TABLE} CREATE MATERIALIZED VIEW workflow_runs AS SELECT * FROM all_runs")
+
+    with pytest.raises(StorageMisconfigured, match=r"workflow_runs is a materialized view, .*use a table"):
+        Schema(empty_postgresql).upgrade()
+
+
+def test_a_view_on_sqlite_is_refused_with_what_fixes_it(tmp_path: Path) -> None:
+    with disposed(make_engine(f"sqlite:///{tmp_path}/runs.db", connections=1)) as engine:
+        Schema(engine).upgrade()
+        execute(engine, "ALTER TABLE workflow_runs RENAME TO all_runs")
+        execute(engine, "CREATE VIEW workflow_runs AS SELECT * FROM all_runs")
+
+        for refuse in (Schema(engine).check, Schema(engine).upgrade):
+            with pytest.raises(StorageMisconfigured, match="workflow_runs is a view, which works on PostgreSQL only"):
+                refuse()
 
 
 def test_an_upgrade_refuses_a_view_that_cannot_be_written_before_anything_is_changed(empty_postgresql: Engine) -> None:

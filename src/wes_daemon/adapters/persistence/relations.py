@@ -28,11 +28,12 @@ FROM pg_class WHERE oid = to_regclass('workflow_runs')
 _CAN_UPDATE_AND_INSERT = 4 | 8
 _VIEWS = text(
     """
-    SELECT relname, oid, pg_relation_is_updatable(oid, true) AS writable
+    SELECT relname, oid, relkind = 'm' AS is_materialized, pg_relation_is_updatable(oid, true) AS writable
     FROM pg_class WHERE relkind IN ('v', 'm') AND oid IN (SELECT to_regclass(name) FROM unnest(:names) AS name)
     ORDER BY relname
     """
 )
+_VIEWS_ON_SQLITE = text("SELECT name FROM sqlite_master WHERE type = 'view' ORDER BY name")
 _COLUMNS = text(
     """
     SELECT attname FROM pg_attribute
@@ -104,14 +105,19 @@ def stored_order_of_few(connection: Connection) -> str:
 
 def problems_of_views(connection: Connection) -> Iterator[str]:
     """What prevents the daemon from using the service's views, each with what fixes it; nothing for tables."""
-    if connection.dialect.name != "postgresql":
-        return
     names = list(service_metadata.tables)
+    if connection.dialect.name == "sqlite":
+        views = connection.execute(_VIEWS_ON_SQLITE).scalars().all()
+        yield from (f"{view} is a view, which works on PostgreSQL only: use a table" for view in views if view in names)
+        return
     for view in connection.execute(_VIEWS, {"names": names}).all():
         yield from _problems_of(connection, view)
 
 
 def _problems_of(connection: Connection, view: Row[Any]) -> Iterator[str]:
+    if view.is_materialized:
+        yield f"{view.relname} is a materialized view, which cannot be written: use a table, or a view with triggers"
+        return
     if view.writable & _CAN_UPDATE_AND_INSERT != _CAN_UPDATE_AND_INSERT:
         yield f"view {view.relname} cannot be written: create INSTEAD OF triggers for INSERT and UPDATE on it"
         return

@@ -14,6 +14,7 @@ from sqlalchemy.engine.reflection import ObjectKind
 
 from wes_daemon.adapters.persistence.errors import UPGRADE_COMMAND, describe_database
 from wes_daemon.adapters.persistence.relations import problems_of_views, recognise_service_relations
+from wes_daemon.adapters.persistence.service_views import hint_at_service_views
 from wes_daemon.adapters.persistence.tables import daemon_metadata, service_metadata
 from wes_daemon.adapters.persistence.transactions import SCHEMA_LOCK, reading, upgrading
 from wes_daemon.application.ports.errors import StorageMisconfigured
@@ -123,6 +124,7 @@ class Schema:
                 raise self._misconfigured(
                     f"table {required.name} lacks {', '.join(missing)}: add the missing columns, "
                     "or use a schema or database for the daemon in which the table has them"
+                    + hint_at_service_views(found.get(required.name, ()))
                 )
 
     def _require_privileges(self, connection: Connection) -> None:
