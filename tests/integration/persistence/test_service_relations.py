@@ -1,6 +1,8 @@
 """The contract on partitioned tables and on views with triggers that a WES service has in place of tables."""
 
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +17,7 @@ from tests.contracts.persistence_harness import ServiceRow
 from tests.contracts.persistence_polls import CancellationRules
 from tests.contracts.persistence_runs import RunRules
 from tests.contracts.persistence_submissions import WithdrawalRules
-from tests.contracts.wakeup import listening
+from tests.contracts.wakeup import BOUND, listening
 from tests.integration.conftest import PostgreSQL, as_text
 from tests.integration.persistence.conftest import disposed
 from tests.integration.persistence.harness import SqlHarness
@@ -24,7 +26,7 @@ from wes_daemon.adapters.persistence.change_feed import DatabaseChangeFeed
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.work_probe import SqlWorkProbe
-from wes_daemon.application.ports.errors import StorageMisconfigured
+from wes_daemon.application.ports.errors import Contended, StorageMisconfigured
 from wes_daemon.application.ports.queries import RunFilter
 from wes_daemon.application.ports.runs import RunUpdate
 from wes_daemon.application.ports.submissions import Acceptance
@@ -153,6 +155,20 @@ def test_runs_that_change_their_partition_are_announced(by_state: SqlHarness) ->
         hints.expect()
 
 
+def test_a_row_that_moves_while_the_daemon_waits_for_it_is_contended_and_no_bug(by_state: SqlHarness) -> None:
+    by_state.put(ServiceRow(run_id="run-1", state="RUNNING"))
+    with by_state.engine.connect() as service, ThreadPoolExecutor(max_workers=1) as threads:
+        service.execute(text("UPDATE workflow_runs SET state = 'CANCELING' WHERE run_id = 'run-1'"))
+        reading = threads.submit(_lock, by_state, "run-1")
+        _until_a_session_waits(by_state.engine, reading)
+
+        service.commit()
+
+        with pytest.raises(Contended):
+            reading.result(timeout=BOUND)
+    assert by_state.run("run-1").state is RunState.CANCELING
+
+
 def test_two_rows_with_one_run_id_are_one_run_and_stop_no_other(by_time: SqlHarness) -> None:
     for time in ("2025-01-01", "2026-05-01"):
         execute(
@@ -266,6 +282,19 @@ def partitions_or_views(request: pytest.FixtureRequest) -> SqlHarness:
     """An empty store on each kind of relation."""
     store: SqlHarness = request.getfixturevalue(request.param)
     return store
+
+
+def _lock(store: SqlHarness, run_id: str) -> None:
+    with store.units() as unit:
+        unit.runs.get_summaries([RunId(run_id)])
+
+
+def _until_a_session_waits(engine: Engine, reading: Future[None]) -> None:
+    waiting = text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+    with engine.connect() as connection:
+        while not connection.execute(waiting).scalar_one():
+            assert not reading.done(), "it did not wait"
+            threading.Event().wait(0.01)
 
 
 def _replace_by_view(engine: Engine, view: str) -> None:
