@@ -68,6 +68,8 @@ class EnrolmentRules:
 
     @pytest.mark.parametrize("state", ["COMPLETE", "CANCELED", "CANCELING", "RUNNING", "UNKNOWN", "SLEEPING", "queued"])
     def test_a_row_that_waits_for_nobody_is_left_alone(self, store: PersistenceHarness, state: str) -> None:
+        if not store.holds_any_state and state not in list(RunState):
+            pytest.skip("this store knows states, and no other words")
         store.put(ServiceRow(run_id="run-1", state=state))
 
         assert store.enrol() == 0

@@ -58,6 +58,14 @@ def test_upgrade_sql_speaks_postgresql_without_a_server(call: Call) -> None:
     assert "workflow_runs" in result.stdout
 
 
+def test_service_views_prints_statements_for_psql_without_a_database(set_up: Path, call: Call) -> None:
+    result = call("db", "service-views")
+
+    assert result.exit_code == 0
+    assert "CREATE OR REPLACE VIEW daemon.workflow_runs" in result.stdout
+    assert not (set_up / "runs.db").exists()
+
+
 def test_db_alone_shows_what_it_can_do(call: Call) -> None:
     result = call("db")
 

@@ -34,7 +34,12 @@ def test_a_sqlite_uri_stays_as_it_is(uri: str) -> None:
 @pytest.mark.parametrize(
     ("uri", "says"),
     [
-        ("mysql://user:secret@host/wes", r"mysql://.*use postgresql://"),
+        (
+            "mysql://user:secret@host/wes",
+            r"mysql://, but MySQL.* not supported.*PostgreSQL and SQLite: use postgresql://",
+        ),
+        ("mysql+pymysql://user:secret@host/wes", r"mysql\+pymysql://, but MySQL.* not supported.*use postgresql://"),
+        ("mariadb+mariadbconnector://user:secret@host/wes", r"MariaDB are not supported.*use postgresql://"),
         ("postgresql+asyncpg://user:secret@host/wes", r"asyncpg://.*use postgresql://"),
         ("postgresql://user:secret@host:port/wes", "cannot be read"),
         ("postgresql://user:secret@secret@host/wes", "percent-encode"),

@@ -1,19 +1,23 @@
 """The contract on partitioned tables and on views with triggers that a WES service has in place of tables."""
 
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.builders import ALL_PROVIDERS, NOON
+from tests.builders import ALL_PROVIDERS
 from tests.contracts.persistence_claims import ClaimRules
 from tests.contracts.persistence_enrolment import EnrolmentRules
 from tests.contracts.persistence_harness import ServiceRow
 from tests.contracts.persistence_polls import CancellationRules
 from tests.contracts.persistence_runs import RunRules
 from tests.contracts.persistence_submissions import WithdrawalRules
-from tests.contracts.wakeup import listening
+from tests.contracts.wakeup import BOUND, listening
 from tests.integration.conftest import PostgreSQL, as_text
 from tests.integration.persistence.conftest import disposed
 from tests.integration.persistence.harness import SqlHarness
@@ -22,7 +26,7 @@ from wes_daemon.adapters.persistence.change_feed import DatabaseChangeFeed
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.work_probe import SqlWorkProbe
-from wes_daemon.application.ports.errors import StorageMisconfigured
+from wes_daemon.application.ports.errors import Contended, StorageMisconfigured
 from wes_daemon.application.ports.queries import RunFilter
 from wes_daemon.application.ports.runs import RunUpdate
 from wes_daemon.application.ports.submissions import Acceptance
@@ -151,6 +155,20 @@ def test_runs_that_change_their_partition_are_announced(by_state: SqlHarness) ->
         hints.expect()
 
 
+def test_a_row_that_moves_while_the_daemon_waits_for_it_is_contended_and_no_bug(by_state: SqlHarness) -> None:
+    by_state.put(ServiceRow(run_id="run-1", state="RUNNING"))
+    with by_state.engine.connect() as service, ThreadPoolExecutor(max_workers=1) as threads:
+        service.execute(text("UPDATE workflow_runs SET state = 'CANCELING' WHERE run_id = 'run-1'"))
+        reading = threads.submit(_lock, by_state, "run-1")
+        _until_a_session_waits(by_state.engine, reading)
+
+        service.commit()
+
+        with pytest.raises(Contended):
+            reading.result(timeout=BOUND)
+    assert by_state.run("run-1").state is RunState.CANCELING
+
+
 def test_two_rows_with_one_run_id_are_one_run_and_stop_no_other(by_time: SqlHarness) -> None:
     for time in ("2025-01-01", "2026-05-01"):
         execute(
@@ -174,14 +192,14 @@ def test_two_rows_with_one_run_id_are_one_run_and_stop_no_other(by_time: SqlHarn
     with by_time.units() as unit:
         before = unit.runs.get_summaries([RunId("run-twice")])[RunId("run-twice")]
         assert unit.runs.get(RunId("run-twice")).id == "run-twice"
-        unit.runs.write([RunUpdate(before=before, after=before.lost("no", NOON))])
+        unit.runs.write([RunUpdate(before=before, after=replace(before, state=RunState.CANCELING))])
         assert list(unit.submissions.close_withdrawn(limit=10)) == []
         assert list(unit.polls.to_cancel(limit=10, lease=timedelta(minutes=1), serving=ALL_PROVIDERS)) != []
         unit.commit()
     assert not SqlWorkProbe(by_time.engine).has_queued_runs(lambda _: None, serving={None, *ALL_PROVIDERS})
     with by_time.engine.connect() as connection:
         states = connection.execute(text("SELECT state FROM workflow_runs WHERE run_id = 'run-twice'")).scalars().all()
-    assert states == ["SYSTEM_ERROR", "SYSTEM_ERROR"]
+    assert states == ["CANCELING", "CANCELING"]
 
 
 @pytest.mark.parametrize(
@@ -221,6 +239,25 @@ def test_a_view_whose_rows_cannot_be_locked_is_refused_with_what_fixes_it(empty_
         Schema(empty_postgresql).check()
 
 
+def test_a_materialized_view_is_refused_with_what_fixes_it(empty_postgresql: Engine) -> None:
+    Schema(empty_postgresql).upgrade()
+    execute(empty_postgresql, f"{_TABLE} CREATE MATERIALIZED VIEW workflow_runs AS SELECT * FROM all_runs")
+
+    with pytest.raises(StorageMisconfigured, match=r"workflow_runs is a materialized view, .*use a table"):
+        Schema(empty_postgresql).upgrade()
+
+
+def test_a_view_on_sqlite_is_refused_with_what_fixes_it(tmp_path: Path) -> None:
+    with disposed(make_engine(f"sqlite:///{tmp_path}/runs.db", connections=1)) as engine:
+        Schema(engine).upgrade()
+        execute(engine, "ALTER TABLE workflow_runs RENAME TO all_runs")
+        execute(engine, "CREATE VIEW workflow_runs AS SELECT * FROM all_runs")
+
+        for refuse in (Schema(engine).check, Schema(engine).upgrade):
+            with pytest.raises(StorageMisconfigured, match="workflow_runs is a view, which works on PostgreSQL only"):
+                refuse()
+
+
 def test_an_upgrade_refuses_a_view_that_cannot_be_written_before_anything_is_changed(empty_postgresql: Engine) -> None:
     execute(empty_postgresql, JOINED.statements)
     execute(empty_postgresql, "DROP TRIGGER write_run ON workflow_runs")
@@ -245,6 +282,19 @@ def partitions_or_views(request: pytest.FixtureRequest) -> SqlHarness:
     """An empty store on each kind of relation."""
     store: SqlHarness = request.getfixturevalue(request.param)
     return store
+
+
+def _lock(store: SqlHarness, run_id: str) -> None:
+    with store.units() as unit:
+        unit.runs.get_summaries([RunId(run_id)])
+
+
+def _until_a_session_waits(engine: Engine, reading: Future[None]) -> None:
+    waiting = text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+    with engine.connect() as connection:
+        while not connection.execute(waiting).scalar_one():
+            assert not reading.done(), "it did not wait"
+            threading.Event().wait(0.01)
 
 
 def _replace_by_view(engine: Engine, view: str) -> None:

@@ -75,7 +75,7 @@ REFUSED = {
     "a materialized view": (
         ["ALTER TABLE task_logs RENAME TO task_logs_of_the_service"],
         "CREATE MATERIALIZED VIEW task_logs AS SELECT * FROM task_logs_of_the_service",
-        r"task_logs is a materialized view, which cannot be written",
+        "view task_logs is a materialized view, which cannot be written",
     ),
 }
 
@@ -300,7 +300,7 @@ def test_row_level_security_with_a_policy_is_a_limit(service: Engine) -> None:
     [
         (
             "CREATE VIEW workflow_runs AS SELECT * FROM runs",
-            "workflow_runs is a view, which is supported on PostgreSQL",
+            "workflow_runs is a view, which works on PostgreSQL only",
         ),
         (None, "workflow_runs is a table WITHOUT ROWID: create it without"),
     ],

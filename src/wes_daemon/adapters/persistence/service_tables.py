@@ -11,6 +11,7 @@ from sqlalchemy import BindParameter, Connection, Row, bindparam, text
 from sqlalchemy.exc import NotSupportedError
 
 from wes_daemon.adapters.persistence.keys import RUN_KEY_TYPES
+from wes_daemon.adapters.persistence.service_views import hint_at_service_views
 from wes_daemon.adapters.persistence.tables import service_metadata
 from wes_daemon.domain.states import RunState
 
@@ -87,9 +88,11 @@ def _missing(columns: Sequence[ServiceColumn]) -> Iterator[str]:
     for table in service_metadata.sorted_tables:
         missing = [column.name for column in table.columns if (table.name, column.name) not in found]
         if missing and any(name == table.name for name, _ in found):
+            names = {name for owner, name in found if owner == table.name}
             yield (
                 f"table {table.name} lacks {', '.join(missing)}: add the missing columns, "
                 "or use a schema or database for the daemon in which the table has them"
+                f"{hint_at_service_views(names)}"
             )
 
 
@@ -158,7 +161,7 @@ def _unusable_task_ids(columns: Sequence[ServiceColumn]) -> Iterator[str]:
 def _relations(connection: Connection) -> Iterator[str]:
     for row in connection.execute(_RELATIONS):
         if row.relkind == "m":
-            yield f"{row.relname} is a materialized view, which cannot be written: use a table or a view with triggers"
+            yield f"view {row.relname} is a materialized view, which cannot be written: use a table, or a view with triggers"
         if row.has_row_security and not (row.may_read and row.may_write):
             yield (
                 f"row level security of {row.relname} hides all rows from the role {row.role}: CREATE POLICY "
@@ -220,7 +223,7 @@ def _without_key(connection: Connection) -> Iterator[str]:
 def _without_rowid(connection: Connection) -> Iterator[str]:
     for row in connection.execute(_SQLITE_TABLES):
         if row.type == "view":
-            yield f"{row.name} is a view, which is supported on PostgreSQL only: use a table"
+            yield f"{row.name} is a view, which works on PostgreSQL only: use a table"
         elif row.name == "workflow_runs" and row.is_without_rowid:
             yield "workflow_runs is a table WITHOUT ROWID: create it without this clause"
 

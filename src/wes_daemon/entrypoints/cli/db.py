@@ -82,3 +82,14 @@ def current(ctx: click.Context, as_json: bool) -> None:
     click.echo(f"current: {found or 'none'}\nhead: {needed}\nup to date: {'yes' if found == needed else 'no'}")
     if missing:
         click.echo(f"missing: {', '.join(missing)}: run `wes-daemon db upgrade`")
+
+
+@db.command("service-views")
+def service_views() -> None:
+    """Print the SQL that makes views over the tables of the WES service of February 2026.
+
+    For PostgreSQL, and for a person to execute with psql: see docs/service-2026.md.
+    """
+    from wes_daemon.adapters.persistence.service_views import service_views_sql
+
+    click.echo(service_views_sql(), nl=False)
