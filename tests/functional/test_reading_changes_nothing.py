@@ -142,6 +142,17 @@ def test_no_file_is_created_in_the_users_data_directory(
     assert not data.exists()
 
 
+@pytest.mark.parametrize(
+    "address", ["file:{}/runs.db?uri=true", "file:///{}/runs.db?uri=true", "file:runs.db?uri=true"]
+)
+def test_a_file_that_is_named_by_a_uri_of_its_own_is_not_created(address: str, clean: Path, call: Call) -> None:
+    result = call("list", "--db-uri", f"sqlite:///{address.format(clean)}")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "there is no database at " in result.stderr
+    assert list(clean.iterdir()) == []
+
+
 @pytest.mark.parametrize("words", [*READERS, *WRITERS, ("db", "current")], ids=as_words)
 def test_the_file_of_a_service_is_not_changed(words: tuple[str, ...], clean: Path, call: Call) -> None:
     file = clean / "service.db"
