@@ -108,6 +108,7 @@ class Schema:
         """Check the revision only, for programs that may have fewer privileges than the daemon.
 
         Raises:
+            ServiceTablesMissing: the tables that a service creates do not exist yet.
             StorageMisconfigured: the database was never prepared, or needs an upgrade, or is newer than this version.
         """
         with reading(self._engine) as connection:
