@@ -15,7 +15,7 @@ from wes_daemon.entrypoints.cli import daemon, session
 _LOCATION = "tests/integration/persistence/test_location.py"
 _MIGRATIONS = "tests/integration/persistence/test_service_migrations.py"
 _ENGINE = "tests/integration/persistence/test_engine.py"
-_DAEMON = "tests/functional/test_daemon.py"
+_WAITING = "tests/unit/entrypoints/test_missing_tables_log.py"
 _READING = "tests/functional/test_reading_changes_nothing.py"
 
 SCHEMA: Sequence[Mutant] = (
@@ -39,7 +39,7 @@ SCHEMA: Sequence[Mutant] = (
         name="missing-schemas-are-passed-over",
         breaks="Tables are created in another schema than the one that a search path names first.",
         at=location.why_not_prepared,
-        change=drop(call(location._path_problem)),
+        change=drop(call(location.search_path_problem)),
         tests=[
             f"{_LOCATION}::test_a_search_path_of_schemas_that_do_not_exist_is_said_with_what_creates_them",
             f"{_LOCATION}::test_a_schema_that_the_role_may_not_use_is_said_instead_of_being_passed_over",
@@ -85,7 +85,7 @@ SCHEMA: Sequence[Mutant] = (
         breaks="A daemon that waits for a service's tables logs a line every three seconds.",
         at=daemon.MissingTablesLog.awaited,
         change=replace(the(ast.If).part(lambda it: it.test), "True"),
-        tests=[f"{_DAEMON}::test_tables_that_belong_to_a_service_are_awaited_with_one_line_and_then_used"],
+        tests=[f"{_WAITING}::test_the_same_missing_tables_are_logged_once_and_then_that_they_have_appeared"],
     ),
     Mutant(
         name="filter-forgets-indexes",
