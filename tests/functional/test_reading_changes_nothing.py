@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, inspect, text
 
-from tests.functional.conftest import Call
+from tests.functional.conftest import CWL, Call
 from tests.integration.conftest import PostgreSQL
 from tests.integration.persistence.server import PostgreSQLServer
 from wes_daemon.adapters.persistence.engine import make_engine
@@ -142,6 +142,17 @@ def test_no_file_is_created_in_the_users_data_directory(
     assert not data.exists()
 
 
+@pytest.mark.parametrize(
+    "address", ["file:{}/runs.db?uri=true", "file:///{}/runs.db?uri=true", "file:runs.db?uri=true"]
+)
+def test_a_file_that_is_named_by_a_uri_of_its_own_is_not_created(address: str, clean: Path, call: Call) -> None:
+    result = call("list", "--db-uri", f"sqlite:///{address.format(clean)}")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "there is no database at " in result.stderr
+    assert list(clean.iterdir()) == []
+
+
 @pytest.mark.parametrize("words", [*READERS, *WRITERS, ("db", "current")], ids=as_words)
 def test_the_file_of_a_service_is_not_changed(words: tuple[str, ...], clean: Path, call: Call) -> None:
     file = clean / "service.db"
@@ -189,6 +200,42 @@ def test_tables_that_belong_to_a_service_are_awaited_in_one_line(
     assert "workflow_runs and task_logs do not exist yet" in result.stderr
     assert result.stderr.count("\n") == 1
     assert inspect(engine).get_table_names() == []
+
+
+def test_every_command_works_where_the_daemons_tables_have_a_schema_of_their_own(
+    clean: Path, postgresql: PostgreSQL, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = postgresql.create()
+    for name, value in {
+        "DATABASE_URI": uri,
+        "DAEMON_SCHEMA": "daemon",
+        "DAEMON_DEFAULT_PROVIDER": "local",
+        "DAEMON_LOCAL_WORKDIR": str(clean / "local"),
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    run_id = call("submit", str(CWL / "two_steps.cwl"), "message=hi").stdout.strip()
+    called = [
+        call(*words)
+        for words in (
+            ("cancel", run_id),
+            ("run-once",),
+            ("list",),
+            ("show", run_id),
+            ("verify",),
+            ("reconcile",),
+            ("db", "current"),
+            ("db", "upgrade"),
+        )
+    ]
+
+    assert [result.exit_code for result in called] == [0] * len(called), [result.output for result in called]
+    assert "CANCELED" in called[2].stdout
+    assert "up to date: yes" in called[-2].stdout
+    engine = make_engine(uri, connections=1)
+    assert set(inspect(engine).get_table_names()) == {"workflow_runs", "task_logs"}
+    engine.dispose()
+    postgresql.drop(uri)
 
 
 def test_a_schema_of_the_daemon_is_refused_for_sqlite(clean: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

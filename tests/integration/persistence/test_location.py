@@ -150,6 +150,31 @@ def test_task_logs_that_are_created_beside_a_services_runs_do_not_keep_it_from_d
     assert foreign_keys == 0
 
 
+@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+def test_task_logs_in_a_file_do_not_keep_a_service_from_deleting_its_runs(empty_engine: Engine) -> None:
+    with service_of(empty_engine) as connection:
+        create_tables(connection)
+        connection.execute(text("DROP TABLE task_logs"))
+
+    Schema(empty_engine).upgrade()
+
+    with empty_engine.connect() as connection:
+        assert connection.execute(text("PRAGMA foreign_key_list(task_logs)")).all() == []
+
+
+@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+def test_views_of_a_service_in_a_file_are_not_indexed(empty_engine: Engine) -> None:
+    with service_of(empty_engine) as connection:
+        create_tables(connection)
+        for table in SERVICES:
+            connection.execute(text(f"ALTER TABLE {table} RENAME TO the_{table}"))
+            connection.execute(text(f"CREATE VIEW {table} AS SELECT * FROM the_{table}"))
+
+    Schema(empty_engine).upgrade()
+
+    Schema(empty_engine).check()
+
+
 @on_postgresql
 def test_task_logs_and_runs_that_are_created_together_belong_together(engines: Engines) -> None:
     Schema(engines.owner).upgrade()
@@ -382,6 +407,19 @@ def test_tables_that_belong_to_a_service_are_not_created(empty_engine: Engine) -
             attempt()
 
     assert tables_in(empty_engine) == set()
+
+
+@on_postgresql
+def test_a_schema_that_the_service_creates_with_its_tables_is_awaited(engines: Engines) -> None:
+    schema = Schema(engines.make(path="wes"), creates_service_tables=False)
+    with pytest.raises(ServiceTablesMissing, match="run the service's migration; the search path names schemas that"):
+        schema.upgrade()
+
+    with service_of(engines.owner) as connection:
+        install_service(connection, "wes", "run-1")
+
+    schema.upgrade()
+    schema.check()
 
 
 def test_each_table_that_belongs_to_a_service_is_awaited(empty_engine: Engine) -> None:

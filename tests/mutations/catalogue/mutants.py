@@ -7,6 +7,7 @@ from tests.mutations.catalogue.following import FOLLOWING
 from tests.mutations.catalogue.healthomics import HEALTHOMICS
 from tests.mutations.catalogue.memory import MEMORY
 from tests.mutations.catalogue.resilience import LOCAL, RESILIENCE
+from tests.mutations.catalogue.schema import SCHEMA
 from tests.mutations.catalogue.sevenbridges import SEVENBRIDGES
 from tests.mutations.catalogue.submissions import SUBMISSIONS
 from tests.mutations.catalogue.submitting import SUBMITTING
@@ -17,6 +18,7 @@ MUTANTS: Sequence[Mutant] = (
     *FOLLOWING,
     *SUBMISSIONS,
     *DATABASE,
+    *SCHEMA,
     *MEMORY,
     *SEVENBRIDGES,
     *HEALTHOMICS,

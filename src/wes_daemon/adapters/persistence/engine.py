@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
@@ -73,6 +74,14 @@ def database_url(uri: str) -> URL:
             "use sqlite:////absolute/path/to/file.db"
         )
     return url
+
+
+def sqlite_file(url: URL) -> Path:
+    """The absolute path of a SQLite database, whose URL may contain a `file:` URI."""
+    name = url.database or ""
+    if name.startswith("file:") and "uri" in url.query:
+        name = unquote(urlsplit(name).path)
+    return Path(name).absolute()
 
 
 def make_engine(
@@ -166,9 +175,7 @@ def _sqlite_engine(url: URL, connections: int, busy_timeout: timedelta) -> Engin
 
 
 def _require_folder(url: URL) -> None:
-    if url.database is None or url.database.startswith("file:"):
-        return
-    folder = Path(url.database).absolute().parent
+    folder = sqlite_file(url).parent
     try:
         folder.stat()
     except FileNotFoundError as error:

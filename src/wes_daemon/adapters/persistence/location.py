@@ -100,7 +100,12 @@ def why_not_prepared(connection: Connection) -> str | None:
     """Why the daemon's tables are not found and must not be created; None if nothing forbids it."""
     if connection.dialect.name != "postgresql":
         return None
-    return _path_problem(connection) or _second_set_problem(connection)
+    return search_path_problem(connection) or _second_set_problem(connection)
+
+
+def search_path_problem(connection: Connection) -> str | None:
+    """What is wrong with the search path: PostgreSQL ignores schemas that do not exist or may not be used."""
+    return _path_problem(connection) if connection.dialect.name == "postgresql" else None
 
 
 def why_not_upgradable(connection: Connection) -> str | None:

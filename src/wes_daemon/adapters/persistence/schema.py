@@ -140,6 +140,7 @@ class Schema:
         """Check the revision only, for programs that may have fewer privileges than the daemon.
 
         Raises:
+            ServiceTablesMissing: the tables that a service creates do not exist yet.
             StorageMisconfigured: the database was never prepared, or needs an upgrade, or is newer than this version.
         """
         with reading(self._engine) as connection:
@@ -163,21 +164,23 @@ class Schema:
     def _require_upgradable(self, connection: Connection) -> None:
         revision = location.revision_in(connection)
         self._refuse_newer(revision)
+        # First, because the service may also create the schemas that the search path names.
+        self._require_service_tables(connection)
         problem = location.why_not_prepared(connection) if revision is None else None
         if revision != self.head():
             problem = problem or location.why_not_upgradable(connection)
         if problem:
             raise self._misconfigured(problem)
-        self._require_service_tables(connection)
 
     def _require_service_tables(self, connection: Connection) -> None:
         if self._creates_service_tables:
             return
         if missing := location.missing_service_tables(connection):
+            problem = location.search_path_problem(connection)
             raise ServiceTablesMissing(
                 f"{location.described(self._engine)}: {' and '.join(missing)} do not exist yet, and "
-                "DAEMON_SERVICE_TABLES=wait says that a service creates them: run the service's migration, "
-                "or correct search_path"
+                "DAEMON_SERVICE_TABLES=wait says that a service creates them: run the service's migration"
+                + (f"; {problem}" if problem else "")
             )
 
     def _refuse_newer(self, revision: str | None) -> None:

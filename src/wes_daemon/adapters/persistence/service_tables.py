@@ -161,7 +161,10 @@ def _unusable_task_ids(columns: Sequence[ServiceColumn]) -> Iterator[str]:
 def _relations(connection: Connection) -> Iterator[str]:
     for row in connection.execute(_RELATIONS):
         if row.relkind == "m":
-            yield f"view {row.relname} is a materialized view, which cannot be written: use a table, or a view with triggers"
+            yield (
+                f"view {row.relname} is a materialized view, which cannot be written: "
+                "use a table, or a view with triggers"
+            )
         if row.has_row_security and not (row.may_read and row.may_write):
             yield (
                 f"row level security of {row.relname} hides all rows from the role {row.role}: CREATE POLICY "

@@ -202,7 +202,7 @@ def shown_database(settings: "Settings") -> str:
     if settings.database_uri is None:
         return "not set"
     shown, file = read_address(settings.database_uri.get_secret_value()).shown, _sqlite_file(settings)
-    if file is None or shown.startswith(f"{_SQLITE}/") or not shown.startswith(_SQLITE):
+    if file is None or shown.startswith((f"{_SQLITE}/", f"{_SQLITE}file:")) or not shown.startswith(_SQLITE):
         return shown
     _, mark, query = shown.partition("?")
     return f"{_SQLITE}{file}{mark}{query} (relative to {Path.cwd()})"
@@ -223,13 +223,13 @@ def misspelt_database() -> str:
 
 def _sqlite_file(settings: "Settings") -> Path | None:
     """Return the absolute path of a SQLite database; None for other databases and unreadable URIs."""
-    from wes_daemon.adapters.persistence.engine import database_url
+    from wes_daemon.adapters.persistence.engine import database_url, sqlite_file
     from wes_daemon.application.ports.errors import StorageMisconfigured
 
     if settings.database_uri is None:
         return None
     with suppress(StorageMisconfigured):
         url = database_url(settings.database_uri.get_secret_value())
-        if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith("file:"):
-            return Path(url.database).absolute()
+        if url.get_backend_name() == "sqlite":
+            return sqlite_file(url)
     return None
