@@ -14,6 +14,7 @@ from wes_daemon.adapters.persistence.migrations.versions import r0004_fast_and_c
 from wes_daemon.adapters.persistence.polls import (
     SqlPollSchedule,
     _finish_statement,
+    _is_deleted_and_to_cancel,
     _record_changed_statement,
     _reschedule_statement,
     _select_due,
@@ -108,6 +109,8 @@ _SCHEDULE: Sequence[Mutant] = (
         breaks="The search for runs that a service has ended reads all runs that have ever ended.",
         at=_select_to_cancel,
         change=in_turn(
+            # Beside it in an OR, the join would be one of all rows with all rows.
+            drop(call(_is_deleted_and_to_cancel)),
             replace(
                 call(is_one_of),
                 "(columns.run_id == key) & _",
