@@ -534,3 +534,85 @@ class CancellationRules:
         given = [*self.to_cancel(store, limit=1), *self.to_cancel(store, limit=1)]
 
         assert sorted(given) == ["run-1 local at-run-1", "run-2 local at-run-2"]
+
+    # deleted rows
+
+    def deleted(self, store: PersistenceHarness) -> list[str]:
+        with store.units() as unit:
+            return sorted(unit.polls.deleted())
+
+    def decide(self, store: PersistenceHarness, decision: str, *ids: str) -> None:
+        with store.units() as unit:
+            getattr(unit.polls, decision)([RunId(id) for id in ids])
+            unit.commit()
+
+    def forget_restored(self, store: PersistenceHarness) -> None:
+        with store.units() as unit:
+            unit.polls.forget_restored()
+            unit.commit()
+
+    def test_a_run_whose_row_was_deleted_is_given_once_that_is_decided(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1", "run-2")
+        store.remove("run-1")
+
+        before = (self.deleted(store), self.to_cancel(store))
+        self.decide(store, "cancel_deleted", "run-1", "run-2")
+
+        assert before == (["run-1"], [])
+        assert self.deleted(store) == []
+        assert self.to_cancel(store) == ["run-1 local at-run-1"]
+        assert self.to_cancel(store) == []
+        store.let_pass(MINUTE + SECOND)
+        assert self.to_cancel(store) == ["run-1 local at-run-1"]
+
+    def test_a_run_that_is_kept_although_its_row_was_deleted_is_not_given(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1")
+        store.remove("run-1")
+
+        self.decide(store, "keep_deleted", "run-1")
+        self.forget_restored(store)
+
+        assert (self.deleted(store), self.to_cancel(store)) == ([], [])
+
+    def test_a_kept_run_whose_row_is_restored_counts_when_it_is_deleted_again(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1")
+        row = store.row("run-1")
+        store.remove("run-1")
+        self.decide(store, "keep_deleted", "run-1")
+
+        store.put(row)
+        self.forget_restored(store)
+        restored = self.deleted(store)
+        store.remove("run-1")
+
+        assert (restored, self.deleted(store)) == ([], ["run-1"])
+
+    def test_a_run_whose_cancellation_was_sent_before_its_row_was_deleted_is_given_again(
+        self, store: PersistenceHarness
+    ) -> None:
+        store.accepted("run-1")
+        store.move("run-1", RunState.CANCELING)
+        self.to_cancel(store)
+        store.remove("run-1")
+        store.let_pass(MINUTE + SECOND)
+
+        assert self.deleted(store) == []
+        assert self.to_cancel(store) == ["run-1 local at-run-1"]
+
+    def test_a_run_whose_row_was_restored_before_the_decision_is_not_given(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1")
+        row = store.row("run-1")
+        store.remove("run-1")
+        store.put(row)
+
+        self.decide(store, "cancel_deleted", "run-1")
+
+        assert self.to_cancel(store) == []
+
+    def test_a_run_that_has_ended_at_its_provider_before_its_row_was_deleted_is_not_given(
+        self, store: PersistenceHarness
+    ) -> None:
+        record(store, "details_failed", store.polled("run-1"))
+        store.remove("run-1")
+
+        assert self.deleted(store) == []

@@ -90,6 +90,31 @@ class RunRules:
             assert list(unit.runs.attachments(RUN_1)) == [tool, main]
             assert list(unit.runs.attachments(RunId("unknown"))) == []
 
+    def test_a_note_about_a_deleted_run_keeps_the_last_state_of_its_timeline(self, store: PersistenceHarness) -> None:
+        store.accepted("run-1")
+        row = store.row("run-1")
+        store.remove("run-1")
+        store.put(ServiceRow(run_id="run-2"))
+
+        with store.units() as unit:
+            unit.runs.note_deleted({RUN_1: "deleted", RunId("run-2"): "never seen"}, at=NOON, by="a test")
+            unit.runs.note_deleted({}, at=NOON, by="a test")
+            unit.commit()
+
+        store.put(row)
+        last = store.queries.get(RUN_1).timeline[-1]
+        assert (last.why, last.by, last.before, last.after) == ("deleted", "a test", last.after, RunState.QUEUED)
+        [only] = store.queries.get(RunId("run-2")).timeline
+        assert (only.before, only.after) == (RunState.UNKNOWN, RunState.UNKNOWN)
+
+    def test_a_store_is_empty_while_no_run_has_a_row(self, store: PersistenceHarness) -> None:
+        with store.units() as unit:
+            before = unit.runs.is_empty()
+        store.queue("run-1")
+
+        with store.units() as unit:
+            assert (before, unit.runs.is_empty()) == (True, False)
+
     @pytest.mark.parametrize("id", ["unknown", "", "run\0", "run-1 ", "'; --", "x" * 40])
     def test_a_run_that_nobody_stored_is_not_found(self, store: PersistenceHarness, id: str) -> None:
         store.queue("run-1")

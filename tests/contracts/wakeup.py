@@ -130,6 +130,14 @@ class WatchedDatabase(ABC):
     def cancel(self, run_id: str) -> None:
         """Request a cancellation as a service does."""
 
+    @abstractmethod
+    def end(self, run_id: str) -> None:
+        """End a run by the state `CANCELED`, as a service does."""
+
+    @abstractmethod
+    def delete(self, run_id: str) -> None:
+        """Delete the row of a run, as a service does."""
+
 
 class HintCounter:
     """Listens in a thread, and counts the hints."""
@@ -194,6 +202,17 @@ class ChangeFeedContract:
         with listening(watched.change_feed()) as hints:
             hints.expect()
             watched.cancel("run-1")
+            hints.expect()
+
+    @pytest.mark.parametrize("act", ["end", "delete"])
+    def test_a_run_that_its_service_ends_or_deletes_leads_to_a_hint(self, watched: WatchedDatabase, act: str) -> None:
+        watched.queue("run-1")
+        with listening(watched.change_feed()) as hints:
+            hints.expect()
+            if act == "end":
+                watched.end("run-1")
+            else:
+                watched.delete("run-1")
             hints.expect()
 
     def test_every_change_feed_gets_every_hint(self, watched: WatchedDatabase) -> None:

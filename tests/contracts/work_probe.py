@@ -21,7 +21,7 @@ from tests.contracts.persistence_harness import (
 from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
 from wes_daemon.application.ports.work_probe import WorkProbe
-from wes_daemon.domain.runs import ProviderType, RunSummary
+from wes_daemon.domain.runs import ProviderType, RunId, RunSummary
 from wes_daemon.domain.states import RunState
 
 LOCAL, CLOUD = ProviderType.LOCAL, ProviderType.SEVENBRIDGES
@@ -263,6 +263,56 @@ class WorkProbeContract:
         assert probed.found() == {"overruled"}
         assert probed.found(serving=all_but(LOCAL)) == set()
 
+    @pytest.mark.parametrize("act", ["end", "delete"])
+    def test_a_followed_run_that_its_service_has_ended_or_deleted_is_found_without_reading_those_that_wait(
+        self, probed: ProbedStore, act: str
+    ) -> None:
+        probed.store.polled("run-1")
+        probed.store.queue("run-2")
+        probed.store.enrol()
+        probed.store.remove("run-2")
+        before = probed.work_probe.has_interrupted_runs(serving=ALL_PROVIDERS)
+
+        if act == "end":
+            probed.store.move("run-1", RunState.CANCELED)
+        else:
+            probed.store.remove("run-1")
+
+        assert not before
+        assert probed.work_probe.has_interrupted_runs(serving=[LOCAL])
+        assert not probed.work_probe.has_interrupted_runs(serving=[CLOUD])
+
+    def test_a_followed_run_that_its_service_has_deleted_is_seen_until_its_provider_was_told(
+        self, probed: ProbedStore
+    ) -> None:
+        probed.store.polled("run-1")
+        probed.store.remove("run-1")
+
+        before = probed.found()
+        with probed.store.units() as work:
+            work.polls.cancel_deleted([RunId("run-1")])
+            work.commit()
+        decided = probed.found()
+        with probed.store.units() as work:
+            work.polls.to_cancel(limit=1, lease=HOUR, serving=ALL_PROVIDERS)
+            work.commit()
+
+        assert before == decided == {"overruled"}
+        assert "overruled" not in probed.found()
+
+    def test_a_kept_run_is_nothing_to_do_until_its_row_exists_again(self, probed: ProbedStore) -> None:
+        probed.store.polled("run-1")
+        row = probed.store.row("run-1")
+        probed.store.remove("run-1")
+        with probed.store.units() as work:
+            work.polls.keep_deleted([RunId("run-1")])
+            work.commit()
+
+        kept = probed.found()
+        probed.store.put(row)
+
+        assert (kept, probed.found()) == (set(), {"overruled"})
+
     def test_a_run_that_only_waits_for_its_details_is_not_cancelled(self, probed: ProbedStore) -> None:
         poll = probed.store.polled("run-1")
         with probed.store.units() as work:
@@ -292,8 +342,10 @@ def _claimed(work: UnitOfWork, *, concurrency_limit: int) -> object:
 
 
 def _cancelled(work: UnitOfWork) -> object:
-    return work.submissions.close_withdrawn(limit=1) or work.polls.to_cancel(
-        limit=1, lease=MINUTE, serving=ALL_PROVIDERS
+    return (
+        work.submissions.close_withdrawn(limit=1)
+        or work.polls.to_cancel(limit=1, lease=MINUTE, serving=ALL_PROVIDERS)
+        or work.polls.deleted()
     )
 
 

@@ -103,6 +103,28 @@ def test_a_run_that_a_service_cancels_is_cancelled_long_before_the_next_poll(dae
     daemon.until(lambda: len(daemon.provider.cancelled) == 1)
 
 
+@pytest.mark.parametrize("state", [RunState.CANCELED, RunState.SYSTEM_ERROR])
+def test_a_run_that_a_service_ends_is_cancelled_long_before_the_next_poll(
+    daemon: SlowPollingDaemon, state: RunState
+) -> None:
+    daemon.service.queue("run-1")
+    daemon.until(lambda: daemon.service.row("run-1").state == "INITIALIZING")
+
+    daemon.service.move("run-1", state)
+
+    daemon.until(lambda: len(daemon.provider.cancelled) == 1)
+    assert daemon.service.row("run-1").state == state
+
+
+def test_a_run_whose_row_a_service_deletes_is_cancelled_long_before_the_next_poll(daemon: SlowPollingDaemon) -> None:
+    daemon.service.queue("run-1")
+    daemon.until(lambda: daemon.service.row("run-1").state == "INITIALIZING")
+
+    daemon.service.remove("run-1")
+
+    daemon.until(lambda: len(daemon.provider.cancelled) == 1)
+
+
 def test_a_hundred_runs_that_are_queued_at_once_are_all_submitted(daemon: SlowPollingDaemon) -> None:
     daemon.service.queue(*(f"run-{number}" for number in range(100)))
 

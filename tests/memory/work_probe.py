@@ -48,13 +48,21 @@ class MemoryWorkProbe:
         withdrawn = MemorySubmissionQueue(self._copy(), self._store.clock).close_withdrawn(limit=1)
         return bool(withdrawn) or RunState.CANCELING in self._states_to_cancel(serving)
 
+    def has_interrupted_runs(self, *, serving: Collection[ProviderType]) -> bool:
+        tables = self._copy()
+        before = dict(tables.polls)
+        polls = MemoryPollSchedule(tables, self._store.clock)
+        polls.forget_restored()
+        deleted = any(tables.polls[run_id].provider in serving for run_id in polls.deleted())
+        ended = any(state is None or state.has_ended for state in self._states_to_cancel(serving))
+        return deleted or ended or tables.polls != before
+
     def has_runs_ended_elsewhere(self, *, serving: Collection[ProviderType]) -> bool:
         tables = self._copy()
         waiting = [id for id, row in tables.submissions.items() if row.state is SubmissionState.READY]
         states = {_state(tables, id) for id in waiting}
-        return bool(states - {RunState.QUEUED, RunState.CANCELING}) or any(
-            state.has_ended for state in self._states_to_cancel(serving)
-        )
+        withdrawn = bool(states - {RunState.QUEUED, RunState.CANCELING})
+        return withdrawn or self.has_interrupted_runs(serving=serving)
 
     def has_due_polls(self, *, serving: Collection[ProviderType]) -> bool:
         polls = MemoryPollSchedule(self._copy(), self._store.clock)
@@ -80,12 +88,12 @@ class MemoryWorkProbe:
         )
         return [row for id, row in before.submissions.items() if after.submissions[id] != row]
 
-    def _states_to_cancel(self, serving: Collection[ProviderType]) -> Collection[RunState]:
-        """The states of the runs that are to be cancelled at their providers."""
+    def _states_to_cancel(self, serving: Collection[ProviderType]) -> Collection[RunState | None]:
+        """The states of the runs that are to be cancelled at their providers; None for deleted rows."""
         tables = self._copy()
         polls = MemoryPollSchedule(tables, self._store.clock)
         to_cancel = polls.to_cancel(limit=len(tables.polls), lease=_NO_TIME, serving=serving)
-        return {stored_run(tables, run.run_id).state for run in to_cancel}
+        return {_state(tables, run.run_id) for run in to_cancel}
 
 
 def _would_be_followed(tables: Tables, run: Run) -> bool:

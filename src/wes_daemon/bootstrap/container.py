@@ -243,6 +243,8 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         pool=providers.Factory(ThreadPoolExecutor, policies.FOLLOWING_THREADS, thread_name_prefix="cancel"),
         stop=stop,
+        wakeup=wakeup,
+        most_deleted=settings.provided.max_deleted_at_once,
         reminder_interval=providers.Callable(policies.cancel_reminder_interval, settings),
         lease=settings.provided.lease,
     )

@@ -111,6 +111,13 @@ class Settings(BaseSettings):
         validation_alias="DAEMON_SUBMIT_ATTEMPTS",
         description="Failed submissions after which a run ends SYSTEM_ERROR; without it only the timeout counts.",
     )
+    max_deleted_at_once: int = Field(
+        20,
+        ge=0,
+        validation_alias="DAEMON_MAX_DELETED_AT_ONCE",
+        description="Deleted rows of active runs, found at once, up to which the provider runs are cancelled; "
+        "of more, none is cancelled.",
+    )
     vanished_after: Seconds = Field(
         3_600,
         validate_default=True,

@@ -155,6 +155,7 @@ def _looks(site: Site) -> None:
         work_probe.has_takeovers(site.daemon.daemon_session.id, serving=serving),
         work_probe.has_runs_to_adopt(),
         work_probe.has_cancelled_runs(serving=serving),
+        work_probe.has_interrupted_runs(serving=serving),
         work_probe.has_runs_ended_elsewhere(serving=serving),
         work_probe.has_due_polls(serving=serving),
     ]

@@ -45,6 +45,12 @@ class SqlWatchedDatabase(WatchedDatabase):
     def cancel(self, run_id: str) -> None:
         self._store.move(run_id, RunState.CANCELING)
 
+    def end(self, run_id: str) -> None:
+        self._store.move(run_id, RunState.CANCELED)
+
+    def delete(self, run_id: str) -> None:
+        self._store.remove(run_id)
+
 
 @pytest.fixture
 def watched(engine: Engine, database: Database) -> WatchedDatabase:

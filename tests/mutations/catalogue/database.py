@@ -14,10 +14,12 @@ from wes_daemon.adapters.persistence.migrations.versions import r0004_fast_and_c
 from wes_daemon.adapters.persistence.polls import (
     SqlPollSchedule,
     _finish_statement,
+    _is_deleted_and_to_cancel,
     _record_changed_statement,
     _reschedule_statement,
     _select_due,
     _select_to_cancel,
+    _undecided,
 )
 from wes_daemon.adapters.persistence.repository import SqlRunRepository, _summaries_statement
 from wes_daemon.adapters.persistence.tables import daemons, polls
@@ -89,6 +91,13 @@ _SCHEDULE: Sequence[Mutant] = (
         tests=[f"{_SQL}::test_a_run_that_has_ended_at_its_provider_is_not_cancelled"],
     ),
     Mutant(
+        name="kept-runs-are-cancelled-later",
+        breaks="Runs whose rows vanished by accident are cancelled as soon as few of them are left.",
+        at=_undecided,
+        change=drop(the(ast.Call, uses(polls.c.row_missing_since))),
+        tests=[f"{_SQL}::test_a_run_that_is_kept_although_its_row_was_deleted_is_not_given"],
+    ),
+    Mutant(
         name="absence-begins-anew",
         breaks="A run that its provider has forgotten is never ended: each poll resets the time of its absence.",
         at=SqlPollSchedule.record_missing,
@@ -100,6 +109,8 @@ _SCHEDULE: Sequence[Mutant] = (
         breaks="The search for runs that a service has ended reads all runs that have ever ended.",
         at=_select_to_cancel,
         change=in_turn(
+            # Beside it in an OR, the join would be one of all rows with all rows.
+            drop(call(_is_deleted_and_to_cancel)),
             replace(
                 call(is_one_of),
                 "(columns.run_id == key) & _",
@@ -181,6 +192,13 @@ _PROBES: Sequence[Mutant] = (
         name="probe-overlooks-runs-made-active-again",
         breaks="A run that its service has made active again is never followed, because no pass begins.",
         at=work_probe._to_follow,
+        change=replace(call(or_), lambda it: it.args[0]),
+        tests=[_PROBE],
+    ),
+    Mutant(
+        name="probe-overlooks-deleted-rows",
+        breaks="A run whose row was deleted continues at its provider and costs money, because no pass begins.",
+        at=work_probe._ended_while_followed,
         change=replace(call(or_), lambda it: it.args[0]),
         tests=[_PROBE],
     ),

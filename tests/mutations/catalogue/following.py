@@ -137,6 +137,20 @@ _CANCELLING_AND_RECONCILING: Sequence[Mutant] = (
         tests=[_CANCEL],
     ),
     Mutant(
+        name="accident-cancels-everything",
+        breaks="A deletion of many rows by accident cancels all their provider runs.",
+        at=CancelRuns._is_accident,
+        change=never(the(ast.If)),
+        tests=[f"{_CANCEL}::TestDeletedRows"],
+    ),
+    Mutant(
+        name="replaced-row-is-deleted",
+        breaks="A service that replaces a row in two transactions loses the provider run.",
+        at=CancelRuns._decide_about,
+        change=drop(call(WakeUp.wait)),
+        tests=[f"{_CANCEL}::TestDeletedRows"],
+    ),
+    Mutant(
         name="anything-may-be-adopted",
         breaks="A run is followed under a provider run id that its provider does not know.",
         at=ResolveReview.adopt,

@@ -57,6 +57,12 @@ class MemoryWatchedDatabase(WatchedDatabase):
         for each in self._feeds:
             each.report_change()
 
+    def end(self, run_id: str) -> None:
+        self.queue(run_id)
+
+    def delete(self, run_id: str) -> None:
+        self.queue(run_id)
+
     def cancel(self, run_id: str) -> None:
         self.queue(run_id)
 

@@ -43,6 +43,7 @@ class World:
     provider: MemoryProvider = field(default_factory=MemoryProvider)
     submission_policy: SubmissionPolicy = field(default_factory=a_submission_policy)
     refresh_policy: RefreshPolicy = field(default_factory=RefreshPolicy)
+    most_deleted: int = 20
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(self.clock)
@@ -118,8 +119,10 @@ class DaemonUnderTest:
             clock=world.clock,
             pool=InlineExecutor(),
             stop=self.stop,
+            wakeup=self.wakeup,
             reminder_interval=timedelta(minutes=5),
             lease=LEASE,
+            most_deleted=world.most_deleted,
             serving=serving,
         )
         self.refresh = RefreshStatuses(

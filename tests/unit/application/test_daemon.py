@@ -254,6 +254,21 @@ class TestHints:
 
         assert timedelta(seconds=7) in wakeup.waits
 
+    def test_a_pause_that_is_a_function_is_asked_for_after_each_pass_on_a_hint(self, world: World) -> None:
+        wakeup, passes, pauses = SkippingWakeUp(world.clock), Passes(None, None, None), [11, 7]
+        daemon = _daemon(
+            world, wakeup, passes, on_hint=passes, pause_after_hint=lambda: timedelta(seconds=pauses.pop())
+        )
+        passes.when_done = daemon.stop
+        passes.during = wakeup.hint
+
+        daemon.run()
+
+        assert [wait for wait in wakeup.waits if wait in (timedelta(seconds=7), timedelta(seconds=11))] == [
+            timedelta(seconds=7),
+            timedelta(seconds=11),
+        ]
+
 
 class HintedDaemon:
     """A daemon in a thread, and what it has done."""
@@ -451,7 +466,7 @@ def _daemon(
     work: Callable[[], None],
     *,
     on_hint: Callable[[], None],
-    pause_after_hint: timedelta = timedelta(0),
+    pause_after_hint: timedelta | Callable[[], timedelta] = timedelta(0),
     change_feed: ChangeFeed | None = None,
 ) -> Daemon:
     return Daemon(

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
+import pytest
+
+from tests.builders import a_run
 from tests.memory.work_probe import MemoryWorkProbe
 from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
 from wes_daemon.application.runtime.daemon import PeriodicTask
@@ -15,8 +18,10 @@ from wes_daemon.application.runtime.loops import (
 )
 from wes_daemon.application.runtime.work_probe import ProviderWorkProbe
 from wes_daemon.domain.runs import ProviderType
+from wes_daemon.domain.states import RunState
 
 SECOND = timedelta(seconds=1)
+INTERVALS = LoopIntervals(poll=60 * SECOND, status_check=300 * SECOND, status_check_floor=15 * SECOND)
 
 
 def loops_with(world: World, daemon: DaemonUnderTest, intervals: LoopIntervals) -> Mapping[str, PeriodicTask]:
@@ -74,6 +79,33 @@ def test_submitting_and_cancelling_react_to_hints(world: World, daemon: DaemonUn
     loops = loops_with(world, daemon, intervals)
 
     assert {name for name, loop in loops.items() if loop.on_hint} == {"submit", "cancel"}
+
+
+@pytest.mark.parametrize("state", [None, RunState.CANCELING, RunState.CANCELED, RunState.SYSTEM_ERROR])
+def test_on_a_hint_an_active_run_that_its_service_cancels_ends_or_deletes_is_cancelled(
+    world: World, daemon: DaemonUnderTest, state: RunState | None
+) -> None:
+    world.queue(a_run())
+    daemon.submit()
+    if state is None:
+        world.store.tables.runs.clear()
+    else:
+        world.set_state("run-1", state)
+    cancel = loops_with(world, daemon, INTERVALS)["cancel"]
+    assert cancel.on_hint is not None
+
+    cancel.on_hint()
+
+    assert len(world.provider.cancelled) == 1
+
+
+def test_the_pause_after_a_hint_follows_the_cost_of_the_probe_and_is_half_a_second_at_least(
+    world: World, daemon: DaemonUnderTest
+) -> None:
+    cancel = loops_with(world, daemon, INTERVALS)["cancel"]
+
+    assert callable(cancel.pause_after_hint)
+    assert cancel.pause_after_hint() == SECOND / 2
 
 
 def test_the_heartbeat_comes_four_times_in_a_lease(daemon: DaemonUnderTest) -> None:

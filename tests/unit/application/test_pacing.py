@@ -7,7 +7,7 @@ import pytest
 
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.application.ports.errors import StorageUnavailable
-from wes_daemon.application.runtime.pacing import IfWorkFound, UrgentOrFullPass
+from wes_daemon.application.runtime.pacing import IfWorkFound, PacedProbe, UrgentOrFullPass
 
 MINUTE = timedelta(minutes=1)
 
@@ -91,3 +91,20 @@ def test_work_is_begun_where_one_of_the_probes_finds_some_and_no_further_probe_i
     idle()
 
     assert done == ["a", "b", "work", "d"]
+
+
+def test_the_pause_after_a_probe_is_twenty_times_as_long_within_its_limits() -> None:
+    clock, durations = ManualClock(), [timedelta(milliseconds=each) for each in (1, 100, 900)]
+
+    def probe() -> bool:
+        clock.advance(durations.pop(0))
+        return bool(durations)
+
+    paced = PacedProbe(probe, clock, shortest=timedelta(seconds=1))
+
+    pauses = [paced.pause()]
+    for _ in range(3):
+        paced()
+        pauses.append(paced.pause())
+
+    assert pauses == [timedelta(seconds=seconds) for seconds in (1, 1, 2, 5)]

@@ -619,6 +619,7 @@ class TestRowsThatChangeMeanwhile:
         assert world.store.tables.polls == {}
         [vanished] = [message for message in caplog.messages if message.startswith("run.row_vanished")]
         assert "reports complete" in vanished
+        assert "the row of the run was deleted" in world.store.timeline(RunId("run-1"))[-1].why
 
     def test_a_cancelling_run_stays_so_until_it_ends(self, world: World, daemon: DaemonUnderTest) -> None:
         id = _held(world, daemon)

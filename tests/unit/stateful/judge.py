@@ -97,6 +97,9 @@ class Judge(logging.Handler):
                 run = self._store.runs.get(started.run_id)
                 if run and (run.state.has_ended or run.state is RunState.CANCELING):
                     self.violations.append(f"{run.id}: {run.state}, and it is still active at its provider")
+                poll = self._store.tables.polls.get(started.run_id)
+                if run is None and poll is not None and poll.row_missing_since is None:
+                    self.violations.append(f"{started.run_id}: deleted, and it is still active at its provider")
 
     def judge_end(self) -> None:
         """Judge when every provider run has ended and a daemon had the time to record it."""

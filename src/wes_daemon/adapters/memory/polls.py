@@ -115,6 +115,26 @@ class MemoryPollSchedule:
         if row := self._tables.polls.get(run.run_id):
             self._tables.polls[run.run_id] = replace(row, cancel_again_at=self._clock.now() + delay)
 
+    def deleted(self) -> Sequence[RunId]:
+        return [run_id for run_id, row in self._tables.polls.items() if self._is_undecided(run_id, row)]
+
+    def cancel_deleted(self, run_ids: Collection[RunId]) -> None:
+        for run_id in set(run_ids).intersection(self.deleted()):
+            self._tables.polls[run_id] = replace(self._tables.polls[run_id], cancel_again_at=self._clock.now())
+
+    def keep_deleted(self, run_ids: Collection[RunId]) -> None:
+        for run_id in set(run_ids).intersection(self.deleted()):
+            self._tables.polls[run_id] = replace(self._tables.polls[run_id], row_missing_since=self._clock.now())
+
+    def forget_restored(self) -> None:
+        for run_id, row in self._tables.polls.items():
+            if run_id in self._tables.runs:
+                self._tables.polls[run_id] = replace(row, row_missing_since=None)
+
+    def _is_undecided(self, run_id: RunId, row: PollRow) -> bool:
+        is_decided = row.cancel_again_at is not None or row.row_missing_since is not None
+        return run_id not in self._tables.runs and not row.known_state.has_ended and not is_decided
+
     def _close(self, run_id: RunId) -> None:
         submission = self._tables.submissions[run_id]
         self._tables.submissions[run_id] = replace(submission, state=SubmissionState.CLOSED)
@@ -154,8 +174,10 @@ class MemoryPollSchedule:
 
     def _is_to_cancel(self, run_id: RunId, row: PollRow) -> bool:
         run = self._tables.runs.get(run_id)
-        if run is None or row.known_state.has_ended:
+        if row.known_state.has_ended:
             return False
+        if run is None:
+            return row.cancel_again_at is not None
         return run.state is RunState.CANCELING or run.state.has_ended
 
     def _send_cancel(self, run_id: RunId, again_at: datetime) -> RunToCancel:

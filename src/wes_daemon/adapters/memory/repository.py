@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
+from datetime import datetime
 
 from wes_daemon.adapters.memory.store import Tables
 from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
 from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.domain.runs import Attachment, Run, RunId, RunSummary
+from wes_daemon.domain.states import RunState
 
 _SAVED = ("state", "tags", "start_time", "end_time")
 """The attributes of a run that may change. Its provider is stored with its submission."""
@@ -58,6 +60,15 @@ class MemoryRunRepository:
                 self._tables.details[run_id] = replace(each.details, tasks=())
                 recorded = self._tables.tasks.get(run_id, {})
                 self._tables.tasks[run_id] = {**recorded, **{task.id: task for task in each.tasks}}
+
+    def note_deleted(self, reasons: Mapping[RunId, str], *, at: datetime, by: str) -> None:
+        for run_id, why in reasons.items():
+            recorded = self._tables.timeline.get(run_id, ())
+            state = recorded[-1].after if recorded else RunState.UNKNOWN
+            self._add_entry(run_id, TimelineEntry(at=at, before=state, after=state, by=by, why=why))
+
+    def is_empty(self) -> bool:
+        return not self._tables.runs
 
     def attachments(self, run_id: RunId) -> Sequence[Attachment]:
         return self._tables.attachments.get(run_id, ())

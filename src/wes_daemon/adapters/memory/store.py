@@ -53,6 +53,7 @@ class PollRow:
     cancel_again_at: datetime | None = None
     taken_at: datetime | None = None
     followed_since: datetime | None = None
+    row_missing_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

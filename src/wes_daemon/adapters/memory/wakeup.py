@@ -10,12 +10,12 @@ class SkippingWakeUp:
     """A `WakeUp` that returns at once and advances the clock by the timeout.
 
     Args:
-        on_wait: called after each wait; a test can change something there.
+        on_wait: called after each wait; a test can change something there. It can be replaced.
     """
 
     def __init__(self, clock: ManualClock, on_wait: Callable[[timedelta], None] | None = None) -> None:
         self._clock = clock
-        self._on_wait = on_wait
+        self.on_wait = on_wait
         self._is_over = False
         self._listeners: list[SkippingListener] = []
         self.waits: list[timedelta] = []
@@ -25,8 +25,8 @@ class SkippingWakeUp:
         self.waits.append(timeout)
         if not self._is_over:
             self._clock.advance(timeout)
-        if self._on_wait:
-            self._on_wait(timeout)
+        if self.on_wait:
+            self.on_wait(timeout)
 
     def listener(self) -> "SkippingListener":
         """Return a listener that receives hints from now on."""

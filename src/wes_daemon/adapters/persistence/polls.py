@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     Text,
     Update,
+    and_,
     case,
     delete,
     func,
@@ -143,6 +144,23 @@ class SqlPollSchedule:
             update(polls).where(polls.c.run_id == run.run_id).values(cancel_again_at=store_after(delay))
         )
 
+    def deleted(self) -> Sequence[RunId]:
+        return [RunId(id) for id in self._connection.execute(_undecided()).scalars()]
+
+    def cancel_deleted(self, run_ids: Collection[RunId]) -> None:
+        self._decide(run_ids, cancel_again_at=store_now())
+
+    def keep_deleted(self, run_ids: Collection[RunId]) -> None:
+        self._decide(run_ids, row_missing_since=store_now())
+
+    def forget_restored(self) -> None:
+        restored = (polls.c.row_missing_since.is_not(None), ~row_is_missing())
+        self._connection.execute(update(polls).where(*restored).values(row_missing_since=null()))
+
+    def _decide(self, run_ids: Collection[RunId], **decision: object) -> None:
+        undecided = (polls.c.cancel_again_at.is_(None), polls.c.row_missing_since.is_(None), row_is_missing())
+        self._connection.execute(update(polls).where(in_list(polls.c.run_id, run_ids), *undecided).values(**decision))
+
     def _reschedule(self, waits: Sequence[Mapping[str, object]], **values: object) -> None:
         """Set the next poll of each run to `wait` seconds from now, unless the run was leased again."""
         statement = _reschedule_statement(self._connection.dialect.name).values(**values)
@@ -152,6 +170,11 @@ class SqlPollSchedule:
         self._connection.execute(
             update(submissions).where(in_list(submissions.c.run_id, run_ids)).values(state=SubmissionState.CLOSED)
         )
+
+
+def row_is_missing() -> ColumnElement[bool]:
+    """Whether the row of a polled run was deleted."""
+    return of_same_run(workflow_runs.c.run_id, polls.c.run_id).is_(None)
 
 
 # These statements are built once, because building one takes longer than sending it.
@@ -203,15 +226,31 @@ def _select_due(ahead: timedelta, not_leased_for: timedelta, serving: Collection
 
 def _select_to_cancel(serving: Collection[ProviderType]) -> Select[Any]:
     """Select the runs to cancel, without those that have ended at the provider and wait for their details."""
+    withdrawn = is_one_of(of_same_run(workflow_runs.c.state, polls.c.run_id), RunState.CANCELING, *sorted(ENDED))
     return (
         select(polls.c.run_id)
         .where(
-            is_one_of(of_same_run(workflow_runs.c.state, polls.c.run_id), RunState.CANCELING, *sorted(ENDED)),
+            or_(withdrawn, _is_deleted_and_to_cancel()),
             polls.c.known_state.not_in(sorted(ENDED)),
             or_(polls.c.cancel_again_at.is_(None), polls.c.cancel_again_at <= store_now()),
             _served(serving),
         )
         .order_by(polls.c.cancel_again_at.nulls_first(), polls.c.run_id)
+    )
+
+
+def _is_deleted_and_to_cancel() -> ColumnElement[bool]:
+    return and_(polls.c.cancel_again_at.is_not(None), row_is_missing())
+
+
+@cache
+def _undecided() -> Select[Any]:
+    """The followed runs whose row was deleted, before it is decided whether their provider runs are cancelled."""
+    return select(polls.c.run_id).where(
+        polls.c.known_state.not_in(sorted(ENDED)),
+        polls.c.cancel_again_at.is_(None),
+        polls.c.row_missing_since.is_(None),
+        row_is_missing(),
     )
 
 

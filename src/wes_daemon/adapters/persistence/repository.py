@@ -2,20 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, Update, insert, select, update
+from sqlalchemy import Connection, Select, Update, func, insert, select, update
 
 from wes_daemon.adapters.persistence.bulk import insert_all, put, rows_of_table, table_rows
-from wes_daemon.adapters.persistence.expressions import by_key, in_list_parameter
+from wes_daemon.adapters.persistence.expressions import by_key, in_list, in_list_parameter
 from wes_daemon.adapters.persistence.mapping import (
     entry_values,
     run_from,
     run_summary_from,
     select_run_summaries,
     select_runs,
+    state_from,
     task_values,
 )
 from wes_daemon.adapters.persistence.tables import (
@@ -75,6 +77,18 @@ class SqlRunRepository:
         entries = [entry_values(each.before.id, each.entry) for each in updates if each.entry is not None]
         insert_all(self._connection, run_events, entries)
 
+    def note_deleted(self, reasons: Mapping[RunId, str], *, at: datetime, by: str) -> None:
+        states = {row.run_id: row.to_state for row in self._connection.execute(_last_entries(list(reasons)))}
+        entries = []
+        for run_id, why in reasons.items():
+            state = state_from(states.get(run_id))
+            entry = TimelineEntry(at=at, before=state, after=state, by=by, why=why)
+            entries.append(entry_values(run_id, entry))
+        insert_all(self._connection, run_events, entries)
+
+    def is_empty(self) -> bool:
+        return self._connection.execute(select(workflow_runs.c.run_id).limit(1)).first() is None
+
     def attachments(self, run_id: RunId) -> Sequence[Attachment]:
         rows = self._connection.execute(
             select(run_attachments).where(run_attachments.c.run_id == run_id).order_by(run_attachments.c.name)
@@ -116,6 +130,12 @@ def _update_statement(dialect: str, names: tuple[str, ...]) -> Update:
         .where(by_key(workflow_runs.c.run_id, rows.c.run_id))
         .values({name: rows.c[name] for name in names if name != "run_id"})
     )
+
+
+def _last_entries(run_ids: Sequence[str]) -> Select[Any]:
+    of_runs = in_list(run_events.c.run_id, run_ids)
+    last = select(func.max(run_events.c.id)).where(of_runs).group_by(run_events.c.run_id)
+    return select(run_events.c.run_id, run_events.c.to_state).where(run_events.c.id.in_(last))
 
 
 def _changes(before: RunSummary, after: RunSummary) -> dict[str, object]:

@@ -88,6 +88,8 @@ polls = Table(
     Column("taken_at", UtcTime),
     # When a provider accepted the run; NULL for runs that were accepted before this column existed.
     Column("followed_since", UtcTime),
+    # When the run's row was found missing together with so many others that no provider run was cancelled.
+    Column("row_missing_since", UtcTime),
 )
 
 provider_budgets = Table(

@@ -45,17 +45,25 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+DAEMON_WRITES = "SET LOCAL wes_daemon.writes = 'on';"
+"""Marks a transaction of the daemon on PostgreSQL: the triggers do not report the runs that the daemon itself ends."""
+
+
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
+def writing(engine: Engine, further_settings: str = "") -> Iterator[Connection]:
     """A connection in a transaction that may write; it is rolled back unless the block commits it.
 
     On SQLite the transaction has the database's only write lock from the start. Threads of this process queue for it
     here: in SQLite's own wait they sleep and retry, and some of sixteen threads never got the lock.
+
+    Args:
+        further_settings: statements on PostgreSQL that begin the transaction in the same round trip, each with its
+            semicolon.
     """
     with _writing(engine) as connection:
         lock_timeout = connection.get_execution_options().get(LOCK_TIMEOUT)
         if lock_timeout is not None:
-            connection.exec_driver_sql(_transaction_settings(lock_timeout))
+            connection.exec_driver_sql(further_settings + _transaction_settings(lock_timeout))
         yield connection
 
 

@@ -10,7 +10,7 @@ from wes_daemon.adapters.persistence.leases import SqlLeaseRepository
 from wes_daemon.adapters.persistence.polls import SqlPollSchedule
 from wes_daemon.adapters.persistence.repository import SqlRunRepository
 from wes_daemon.adapters.persistence.submissions import SqlSubmissionQueue
-from wes_daemon.adapters.persistence.transactions import writing
+from wes_daemon.adapters.persistence.transactions import DAEMON_WRITES, writing
 
 
 class SqlUnitOfWork:
@@ -38,7 +38,7 @@ class SqlUnitOfWork:
         return SqlLeaseRepository(self._connection)
 
     def __enter__(self) -> Self:
-        self._open_connection = self._transaction.enter_context(writing(self._engine))
+        self._open_connection = self._transaction.enter_context(writing(self._engine, DAEMON_WRITES))
         return self
 
     def __exit__(

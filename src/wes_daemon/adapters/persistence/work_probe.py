@@ -10,6 +10,7 @@ from wes_daemon.adapters.persistence.claiming import is_served
 from wes_daemon.adapters.persistence.enrolment import names_a_provider_run
 from wes_daemon.adapters.persistence.expressions import is_one_of, of_same_run, store_now
 from wes_daemon.adapters.persistence.mapping import run_summary_from, select_new_runs
+from wes_daemon.adapters.persistence.polls import row_is_missing
 from wes_daemon.adapters.persistence.tables import daemons, polls, submissions, workflow_runs
 from wes_daemon.adapters.persistence.transactions import reading
 from wes_daemon.application.ports.leases import SessionId
@@ -44,6 +45,9 @@ class SqlWorkProbe:
     def has_cancelled_runs(self, *, serving: Collection[ProviderType]) -> bool:
         return self._exists(_cancelled(frozenset(serving)))
 
+    def has_interrupted_runs(self, *, serving: Collection[ProviderType]) -> bool:
+        return self._exists(_interrupted(frozenset(serving)))
+
     def has_runs_ended_elsewhere(self, *, serving: Collection[ProviderType]) -> bool:
         return self._exists(_ended_elsewhere(frozenset(serving)))
 
@@ -74,8 +78,13 @@ def _cancelled(serving: frozenset[ProviderType]) -> Select[Any]:
 
 
 @cache
+def _interrupted(serving: frozenset[ProviderType]) -> Select[Any]:
+    return _any_of(_restored(), _ended_while_followed(serving))
+
+
+@cache
 def _ended_elsewhere(serving: frozenset[ProviderType]) -> Select[Any]:
-    return _any_of(_withdrawn(), _ended_while_followed(serving))
+    return _any_of(_withdrawn(), _restored(), _ended_while_followed(serving))
 
 
 @cache
@@ -153,8 +162,16 @@ def _withdrawn() -> Select[Any]:
 
 
 def _ended_while_followed(serving: Collection[ProviderType]) -> Select[Any]:
+    """Followed runs whose row was ended or deleted, except those that are kept although their row is missing."""
     state = of_same_run(workflow_runs.c.state, polls.c.run_id)
-    return select(polls.c.run_id).where(is_one_of(state, *sorted(ENDED)), _can_be_cancelled(serving))
+    is_kept = and_(polls.c.row_missing_since.is_not(None), polls.c.cancel_again_at.is_(None))
+    deleted = and_(~is_kept, row_is_missing())
+    return select(polls.c.run_id).where(or_(is_one_of(state, *sorted(ENDED)), deleted), _can_be_cancelled(serving))
+
+
+def _restored() -> Select[Any]:
+    """Runs that were kept although their row was missing, and whose row exists again."""
+    return select(polls.c.run_id).where(polls.c.row_missing_since.is_not(None), ~row_is_missing())
 
 
 def _due_polls(serving: Collection[ProviderType]) -> Select[Any]:

@@ -144,8 +144,24 @@ class PollSchedule(Protocol):
     def to_cancel(self, *, limit: int, lease: timedelta, serving: Collection[ProviderType]) -> Sequence[RunToCancel]:
         """Return runs that are `CANCELING`, or that a service has ended, and that a provider still executes.
 
+        A run whose row was deleted is returned only after `cancel_deleted`, or if it was returned before that.
         Other daemons skip each for the time `lease`, unless `cancel_again` sets another time. Each becomes due.
         """
 
     def cancel_again(self, run: RunToCancel, *, delay: timedelta) -> None:
         """Make the run available to `to_cancel` again after `delay`."""
+
+    def deleted(self) -> Sequence[RunId]:
+        """Return the runs at all providers whose row was deleted while they were active, until it is decided about.
+
+        `cancel_deleted` and `keep_deleted` decide. A run that was returned by `to_cancel` before is absent.
+        """
+
+    def cancel_deleted(self, run_ids: Collection[RunId]) -> None:
+        """Let `to_cancel` return these runs, as far as their row is still missing."""
+
+    def keep_deleted(self, run_ids: Collection[RunId]) -> None:
+        """Leave these runs at their providers although their row is missing, as long as it is missing."""
+
+    def forget_restored(self) -> None:
+        """Forget that runs were kept whose row exists again, so that a later deletion counts."""

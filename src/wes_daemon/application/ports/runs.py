@@ -83,5 +83,14 @@ class RunRepository(Protocol):
             ConcurrentUpdate: a row is gone.
         """
 
+    def note_deleted(self, reasons: Mapping[RunId, str], *, at: datetime, by: str) -> None:
+        """Add one timeline entry for each of these runs, whose row was deleted.
+
+        The state before and after is the last one in its timeline; `UNKNOWN` if there is none.
+        """
+
+    def is_empty(self) -> bool:
+        """Whether there is not a single row of a run."""
+
     def attachments(self, run_id: RunId) -> Sequence[Attachment]:
         """Return the files of the request, in the order of their names; none if the run is unknown."""

@@ -34,8 +34,17 @@ class WorkProbe(Protocol):
     def has_cancelled_runs(self, *, serving: Collection[ProviderType]) -> bool:
         """Whether there is a `CANCELING` run to end, or to cancel at its provider."""
 
+    def has_interrupted_runs(self, *, serving: Collection[ProviderType]) -> bool:
+        """Whether a service has ended or deleted a run that is followed, and nothing was done about it lately.
+
+        The cost grows with the number of runs that are followed, and not with those that have ended.
+        """
+
     def has_runs_ended_elsewhere(self, *, serving: Collection[ProviderType]) -> bool:
-        """Whether a service has ended or deleted a run that was not sent yet, or has ended one that is followed."""
+        """Whether a service has ended or deleted a run that was not sent yet, or one that is followed.
+
+        The cost also grows with the number of runs that wait for their submission.
+        """
 
     def has_due_polls(self, *, serving: Collection[ProviderType]) -> bool:
         """Whether there is a run whose poll is due."""

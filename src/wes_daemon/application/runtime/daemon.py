@@ -34,14 +34,14 @@ class PeriodicTask:
         every: the time from the end of one pass to the start of the next.
         on_hint: executes a pass after a hint that a run may have been queued or cancelled; None to ignore hints.
         pause_after_hint: how long further hints start no pass after a pass that a hint started, so that many hints
-            lead to few passes.
+            lead to few passes. A function is called after each such pass.
     """
 
     name: str
     work: Callable[[], object]
     every: timedelta
     on_hint: Callable[[], object] | None = None
-    pause_after_hint: timedelta = timedelta(0)
+    pause_after_hint: timedelta | Callable[[], timedelta] = timedelta(0)
 
 
 class Daemon:
@@ -176,7 +176,8 @@ class _LoopSchedule:
             self._next_due = self._clock.monotonic() + self._task.every
         else:
             self._has_hint = False
-            self._wakeup.wait(self._task.pause_after_hint)
+            pause = self._task.pause_after_hint
+            self._wakeup.wait(pause() if callable(pause) else pause)
 
     def _wait(self, timeout: timedelta) -> None:
         if self._hints is None:

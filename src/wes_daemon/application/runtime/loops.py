@@ -9,8 +9,10 @@ work probe, a cheap query, and end there if it finds no work. The time between t
   queued runs until `DAEMON_POLL_INTERVAL` has passed, so that a run that was deferred for a few seconds does not wait
   for the whole interval.
   On a hint: submits queued runs.
-- cancel: `DAEMON_POLL_INTERVAL` or `DAEMON_STATUS_CHECK_INTERVAL`, the shorter one. On a hint: sends requested
-  cancellations, and does not search for runs that ended elsewhere, because that costs more the more runs there are.
+- cancel: `DAEMON_POLL_INTERVAL` or `DAEMON_STATUS_CHECK_INTERVAL`, the shorter one. On a hint: cancels active runs
+  whose row was cancelled, ended or deleted. The probe for ended and deleted rows costs more the more runs are followed,
+  so that the pause after it is twenty times as long as the probe, half a second at least and five seconds at most. Runs
+  that wait for their submission and were ended or deleted are left to the next regular pass.
 - refresh: `DAEMON_POLL_INTERVAL` or `DAEMON_STATUS_CHECK_FLOOR`, the shorter one. A pass polls the runs that are due.
 - find-ended: `DAEMON_STATUS_CHECK_FLOOR`. A pass reads the provider's list of ended runs.
 - delete-drafts: an hour.
@@ -24,7 +26,7 @@ from datetime import timedelta
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.runtime.daemon import PeriodicTask
 from wes_daemon.application.runtime.daemon_session import DaemonSession
-from wes_daemon.application.runtime.pacing import IfWorkFound, UrgentOrFullPass
+from wes_daemon.application.runtime.pacing import IfWorkFound, PacedProbe, UrgentOrFullPass
 from wes_daemon.application.runtime.work_probe import ProviderWorkProbe
 from wes_daemon.domain.runs import ProviderType
 
@@ -33,7 +35,7 @@ _DRAFT_DELETION_INTERVAL = timedelta(hours=1)
 _EVENTS_INTERVAL = timedelta(seconds=1)
 # The pauses make many commits in a row lead to few passes, and are too short for a person to notice.
 _PAUSE_BETWEEN_SUBMIT_HINTS = timedelta(milliseconds=20)
-_PAUSE_BETWEEN_CANCEL_HINTS = timedelta(seconds=1)
+_PAUSE_BETWEEN_CANCEL_HINTS = timedelta(milliseconds=500)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +94,7 @@ def provider_loops(
     """Return the loops of one provider."""
     return (
         _submit_loop(provider, passes, probe, intervals, clock),
-        PeriodicTask(
-            name=f"cancel-{provider}",
-            work=IfWorkFound(passes.cancel, probe.has_cancelled_runs, probe.has_runs_ended_elsewhere),
-            every=min(intervals.poll, intervals.status_check),
-            on_hint=IfWorkFound(passes.cancel, probe.has_cancelled_runs),
-            pause_after_hint=_PAUSE_BETWEEN_CANCEL_HINTS,
-        ),
+        _cancel_loop(provider, passes, probe, intervals, clock),
         PeriodicTask(
             name=f"refresh-{provider}",
             work=IfWorkFound(passes.refresh, probe.has_due_polls),
@@ -135,4 +131,21 @@ def _submit_loop(
         every=min(intervals.poll, _TAKEOVER_INTERVAL),
         on_hint=lambda: work.note_report(queued()),
         pause_after_hint=_PAUSE_BETWEEN_SUBMIT_HINTS,
+    )
+
+
+def _cancel_loop(
+    provider: ProviderType,
+    passes: ProviderPasses,
+    probe: ProviderWorkProbe,
+    intervals: LoopIntervals,
+    clock: Clock,
+) -> PeriodicTask:
+    interrupted = PacedProbe(probe.has_interrupted_runs, clock, shortest=_PAUSE_BETWEEN_CANCEL_HINTS)
+    return PeriodicTask(
+        name=f"cancel-{provider}",
+        work=IfWorkFound(passes.cancel, probe.has_cancelled_runs, probe.has_runs_ended_elsewhere),
+        every=min(intervals.poll, intervals.status_check),
+        on_hint=IfWorkFound(passes.cancel, probe.has_cancelled_runs, interrupted),
+        pause_after_hint=interrupted.pause,
     )

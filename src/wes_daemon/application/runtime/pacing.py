@@ -5,6 +5,9 @@ from datetime import timedelta
 
 from wes_daemon.application.ports.environment import Clock
 
+_PAUSE_PER_DURATION = 20
+_LONGEST_PAUSE = timedelta(seconds=5)
+
 
 class IfWorkFound:
     """Executes a pass only if one of its probes finds work. The probes run in order until one finds work."""
@@ -16,6 +19,30 @@ class IfWorkFound:
     def __call__(self) -> object:
         """Return the report of the pass; None if no probe found work."""
         return self._work() if any(probe() for probe in self._probes) else None
+
+
+class PacedProbe:
+    """A probe that measures its own duration, so that the pause after it limits its share of the time to 5 percent."""
+
+    def __init__(self, probe: Callable[[], bool], clock: Clock, *, shortest: timedelta) -> None:
+        self._probe = probe
+        self._clock = clock
+        self._shortest = shortest
+        self._duration = timedelta(0)
+
+    def __call__(self) -> bool:
+        """Return what the probe finds."""
+        started = self._clock.monotonic()
+        found = self._probe()
+        self._duration = self._clock.monotonic() - started
+        return found
+
+    def pause(self) -> timedelta:
+        """How long not to probe again: 20 times the last duration, at least `shortest`, and five seconds at most.
+
+        A longer pause would delay cancellations when a probe was slow only because the machine was busy.
+        """
+        return max(self._shortest, min(self._duration * _PAUSE_PER_DURATION, _LONGEST_PAUSE))
 
 
 class UrgentOrFullPass:

@@ -30,11 +30,16 @@ PlannedUpdate = tuple[str, Callable[[RunSummary], RunUpdate]]
 
 
 class Recording:
-    """One unit of work and the updates of runs that were written in it."""
+    """One unit of work and the updates of runs that were written in it.
+
+    Attributes:
+        needs_hint: whether a provider run may have to be cancelled now, which no commit of a service reports.
+    """
 
     def __init__(self, work: UnitOfWork, clock: Clock, by: str) -> None:
         self.work = work
         self.changes: list[RunUpdate] = []
+        self.needs_hint = False
         self._clock = clock
         self._by = by
 
@@ -50,14 +55,22 @@ class Recording:
     def write(self, updates: Mapping[RunId, PlannedUpdate]) -> None:
         """Build an update of each row as it is now and write all of them in few statements.
 
-        A run whose row the service has deleted is logged and skipped.
+        A run whose row the service has deleted is logged, and the reason is kept in its timeline.
         """
         rows = self.work.runs.get_summaries(updates.keys())
         built = [build(rows[run_id]) for run_id, (_, build) in updates.items() if run_id in rows]
         self.work.runs.write(built)
         self.changes += [each for each in built if each.changes_run]
-        for run_id in updates.keys() - rows.keys():
-            log_event(_log, logging.WARNING, "run.row_vanished", run_id=run_id, instead_of=updates[run_id][0])
+        deleted = {run_id: why for run_id, (why, _) in updates.items() if run_id not in rows}
+        for run_id, why in deleted.items():
+            log_event(_log, logging.WARNING, "run.row_vanished", run_id=run_id, instead_of=why)
+        self.needs_hint |= bool(deleted)
+        self.note_deleted({run_id: f"the row of the run was deleted: {why}" for run_id, why in deleted.items()})
+
+    def note_deleted(self, reasons: Mapping[RunId, str]) -> None:
+        """Add a timeline entry for each of these runs, whose rows were deleted."""
+        if reasons:
+            self.work.runs.note_deleted(reasons, at=self._clock.now(), by=self._by)
 
     def update(
         self, before: RunSummary, after: RunSummary, why: str, *, provider_status: str | None = None
@@ -158,3 +171,5 @@ class Recorder:
         for update in recording.changes:
             why = update.entry.why if update.entry else ""
             self._telemetry.state_changed(update.before, update.after, why)
+        if recording.needs_hint:
+            self._wakeup.hint()

@@ -35,6 +35,10 @@ class ProviderWorkProbe:
         """Whether there is a run to cancel."""
         return self._work_probe.has_cancelled_runs(serving=self._serving)
 
+    def has_interrupted_runs(self) -> bool:
+        """Whether a service has ended or deleted a run that is followed."""
+        return self._work_probe.has_interrupted_runs(serving=self._serving)
+
     def has_runs_ended_elsewhere(self) -> bool:
         """Whether a service has ended or deleted a run."""
         return self._work_probe.has_runs_ended_elsewhere(serving=self._serving)

@@ -16,6 +16,7 @@ from wes_daemon.application.ports.errors import (
     StorageMisconfigured,
     StorageUnavailable,
 )
+from wes_daemon.application.ports.runs import RunUpdate
 from wes_daemon.application.ports.submissions import Acceptance, Claim, ClaimedRun
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.group_commit import GroupCommit
@@ -23,7 +24,8 @@ from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.log_throttle import LogThrottle
 from wes_daemon.application.runtime.recording import PlannedUpdate, Recorder, Recording
 from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, RunSummary
+from wes_daemon.domain.states import RunState
 
 _log = logging.getLogger(__name__)
 
@@ -249,7 +251,14 @@ class OutcomeRecorder:
 def _update(recording: Recording, acceptance: Acceptance) -> PlannedUpdate:
     provider, provider_run_id = acceptance.provider, acceptance.provider_run_id
     why = f"accepted by {provider} as {provider_run_id}"
-    return why, lambda run: recording.update(run, run.accepted(provider, provider_run_id), why)
+
+    def build(run: RunSummary) -> RunUpdate:
+        if run.state.has_ended or run.state is RunState.CANCELING:
+            # It was cancelled during its submission.
+            recording.needs_hint = True
+        return recording.update(run, run.accepted(provider, provider_run_id), why)
+
+    return why, build
 
 
 def _rounded(time: timedelta) -> str:

@@ -54,7 +54,12 @@ def _document(report: "RunOnceReport") -> dict[str, object]:
             "outcomes": dict(submitted.outcomes),
             "blocked": sorted(submitted.blocked),
         },
-        "cancel": {"ended": cancelled.ended, "passed_on": cancelled.passed_on, "deferred": cancelled.deferred},
+        "cancel": {
+            "ended": cancelled.ended,
+            "passed_on": cancelled.passed_on,
+            "deferred": cancelled.deferred,
+            "kept": cancelled.kept,
+        },
         "refresh": {"outcomes": dict(refreshed.outcomes), "blocked": sorted(refreshed.blocked)},
     }
 
@@ -63,6 +68,7 @@ def _line(report: "RunOnceReport") -> str:
     parts = [
         f"submitted: {_counts(report.submitted.outcomes)}",
         f"cancelled: {report.cancelled.ended + report.cancelled.passed_on}",
+        *([f"kept although their rows are missing: {report.cancelled.kept}"] if report.cancelled.kept else []),
         f"refreshed: {_counts(report.refreshed.outcomes)}",
         *([f"blocked: {', '.join(sorted(report.blocked))}"] if report.blocked else []),
     ]
