@@ -383,3 +383,16 @@ def test_two_submissions_with_the_same_provider_run_violate_a_check(store_withou
     store_without_indexes.tamper("submissions", "run-2", provider_run_id="at-run-1")
 
     assert violating(store_without_indexes, "one-run-each") == ["run-2"]
+
+
+def test_a_run_whose_row_was_deleted_is_a_notice_until_its_cancellation_was_requested(store: SqlHarness) -> None:
+    store.accepted("run-1", "run-2")
+    store.remove("run-1")
+
+    assert violating(store, "deleted-is-cancelled") == ["run-1"]
+    assert found(store, "deleted-is-cancelled") == "local at-run-1, last status INITIALIZING"
+
+    with store.units() as unit:
+        unit.polls.cancel_deleted([RunId("run-1")])
+        unit.commit()
+    assert violating(store, "deleted-is-cancelled") == []

@@ -208,7 +208,37 @@ def test_a_discrepancy_of_a_deleted_row_is_repaired(site: Site) -> None:
     second = site.started()
     site.store.remove("run-1")
 
-    [result] = site.repair()
+    results = site.repair([each for each in site.found() if each.kind is DiscrepancyKind.DUPLICATE_RUN])
 
-    assert result.succeeded
+    assert [result.succeeded for result in results] == [True]
     assert site.provider.cancelled == [second]
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_a_run_that_was_ended_or_deleted_without_a_daemon_is_found_and_cancelled(site: Site, is_deleted: bool) -> None:
+    id = site.accepted()
+    if is_deleted:
+        site.store.remove("run-1")
+    else:
+        site.store.move("run-1", RunState.CANCELED)
+
+    found = site.found()
+    results = site.repair(found)
+
+    assert [(each.kind, each.repair) for each in found] == [(DiscrepancyKind.STILL_ACTIVE, Repair.CANCEL)]
+    assert [result.succeeded for result in results] == [True]
+    assert site.provider.cancelled == [id]
+    assert DiscrepancyKind.STILL_ACTIVE not in {each.kind for each in site.found()}
+
+
+def test_a_run_whose_row_was_restored_since_the_comparison_is_not_cancelled(site: Site) -> None:
+    site.accepted()
+    row = site.store.row("run-1")
+    site.store.remove("run-1")
+    found = site.found()
+    site.store.put(row)
+
+    [result] = site.repair(found)
+
+    assert (result.succeeded, site.provider.cancelled) == (False, [])
+    assert site.timeline()[-1].startswith("daemon-1: accepted by")

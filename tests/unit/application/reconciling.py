@@ -60,13 +60,15 @@ class FakeRepairUnits:
     Attributes:
         refused: the runs that cannot be claimed.
         due: the provider runs that were made due.
-        ended: the provider runs that are not followed any more.
+        cancelled: the provider runs of ended or deleted runs whose cancellation was recorded.
+        ended: the provider runs that are not followed any more, or whose rows are active again.
     """
 
     def __init__(self, store: MemoryStore) -> None:
         self.store = store
         self.refused: set[RunId] = set()
         self.due: list[ProviderRunId] = []
+        self.cancelled: list[ProviderRunId] = []
         self.ended: set[ProviderRunId] = set()
 
     def __call__(self) -> "FakeRepairUnit":
@@ -98,6 +100,12 @@ class FakeRepairUnit(MemoryUnitOfWork):
         if id in self._units.ended:
             return False
         self._units.due.append(id)
+        return True
+
+    def record_cancel(self, run_id: RunId, id: ProviderRunId) -> bool:
+        if id in self._units.ended:
+            return False
+        self._units.cancelled.append(id)
         return True
 
 
@@ -147,6 +155,15 @@ class Site:
         )
         self.queries.followed[SEVENBRIDGES].append(followed)
         return id
+
+    def withdraw(self, state: RunState | None, *, cancel_was_sent: bool = False, run_id: str = "run-1") -> None:
+        """The service ends an accepted run, or deletes its row (None)."""
+        [followed] = [run for run in self.queries.followed[SEVENBRIDGES] if run.run_id == run_id]
+        self.queries.followed[SEVENBRIDGES].remove(followed)
+        changed = replace(followed, state=state, cancel_was_sent=cancel_was_sent)
+        self.queries.followed[SEVENBRIDGES].append(changed)
+        if state is None:
+            del self.store.tables.runs[RunId(run_id)]
 
     def started(self, run_id: str = "run-1") -> ProviderRunId:
         """A provider run with the key of a run, which is not recorded."""

@@ -433,7 +433,7 @@ def test_a_provider_that_is_not_configured_any_more_fails_the_repair(site: Site)
     assert (result.succeeded, result.message) == (False, "not configured")
 
 
-def test_a_discrepancy_of_a_deleted_row_is_repaired_without_a_timeline_entry(site: Site) -> None:
+def test_a_discrepancy_of_a_deleted_row_is_repaired_and_stands_in_its_timeline(site: Site) -> None:
     site.accepted()
     second = site.started()
     del site.store.tables.runs[RUN]
@@ -443,7 +443,70 @@ def test_a_discrepancy_of_a_deleted_row_is_repaired_without_a_timeline_entry(sit
 
     assert result.succeeded
     assert site.provider.cancelled == [second]
-    assert site.timeline() == []
+    assert site.timeline() == [f"ada@lab: {result.message}"]
+
+
+def test_the_timeline_of_a_run_that_never_was_in_this_database_stays_empty(site: Site) -> None:
+    site.started("elsewhere")
+    site.cancel_foreign_runs()
+
+    [result] = site.repair()
+
+    assert result.succeeded
+    assert site.timeline("elsewhere") == []
+
+
+@pytest.mark.parametrize("state", [None, RunState.CANCELED, RunState.SYSTEM_ERROR])
+def test_a_provider_that_still_executes_an_ended_or_deleted_run_is_a_discrepancy(
+    site: Site, state: RunState | None
+) -> None:
+    id = site.accepted()
+    site.withdraw(state)
+
+    [found] = site.found()
+
+    assert (found.kind, found.repair) == (DiscrepancyKind.STILL_ACTIVE, Repair.CANCEL)
+    assert (found.provider_run_id, found.run_state) == (id, state)
+    assert ("was deleted" if state is None else f"has ended as {state}") in found.explanation
+
+
+def test_a_deleted_run_whose_cancellation_was_sent_is_no_discrepancy(site: Site) -> None:
+    site.accepted()
+    site.withdraw(None, cancel_was_sent=True)
+
+    assert site.kinds() == []
+
+
+def test_a_deleted_run_that_has_ended_at_its_provider_is_polled(site: Site) -> None:
+    site.provider.put(site.accepted(), a_report(RunState.COMPLETE))
+    site.withdraw(None)
+
+    assert site.kinds() == [(DiscrepancyKind.STATE_DIFFERS, Repair.POLL_NOW)]
+
+
+def test_a_deleted_run_is_cancelled_at_its_provider_and_recorded_first(site: Site) -> None:
+    id = site.accepted()
+    site.withdraw(None)
+    site.provider.fail_next(NotNow("busy"), operation="cancel")
+
+    [failed] = site.repair()
+    recorded = list(site.units.cancelled)
+    [result] = site.repair()
+
+    assert (failed.succeeded, failed.message, recorded) == (False, "busy", [id])
+    assert (result.succeeded, site.provider.cancelled) == (True, [id])
+    assert site.timeline()[-1] == f"ada@lab: {result.message}"
+
+
+def test_a_run_whose_row_was_restored_since_is_not_cancelled(site: Site) -> None:
+    id = site.accepted()
+    site.withdraw(None)
+    found = site.found()
+    site.units.ended.add(id)
+
+    [result] = site.repair(found)
+
+    assert (result.succeeded, site.provider.cancelled) == (False, [])
 
 
 def test_every_repair_is_logged(site: Site, caplog: pytest.LogCaptureFixture) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from wes_daemon.adapters.persistence.enrolment import names_a_provider_run
 from wes_daemon.adapters.persistence.expressions import in_list, is_one_of, store_after, store_now
 from wes_daemon.adapters.persistence.mapping import provider_in_tags
+from wes_daemon.adapters.persistence.polls import row_is_missing
 from wes_daemon.adapters.persistence.tables import daemons, polls, run_events, submissions, workflow_runs
 from wes_daemon.adapters.persistence.transactions import reading
 from wes_daemon.application.ports import checks
@@ -288,6 +289,13 @@ def _in_review(_: CheckContext) -> Select[Any]:
     )
 
 
+def _deleted_and_active(_: CheckContext) -> Select[Any]:
+    poll = polls.c
+    return select(poll.run_id, poll.provider, poll.provider_run_id, poll.known_state).where(
+        poll.known_state.not_in(_ENDED), poll.cancel_again_at.is_(None), row_is_missing()
+    )
+
+
 def _waiting_without_daemon(_: CheckContext) -> Select[Any]:
     run = workflow_runs.c
     queued, cancelling = (
@@ -341,6 +349,7 @@ _VIOLATIONS: Mapping[Check, Callable[[CheckContext], Select[Any]]] = {
     checks.END_STATE_IS_KEPT: _overwritten_end_states,
     checks.POLL_IS_ON_TIME: _overdue_polls,
     checks.NO_RUN_NEEDS_REVIEW: _in_review,
+    checks.DELETED_IS_CANCELLED: _deleted_and_active,
     checks.DAEMON_IS_ALIVE: _waiting_without_daemon,
     checks.OWNER_IS_ALIVE: _expired_owners,
     checks.CONCURRENCY_LIMIT_IS_KEPT: _above_concurrency_limit,

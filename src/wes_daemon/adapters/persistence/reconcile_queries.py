@@ -1,12 +1,21 @@
 """The reads and writes of reconciliation, on SQL."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, Select, and_, exists, func, select, update
+from sqlalchemy import ColumnElement, Engine, Row, Select, and_, exists, func, or_, select, update
 
-from wes_daemon.adapters.persistence.expressions import in_list, insert_into, is_one_of, store_now
+from wes_daemon.adapters.persistence.expressions import (
+    in_list,
+    insert_into,
+    is_one_of,
+    of_same_run,
+    store_after,
+    store_now,
+)
 from wes_daemon.adapters.persistence.mapping import provider_from, state_from
+from wes_daemon.adapters.persistence.polls import row_is_missing
 from wes_daemon.adapters.persistence.tables import daemons, polls, submissions, workflow_runs
 from wes_daemon.adapters.persistence.transactions import reading
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork
@@ -16,6 +25,8 @@ from wes_daemon.application.ports.reconcile_queries import NOT_ACCEPTED, Followe
 from wes_daemon.application.ports.submissions import Claim, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import ENDED, RunState
+
+_CANCEL_REPETITION = timedelta(minutes=1)
 
 
 class SqlReconcileQueries:
@@ -72,6 +83,20 @@ class SqlRepairUnit(SqlUnitOfWork):
         )
         return self._connection.execute(due_now).rowcount > 0
 
+    def record_cancel(self, run_id: RunId, id: ProviderRunId) -> bool:
+        ended = is_one_of(of_same_run(workflow_runs.c.state, polls.c.run_id), *sorted(ENDED))
+        cancelled = (
+            update(polls)
+            .where(
+                polls.c.run_id == run_id,
+                polls.c.provider_run_id == id,
+                polls.c.known_state.not_in(sorted(ENDED)),
+                or_(ended, row_is_missing()),
+            )
+            .values(cancel_again_at=store_after(_CANCEL_REPETITION), next_check_at=store_now())
+        )
+        return self._connection.execute(cancelled).rowcount > 0
+
     def _enrol(self, run_id: RunId, provider: ProviderType) -> None:
         queued = and_(workflow_runs.c.run_id == run_id, is_one_of(workflow_runs.c.state, RunState.QUEUED))
         if self._connection.execute(select(workflow_runs.c.run_id).where(queued)).first() is None:
@@ -127,6 +152,7 @@ def _followed(provider: ProviderType, after: RunId | None) -> Select[Any]:
             polls.c.run_id,
             polls.c.provider_run_id,
             polls.c.known_state,
+            polls.c.cancel_again_at.is_not(None).label("cancel_was_sent"),
             workflow_runs.c.run_id.label("row"),
             workflow_runs.c.state.label("run_state"),
         )
@@ -159,6 +185,7 @@ def _followed_from(row: Row[Any]) -> FollowedRun:
         provider_run_id=ProviderRunId(row.provider_run_id),
         state=_run_state_from(row),
         known_state=state_from(row.known_state),
+        cancel_was_sent=bool(row.cancel_was_sent),
     )
 
 

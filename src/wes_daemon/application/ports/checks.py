@@ -116,6 +116,12 @@ NO_RUN_NEEDS_REVIEW = Check(
     found="{provider}: {last_reason}",
     severity=Severity.NOTICE,
 )
+DELETED_IS_CANCELLED = Check(
+    name="deleted-is-cancelled",
+    description="A run whose row was deleted is not executed by its provider, or its cancellation was requested.",
+    found="{provider} {provider_run_id}, last status {known_state}",
+    severity=Severity.NOTICE,
+)
 DAEMON_IS_ALIVE = Check(
     name="a-daemon-lives",
     description="A daemon is alive while there are queued, cancelling or polled runs.",
@@ -149,6 +155,7 @@ CHECKS = (
     END_STATE_IS_KEPT,
     POLL_IS_ON_TIME,
     NO_RUN_NEEDS_REVIEW,
+    DELETED_IS_CANCELLED,
     DAEMON_IS_ALIVE,
     OWNER_IS_ALIVE,
     CONCURRENCY_LIMIT_IS_KEPT,

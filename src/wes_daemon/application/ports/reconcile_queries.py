@@ -63,12 +63,19 @@ class FollowedRun:
     Attributes:
         state: None if the run's row was deleted.
         known_state: the state that the provider reported last.
+        cancel_was_sent: whether its provider was asked to cancel it.
     """
 
     run_id: RunId
     provider_run_id: ProviderRunId
     state: RunState | None
     known_state: RunState
+    cancel_was_sent: bool = False
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether its service has ended or deleted it."""
+        return self.state is None or self.state.has_ended
 
 
 class ReconcileQueries(Protocol):
@@ -102,6 +109,15 @@ class RepairUnit(UnitOfWork, Protocol):
 
     def make_due(self, run_id: RunId, id: ProviderRunId) -> bool:
         """Set the run's next poll to now. Returns whether the run is still followed under this id."""
+
+    def record_cancel(self, run_id: RunId, id: ProviderRunId) -> bool:
+        """Record that the provider is asked to cancel a run that its service has ended or deleted, and make it due.
+
+        A daemon repeats the cancellation after a minute.
+
+        Returns:
+            Whether the run is still ended or deleted, and followed as active under this id.
+        """
 
 
 RepairUnits = Callable[[], RepairUnit]

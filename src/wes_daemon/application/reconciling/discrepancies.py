@@ -32,6 +32,9 @@ class DiscrepancyKind(StrEnum):
     MISSING_AT_PROVIDER = "missing_at_provider"
     """The database follows a run that is unknown to the provider."""
 
+    STILL_ACTIVE = "still_active"
+    """The run's row was ended or deleted, and the provider still executes it without being asked to cancel it."""
+
     STATE_DIFFERS = "state_differs"
     """A run is active in the database, but the provider reports that it has ended."""
 
@@ -122,15 +125,13 @@ def compare_followed_run(
     Args:
         report: None if the run is unknown to the provider.
     """
-    if report is None:
-        kind, explanation = DiscrepancyKind.MISSING_AT_PROVIDER, f"{provider} has no run with this id"
-    elif report.state.has_ended and not (report.ended_at and now - report.ended_at < tolerances.recent):
-        kind, explanation = DiscrepancyKind.STATE_DIFFERS, f"{provider} reports {report.provider_status}"
-    else:
+    assessed = _assess_followed(run, report, provider, now, tolerances)
+    if assessed is None:
         return None
+    kind, repair, explanation = assessed
     return Discrepancy(
         kind=kind,
-        repair=Repair.POLL_NOW,
+        repair=repair,
         provider=provider,
         provider_run_id=run.provider_run_id,
         run_id=run.run_id,
@@ -176,6 +177,21 @@ def _assess(run: OwnedRun, recorded: RecordedRun | None, age: timedelta, toleran
         return DiscrepancyKind.ORPHANED_RUN, _if_active(run, Repair.CANCEL), explanation
     explanation = f"not recorded: the run is {recorded.state} here, and no daemon follows it"
     return DiscrepancyKind.UNKNOWN_RUN, Repair.NONE, explanation
+
+
+def _assess_followed(
+    run: FollowedRun, report: StatusReport | None, provider: ProviderType, now: datetime, tolerances: Tolerances
+) -> _Assessment | None:
+    if report is None:
+        return DiscrepancyKind.MISSING_AT_PROVIDER, Repair.POLL_NOW, f"{provider} has no run with this id"
+    if report.state.has_ended:
+        is_recent = report.ended_at is not None and now - report.ended_at < tolerances.recent
+        explanation = f"{provider} reports {report.provider_status}"
+        return None if is_recent else (DiscrepancyKind.STATE_DIFFERS, Repair.POLL_NOW, explanation)
+    if run.is_withdrawn and not run.cancel_was_sent:
+        ended = "was deleted" if run.state is None else f"has ended as {run.state}"
+        return DiscrepancyKind.STILL_ACTIVE, Repair.CANCEL, f"the run {ended} here, and {provider} still executes it"
+    return None
 
 
 def _assess_draft(run: OwnedRun, recorded: RecordedRun | None, tolerances: Tolerances) -> _Assessment | None:

@@ -13,7 +13,7 @@ from wes_daemon.application.ports.reconcile_queries import RepairUnit, RepairUni
 from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.application.ports.submissions import Acceptance
 from wes_daemon.application.reconciling.comparison import Comparison
-from wes_daemon.application.reconciling.discrepancies import Discrepancy, Repair
+from wes_daemon.application.reconciling.discrepancies import Discrepancy, DiscrepancyKind, Repair
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.domain.runs import Run
 
@@ -89,12 +89,25 @@ class Repairer:
         return _success(found, message)
 
     def _cancel(self, found: Discrepancy, comparison: Comparison, provider: WorkflowProvider) -> RepairResult:
+        if found.kind is DiscrepancyKind.STILL_ACTIVE:
+            return self._cancel_recorded(found, provider)
         if not _is_current(found, comparison):
             return _failure(found, _DATABASE_CHANGED)
         provider.cancel(found.provider_run_id)
         return self._record(
             found, f"requested cancellation of {found.provider} run {found.provider_run_id}: {found.explanation}"
         )
+
+    def _cancel_recorded(self, found: Discrepancy, provider: WorkflowProvider) -> RepairResult:
+        """Cancel the recorded provider run. The request is recorded first, so that a daemon repeats a failed call."""
+        message = f"requested cancellation of {found.provider} run {found.provider_run_id}: {found.explanation}"
+        with self._units() as work:
+            if not work.record_cancel(found.run_id, found.provider_run_id):
+                return _failure(found, _DATABASE_CHANGED)
+            self._add_entry(work, found, message)
+            work.commit()
+        provider.cancel(found.provider_run_id)
+        return _success(found, message)
 
     def _delete_draft(self, found: Discrepancy, comparison: Comparison, provider: WorkflowProvider) -> RepairResult:
         if not _is_current(found, comparison):
@@ -110,11 +123,12 @@ class Repairer:
         return _success(found, message)
 
     def _add_entry(self, work: RepairUnit, found: Discrepancy, message: str) -> None:
-        """Add a timeline entry without a change of the run, if the run still has a row."""
+        """Add a timeline entry without a change of the run, unless the run never was in this database."""
         try:
             self._save(work, found, lambda run: run, message)
         except RunNotFound:
-            return
+            if found.kind is not DiscrepancyKind.FOREIGN_RUN:
+                work.runs.note_deleted({found.run_id: message}, at=self._clock.now(), by=self._by)
 
     def _save(self, work: RepairUnit, found: Discrepancy, change: Callable[[Run], Run], message: str) -> None:
         before = work.runs.get(found.run_id)

@@ -14,7 +14,7 @@ from wes_daemon.entrypoints.cli.console import TextConsole, moment, plain
 from wes_daemon.entrypoints.cli.documents import instant
 from wes_daemon.entrypoints.cli.errors import one_line
 
-_HIGHLIGHTED = frozenset({DiscrepancyKind.DUPLICATE_RUN, DiscrepancyKind.ORPHANED_RUN})
+_HIGHLIGHTED = frozenset({DiscrepancyKind.DUPLICATE_RUN, DiscrepancyKind.ORPHANED_RUN, DiscrepancyKind.STILL_ACTIVE})
 
 
 def print_report(report: ReconcileReport) -> None:
