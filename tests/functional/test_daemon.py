@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -342,3 +342,28 @@ def test_the_level_of_the_environment_is_for_the_daemon(call: Call, monkeypatch:
     assert "INFO run.queued" in call("--log-level", "info", "submit", "https://example.org/a.cwl").stderr
     assert logging.getLogger("wes_daemon").level == logging.INFO
     assert os.environ["DAEMON_LOG_LEVEL"] == "DEBUG"
+
+
+@pytest.mark.parametrize("auto_migrate", ["true", "false"])
+def test_an_index_that_a_service_has_removed_is_created_again_at_the_start_or_named(
+    set_up: Path, call: Call, launch: Launch, monkeypatch: pytest.MonkeyPatch, auto_migrate: str
+) -> None:
+    call("db", "upgrade")
+    with closing(sqlite3.connect(set_up / "runs.db")) as connection, connection:
+        connection.execute("DROP INDEX wes_daemon_runs_queued")
+    monkeypatch.setenv("DAEMON_AUTO_MIGRATE", auto_migrate)
+
+    daemon = launch("--log-file", "daemon.log")
+    until(says(set_up / "daemon.log", "daemon.started"))
+    stop(daemon)
+    _, log, _ = ended(daemon)
+
+    named = [line for line in log.splitlines() if "database.objects_missing" in line]
+    missing = json.loads(call("db", "current", "--json").stdout)["missing"]
+    if auto_migrate == "true":
+        assert (named, missing) == ([], [])
+    else:
+        [line] = named
+        assert " WARNING database.objects_missing objects=wes_daemon_runs_queued" in line
+        assert "wes-daemon db upgrade" in line
+        assert missing == ["wes_daemon_runs_queued"]

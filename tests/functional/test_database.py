@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,17 @@ def test_db_alone_shows_what_it_can_do(call: Call) -> None:
 
     assert result.exit_code == 2
     assert "upgrade" in result.output
+
+
+def test_an_index_that_a_service_has_removed_is_shown_and_created_again(set_up: Path, call: Call) -> None:
+    call("db", "upgrade")
+    with closing(sqlite3.connect(set_up / "runs.db")) as connection, connection:
+        connection.execute("DROP INDEX wes_daemon_runs_queued")
+
+    shown, as_json = call("db", "current").stdout, json.loads(call("db", "current", "--json").stdout)
+    upgraded = call("db", "upgrade").stdout
+
+    assert shown.endswith("\nmissing: wes_daemon_runs_queued: run `wes-daemon db upgrade`\n")
+    assert (as_json["up_to_date"], as_json["missing"]) == (True, ["wes_daemon_runs_queued"])
+    assert upgraded == "created again: wes_daemon_runs_queued\n"
+    assert json.loads(call("db", "current", "--json").stdout)["missing"] == []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, Label, MetaData, Table, column, func, inspect, select, table
 from sqlalchemy.engine.reflection import ObjectKind
 
+from wes_daemon.adapters.persistence import service_objects
 from wes_daemon.adapters.persistence.errors import UPGRADE_COMMAND, describe_database
 from wes_daemon.adapters.persistence.tables import daemon_metadata, service_metadata
 from wes_daemon.adapters.persistence.transactions import SCHEMA_LOCK, reading, upgrading
@@ -77,7 +78,17 @@ class Schema:
             found = _columns_in(connection, service_metadata)
             self._require_columns([table for table in service_metadata.sorted_tables if table.name in found], found)
             command.upgrade(_config(connection=connection), "head")
+            # A service may have removed them since the revision was reached.
+            service_objects.create_missing(connection)
             connection.commit()
+
+    def missing_objects(self) -> Sequence[str]:
+        """The names of the daemon's indexes and triggers that the service's tables lack; `upgrade` creates them.
+
+        If they are still missing after an upgrade, the role may not create them.
+        """
+        with reading(self._engine) as connection:
+            return service_objects.missing(connection)
 
     def upgrade_sql(self) -> str:
         """The statements that upgrade an empty database, or a WES service's, to `head`, without a connection."""

@@ -109,7 +109,17 @@ def _wait_for_database(application: "Application") -> None:
         started = outage_log.started()
         try:
             prepare()
+            _report_missing_objects(application)
             return outage_log.succeeded(_START)
         except StorageUnavailable as error:
             outage_log.failed(_START, error, during=_START, started=started)
             application.wakeup.wait(_DATABASE_RETRY)
+
+
+def _report_missing_objects(application: "Application") -> None:
+    from wes_daemon.adapters.persistence.errors import UPGRADE_COMMAND
+    from wes_daemon.application.runtime.event_log import log_event
+
+    if missing := application.schema.missing_objects():
+        advice = f"run `{UPGRADE_COMMAND}` as the owner of the service's tables"
+        log_event(_log, logging.WARNING, "database.objects_missing", objects=" ".join(missing), advice=advice)
