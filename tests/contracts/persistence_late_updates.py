@@ -1,6 +1,7 @@
 """Changes that are written into the rows of their runs later, and what is left out until then."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from tests.builders import some_details
@@ -116,7 +117,24 @@ class LateUpdateRules:
         again = stored(store)
         assert again is not None
         assert (again.attempts, again.reason) == (1, "locked")
+        assert again.change == an_end().change
         assert due(store) == []
+
+    def test_what_needs_no_further_attempt_is_left_out_of_it(self, store: PersistenceHarness) -> None:
+        add(store, an_end())
+        add(store, LateUpdate(run_id=RUN_1, change=RunChange(tags={"later": 1}), why="later"))
+        found = stored(store)
+        assert found is not None
+
+        with store.units() as unit:
+            unit.late_updates.postpone(replace(found, details=None, tasks=()), wait=MINUTE, reason="refused")
+            unit.commit()
+
+        again = stored(store)
+        assert again is not None
+        assert (again.change, again.why) == (found.change, "later")
+        assert (again.details, list(again.tasks)) == (None, [])
+        assert (again.attempts, due(store)) == (1, [])
 
     def test_what_came_after_it_was_read_is_not_removed(self, store: PersistenceHarness) -> None:
         add(store, an_end())

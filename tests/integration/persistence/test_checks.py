@@ -13,10 +13,12 @@ from tests.integration.persistence.harness import SqlHarness
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.application.ports.checks import CHECKS, CheckContext, CheckResult
+from wes_daemon.application.ports.late_updates import LateUpdate
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.application.reconciling.verify import VerifyReport
+from wes_daemon.domain.changes import RunChange
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -383,3 +385,18 @@ def test_two_submissions_with_the_same_provider_run_violate_a_check(store_withou
     store_without_indexes.tamper("submissions", "run-2", provider_run_id="at-run-1")
 
     assert violating(store_without_indexes, "one-run-each") == ["run-2"]
+
+
+def test_a_row_that_has_been_behind_for_an_hour_is_a_notice(store: SqlHarness) -> None:
+    store.accepted("run-1", "run-2")
+    late = LateUpdate(run_id=RunId("run-1"), change=RunChange(state=RunState.RUNNING), reason="a trigger refuses it")
+    with store.units() as unit:
+        unit.late_updates.add([late], wait=MINUTE)
+        unit.commit()
+    at_first = violating(store, "rows-are-current")
+
+    store.let_pass(2 * HOUR)
+
+    assert at_first == []
+    assert violating(store, "rows-are-current") == ["run-1"]
+    assert "a trigger refuses it" in result_of(store, "rows-are-current").first[0].found

@@ -36,10 +36,9 @@ class MemoryLateUpdates:
         return found
 
     def postpone(self, update: LateUpdate, *, wait: timedelta, reason: str) -> None:
-        for number, row in list(self._rows.items()):
-            if self._is_part_of(number, row, update):
-                postponed = replace(row.update, attempts=update.attempts + 1, reason=reason)
-                self._rows[number] = LateUpdateRow(postponed, self._clock.now() + wait)
+        self.remove([update])
+        postponed = replace(update, attempts=update.attempts + 1, reason=reason)
+        self._rows[update.token] = LateUpdateRow(postponed, self._clock.now() + wait)
 
     def remove(self, updates: Collection[LateUpdate]) -> None:
         for each in updates:

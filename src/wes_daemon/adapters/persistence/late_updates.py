@@ -19,8 +19,8 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    update,
 )
+from sqlalchemy import update as sql_update
 
 from wes_daemon.adapters.persistence.expressions import in_list, store_after, store_now
 from wes_daemon.adapters.persistence.mapping import state_from
@@ -71,8 +71,12 @@ class SqlLateUpdates:
         return found
 
     def postpone(self, update: LateUpdate, *, wait: timedelta, reason: str) -> None:
+        # The last of the stored updates then has all that is still to be written.
+        of_run = late_updates.c.run_id == update.run_id
+        self._connection.execute(delete(late_updates).where(of_run, late_updates.c.seq < update.token))
         postponed = {"attempts": update.attempts + 1, "not_before": store_after(wait), "reason": reason}
-        self._connection.execute(_rows_of(update).values(**postponed))
+        last = sql_update(late_updates).where(of_run, late_updates.c.seq == update.token)
+        self._connection.execute(last.values(content=_text_of(update), **postponed))
 
     def remove(self, updates: Collection[LateUpdate]) -> None:
         for each in updates:
@@ -95,10 +99,6 @@ def _due() -> Select[Any]:
         .order_by(func.min(late_updates.c.not_before))
         .limit(bindparam(_LIMIT, type_=Integer))
     )
-
-
-def _rows_of(each: LateUpdate) -> Any:
-    return update(late_updates).where(late_updates.c.run_id == each.run_id, late_updates.c.seq <= each.token)
 
 
 def _text_of(late: LateUpdate) -> str:

@@ -80,7 +80,11 @@ class LateUpdates(Protocol):
         """Return and lock what is to be written about each run; runs that another transaction has locked are absent."""
 
     def postpone(self, update: LateUpdate, *, wait: timedelta, reason: str) -> None:
-        """Count a failed attempt; the update is due again after `wait`."""
+        """Count a failed attempt; the update is due again after `wait`.
+
+        Args:
+            update: what `get` has returned, possibly without parts that need not be written any more.
+        """
 
     def remove(self, updates: Collection[LateUpdate]) -> None:
         """Remove updates that `get` has returned; those that were added since stay."""

@@ -52,17 +52,23 @@ def commit_isolated(
     Returns:
         The result of `write`, and the runs that the store refused, with the reasons.
     """
-    try:
-        with units() as work:
-            result = write(work)
-            work.commit()
-    except StorageRefused:
-        pass
-    else:
-        return result, {}
-    with units() as work:
+    refused: Mapping[RunId, StorageRefused] = {}
+
+    def write_isolated(work: UnitOfWork) -> T:
+        nonlocal refused
         refused = work.isolate_refusals()
         result = write(work)
         settle(work, refused)
+        return result
+
+    try:
+        return _commit(units, write), refused
+    except StorageRefused:
+        return _commit(units, write_isolated), refused
+
+
+def _commit(units: UnitsOfWork, write: Callable[[UnitOfWork], T]) -> T:
+    with units() as work:
+        result = write(work)
         work.commit()
-    return result, refused
+    return result

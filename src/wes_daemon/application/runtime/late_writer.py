@@ -218,12 +218,13 @@ class LateWriter:
                 return
             row = work.runs.read_summaries([run_id]).get(run_id)
             reasons = {part: f"{part.problem}: {error}" for part, error in refused.items()}
-            work.late_updates.remove([late])
             if _ROW in refused and row is not None:
                 wait = wait_after(late.attempts)
                 rest = replace(late, provider_status=None, details=None, tasks=())
-                work.late_updates.add([replace(rest, attempts=late.attempts + 1, reason=reasons[_ROW])], wait=wait)
+                work.late_updates.postpone(rest, wait=wait, reason=reasons[_ROW])
                 self.expect(wait)
+            else:
+                work.late_updates.remove([late])
             if row is not None:
                 # A reason that the timeline has already is not repeated by each attempt.
                 entries = [self._note(row, text, by) for text in reasons.values() if text != late.reason]
