@@ -138,6 +138,13 @@ class _UnitWithPoints:
         return self._inner.leases
 
     @property
+    def late_updates(self) -> Any:
+        return self._inner.late_updates
+
+    def isolate_refusals(self) -> Any:
+        return self._inner.isolate_refusals()
+
+    @property
     def submissions(self) -> Any:
         return _Noting(
             self._inner.submissions,

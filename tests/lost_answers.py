@@ -1,14 +1,17 @@
 """Units of work that are committed and do not say so."""
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from wes_daemon.application.ports.errors import StorageUnavailable
+from wes_daemon.application.ports.errors import StorageRefused, StorageUnavailable
+from wes_daemon.application.ports.late_updates import LateUpdates
 from wes_daemon.application.ports.leases import LeaseRepository
 from wes_daemon.application.ports.polls import PollSchedule
 from wes_daemon.application.ports.runs import RunRepository
 from wes_daemon.application.ports.submissions import SubmissionQueue
 from wes_daemon.application.ports.unit_of_work import UnitOfWork, UnitsOfWork
+from wes_daemon.domain.runs import RunId
 
 
 class LosingAnswers:
@@ -65,6 +68,13 @@ class _UnitOfWork:
     @property
     def leases(self) -> LeaseRepository:
         return self._real.leases
+
+    @property
+    def late_updates(self) -> LateUpdates:
+        return self._real.late_updates
+
+    def isolate_refusals(self) -> Mapping[RunId, StorageRefused]:
+        return self._real.isolate_refusals()
 
     def __enter__(self) -> Self:
         self._real.__enter__()

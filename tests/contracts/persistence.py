@@ -9,6 +9,7 @@ class TestMemoryPersistence(PersistenceContract):
 from tests.contracts.persistence_claims import ClaimRules
 from tests.contracts.persistence_enrolment import EnrolmentRules
 from tests.contracts.persistence_harness import PersistenceHarness, ServiceRow
+from tests.contracts.persistence_late_updates import LateUpdateRules, LeftOutRules
 from tests.contracts.persistence_leases import LeaseRules, UnitOfWorkRules
 from tests.contracts.persistence_polls import CancellationRules, PollRules
 from tests.contracts.persistence_queries import QueryRules
@@ -27,6 +28,8 @@ class PersistenceContract(
     WithdrawalRules,
     PollRules,
     CancellationRules,
+    LateUpdateRules,
+    LeftOutRules,
     LeaseRules,
     UnitOfWorkRules,
     RunRules,

@@ -258,6 +258,14 @@ class RunRules:
         assert found == {id: summary_of(store.run(id)) for id in ("run-1", "run-2")}
         assert none == {}
 
+    def test_rows_are_read_without_a_lock_as_with_one(self, store: PersistenceHarness) -> None:
+        store.queue("run-1", "run-2")
+
+        with store.units() as unit:
+            found = unit.runs.read_summaries([RunId("run-2"), RunId("unknown"), RUN_1])
+
+        assert found == {id: summary_of(store.run(id)) for id in ("run-1", "run-2")}
+
     def test_of_many_each_gets_what_is_its_own(self, store: PersistenceHarness) -> None:
         """Whatever differs: the state, the times in any zone, the tags."""
         store.queue("run-1", "run-2", "run-3", "run-4")
@@ -292,13 +300,16 @@ class RunRules:
 
         def add_tag(number: int) -> None:
             ids = [RUN_1, RunId("run-2")]
-            with store.units() as unit:
-                # Asked for the other way round: two who lock the same rows must not wait for each other for ever.
-                rows = unit.runs.get_summaries(ids if number else ids[::-1]).values()
-                race.together()
-                tagged = [replace(run, tags={**run.tag_values, f"tag-{number}": 1}) for run in rows]
-                unit.runs.write([RunUpdate(before=old, after=new) for old, new in zip(rows, tagged, strict=True)])
-                unit.commit()
+            while ids:
+                with store.units() as unit:
+                    # Asked for the other way round: two who lock the same rows must not wait for each other for ever.
+                    rows = unit.runs.get_summaries(ids if number else ids[::-1]).values()
+                    race.together()
+                    tagged = [replace(run, tags={**run.tag_values, f"tag-{number}": 1}) for run in rows]
+                    unit.runs.write([RunUpdate(before=old, after=new) for old, new in zip(rows, tagged, strict=True)])
+                    unit.commit()
+                # A row that the other one has locked is absent, and is asked for again.
+                ids = [id for id in ids if id not in {run.id for run in rows}]
 
         race.run(add_tag)
 

@@ -140,6 +140,7 @@ def application_of(container: Container) -> Application:
 def _run_once(container: Container) -> RunOnceReport:
     session, outage_log = container.daemon_session(), container.outage_log()
     with renewing_lease(session, every=session.heartbeat_interval, outage_log=outage_log):
+        container.recorder().write_late_updates()
         return RunOnceReport(
             submitted=container.submit_queued_runs()(),
             cancelled=container.cancel_runs()(),

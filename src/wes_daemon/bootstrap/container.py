@@ -48,6 +48,7 @@ from wes_daemon.application.runtime.loops import (
     ProviderPasses,
     events_loop,
     heartbeat_loop,
+    late_updates_loop,
     provider_loops,
 )
 from wes_daemon.application.runtime.outage_log import OutageLog
@@ -124,6 +125,7 @@ def _loops(
     *,
     clock: Clock,
     daemon_session: DaemonSession,
+    recorder: Recorder,
     work_probe: WorkProbe,
     submit: MakesPass[SubmitQueuedRuns],
     cancel: MakesPass[CancelRuns],
@@ -132,7 +134,7 @@ def _loops(
     delete_drafts: MakesPass[DeleteDrafts],
     events: Sequence[PeriodicTask],
 ) -> Sequence[PeriodicTask]:
-    loops = [heartbeat_loop(daemon_session)]
+    loops = [heartbeat_loop(daemon_session), late_updates_loop(recorder.write_late_updates)]
     for type in ProviderType:
         serving = frozenset({type})
         submit_runs, refresh_runs = submit(serving=serving), refresh(serving=serving)
@@ -322,6 +324,7 @@ class Container(containers.DeclarativeContainer):
             settings,
             clock=clock,
             daemon_session=daemon_session,
+            recorder=recorder,
             work_probe=work_probe,
             submit=submit_queued_runs.provider,
             cancel=cancel_runs.provider,

@@ -300,6 +300,10 @@ class RunSummary:
             )
         return provider
 
+    def with_tags(self, added: Mapping[str, object]) -> Self:
+        """The run with these tags, which replace tags of the same names."""
+        return replace(self, tags=self._tags_with(added)) if added else self
+
     def _ended(self, state: RunState, at: datetime, message: str, started: datetime | None) -> Self:
         failed = state in (RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR, RunState.PREEMPTED)
         tags = self._tags_with({ERROR_TAG: message}) if failed and message else self.tags

@@ -13,10 +13,12 @@ from tests.integration.persistence.harness import SqlHarness
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.application.ports.checks import CHECKS, CheckContext, CheckResult
+from wes_daemon.application.ports.late_updates import LateUpdate
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.application.reconciling.verify import VerifyReport
+from wes_daemon.domain.changes import RunChange
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -396,3 +398,18 @@ def test_a_run_whose_row_was_deleted_is_a_notice_until_its_cancellation_was_requ
         unit.polls.cancel_deleted([RunId("run-1")])
         unit.commit()
     assert violating(store, "deleted-is-cancelled") == []
+
+
+def test_a_row_that_has_been_behind_for_an_hour_is_a_notice(store: SqlHarness) -> None:
+    store.accepted("run-1", "run-2")
+    late = LateUpdate(run_id=RunId("run-1"), change=RunChange(state=RunState.RUNNING), reason="a trigger refuses it")
+    with store.units() as unit:
+        unit.late_updates.add([late], wait=MINUTE)
+        unit.commit()
+    at_first = violating(store, "rows-are-current")
+
+    store.let_pass(2 * HOUR)
+
+    assert at_first == []
+    assert violating(store, "rows-are-current") == ["run-1"]
+    assert "a trigger refuses it" in result_of(store, "rows-are-current").first[0].found

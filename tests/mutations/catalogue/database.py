@@ -10,6 +10,7 @@ from tests.mutations.mutant import Mutant, Variable
 from tests.mutations.picks import argument, call, constant, holds, receiver, the, uses
 from wes_daemon.adapters.persistence import engine, errors, expressions, work_probe
 from wes_daemon.adapters.persistence.expressions import in_locked_rows, is_one_of, of_same_run, pair_in_list, store_now
+from wes_daemon.adapters.persistence.late_updates import SqlLateUpdates
 from wes_daemon.adapters.persistence.migrations.versions import r0004_fast_and_cheap
 from wes_daemon.adapters.persistence.polls import (
     SqlPollSchedule,
@@ -21,12 +22,13 @@ from wes_daemon.adapters.persistence.polls import (
     _select_to_cancel,
     _undecided,
 )
-from wes_daemon.adapters.persistence.repository import SqlRunRepository, _summaries_statement
-from wes_daemon.adapters.persistence.tables import daemons, polls
+from wes_daemon.adapters.persistence.repository import SqlRunRepository, _locked_summaries
+from wes_daemon.adapters.persistence.tables import daemons, late_updates, polls
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork
 
 _SQL = "tests/integration/persistence/test_contract.py::TestSqlPersistence"
 _PLANS = "tests/integration/persistence/test_plans.py::test_no_statement_goes_through_what_has_ended"
+_LOCKED = "tests/integration/persistence/test_locked_rows.py"
 _RACES = "tests/integration/persistence/test_races.py"
 _PROBE = "tests/integration/persistence/test_work_probe.py::TestSqlWorkProbe"
 _ENGINE = "tests/integration/persistence/test_engine.py"
@@ -127,9 +129,30 @@ _ROWS: Sequence[Mutant] = (
     Mutant(
         name="many-not-locked-in-sql",
         breaks="Two transactions read and write the same runs, and one undoes the changes of the other.",
-        at=_summaries_statement,
+        at=_locked_summaries,
         change=replace(call("with_for_update"), receiver),
         tests=[f"{_SQL}::test_of_many_that_are_written_nobody_else_changes_one_meanwhile"],
+    ),
+    Mutant(
+        name="rows-locked-by-a-service-are-waited-for",
+        breaks="All runs wait for one row that somebody keeps locked in an open transaction.",
+        at=_locked_summaries,
+        change=drop(argument("skip_locked")),
+        tests=[f"{_LOCKED}::test_cancelled_runs_end_although_one_row_is_locked"],
+    ),
+    Mutant(
+        name="rows-referred-to-count-as-locked",
+        breaks="A service that inserts a task log keeps the daemon from writing the run's row.",
+        at=_locked_summaries,
+        change=drop(argument("key_share")),
+        tests=[f"{_LOCKED}::test_a_row_that_another_table_refers_to_is_not_locked_by_that"],
+    ),
+    Mutant(
+        name="late-updates-added-since-are-lost",
+        breaks="A change that is recorded while an earlier one is written never reaches the run's row.",
+        at=SqlLateUpdates.remove,
+        change=drop(the(ast.Compare, uses(late_updates.c.seq))),
+        tests=[f"{_SQL}::test_what_came_after_it_was_read_is_not_removed"],
     ),
     Mutant(
         name="row-read-without-its-lock",

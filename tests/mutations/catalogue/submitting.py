@@ -14,6 +14,7 @@ from wes_daemon.application.ports.providers import Submission, WorkflowProvider
 from wes_daemon.application.ports.submissions import Claim, ClaimedRun, SubmissionQueue
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
 from wes_daemon.application.requests.create_run import CreateRun
+from wes_daemon.application.runtime import isolation
 from wes_daemon.application.runtime.daemon_session import DaemonSession
 from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.recording import Recorder
@@ -53,8 +54,8 @@ _KEYS_AND_INTENTS: Sequence[Mutant] = (
     ),
     Mutant(
         name="intent-not-committed",
-        breaks="A provider is called before the intent to call it is committed.",
-        at=SubmitQueuedRuns._claim_as,
+        breaks="A provider is called before the intent to call it is committed; nor are enrolments committed.",
+        at=isolation._commit,
         change=drop(call(UnitOfWork.commit)),
         tests=[f"{_SUBMIT}::test_a_queued_run_is_handed_to_its_provider"],
         hangs_after=timedelta(seconds=40),

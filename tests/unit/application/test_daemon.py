@@ -13,7 +13,7 @@ from tests.memory.change_feed import MemoryChangeFeed
 from tests.unit.application.conftest import LEASE, World
 from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
 from wes_daemon.adapters.system import SilentChangeFeed, TimedWakeUp
-from wes_daemon.application.ports.errors import Contended, StorageUnavailable
+from wes_daemon.application.ports.errors import Contended, StorageRefused, StorageUnavailable
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
 from wes_daemon.application.ports.wakeup import ChangeFeed, WakeUp
 from wes_daemon.application.runtime.daemon import Daemon, PeriodicTask
@@ -93,6 +93,19 @@ def test_a_pass_that_met_contention_is_repeated_after_a_moment_and_is_no_outage(
     assert timedelta(milliseconds=200) in wakeup.waits
     assert any("database.contended" in message for message in caplog.messages)
     assert not any("database.unavailable" in message for message in caplog.messages)
+
+
+def test_a_pass_whose_write_the_database_refuses_is_neither_a_bug_nor_an_outage(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = StorageRefused("a trigger refuses it")
+
+    with caplog.at_level(logging.INFO):
+        _run(world, Passes(refused, refused, refused, None))
+
+    assert sum("database.refused during=submit" in message for message in caplog.messages) == 1
+    assert not any("database.unavailable" in message for message in caplog.messages)
+    assert not any(record.exc_info for record in caplog.records)
 
 
 def test_the_lease_is_given_back_at_the_end(world: World) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 
+from wes_daemon.adapters.memory.faults import MemoryFaults, refusal
 from wes_daemon.adapters.memory.store import Tables
-from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
+from wes_daemon.application.ports.errors import ConcurrentUpdate, RunLocked, RunNotFound
 from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.domain.runs import Attachment, Run, RunId, RunSummary
 from wes_daemon.domain.states import RunState
@@ -34,8 +35,9 @@ def summary_of(run: Run) -> RunSummary:
 class MemoryRunRepository:
     """`RunRepository` on the memory tables."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, faults: MemoryFaults) -> None:
         self._tables = tables
+        self._faults = faults
 
     def add(self, run: Run, *, attachments: Sequence[Attachment], entry: TimelineEntry) -> None:
         self._tables.runs[run.id] = run
@@ -43,14 +45,20 @@ class MemoryRunRepository:
         self._add_entry(run.id, entry)
 
     def get(self, run_id: RunId) -> Run:
+        if run_id in self._faults.locked:
+            raise RunLocked(f"run {run_id}: another session keeps its row locked")
         return stored_run(self._tables, run_id)
 
     def get_summaries(self, run_ids: Collection[RunId]) -> Mapping[RunId, RunSummary]:
+        return self.read_summaries([run_id for run_id in run_ids if run_id not in self._faults.locked])
+
+    def read_summaries(self, run_ids: Collection[RunId]) -> Mapping[RunId, RunSummary]:
         return {id: summary_of(stored_run(self._tables, id)) for id in run_ids if id in self._tables.runs}
 
     def write(self, updates: Collection[RunUpdate]) -> None:
         for each in updates:
             run_id = each.before.id
+            self._refuse(each)
             self._change(each.before, each.after)
             if each.entry is not None:
                 self._add_entry(run_id, each.entry)
@@ -58,6 +66,7 @@ class MemoryRunRepository:
                 self._tables.provider_statuses[run_id] = (each.provider_status, each.provider_message)
             if each.details is not None:
                 self._tables.details[run_id] = replace(each.details, tasks=())
+            if each.tasks:
                 recorded = self._tables.tasks.get(run_id, {})
                 self._tables.tasks[run_id] = {**recorded, **{task.id: task for task in each.tasks}}
 
@@ -76,9 +85,18 @@ class MemoryRunRepository:
     def _change(self, before: RunSummary, after: RunSummary) -> None:
         if before.id not in self._tables.runs:
             raise ConcurrentUpdate(f"run {before.id} has no row any more")
-        stored = self.get(before.id)
+        stored = stored_run(self._tables, before.id)
         changes = {name: getattr(after, name) for name in _SAVED if getattr(after, name) != getattr(before, name)}
         self._tables.runs[before.id] = replace(stored, **changes)
+
+    def _refuse(self, update: RunUpdate) -> None:
+        run_id = update.before.id
+        if update.changes_run and run_id in self._faults.rows:
+            raise refusal("workflow_runs")
+        if update.tasks and run_id in self._faults.tasks:
+            raise refusal("task_logs")
+        if update.details is not None and run_id in self._faults.details:
+            raise refusal("run_details")
 
     def _add_entry(self, run_id: RunId, entry: TimelineEntry) -> None:
         self._tables.timeline[run_id] = (*self._tables.timeline.get(run_id, ()), entry)

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from wes_daemon.adapters.memory.faults import MemoryFaults
 from wes_daemon.application.ports.environment import Clock
+from wes_daemon.application.ports.late_updates import LateUpdate
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.runs import TimelineEntry
@@ -64,6 +66,14 @@ class DaemonRow:
     lease_until: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class LateUpdateRow:
+    """A late update and when it is due."""
+
+    update: LateUpdate
+    not_before: datetime
+
+
 @dataclass
 class Tables:
     """The tables. Rows are frozen, so that copies of the dictionaries are a copy of all data."""
@@ -77,16 +87,18 @@ class Tables:
     tasks: dict[RunId, Mapping[TaskId, TaskLog]] = field(default_factory=dict)
     provider_statuses: dict[RunId, tuple[str, str]] = field(default_factory=dict)
     timeline: dict[RunId, tuple[TimelineEntry, ...]] = field(default_factory=dict)
+    late_updates: dict[int, LateUpdateRow] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         return Tables(**{name: dict(getattr(self, name)) for name in self.__dataclass_fields__})
 
 
 class MemoryStore:
-    """A database in memory. One unit of work at a time holds `lock`."""
+    """A database in memory. One unit of work at a time holds `lock`; `faults` says what it refuses."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
+        self.faults = MemoryFaults()
         self.lock = threading.RLock()
         self._has_unit = False
         self.tables = Tables()

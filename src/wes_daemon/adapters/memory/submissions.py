@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from itertools import chain, islice
 from types import MappingProxyType
 
+from wes_daemon.adapters.memory.faults import MemoryFaults, refusal
+from wes_daemon.adapters.memory.late_updates import has_late_update
 from wes_daemon.adapters.memory.repository import stored_run, summary_of
 from wes_daemon.adapters.memory.store import PollRow, SubmissionRow, Tables
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, LeaseLost, NotInReview
+from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, LeaseLost, NotInReview, StorageRefused
 from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.submissions import (
     COUNTED,
@@ -33,21 +35,40 @@ _ENROLLED_AS_ACCEPTED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSE
 class MemorySubmissionQueue:
     """`SubmissionQueue` over dictionaries. Submissions are in the order of their enrolment."""
 
-    def __init__(self, tables: Tables, clock: Clock) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        clock: Clock,
+        faults: MemoryFaults | None = None,
+        refusals: dict[RunId, StorageRefused] | None = None,
+    ) -> None:
+        """Use the tables.
+
+        Args:
+            refusals: takes the refused runs, which are left out; None to fail instead.
+        """
         self._tables = tables
         self._clock = clock
+        self._faults = faults or MemoryFaults()
+        self._refusals = refusals
 
-    def enrol(self, destination: Destination, *, limit: int, share: Share = no_share) -> int:
-        new_runs = self._new_runs()
-        queued = self.enrol_queued(destination, limit=limit, share=share)
+    def enrol(
+        self, destination: Destination, *, limit: int, share: Share = no_share, leaving_out: Collection[RunId] = ()
+    ) -> int:
+        new_runs = [run for run in self._new_runs() if run.id not in leaving_out]
+        queued = self.enrol_queued(destination, limit=limit, share=share, leaving_out=leaving_out)
         return queued + sum(1 for _ in islice(self._adopt_or_reopen(new_runs, destination), limit - queued))
 
-    def enrol_queued(self, destination: Destination, *, limit: int, share: Share = no_share) -> int:
-        queued = [run for run in self._new_runs() if run.state is RunState.QUEUED][:limit]
-        for run in queued:
+    def enrol_queued(
+        self, destination: Destination, *, limit: int, share: Share = no_share, leaving_out: Collection[RunId] = ()
+    ) -> int:
+        new_runs = [run for run in self._new_runs() if run.id not in leaving_out]
+        queued = [run for run in new_runs if run.state is RunState.QUEUED][:limit]
+        accepted = [run for run in queued if not self._is_refused(run.id)]
+        for run in accepted:
             row = self._ready_row(destination(summary_of(run)))
             self._tables.submissions[run.id] = replace(row, share=share(summary_of(run)))
-        return len(queued)
+        return len(accepted)
 
     def claim(
         self,
@@ -82,6 +103,8 @@ class MemorySubmissionQueue:
     def record_acceptances(
         self, acceptances: Collection[Acceptance], *, first_poll_after: timedelta
     ) -> Collection[RunId]:
+        if any(acceptance.claim.run_id in self._faults.acceptances for acceptance in acceptances):
+            raise refusal("submissions")
         earlier = {acceptance.claim.run_id for acceptance in acceptances if self._is_recorded(acceptance)}
         for acceptance in acceptances:
             with suppress(ClaimLost, AlreadyRecorded):
@@ -109,6 +132,16 @@ class MemorySubmissionQueue:
     def require_review(self, claim: Claim, *, reason: str) -> None:
         row = self._claimed_row(claim)
         self._write(claim, replace(row, state=SubmissionState.REVIEW, owner=None, last_reason=reason))
+
+    def hold_back(self, run_id: RunId, *, wait: timedelta, reason: str) -> None:
+        row = self._tables.submissions.get(run_id)
+        if row is not None and row.state is SubmissionState.READY:
+            held_back = replace(row, not_before=self._clock.now() + wait, last_reason=reason)
+            self._tables.submissions[run_id] = held_back
+
+    def explain(self, run_id: RunId, reason: str) -> None:
+        if run_id in self._tables.submissions:
+            self._tables.submissions[run_id] = replace(self._tables.submissions[run_id], last_reason=reason)
 
     def adopt(self, run_id: RunId, id: ProviderRunId, *, first_poll_after: timedelta) -> ProviderType:
         provider = self._row_in_review(run_id).provider
@@ -140,7 +173,8 @@ class MemorySubmissionQueue:
         never_sent = [run.id for run in runs.values() if run.state is RunState.CANCELING and self._never_sent(run)]
         for run_id in withdrawn:
             submissions[run_id] = replace(submissions[run_id], state=SubmissionState.CLOSED)
-        candidates = dict.fromkeys(chain(withdrawn, never_sent))
+        candidates = list(dict.fromkeys(chain(withdrawn, never_sent)))
+        candidates = [run_id for run_id in candidates if not has_late_update(self._tables, run_id)]
         cancelled = [run_id for run_id in candidates if _state(runs, run_id) is RunState.CANCELING][:limit]
         ended = [run_id for run_id in withdrawn if run_id in runs and _lacks_end_time(runs[run_id])]
         return [*cancelled, *ended]
@@ -149,6 +183,15 @@ class MemorySubmissionQueue:
         daemon = self._tables.daemons.get(owner)
         if daemon is None or daemon.lease_until <= self._clock.now():
             raise LeaseLost(f"daemon {owner} has no valid lease")
+
+    def _is_refused(self, run_id: RunId) -> bool:
+        """Whether the run is refused and left out; raises the refusal if refused runs are not left out."""
+        if run_id not in self._faults.submissions:
+            return False
+        if self._refusals is None:
+            raise refusal("submissions")
+        self._refusals[run_id] = refusal("submissions")
+        return True
 
     def _never_sent(self, run: RunSummary) -> bool:
         """Whether no provider has the run, according to its submission or its tags."""
@@ -172,6 +215,8 @@ class MemorySubmissionQueue:
         """Reopen the submission if the service has made its run active again; return whether it was reopened."""
         run = self._tables.runs.get(run_id)
         if run is None or run.state not in (RunState.QUEUED, *_ENROLLED_AS_ACCEPTED) or run_id in self._tables.polls:
+            return False
+        if has_late_update(self._tables, run_id):
             return False
         if row.provider is not None and row.provider_run_id is not None:
             self._tables.submissions[run_id] = replace(row, state=SubmissionState.ACCEPTED)
@@ -270,6 +315,8 @@ class MemorySubmissionQueue:
             if run_id not in self._tables.runs:
                 state = SubmissionState.REVIEW if row.state in IN_DOUBT else SubmissionState.CLOSED
                 self._tables.submissions[run_id] = replace(row, state=state, owner=None)
+                continue
+            if row.state is SubmissionState.READY and self._is_refused(run_id):
                 continue
             yield self._claim_one(run_id, row, owner, destination)
 

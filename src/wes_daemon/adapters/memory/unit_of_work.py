@@ -1,14 +1,18 @@
 """The unit of work in memory."""
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from wes_daemon.adapters.memory.late_updates import MemoryLateUpdates
 from wes_daemon.adapters.memory.leases import MemoryLeaseRepository
 from wes_daemon.adapters.memory.polls import MemoryPollSchedule
 from wes_daemon.adapters.memory.repository import MemoryRunRepository
 from wes_daemon.adapters.memory.store import MemoryStore, Tables
 from wes_daemon.adapters.memory.submissions import MemorySubmissionQueue
+from wes_daemon.application.ports.errors import StorageRefused
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
+from wes_daemon.domain.runs import RunId
 
 
 class MemoryUnitOfWork:
@@ -20,14 +24,15 @@ class MemoryUnitOfWork:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._open_copy: Tables | None = None
+        self._refusals: dict[RunId, StorageRefused] | None = None
 
     @property
     def runs(self) -> MemoryRunRepository:
-        return MemoryRunRepository(self._copy)
+        return MemoryRunRepository(self._copy, self._store.faults)
 
     @property
     def submissions(self) -> MemorySubmissionQueue:
-        return MemorySubmissionQueue(self._copy, self._store.clock)
+        return MemorySubmissionQueue(self._copy, self._store.clock, self._store.faults, self._refusals)
 
     @property
     def polls(self) -> MemoryPollSchedule:
@@ -36,6 +41,14 @@ class MemoryUnitOfWork:
     @property
     def leases(self) -> MemoryLeaseRepository:
         return MemoryLeaseRepository(self._copy, self._store.clock)
+
+    @property
+    def late_updates(self) -> MemoryLateUpdates:
+        return MemoryLateUpdates(self._copy, self._store.clock)
+
+    def isolate_refusals(self) -> Mapping[RunId, StorageRefused]:
+        self._refusals = {}
+        return self._refusals
 
     def __enter__(self) -> Self:
         self._store.begin()

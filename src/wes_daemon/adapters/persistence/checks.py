@@ -27,7 +27,14 @@ from wes_daemon.adapters.persistence.enrolment import names_a_provider_run
 from wes_daemon.adapters.persistence.expressions import in_list, is_one_of, store_after, store_now
 from wes_daemon.adapters.persistence.mapping import run_summary_from, select_new_runs
 from wes_daemon.adapters.persistence.polls import row_is_missing
-from wes_daemon.adapters.persistence.tables import daemons, polls, run_events, submissions, workflow_runs
+from wes_daemon.adapters.persistence.tables import (
+    daemons,
+    late_updates,
+    polls,
+    run_events,
+    submissions,
+    workflow_runs,
+)
 from wes_daemon.adapters.persistence.transactions import reading
 from wes_daemon.application.ports import checks
 from wes_daemon.application.ports.checks import Check, CheckContext, CheckResult, Violation
@@ -314,6 +321,15 @@ def _above_concurrency_limit(context: CheckContext) -> Select[Any]:
     )
 
 
+def _rows_behind(context: CheckContext) -> Select[Any]:
+    late = late_updates.c
+    return (
+        select(late.run_id, func.min(late.recorded_at).label("since"), func.max(late.reason).label("reason"))
+        .group_by(late.run_id)
+        .having(func.min(late.recorded_at) <= store_after(-context.overdue_after))
+    )
+
+
 def _a_daemon_is_alive_for(time: timedelta) -> ColumnElement[bool]:
     """Whether a live daemon started at least this long ago, so that it had the time for the overdue work."""
     return exists().where(daemons.c.lease_until > store_now(), daemons.c.started_at <= store_after(-time))
@@ -348,4 +364,5 @@ _VIOLATIONS: Mapping[Check, Callable[[CheckContext], Select[Any]]] = {
     checks.DAEMON_IS_ALIVE: _waiting_without_daemon,
     checks.OWNER_IS_ALIVE: _expired_owners,
     checks.CONCURRENCY_LIMIT_IS_KEPT: _above_concurrency_limit,
+    checks.ROWS_ARE_CURRENT: _rows_behind,
 }

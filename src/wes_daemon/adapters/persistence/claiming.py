@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import (
@@ -30,6 +31,7 @@ from wes_daemon.adapters.persistence.expressions import (
     seconds_since,
     store_now,
 )
+from wes_daemon.adapters.persistence.isolation import isolated
 from wes_daemon.adapters.persistence.mapping import (
     duration_from,
     provider_from,
@@ -112,9 +114,11 @@ def _begin(
         # The slot was occupied at the provider that the tags named when the run was enrolled.
         has_slot = slots.move(provider_from(row.provider), claimed.destination)
         (begun if has_slot else waiting).append(claimed)
-    _record_intents(connection, owner, begun)
+    recorded = isolated(
+        connection, begun, partial(_record_intents, connection, owner), run_id=lambda claimed: claimed.run.id
+    )
     _move_to_destination(connection, waiting)
-    return begun
+    return list(chain.from_iterable(recorded))
 
 
 def _submission_rows(connection: Connection, run_ids: Sequence[str]) -> Sequence[Row[Any]]:
@@ -128,9 +132,9 @@ def _without_deleted(rows: Sequence[Row[Any]]) -> tuple[Sequence[Row[Any]], Sequ
     return [row for row in rows if not row.is_gone], [row.run_id for row in rows if row.is_gone]
 
 
-def _record_intents(connection: Connection, owner: SessionId, begun: Sequence[ClaimedRun]) -> None:
+def _record_intents(connection: Connection, owner: SessionId, begun: Sequence[ClaimedRun]) -> Sequence[ClaimedRun]:
     if not begun:
-        return
+        return begun
     intents = [
         {"run_id": claimed.run.id, "provider": claimed.destination, "request": request_values(claimed.run)}
         for claimed in begun
@@ -139,6 +143,7 @@ def _record_intents(connection: Connection, owner: SessionId, begun: Sequence[Cl
     connection.execute(
         _recording_intents(dialect), {_OWNER: owner, **table_rows(connection.dialect, submissions, intents)}
     )
+    return begun
 
 
 def _move_to_destination(connection: Connection, waiting: Sequence[ClaimedRun]) -> None:

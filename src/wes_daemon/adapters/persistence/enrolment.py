@@ -1,8 +1,9 @@
 """Enrolment: submissions for the rows that a WES service has written."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache, partial
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -20,10 +21,13 @@ from sqlalchemy import (
 from wes_daemon.adapters.persistence.bulk import insertion, table_rows
 from wes_daemon.adapters.persistence.expressions import (
     in_list,
+    in_list_parameter,
     is_one_of,
     of_same_run,
     store_now,
 )
+from wes_daemon.adapters.persistence.isolation import isolated
+from wes_daemon.adapters.persistence.late_updates import has_late_update
 from wes_daemon.adapters.persistence.mapping import may_have_tag, run_summary_from, select_new_runs
 from wes_daemon.adapters.persistence.relations import stored_order_of_few
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
@@ -36,17 +40,22 @@ _FOLLOWED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
 _CANCELLED = (RunState.CANCELING,)
 
 _LIMIT = "row_limit"
+_LEFT_OUT = "left_out"
 
 
-def enrol_queued(connection: Connection, destination: Destination, share: Share, limit: int) -> int:
+def enrol_queued(
+    connection: Connection, destination: Destination, share: Share, limit: int, leaving_out: Collection[str]
+) -> int:
     """Enrol `QUEUED` rows in the order in which they were stored; return their number."""
-    rows = connection.execute(_new_runs(stored_order_of_few(connection)), {_LIMIT: limit}).all()
+    rows = connection.execute(*_limited(_new_runs(stored_order_of_few(connection)), limit, leaving_out)).all()
     runs = [run_summary_from(row) for row in rows]
     ready = [{**_submission_values(run, destination(run), SubmissionState.READY), "share": share(run)} for run in runs]
-    return connection.execute(*_insertion_of(connection, ready)).rowcount if ready else 0
+    if not ready:
+        return 0
+    return sum(isolated(connection, ready, partial(_insert_ready, connection), run_id=itemgetter("run_id")))
 
 
-def adopt_active(connection: Connection, destination: Destination, limit: int) -> int:
+def adopt_active(connection: Connection, destination: Destination, limit: int, leaving_out: Collection[str]) -> int:
     """Follow active runs that another daemon has left with a provider; return their number.
 
     Rows that cannot be adopted stay in the query's result, so each page begins after the last row of the one before.
@@ -55,8 +64,10 @@ def adopt_active(connection: Connection, destination: Destination, limit: int) -
     for page in chain(_pages_of_active(connection, limit, _FOLLOWED), _pages_of_active(connection, limit, _CANCELLED)):
         if adopted >= limit:
             break
-        adoptions = [values for run in page if (values := _adoption_values(run, destination))]
-        adopted += _adopt(connection, adoptions[: limit - adopted])
+        candidates = [run for run in page if run.id not in leaving_out]
+        adoptions = [values for run in candidates if (values := _adoption_values(run, destination))]
+        some = adoptions[: limit - adopted]
+        adopted += sum(isolated(connection, some, partial(_adopt, connection), run_id=itemgetter("run_id")))
     return adopted
 
 
@@ -157,6 +168,10 @@ def _enrol_cancelled_copies(connection: Connection, copies: Sequence[Mapping[str
     _insert(connection, [{"run_id": run_id, **values} for run_id in cancelled_ids])
 
 
+def _insert_ready(connection: Connection, rows: Sequence[Mapping[str, object]]) -> int:
+    return connection.execute(*_insertion_of(connection, rows)).rowcount
+
+
 def _submission_values(run: RunSummary, provider: ProviderType | None, state: SubmissionState) -> dict[str, object]:
     return {"run_id": run.id, "provider": provider, "state": state, "returns_to": state, "share": ""}
 
@@ -203,6 +218,8 @@ def _active_again(*states: RunState) -> Select[Any]:
             is_one_of(workflow_runs.c.state, *states),
             is_one_of(of_same_run(submissions.c.state, run_id), SubmissionState.CLOSED),
             of_same_run(polls.c.run_id, run_id).is_(None),
+            # Its row only looks active: the end of the run is still to be written.
+            ~has_late_update(run_id),
         )
         .order_by(of_same_run(submissions.c.seq, run_id))
         .limit(_row_limit())
@@ -222,6 +239,14 @@ def _inserting(dialect: str, names: tuple[str, ...]) -> Any:
     now = store_now()
     rows = insertion(dialect, submissions, names, claim_seq=zero, attempts=zero, not_before=now, enrolled_at=now)
     return rows.on_conflict_do_nothing()
+
+
+def _limited(rows: Select[Any], limit: int, leaving_out: Collection[str]) -> tuple[Select[Any], Mapping[str, Any]]:
+    """A statement with its parameters; without some runs, if there are any to leave out."""
+    if not leaving_out:
+        return rows, {_LIMIT: limit}
+    others = rows.where(~in_list_parameter(workflow_runs.c.run_id, _LEFT_OUT))
+    return others, {_LIMIT: limit, _LEFT_OUT: list(leaving_out)}
 
 
 def _row_limit() -> ColumnElement[int]:

@@ -13,6 +13,7 @@ from sqlalchemy.engine import ExceptionContext
 
 from wes_daemon.application.ports.errors import (
     Contended,
+    Locked,
     StorageMisconfigured,
     StorageRefused,
     StorageUnavailable,
@@ -30,6 +31,7 @@ _FILE = "check the path in the database URI and its permissions"
 _UNAVAILABLE_CLASSES = frozenset({"08", "40", "53", "57", "58"})
 _UNAVAILABLE_CODES = frozenset({"25006", "25P03", "25P04", "55P03", "55006"})
 _CONTENDED_CODES = frozenset({"40001", "40P01"})
+_LOCK_TIMEOUT_CODE = "55P03"
 # The connection cannot be used any more: it has ended, or leads to a server that has become a replica.
 _LOST_CODES = frozenset({"25006", "25P03", "25P04", "57P01", "57P02", "57P03", "57P04", "57P05"})
 _MISCONFIGURED_CODES: Mapping[str, str] = {
@@ -133,6 +135,8 @@ def _from_postgresql(error: psycopg2.Error, url: URL) -> WesDaemonError | None:
         return _without_code(error, url)
     if code in _CONTENDED_CODES:
         return Contended(_message(error, url))
+    if code == _LOCK_TIMEOUT_CODE:
+        return Locked(_message(error, url))
     if code in _UNAVAILABLE_CODES or code[:2] in _UNAVAILABLE_CLASSES:
         return _unavailable(error, url)
     if code in _MISCONFIGURED_CODES:

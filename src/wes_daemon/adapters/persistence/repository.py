@@ -27,12 +27,14 @@ from wes_daemon.adapters.persistence.tables import (
     task_logs,
     workflow_runs,
 )
-from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
+from wes_daemon.application.ports.errors import ConcurrentUpdate, Locked, RunLocked, RunNotFound, StorageRefused
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.domain.runs import Attachment, Run, RunId, RunSummary
 
 _IDS = "run_ids"
+# A daemon or a service that works keeps a row locked for milliseconds.
+_ROW_LOCK_TIMEOUT_MS = 3_000
 _SAVED = ("state", "tags", "start_time", "end_time")
 """The columns of a run that may change. Its provider is stored with its submission."""
 
@@ -64,8 +66,10 @@ class SqlRunRepository:
         return run_from(row)
 
     def get_summaries(self, run_ids: Collection[RunId]) -> Mapping[RunId, RunSummary]:
-        rows = self._connection.execute(_summaries_statement(), {_IDS: list(run_ids)}).all()
-        return {run.id: run for run in map(run_summary_from, rows)}
+        return self._summaries(_locked_summaries(), run_ids)
+
+    def read_summaries(self, run_ids: Collection[RunId]) -> Mapping[RunId, RunSummary]:
+        return self._summaries(_summaries(), run_ids)
 
     def write(self, updates: Collection[RunUpdate]) -> None:
         for rows in _by_columns({"run_id": each.before.id, **_changes(each.before, each.after)} for each in updates):
@@ -95,6 +99,10 @@ class SqlRunRepository:
         )
         return [Attachment(name=row.name, content=row.content) for row in rows]
 
+    def _summaries(self, statement: Select[Any], run_ids: Collection[RunId]) -> Mapping[RunId, RunSummary]:
+        rows = self._connection.execute(statement, {_IDS: list(run_ids)}).all()
+        return {run.id: run for run in map(run_summary_from, rows)}
+
     def _update(self, rows: Sequence[Mapping[str, object]]) -> None:
         dialect = self._connection.dialect.name
         statement = _update_statement(dialect, tuple(rows[0]))
@@ -103,11 +111,29 @@ class SqlRunRepository:
         ).rowcount
         # More rows are updated if a partitioned table contains several rows with one run id.
         if updated < len(rows):
-            raise ConcurrentUpdate(f"{len(rows) - updated} of {len(rows)} runs have no row any more")
+            raise self._unchanged([str(row["run_id"]) for row in rows], len(rows) - updated)
+
+    def _unchanged(self, run_ids: Sequence[str], count: int) -> ConcurrentUpdate | StorageRefused:
+        """The error for rows that an update has not changed although it raised no error."""
+        present = self._connection.execute(_summaries(), {_IDS: run_ids}).all()
+        if len({row.run_id for row in present}) < len(run_ids):
+            return ConcurrentUpdate(f"{count} of {len(run_ids)} runs have no row any more")
+        return StorageRefused(
+            f"table workflow_runs: a trigger, a rule or a policy keeps {count} of {len(run_ids)} rows unchanged"
+        )
 
     def _lock(self, run_id: RunId) -> None:
-        locked = select(workflow_runs.c.run_id).where(workflow_runs.c.run_id == run_id).with_for_update()
-        if self._connection.execute(locked).first() is None:
+        if self._connection.dialect.name == "postgresql":
+            self._connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_ROW_LOCK_TIMEOUT_MS}")
+        locked = select(workflow_runs.c.run_id).where(workflow_runs.c.run_id == run_id).with_for_update(key_share=True)
+        try:
+            found = self._connection.execute(locked).first()
+        except Locked as error:
+            raise RunLocked(
+                f"run {run_id}: another session keeps its row locked, such as an open transaction in psql: "
+                "end that transaction and try again"
+            ) from error
+        if found is None:
             raise RunNotFound(f"run {run_id}: there is no such run")
 
     def _add_entry(self, run_id: RunId, entry: TimelineEntry) -> None:
@@ -118,11 +144,15 @@ class SqlRunRepository:
 
 
 @cache
-def _summaries_statement() -> Select[Any]:
-    summaries = select_run_summaries().where(in_list_parameter(workflow_runs.c.run_id, _IDS))
-    # Ordered, so that two transactions that lock the same rows cannot deadlock. A transaction that waited sees the
-    # current row, but the daemon's tables as before. The caller's claim keeps other daemons from writing these.
-    return summaries.order_by(workflow_runs.c.run_id).with_for_update(of=workflow_runs)
+def _summaries() -> Select[Any]:
+    return select_run_summaries().where(in_list_parameter(workflow_runs.c.run_id, _IDS))
+
+
+@cache
+def _locked_summaries() -> Select[Any]:
+    # A service may keep a row locked for any time, and the other rows must not wait for it. The weaker of the two locks
+    # for an update is not in the way of a foreign key that refers to the row.
+    return _summaries().with_for_update(of=workflow_runs, skip_locked=True, key_share=True)
 
 
 @cache

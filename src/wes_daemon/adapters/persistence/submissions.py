@@ -42,6 +42,7 @@ from wes_daemon.adapters.persistence.expressions import (
     store_now,
 )
 from wes_daemon.adapters.persistence.keys import RunKey
+from wes_daemon.adapters.persistence.late_updates import has_late_update
 from wes_daemon.adapters.persistence.mapping import provider_from
 from wes_daemon.adapters.persistence.sharing import FreeSlots
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
@@ -71,13 +72,17 @@ class SqlSubmissionQueue:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def enrol(self, destination: Destination, *, limit: int, share: Share = no_share) -> int:
-        queued = self.enrol_queued(destination, limit=limit, share=share)
-        adopted = adopt_active(self._connection, destination, limit - queued) if queued < limit else 0
+    def enrol(
+        self, destination: Destination, *, limit: int, share: Share = no_share, leaving_out: Collection[RunId] = ()
+    ) -> int:
+        queued = self.enrol_queued(destination, limit=limit, share=share, leaving_out=leaving_out)
+        adopted = adopt_active(self._connection, destination, limit - queued, leaving_out) if queued < limit else 0
         return queued + adopted + enrol_again(self._connection, limit - queued - adopted)
 
-    def enrol_queued(self, destination: Destination, *, limit: int, share: Share = no_share) -> int:
-        return enrol_queued(self._connection, destination, share, limit)
+    def enrol_queued(
+        self, destination: Destination, *, limit: int, share: Share = no_share, leaving_out: Collection[RunId] = ()
+    ) -> int:
+        return enrol_queued(self._connection, destination, share, limit, leaving_out)
 
     def claim(
         self,
@@ -140,6 +145,15 @@ class SqlSubmissionQueue:
 
     def require_review(self, claim: Claim, *, reason: str) -> None:
         self._update(claim, state=SubmissionState.REVIEW, owner=None, last_reason=reason)
+
+    def hold_back(self, run_id: RunId, *, wait: timedelta, reason: str) -> None:
+        ready = (submissions.c.run_id == run_id, is_one_of(submissions.c.state, SubmissionState.READY))
+        held_back = {"not_before": store_after(wait), "last_reason": reason}
+        self._connection.execute(update(submissions).where(*ready).values(**held_back))
+
+    def explain(self, run_id: RunId, reason: str) -> None:
+        explained = update(submissions).where(submissions.c.run_id == run_id).values(last_reason=reason)
+        self._connection.execute(explained)
 
     def adopt(self, run_id: RunId, id: ProviderRunId, *, first_poll_after: timedelta) -> ProviderType:
         provider = self._provider_in_review(run_id)
@@ -338,6 +352,10 @@ def _cancelled_before_submission() -> Select[Any]:
     not_enrolled = and_(of_same_run(submissions.c.run_id, run_id).is_(None), ~names_a_provider_run())
     return (
         select(run_id)
-        .where(is_one_of(workflow_runs.c.state, RunState.CANCELING), or_(not_enrolled, never_sent))
+        .where(
+            is_one_of(workflow_runs.c.state, RunState.CANCELING),
+            or_(not_enrolled, never_sent),
+            ~has_late_update(run_id),
+        )
         .order_by(of_same_run(submissions.c.seq, run_id), run_id)
     )

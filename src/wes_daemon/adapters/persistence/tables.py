@@ -142,6 +142,20 @@ run_details = Table(
     Column("system_logs", Json),
 )
 
+late_updates = Table(
+    "late_updates",
+    daemon_metadata,
+    # The order in which the updates of a run happened.
+    Column("seq", BigInteger, primary_key=True, autoincrement=True),
+    Column("run_id", RunKey),
+    # The update as JSON in ASCII, which a database of any encoding can hold.
+    Column("content", PlainText),
+    Column("attempts", Integer),
+    Column("not_before", UtcTime),
+    Column("reason", PlainText),
+    Column("recorded_at", UtcTime),
+)
+
 run_attachments = Table(
     "run_attachments",
     daemon_metadata,

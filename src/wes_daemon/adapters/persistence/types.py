@@ -9,9 +9,13 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Dialect, Text, TypeDecorator, cast, type_coerce
 from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
 from wes_daemon.adapters.persistence.server_encoding import UTF8, ServerEncoding, encoding_of
@@ -180,7 +184,11 @@ def iso_time(moment: datetime) -> str:
 
 
 def _in_utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    try:
+        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    except OverflowError:
+        # The first or the last day that Python knows, in a zone in which it is the day before or after in UTC.
+        return moment.replace(tzinfo=UTC)
 
 
 class ServiceTime(TypeDecorator[datetime]):
@@ -200,6 +208,27 @@ class ServiceTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: object | None, _dialect: Dialect) -> datetime | None:
         return _as_utc(value)
+
+    def column_expression(self, column: ColumnElement[datetime]) -> ColumnElement[datetime]:
+        return type_coerce(_TimeText(column), self)
+
+
+class _TimeText(FunctionElement[str]):
+    """A time as the database writes it: the driver raises for times that Python cannot hold, such as infinity."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(_TimeText, "postgresql")
+def _(element: _TimeText, compiler: SQLCompiler, **options: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **options)} AS TEXT)"
+
+
+@compiles(_TimeText, "sqlite")
+def _(element: _TimeText, compiler: SQLCompiler, **options: Any) -> str:
+    # SQLite returns each value with the type that it was stored with. A number stays one, and is not read as a time.
+    return compiler.process(element.clauses, **options)
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -223,11 +252,11 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 def _as_utc(value: object) -> datetime | None:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
+    """The time, or None for a value that is no time or that Python cannot hold in UTC."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if not isinstance(moment, datetime):
             return None
-    if not isinstance(value, datetime):
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

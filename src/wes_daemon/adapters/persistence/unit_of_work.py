@@ -1,16 +1,21 @@
 """The unit of work: one transaction and the repositories that use it."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
 from sqlalchemy import Connection, Engine
 
+from wes_daemon.adapters.persistence.isolation import isolate_refusals
+from wes_daemon.adapters.persistence.late_updates import SqlLateUpdates
 from wes_daemon.adapters.persistence.leases import SqlLeaseRepository
 from wes_daemon.adapters.persistence.polls import SqlPollSchedule
 from wes_daemon.adapters.persistence.repository import SqlRunRepository
 from wes_daemon.adapters.persistence.submissions import SqlSubmissionQueue
 from wes_daemon.adapters.persistence.transactions import DAEMON_WRITES, writing
+from wes_daemon.application.ports.errors import StorageRefused
+from wes_daemon.domain.runs import RunId
 
 
 class SqlUnitOfWork:
@@ -36,6 +41,13 @@ class SqlUnitOfWork:
     @property
     def leases(self) -> SqlLeaseRepository:
         return SqlLeaseRepository(self._connection)
+
+    @property
+    def late_updates(self) -> SqlLateUpdates:
+        return SqlLateUpdates(self._connection)
+
+    def isolate_refusals(self) -> Mapping[RunId, StorageRefused]:
+        return isolate_refusals(self._connection)
 
     def __enter__(self) -> Self:
         self._open_connection = self._transaction.enter_context(writing(self._engine, DAEMON_WRITES))

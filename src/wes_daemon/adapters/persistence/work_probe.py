@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Engine, Exists, Select, and_, exists, or_,
 from wes_daemon.adapters.persistence.claiming import is_served
 from wes_daemon.adapters.persistence.enrolment import names_a_provider_run
 from wes_daemon.adapters.persistence.expressions import is_one_of, of_same_run, store_now
+from wes_daemon.adapters.persistence.late_updates import has_late_update
 from wes_daemon.adapters.persistence.mapping import run_summary_from, select_new_runs
 from wes_daemon.adapters.persistence.polls import row_is_missing
 from wes_daemon.adapters.persistence.tables import daemons, polls, submissions, workflow_runs
@@ -148,7 +149,10 @@ def _to_cancel(serving: Collection[ProviderType]) -> Select[Any]:
         .select_from(workflow_runs.outerjoin(submissions, same_run))
         .where(
             is_one_of(workflow_runs.c.state, RunState.CANCELING),
-            or_(not_enrolled, waiting, never_sent, _is_active_at_provider(serving)),
+            or_(
+                and_(or_(not_enrolled, waiting, never_sent), ~has_late_update(workflow_runs.c.run_id)),
+                _is_active_at_provider(serving),
+            ),
         )
     )
 
@@ -186,7 +190,7 @@ def _is_closed() -> ColumnElement[bool]:
     """Whether the submission of a row is closed and its run is no longer polled."""
     run_id = workflow_runs.c.run_id
     closed = is_one_of(of_same_run(submissions.c.state, run_id), SubmissionState.CLOSED)
-    return and_(closed, of_same_run(polls.c.run_id, run_id).is_(None))
+    return and_(closed, of_same_run(polls.c.run_id, run_id).is_(None), ~has_late_update(run_id))
 
 
 def _is_active_at_provider(serving: Collection[ProviderType]) -> Exists:

@@ -16,6 +16,7 @@ from wes_daemon.application.ports.errors import (
     NotNow,
     ProviderError,
     Rejected,
+    StorageRefused,
 )
 from wes_daemon.application.ports.polls import DuePoll, PollResult
 from wes_daemon.application.ports.providers import ProviderTask, RunDetails, WorkflowProvider
@@ -69,6 +70,8 @@ class StatusRecorder:
         except ConcurrentUpdate as error:
             log_event(_log, logging.DEBUG, "refresh.overtaken", run_id=poll.run_id, reason=error)
             return PollOutcome.DEFERRED
+        except StorageRefused as error:
+            return self._defer_refused(poll, error)
         except CircuitOpen as error:
             delay = error.retry_after or self._policy.retry_delay
             self._recorder.record(lambda recording: recording.work.polls.defer([poll], delay=delay))
@@ -90,7 +93,7 @@ class StatusRecorder:
                 during="refresh",
                 of=f"{len(results)} runs",
             )
-        except ConcurrentUpdate:
+        except (ConcurrentUpdate, StorageRefused):
             return self._record_one_by_one(results)
 
     def _record_one_by_one(self, results: Sequence[PollResult]) -> Sequence[PollOutcome]:
@@ -108,6 +111,15 @@ class StatusRecorder:
         except ConcurrentUpdate as error:
             log_event(_log, logging.DEBUG, "refresh.overtaken", run_id=run_id, reason=error)
             return PollOutcome.DEFERRED
+        except StorageRefused as error:
+            return self._defer_refused(result.poll, error)
+
+    def _defer_refused(self, poll: DuePoll, error: StorageRefused) -> PollOutcome:
+        """Poll a run later whose result the database refuses even in the daemon's own tables."""
+        delay = self._recorder.refusals.add(poll.run_id, error, during="refresh")
+        self._recorder.record(lambda recording: recording.work.polls.defer([poll], delay=delay))
+        self._recorder.note_refusals({poll.run_id: error}, during="refresh")
+        return PollOutcome.DEFERRED
 
     def _examined(
         self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport | None

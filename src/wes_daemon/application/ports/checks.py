@@ -142,6 +142,13 @@ CONCURRENCY_LIMIT_IS_KEPT = Check(
     severity=Severity.NOTICE,
 )
 
+ROWS_ARE_CURRENT = Check(
+    name="rows-are-current",
+    description="The row of a run shows what the daemon recorded more than an hour ago.",
+    found="since {since}: {reason}",
+    severity=Severity.NOTICE,
+)
+
 CHECKS = (
     PROVIDER_RUN_IS_UNIQUE,
     END_TIME_IS_VALID,
@@ -159,6 +166,7 @@ CHECKS = (
     DAEMON_IS_ALIVE,
     OWNER_IS_ALIVE,
     CONCURRENCY_LIMIT_IS_KEPT,
+    ROWS_ARE_CURRENT,
 )
 
 

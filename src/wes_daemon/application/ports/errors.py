@@ -89,6 +89,10 @@ class NotInReview(WesDaemonError):
     """The run does not need review, or this decision is not possible for it; nothing was written."""
 
 
+class RunLocked(WesDaemonError):
+    """Another session keeps the run's row locked; nothing was written."""
+
+
 class LeaseLost(WesDaemonError):
     """The lease of this daemon has expired: other daemons may have taken its claims over."""
 
@@ -99,6 +103,10 @@ class StorageUnavailable(WesDaemonError):
 
 class Contended(StorageUnavailable):
     """The database rolled back one of two conflicting transactions; the same transaction may work at once."""
+
+
+class Locked(StorageUnavailable):
+    """Another session kept a row locked for longer than this one waits; nothing was written."""
 
 
 class StorageMisconfigured(WesDaemonError):

@@ -65,22 +65,29 @@ class RunRepository(Protocol):
 
         Raises:
             RunNotFound: there is none.
+            RunLocked: another session keeps the row locked.
         """
 
     def get_summaries(self, run_ids: Collection[RunId]) -> Mapping[RunId, RunSummary]:
         """Return the runs that have a row, without their requests, and lock their rows.
 
+        Runs whose row another transaction has locked are absent: this method waits for no lock.
         The provider and its id are as they were when the statement began. No other daemon writes these two while the
         caller has the run's claim or its lease for polling. A caller that has neither must not commit.
         """
 
+    def read_summaries(self, run_ids: Collection[RunId]) -> Mapping[RunId, RunSummary]:
+        """As `get_summaries`, as the rows were committed last, and without locking them: also those that are locked."""
+
     def write(self, updates: Collection[RunUpdate]) -> None:
         """Write all updates in few statements; task logs with known ids are updated in place.
 
-        `before` of each is what `get` or `get_summaries` returned in this unit of work, so that its row is locked.
+        `before` of each is what `get` or `get_summaries` returned in this unit of work, so that its row is locked. For
+        an update that does not change the row, `read_summaries` suffices.
 
         Raises:
             ConcurrentUpdate: a row is gone.
+            StorageRefused: a value, a constraint or a trigger refuses one of the updates; nothing can be committed.
         """
 
     def note_deleted(self, reasons: Mapping[RunId, str], *, at: datetime, by: str) -> None:

@@ -108,7 +108,9 @@ class SubmissionQueue(Protocol):
     claim has ended, and return the ids of the recorded runs.
     """
 
-    def enrol(self, destination: Destination, *, limit: int, share: Share = no_share) -> int:
+    def enrol(
+        self, destination: Destination, *, limit: int, share: Share = no_share, leaving_out: Collection[RunId] = ()
+    ) -> int:
         """Enrol rows that the queue does not have yet, oldest first, and return their number (0: there are no more).
 
         A `QUEUED` row becomes `READY` for the provider that `destination` returns, in the group that `share`
@@ -117,10 +119,15 @@ class SubmissionQueue(Protocol):
         daemon. It becomes `ACCEPTED` and is followed. Other rows are not enrolled.
 
         A closed row that the service has made active again is enrolled again. It is followed if a provider had the
-        run; if none had and the row is `QUEUED`, it becomes `READY`.
+        run; if none had and the row is `QUEUED`, it becomes `READY`. A run with a late update is not.
+
+        Args:
+            leaving_out: runs whose enrolment the store has refused lately.
         """
 
-    def enrol_queued(self, destination: Destination, *, limit: int, share: Share = no_share) -> int:
+    def enrol_queued(
+        self, destination: Destination, *, limit: int, share: Share = no_share, leaving_out: Collection[RunId] = ()
+    ) -> int:
         """Enrol only the `QUEUED` rows that the queue does not have yet, as `enrol` does.
 
         This is cheap. It suffices when the change feed has reported a queued run.
@@ -208,6 +215,12 @@ class SubmissionQueue(Protocol):
 
         No daemon claims the run until a person has decided.
         """
+
+    def hold_back(self, run_id: RunId, *, wait: timedelta, reason: str) -> None:
+        """Let a `READY` run wait, because the store refuses to record its claim; no attempt is counted."""
+
+    def explain(self, run_id: RunId, reason: str) -> None:
+        """Record the latest reason, for a person; nothing else changes, and no claim is needed."""
 
     def adopt(self, run_id: RunId, id: ProviderRunId, *, first_poll_after: timedelta) -> ProviderType:
         """Follow a run that needs review as this provider run, because a person has decided so; return the provider.

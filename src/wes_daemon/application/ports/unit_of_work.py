@@ -4,17 +4,20 @@ The daemon keeps submissions, claims and polls in narrow tables of its own. It w
 value has changed that readers of the row see.
 
 The store counts all durations on its own clock, so that daemons whose clocks differ agree.
-Every method may raise `StorageUnavailable`.
+Every method may raise `StorageUnavailable`, and every method that writes `StorageRefused`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
+from wes_daemon.application.ports.errors import StorageRefused
+from wes_daemon.application.ports.late_updates import LateUpdates
 from wes_daemon.application.ports.leases import LeaseRepository
 from wes_daemon.application.ports.polls import PollSchedule
 from wes_daemon.application.ports.runs import RunRepository
 from wes_daemon.application.ports.submissions import SubmissionQueue
+from wes_daemon.domain.runs import RunId
 
 
 class UnitOfWork(Protocol):
@@ -31,6 +34,17 @@ class UnitOfWork(Protocol):
     def polls(self) -> PollSchedule: ...
     @property
     def leases(self) -> LeaseRepository: ...
+    @property
+    def late_updates(self) -> LateUpdates: ...
+
+    def isolate_refusals(self) -> Mapping[RunId, StorageRefused]:
+        """From now on, let enrolments and claims leave out runs that the store refuses, instead of failing.
+
+        This needs more statements, so it is for the repetition of a unit of work that was refused.
+
+        Returns:
+            The runs that were left out, with the reasons. It grows with each statement.
+        """
 
     def __enter__(self) -> Self: ...
     def __exit__(

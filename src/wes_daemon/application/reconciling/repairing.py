@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from wes_daemon.application.ports.environment import Clock, IdSource
-from wes_daemon.application.ports.errors import ConcurrentUpdate, ProviderError, RunNotFound
+from wes_daemon.application.ports.errors import (
+    ConcurrentUpdate,
+    ProviderError,
+    RunLocked,
+    RunNotFound,
+    StorageRefused,
+)
 from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.application.ports.reconcile_queries import RepairUnit, RepairUnits
@@ -49,7 +55,7 @@ class Repairer:
         """Repair one discrepancy. An error of the provider, or a concurrent change, becomes a failed result."""
         try:
             result = self._repair(found, comparison, provider)
-        except (ProviderError, ConcurrentUpdate, RunNotFound) as error:
+        except (ProviderError, ConcurrentUpdate, RunNotFound, RunLocked, StorageRefused) as error:
             result = _failure(found, str(error))
         if found.repair is not Repair.NONE:
             _log_result(result)

@@ -11,7 +11,7 @@ from wes_daemon.application.ports.queries import RunQueries
 from wes_daemon.application.ports.submissions import SubmissionQueue
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.application.runtime.event_log import log_event
-from wes_daemon.application.runtime.recording import Recording, Verb
+from wes_daemon.application.runtime.recording import Recording, Verb, commit_recording
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 
 _log = logging.getLogger(__name__)
@@ -40,13 +40,16 @@ class ResolveReview:
             ProviderError: the provider's status request failed.
         """
         self._require_known(run_id, id)
-        with self._units() as work:
-            provider = work.submissions.adopt(run_id, id, first_poll_after=_NOW)
-            recording = Recording(work, self._clock, self._by)
+        providers = list[ProviderType]()
+
+        def write(recording: Recording) -> None:
+            provider = recording.work.submissions.adopt(run_id, id, first_poll_after=_NOW)
             recording.change(run_id, lambda run: run.accepted(provider, id), f"found at {provider} as {id}")
-            work.commit()
-        self._log(run_id, decision="adopt", provider=provider, provider_id=id)
-        return provider
+            providers.append(provider)
+
+        self._commit(write)
+        self._log(run_id, decision="adopt", provider=providers[-1], provider_id=id)
+        return providers[-1]
 
     def send_again(self, run_id: RunId) -> None:
         """Submit the run again under the same idempotency key, because the provider does not have it."""
@@ -70,13 +73,17 @@ class ResolveReview:
         self._log(run_id, decision="fail", reason=reason)
 
     def _decide(self, run_id: RunId, *, decide: Callable[[SubmissionQueue], None], change: Verb, reason: str) -> None:
-        with self._units() as work:
-            decide(work.submissions)
-            recording = Recording(work, self._clock, self._by)
+        def write(recording: Recording) -> None:
+            decide(recording.work.submissions)
             recording.change(run_id, change, reason)
             if not recording.changes:
                 recording.note(run_id, reason)
-            work.commit()
+
+        self._commit(write)
+
+    def _commit(self, write: Callable[[Recording], None]) -> None:
+        """Record a decision. If the run's row is locked or refuses it, a daemon changes the row later."""
+        commit_recording(self._units, write, clock=self._clock, by=self._by)
 
     def _require_known(self, run_id: RunId, id: ProviderRunId) -> None:
         try:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from wes_daemon.application.ports.environment import Clock, IdSource
-from wes_daemon.application.ports.errors import RunNotFound, StorageUnavailable
+from wes_daemon.application.ports.errors import StorageUnavailable
 from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.application.runtime.event_log import log_event
@@ -64,13 +64,10 @@ class CreateRun:
         """Return whether the run is stored although the commit failed: if it were queued again, it would run twice."""
         try:
             with self._units() as work:
-                work.runs.get(run_id)
-        except RunNotFound:
-            return False
+                return run_id in work.runs.read_summaries([run_id])
         except StorageUnavailable:
             message = f"run {run_id} may have been queued: look for it before you queue it again: {error}"
             raise StorageUnavailable(message) from error
-        return True
 
 
 def _check_widths(request: WorkflowRequest) -> None:

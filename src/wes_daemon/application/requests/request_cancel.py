@@ -25,6 +25,8 @@ class RequestCancel:
         Raises:
             RunNotFound: no run has this id.
             IllegalTransition: the run has ended.
+            RunLocked: another session keeps the run's row locked.
+            StorageRefused: a constraint or a trigger refuses the state.
         """
         with self._units() as work:
             before = work.runs.get(run_id)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import Contended, StorageMisconfigured, StorageUnavailable
+from wes_daemon.application.ports.errors import Contended, StorageMisconfigured, StorageRefused, StorageUnavailable
 from wes_daemon.application.ports.wakeup import ChangeFeed, WakeUp
 from wes_daemon.application.runtime.daemon_session import DaemonSession
 from wes_daemon.application.runtime.event_log import log_event
+from wes_daemon.application.runtime.log_throttle import LogThrottle
 from wes_daemon.application.runtime.outage_log import OutageLog
 from wes_daemon.application.runtime.stop_signal import StopSignal
 
@@ -22,6 +23,7 @@ _TIME_TO_CLOSE_LEASE = timedelta(seconds=1)
 _OUTAGE_RETRY = timedelta(seconds=5)
 _CONTENTION_RETRY = timedelta(milliseconds=200)
 _CHANGE_FEED_END = timedelta(milliseconds=200)
+_REFUSALS_LOGGED_EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ class Daemon:
         self._stop = stop
         self._outage_log = outage_log
         self._longest_stop = longest_stop
+        self._logged_refusals = LogThrottle(clock, every=_REFUSALS_LOGGED_EVERY)
 
     def run(self) -> bool:
         """Run the loops until `stop` is called, then return within ten seconds.
@@ -120,6 +123,12 @@ class Daemon:
         except (StorageUnavailable, StorageMisconfigured) as error:
             self._outage_log.failed(task.name, error, during=task.name, started=started)
             return _OUTAGE_RETRY
+        except StorageRefused as error:
+            # The pass found no single run that is refused. The database works, and the other loops are not affected.
+            self._outage_log.succeeded(task.name)
+            if self._logged_refusals.allows(task.name):
+                log_event(_log, logging.ERROR, "database.refused", during=task.name, reason=error)
+            return task.every
         except Exception:  # noqa: BLE001 - a bug must not end the loop; `guarded` has the other such handler
             _log.exception("daemon.pass_failed during=%s", task.name)
             return task.every

@@ -9,6 +9,7 @@ from wes_daemon.application.ports.errors import (
     LeaseLost,
     ProviderError,
     StorageMisconfigured,
+    StorageRefused,
     StorageUnavailable,
 )
 
@@ -24,7 +25,7 @@ def guarded(work: Callable[[], T], *, otherwise: Callable[[Exception], T], durin
     """
     try:
         return work()
-    except (ProviderError, LeaseLost, StorageUnavailable, StorageMisconfigured, ConcurrentUpdate):
+    except (ProviderError, LeaseLost, StorageUnavailable, StorageMisconfigured, StorageRefused, ConcurrentUpdate):
         raise
     except Exception as error:  # noqa: BLE001 - a bug must not affect other runs; `Daemon` has the other such handler
         _log.exception("bug during=%s of=%s", during, of)

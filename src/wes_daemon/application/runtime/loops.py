@@ -4,6 +4,7 @@ Each provider has its own loops, so that one provider that hangs does not delay 
 work probe, a cheap query, and end there if it finds no work. The time between two passes of a loop:
 
 - heartbeat: a quarter of `DAEMON_LEASE_SECONDS`.
+- late-updates: 1 s. A pass writes changes whose row was locked or refused them; without any it reads once a minute.
 - submit: 5 s, or `DAEMON_POLL_INTERVAL` if that is shorter. Every `DAEMON_POLL_INTERVAL` the pass submits queued runs;
   the passes in between only take over what other daemons left. After a pass that deferred runs, all passes submit
   queued runs until `DAEMON_POLL_INTERVAL` has passed, so that a run that was deferred for a few seconds does not wait
@@ -33,6 +34,7 @@ from wes_daemon.domain.runs import ProviderType
 _TAKEOVER_INTERVAL = timedelta(seconds=5)
 _DRAFT_DELETION_INTERVAL = timedelta(hours=1)
 _EVENTS_INTERVAL = timedelta(seconds=1)
+_LATE_UPDATES_INTERVAL = timedelta(seconds=1)
 # The pauses make many commits in a row lead to few passes, and are too short for a person to notice.
 _PAUSE_BETWEEN_SUBMIT_HINTS = timedelta(milliseconds=20)
 _PAUSE_BETWEEN_CANCEL_HINTS = timedelta(milliseconds=500)
@@ -81,6 +83,11 @@ class ProviderPasses:
 def heartbeat_loop(daemon_session: DaemonSession) -> PeriodicTask:
     """Return the loop that renews the daemon's lease."""
     return PeriodicTask(name="heartbeat", work=daemon_session.renew, every=daemon_session.heartbeat_interval)
+
+
+def late_updates_loop(write_late_updates: Callable[[], object]) -> PeriodicTask:
+    """Return the loop that writes changes to rows that were locked or refused them."""
+    return PeriodicTask(name="late-updates", work=write_late_updates, every=_LATE_UPDATES_INTERVAL)
 
 
 def provider_loops(

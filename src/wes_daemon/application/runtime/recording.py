@@ -5,14 +5,23 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import AlreadyRecorded, Contended, StorageMisconfigured, StorageUnavailable
+from wes_daemon.application.ports.errors import (
+    AlreadyRecorded,
+    Contended,
+    StorageMisconfigured,
+    StorageRefused,
+    StorageUnavailable,
+)
+from wes_daemon.application.ports.late_updates import LateUpdate
 from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.application.ports.telemetry import Telemetry
 from wes_daemon.application.ports.unit_of_work import UnitOfWork, UnitsOfWork
 from wes_daemon.application.ports.wakeup import WakeUp
 from wes_daemon.application.runtime.daemon_session import DaemonSession
 from wes_daemon.application.runtime.event_log import log_event
+from wes_daemon.application.runtime.late_writer import LOCKED_WAIT, LateWriter
 from wes_daemon.application.runtime.outage_log import OutageLog
+from wes_daemon.application.runtime.refusals import Refusals
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.domain.runs import RunId, RunSummary
 
@@ -33,6 +42,8 @@ class Recording:
     """One unit of work and the updates of runs that were written in it.
 
     Attributes:
+        changes: the updates that changed a row.
+        late: the runs whose update was stored as a late update.
         needs_hint: whether a provider run may have to be cancelled now, which no commit of a service reports.
     """
 
@@ -40,6 +51,7 @@ class Recording:
         self.work = work
         self.changes: list[RunUpdate] = []
         self.needs_hint = False
+        self.late: list[RunId] = []
         self._clock = clock
         self._by = by
 
@@ -49,28 +61,37 @@ class Recording:
 
     def note(self, run_id: RunId, why: str) -> None:
         """Add a timeline entry without changing the row; a run without a row is skipped."""
-        for run in self.work.runs.get_summaries([run_id]).values():
+        for run in self.work.runs.read_summaries([run_id]).values():
             self.work.runs.write([RunUpdate(before=run, after=run, entry=self._entry(run, run, why, None))])
 
     def write(self, updates: Mapping[RunId, PlannedUpdate]) -> None:
         """Build an update of each row as it is now and write all of them in few statements.
 
-        A run whose row the service has deleted is logged, and the reason is kept in its timeline.
+        If another session keeps a row locked, its update is stored as a late update. If the service has deleted a row,
+        that is logged, and the reason of the update is kept in the timeline.
         """
         rows = self.work.runs.get_summaries(updates.keys())
         built = [build(rows[run_id]) for run_id, (_, build) in updates.items() if run_id in rows]
         self.work.runs.write(built)
         self.changes += [each for each in built if each.changes_run]
-        deleted = {run_id: why for run_id, (why, _) in updates.items() if run_id not in rows}
-        for run_id, why in deleted.items():
-            log_event(_log, logging.WARNING, "run.row_vanished", run_id=run_id, instead_of=why)
-        self.needs_hint |= bool(deleted)
-        self.note_deleted({run_id: f"the row of the run was deleted: {why}" for run_id, why in deleted.items()})
+        if missing := {run_id: update for run_id, update in updates.items() if run_id not in rows}:
+            self._write_late(missing, wait=LOCKED_WAIT)
 
     def note_deleted(self, reasons: Mapping[RunId, str]) -> None:
         """Add a timeline entry for each of these runs, whose rows were deleted."""
         if reasons:
             self.work.runs.note_deleted(reasons, at=self._clock.now(), by=self._by)
+
+    def _write_late(self, updates: Mapping[RunId, PlannedUpdate], *, wait: timedelta) -> None:
+        rows = self.work.runs.read_summaries(updates.keys())
+        late = [LateUpdate.of(updates[run_id][1](run)) for run_id, run in rows.items()]
+        self.work.late_updates.add(late, wait=wait)
+        self.late += rows.keys()
+        deleted = {run_id: why for run_id, (why, _) in updates.items() if run_id not in rows}
+        for run_id, why in deleted.items():
+            log_event(_log, logging.WARNING, "run.row_vanished", run_id=run_id, instead_of=why)
+        self.needs_hint |= bool(deleted)
+        self.note_deleted({run_id: f"the row of the run was deleted: {why}" for run_id, why in deleted.items()})
 
     def update(
         self, before: RunSummary, after: RunSummary, why: str, *, provider_status: str | None = None
@@ -90,8 +111,56 @@ class Recording:
         )
 
 
+class _LateRecording(Recording):
+    """A recording that stores all updates of runs as late updates, because the database refused one of them."""
+
+    def write(self, updates: Mapping[RunId, PlannedUpdate]) -> None:
+        self._write_late(updates, wait=LOCKED_WAIT)
+
+
+def commit_recording(
+    units: UnitsOfWork,
+    write: Callable[[Recording], None],
+    *,
+    clock: Clock,
+    by: str,
+    committing: Callable[[Recording], object] = lambda _: None,
+) -> Recording:
+    """Commit what `write` writes. What the database refuses about the rows of runs is stored as late updates.
+
+    Args:
+        committing: called immediately before each commit.
+
+    Raises:
+        StorageRefused: the database refuses a row of the daemon's own tables, too; nothing was written.
+    """
+    try:
+        return _committed(units, write, lambda work: Recording(work, clock, by), committing)
+    except StorageRefused:
+        return _committed(units, write, lambda work: _LateRecording(work, clock, by), committing)
+
+
+def _committed(
+    units: UnitsOfWork,
+    write: Callable[[Recording], None],
+    make: Callable[[UnitOfWork], Recording],
+    committing: Callable[[Recording], object],
+) -> Recording:
+    with units() as work:
+        recording = make(work)
+        write(recording)
+        committing(recording)
+        work.commit()
+    return recording
+
+
 class Recorder:
-    """Commits recordings and reports their changes to telemetry."""
+    """Commits recordings and reports their changes to telemetry.
+
+    Attributes:
+        refusals: the runs that the database refuses.
+        write_late_updates: makes a pass that writes the late updates.
+    """
 
     def __init__(
         self,
@@ -111,9 +180,20 @@ class Recorder:
         self._wakeup = wakeup
         self._stop = stop
         self._outage_log = outage_log
+        self.refusals = Refusals(clock)
+        self.write_late_updates = LateWriter(
+            units=units, clock=clock, telemetry=telemetry, refusals=self.refusals, by=lambda: daemon_session.id
+        )
 
     def record(self, write: Callable[[Recording], None]) -> None:
-        """Write in one transaction and commit it; contention is retried a few times."""
+        """Write in one transaction and commit it; contention is retried a few times.
+
+        If the database refuses an update of a run, all updates of the transaction are stored as late updates and then
+        written without those that it refuses.
+
+        Raises:
+            StorageRefused: the database refuses a row of the daemon's own tables, too; nothing was written.
+        """
         self._report(self._written(write, []))
 
     def record_durably(self, write: Callable[[Recording], None]) -> None:
@@ -128,6 +208,17 @@ class Recorder:
         finally:
             if not self._stop.is_raised:
                 self._outage_log.succeeded(worker)
+
+    def note_refusals(self, refused: Mapping[RunId, StorageRefused], *, during: str) -> None:
+        """Add the reasons to the timelines of runs that were refused for the first time, as far as they are stored."""
+        for run_id in filter(self.refusals.is_first, refused):
+            self._note_refusal(run_id, f"refused by the database during {during}: {refused[run_id]}")
+
+    def _note_refusal(self, run_id: RunId, reason: str) -> None:
+        try:
+            self.record(lambda recording: recording.note(run_id, reason))
+        except StorageRefused as error:
+            self.refusals.log(run_id, error, during="timeline")
 
     def _written_eventually(
         self, write: Callable[[Recording], None], committing: list[Recording], worker: object
@@ -160,12 +251,7 @@ class Recorder:
     def _committed(self, write: Callable[[Recording], None], committing: list[Recording]) -> Recording:
         # Read before the transaction: the first use of the id opens a unit of work, which would wait for this one.
         by = self._daemon_session.id
-        with self._units() as work:
-            recording = Recording(work, self._clock, by)
-            write(recording)
-            committing.append(recording)
-            work.commit()
-        return recording
+        return commit_recording(self._units, write, clock=self._clock, by=by, committing=committing.append)
 
     def _report(self, recording: Recording) -> None:
         for update in recording.changes:
@@ -173,3 +259,7 @@ class Recorder:
             self._telemetry.state_changed(update.before, update.after, why)
         if recording.needs_hint:
             self._wakeup.hint()
+        if isinstance(recording, _LateRecording):
+            self.write_late_updates.write_now(recording.late)
+        elif recording.late:
+            self.write_late_updates.expect(LOCKED_WAIT)

@@ -1,7 +1,7 @@
 """The outcomes of a submission, and how each is recorded."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -14,6 +14,7 @@ from wes_daemon.application.ports.errors import (
     NotNow,
     NotSent,
     StorageMisconfigured,
+    StorageRefused,
     StorageUnavailable,
 )
 from wes_daemon.application.ports.runs import RunUpdate
@@ -21,6 +22,7 @@ from wes_daemon.application.ports.submissions import Acceptance, Claim, ClaimedR
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.group_commit import GroupCommit
 from wes_daemon.application.runtime.guard import guarded
+from wes_daemon.application.runtime.late_writer import plain_text
 from wes_daemon.application.runtime.log_throttle import LogThrottle
 from wes_daemon.application.runtime.recording import PlannedUpdate, Recorder, Recording
 from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
@@ -29,7 +31,7 @@ from wes_daemon.domain.states import RunState
 
 _log = logging.getLogger(__name__)
 
-NOT_RECORDED = (StorageUnavailable, StorageMisconfigured, ConcurrentUpdate)
+NOT_RECORDED = (StorageUnavailable, StorageMisconfigured, StorageRefused, ConcurrentUpdate)
 """The errors after which an outcome is not recorded. The intent is stored, so the run is in doubt."""
 
 # The wait of a run whose provider is unusable: longer than a pass, and short for a person who has just repaired it.
@@ -113,11 +115,11 @@ class OutcomeRecorder:
         """End a run that is not submitted any more: it is invalid, or it is given up."""
         now = self._clock.now()
 
-        def write(recording: Recording) -> None:
+        def write(recording: Recording, reason: str) -> None:
             recording.work.submissions.close(claimed.claim, reason=reason)
             recording.change(claimed.run.id, lambda run: run.rejected(reason, now), reason)
 
-        self._recorder.record_durably(write)
+        self._record(write, reason)
         log_event(_log, logging.ERROR, "submit.rejected", run_id=claimed.run.id, provider=provider, reason=reason)
         return SubmissionResult(outcome=Outcome.REJECTED)
 
@@ -132,7 +134,7 @@ class OutcomeRecorder:
             tried = f"{claimed.attempts + 1} attempts in {_rounded(claimed.failing_for)}"
             return self.record_rejection(claimed, claimed.destination, f"given up after {tried}: {error}")
         claim, reason, wait = claimed.claim, str(error), self._policy.wait_after(claimed.attempts, error.retry_after)
-        self._recorder.record_durably(lambda rec: rec.work.submissions.defer(claim, wait=wait, reason=reason))
+        self._record(lambda rec, reason: rec.work.submissions.defer(claim, wait=wait, reason=reason), reason)
         self._log_retry("submit.deferred", claimed, wait, reason)
         return SubmissionResult(outcome=Outcome.DEFERRED)
 
@@ -141,7 +143,7 @@ class OutcomeRecorder:
         if self._policy.is_in_doubt_too_long(claimed):
             return self.record_review(claimed, f"in doubt for {_rounded(claimed.in_doubt_for)}: {reason}")
         claim, wait = claimed.claim, self._policy.wait_after(claimed.attempts)
-        self._recorder.record_durably(lambda rec: rec.work.submissions.mark_in_doubt(claim, wait=wait, reason=reason))
+        self._record(lambda rec, reason: rec.work.submissions.mark_in_doubt(claim, wait=wait, reason=reason), reason)
         self._log_retry("submit.in_doubt", claimed, wait, reason)
         return SubmissionResult(outcome=Outcome.IN_DOUBT)
 
@@ -149,14 +151,25 @@ class OutcomeRecorder:
         """Leave a run in doubt after an unforeseen error: it does not prove that nothing was started."""
         return self.record_doubt(claimed, f"{error.__class__.__name__}: {error}")
 
+    def record_refused_acceptance(
+        self, claimed: ClaimedRun, acceptance: Acceptance, error: StorageRefused
+    ) -> SubmissionResult:
+        """Leave a run in doubt whose acceptance the database refuses to record. The reason names the provider run."""
+        self._recorder.refusals.log(claimed.run.id, error, during="accept")
+        accepted = f"accepted by {acceptance.provider} as {acceptance.provider_run_id}"
+        try:
+            return self.record_doubt(claimed, f"{accepted}, but the database refuses to record that: {error}")
+        except NOT_RECORDED as not_recorded:
+            return self.report_not_recorded(claimed.run.id, not_recorded)
+
     def record_review(self, claimed: ClaimedRun, reason: str) -> SubmissionResult:
         """Require a person's decision, because no call has shown whether the provider has the run."""
 
-        def write(recording: Recording) -> None:
+        def write(recording: Recording, reason: str) -> None:
             recording.work.submissions.require_review(claimed.claim, reason=reason)
             recording.note(claimed.run.id, f"needs review: {reason}")
 
-        self._recorder.record_durably(write)
+        self._record(write, reason)
         log_event(
             _log,
             logging.ERROR,
@@ -183,7 +196,7 @@ class OutcomeRecorder:
 
     def record_return(self, claim: Claim, *, wait: timedelta, reason: str | None = None) -> SubmissionResult:
         """Return the claim of a run that was not sent; no attempt is counted."""
-        self._recorder.record_durably(lambda rec: rec.work.submissions.return_claim(claim, wait=wait, reason=reason))
+        self._record(lambda rec, text: rec.work.submissions.return_claim(claim, wait=wait, reason=text or None), reason)
         return SubmissionResult(outcome=Outcome.RETURNED)
 
     def report_claim_lost(self, run_id: RunId, reason: object) -> SubmissionResult:
@@ -196,17 +209,31 @@ class OutcomeRecorder:
         log_event(_log, logging.WARNING, "submit.not_recorded", run_id=run_id, reason=error)
         return SubmissionResult(outcome=Outcome.IN_DOUBT)
 
+    def _record(self, write: Callable[[Recording, str], None], reason: str | None) -> None:
+        """Record an outcome. If the database refuses it, write its reason in ASCII: every database can hold that."""
+        text = reason or ""
+        try:
+            self._recorder.record_durably(lambda recording: write(recording, text))
+        except StorageRefused:
+            if text.isascii():
+                raise
+            self._recorder.record_durably(lambda recording: write(recording, plain_text(text)))
+
     def _commit_group(self, drafts: Sequence[_Draft]) -> None:
         if len(drafts) == 1:
             self._commit_alone(drafts[0])
             drafts[0].is_recorded = True
             return
-        recorded = guarded(
-            lambda: self._commit_together(drafts),
-            otherwise=lambda _: (),
-            during="record",
-            of=f"{len(drafts)} drafts",
-        )
+        try:
+            recorded = guarded(
+                lambda: self._commit_together(drafts),
+                otherwise=lambda _: (),
+                during="record",
+                of=f"{len(drafts)} drafts",
+            )
+        except StorageRefused:
+            # Each thread then commits its own draft, so that only the refused one fails.
+            recorded = ()
         for draft in drafts:
             draft.is_recorded = draft.claim.run_id in recorded
 

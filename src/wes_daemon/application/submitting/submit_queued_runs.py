@@ -9,14 +9,15 @@ from datetime import timedelta
 from queue import SimpleQueue
 
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import ConcurrentUpdate, LeaseLost
+from wes_daemon.application.ports.errors import ConcurrentUpdate, LeaseLost, StorageRefused
 from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.providers import ProviderDirectory
 from wes_daemon.application.ports.submissions import Acceptance, ClaimedRun, SubmissionQueue
-from wes_daemon.application.ports.unit_of_work import UnitsOfWork
+from wes_daemon.application.ports.unit_of_work import UnitOfWork, UnitsOfWork
 from wes_daemon.application.runtime.daemon_session import DaemonSession
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.guard import guarded
+from wes_daemon.application.runtime.isolation import commit_isolated
 from wes_daemon.application.runtime.recording import Recorder
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.application.submitting.outcomes import NOT_RECORDED, Outcome, OutcomeRecorder, SubmissionResult
@@ -127,6 +128,7 @@ class SubmitQueuedRuns:
         serving: Collection[ProviderType] = frozenset(ProviderType),
     ) -> None:
         self._units = units
+        self._recorder = recorder
         self._daemon_session = daemon_session
         self._clock = clock
         self._pool = pool
@@ -215,6 +217,8 @@ class SubmitQueuedRuns:
                 during="record",
                 of=f"{len(accepted)} runs",
             )
+        except StorageRefused:
+            return [result for pair in accepted for result in self._record_alone(*pair)]
         except NOT_RECORDED as error:
             return [self._outcomes.report_not_recorded(claimed.run.id, error) for claimed, _ in accepted]
 
@@ -226,6 +230,8 @@ class SubmitQueuedRuns:
                 during="record",
                 of=claimed.run.id,
             )
+        except StorageRefused as error:
+            return [self._outcomes.record_refused_acceptance(claimed, acceptance, error)]
         except ConcurrentUpdate as error:
             return [self._outcomes.report_not_recorded(claimed.run.id, error)]
 
@@ -242,8 +248,9 @@ class SubmitQueuedRuns:
 
     def _claim_as(self, owner: SessionId, concurrency_limit: int, one_pass: _Pass) -> Sequence[ClaimedRun]:
         under_way = one_pass.under_way
-        with self._units() as work:
-            claimed_runs = work.submissions.claim(
+
+        def claim(work: UnitOfWork) -> Sequence[ClaimedRun]:
+            return work.submissions.claim(
                 owner,
                 limit=self._policy.batch - len(under_way),
                 concurrency_limit=concurrency_limit,
@@ -252,9 +259,17 @@ class SubmitQueuedRuns:
                 destination=self._policy.destination,
                 under_way=under_way,
             )
-            work.commit()
+
+        claimed_runs, refused = commit_isolated(self._units, claim, settle=self._hold_back)
         claimed_since = self._clock.monotonic()
+        self._recorder.note_refusals(refused, during="claim")
         return [replace(claimed, claimed_since=claimed_since) for claimed in claimed_runs]
+
+    def _hold_back(self, work: UnitOfWork, refused: Mapping[RunId, StorageRefused]) -> None:
+        """Let the runs wait whose intent cannot be recorded: they must not be sent."""
+        for run_id, error in refused.items():
+            wait = self._recorder.refusals.add(run_id, error, during="claim")
+            work.submissions.hold_back(run_id, wait=wait, reason=f"its claim was refused: {error}")
 
     def _enrol_during_pass(self) -> timedelta:
         """Enrol runs queued since the pass began, so that in a long pass they get their fair share.
@@ -268,22 +283,39 @@ class SubmitQueuedRuns:
         return ended + min(max(_ENROL_EVERY, (ended - began) * _ENROL_PAUSE_FACTOR), _LONGEST_ENROL_PAUSE)
 
     def _enrol_all(self) -> int:
-        return self._enrol(lambda queue: queue.enrol(self._policy.destination, limit=_ENROL_BATCH, share=self._share))
+        return self._enrol(
+            lambda queue, waiting: queue.enrol(
+                self._policy.destination, limit=_ENROL_BATCH, share=self._share, leaving_out=waiting
+            )
+        )
 
     def _enrol_queued(self) -> int:
-        destination = self._policy.destination
-        return self._enrol(lambda queue: queue.enrol_queued(destination, limit=_ENROL_BATCH, share=self._share))
+        return self._enrol(
+            lambda queue, waiting: queue.enrol_queued(
+                self._policy.destination, limit=_ENROL_BATCH, share=self._share, leaving_out=waiting
+            )
+        )
 
-    def _enrol(self, enrol_batch: Callable[[SubmissionQueue], int]) -> int:
+    def _enrol(self, enrol_batch: Callable[[SubmissionQueue, Collection[RunId]], int]) -> int:
+        """Enrol in batches. Runs whose enrolment was refused wait and are left out."""
         total = 0
         while not self._stop.is_raised:
-            with self._units() as work:
-                enrolled = enrol_batch(work.submissions)
-                work.commit()
+            waiting = self._recorder.refusals.waiting()
+            enrolled, refused = commit_isolated(
+                self._units,
+                lambda work, waiting=waiting: enrol_batch(work.submissions, waiting),  # type: ignore[misc]
+                settle=self._remember_refused,
+            )
+            self._recorder.note_refusals(refused, during="enrol")
             total += enrolled
-            if enrolled < _ENROL_BATCH:
+            if enrolled + len(refused) < _ENROL_BATCH:
                 break
         return total
+
+    def _remember_refused(self, work: UnitOfWork, refused: Mapping[RunId, StorageRefused]) -> None:
+        del work
+        for run_id, error in refused.items():
+            self._recorder.refusals.add(run_id, error, during="enrol")
 
     def _share(self, run: RunSummary) -> str:
         tag = self._policy.share_tag

@@ -43,12 +43,14 @@ def cancel(ctx: click.Context, run_ids: Sequence[str], as_json: bool) -> int:
 
 
 def _request(application: "Application", run_id: str) -> RunState | WesDaemonError:
-    from wes_daemon.application.ports.errors import ConcurrentUpdate, RunNotFound
+    from wes_daemon.application.ports.errors import ConcurrentUpdate, RunLocked, RunNotFound, StorageRefused
 
     try:
         return application.request_cancel(RunId(run_id)).state
-    except (RunNotFound, IllegalTransition, ConcurrentUpdate) as error:
+    except (RunNotFound, IllegalTransition, ConcurrentUpdate, RunLocked) as error:
         return error
+    except StorageRefused as error:
+        return StorageRefused(f"run {run_id}: {error}")
 
 
 def _advise(application: "Application", outcomes: Sequence[RunState | WesDaemonError]) -> None:

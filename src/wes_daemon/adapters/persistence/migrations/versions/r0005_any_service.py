@@ -7,6 +7,7 @@ revision = "0005"
 down_revision = "0004"
 
 _MOMENT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
+_SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _TABLES_ABOUT_RUNS = ("submissions", "polls", "run_details", "run_attachments", "run_events")
 
 # As in `wes_daemon.adapters.persistence.service_objects`, repeated here: a migration never changes.
@@ -45,6 +46,7 @@ $interruptions$
 def upgrade() -> None:
     """Daemons of the previous version may run meanwhile: they do not use the new column."""
     _remember_missing_rows()
+    _create_late_updates()
     if op.get_context().dialect.name == "postgresql":
         _lengthen_run_ids()
         op.execute(_INTERRUPTIONS)
@@ -60,3 +62,21 @@ def _lengthen_run_ids() -> None:
     # SQLite does not enforce lengths. `Schema.upgrade` then gives the columns the type that a service's ids have.
     for table in _TABLES_ABOUT_RUNS:
         op.alter_column(table, "run_id", type_=sa.Text)
+
+
+def _create_late_updates() -> None:
+    op.create_table(
+        "late_updates",
+        sa.Column("seq", _SERIAL, sa.Identity(), primary_key=True),
+        sa.Column("run_id", sa.Text, nullable=False),
+        sa.Column("content", sa.Text, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("not_before", _MOMENT, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("recorded_at", _MOMENT, nullable=False),
+        # A number is never reused: a daemon removes what it has written, up to a number.
+        sqlite_autoincrement=True,
+        if_not_exists=True,
+    )
+    op.create_index("late_updates_run", "late_updates", ["run_id", "seq"], if_not_exists=True)
+    op.create_index("late_updates_due", "late_updates", ["not_before"], if_not_exists=True)
