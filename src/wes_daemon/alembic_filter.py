@@ -6,6 +6,7 @@ The service's `env.py` imports it, so that it needs the standard library only.
 TABLES = frozenset(
     {
         "daemons",
+        "late_updates",
         "polls",
         "provider_budgets",
         "provider_looks",
