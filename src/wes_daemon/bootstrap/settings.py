@@ -25,6 +25,7 @@ from wes_daemon.bootstrap.setting_types import (
     ProviderName,
     Seconds,
     SecretInFile,
+    SecretText,
     WindowRate,
     YearInSeconds,
 )
@@ -57,7 +58,7 @@ class Settings(BaseSettings):
         validate_default=False,
     )
 
-    database_uri: SecretStr | None = Field(
+    database_uri: SecretText = Field(
         None,
         validation_alias="DATABASE_URI",
         description="The database: postgresql://user:password@host/name or sqlite:////path/to/file.",

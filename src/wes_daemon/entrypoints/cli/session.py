@@ -172,7 +172,9 @@ def shown_database(settings: "Settings") -> str:
     if file is None or shown.startswith(f"{_SQLITE}/") or not shown.startswith(_SQLITE):
         return shown
     _, mark, query = shown.partition("?")
-    return f"{_SQLITE}{file}{mark}{query} (relative to {Path.cwd()})"
+    # A `~` was replaced: the path does not depend on the working directory.
+    origin = "" if shown.startswith(f"{_SQLITE}~") else f" (relative to {Path.cwd()})"
+    return f"{_SQLITE}{file}{mark}{query}{origin}"
 
 
 def searched_database(settings: "Settings") -> str:
