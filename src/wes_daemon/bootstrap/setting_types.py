@@ -88,6 +88,11 @@ def _file_content(path: object) -> object:
         raise ValueError(f"the file cannot be read ({type(error).__name__})") from None
 
 
+def _stripped(value: object) -> object:
+    """Return the text without the spaces and newlines around it; None if nothing is left."""
+    return value.strip() or None if isinstance(value, str) else value
+
+
 def _provider_limits(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -147,6 +152,7 @@ ProviderName = Annotated[ProviderType, BeforeValidator(_lower)]
 ServiceTables = Annotated[Literal["create", "wait"], BeforeValidator(_lower)]
 SchemaName = Annotated[str | None, BeforeValidator(_schema_name)]
 LocalPath = Annotated[Path, BeforeValidator(_absolute_path)]
+SecretText = Annotated[SecretStr | None, BeforeValidator(_stripped)]
 SecretInFile = Annotated[SecretStr | None, BeforeValidator(_file_content)]
 
 Seconds = Annotated[timedelta, SecondsBetween(above=0, at_most=_DAY)]

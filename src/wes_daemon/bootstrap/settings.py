@@ -28,6 +28,7 @@ from wes_daemon.bootstrap.setting_types import (
     SchemaName,
     Seconds,
     SecretInFile,
+    SecretText,
     ServiceTables,
     WindowRate,
     YearInSeconds,
@@ -61,7 +62,7 @@ class Settings(BaseSettings):
         validate_default=False,
     )
 
-    database_uri: SecretStr | None = Field(
+    database_uri: SecretText = Field(
         None,
         validation_alias="DATABASE_URI",
         description="The database: postgresql://user:password@host/name or sqlite:////path/to/file.",

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,15 @@ class PostgreSQLServer:
     def uri(self, database: str = "postgres", user: str = "postgres") -> str:
         """Where to reach one of its databases."""
         return f"postgresql://{user}@/{database}?host={self._folder}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its socket is."""
+        return self._folder
+
+    def allow(self, rules: Sequence[str]) -> None:
+        """Replace the rules of `pg_hba.conf`; call it before `start`."""
+        (self._data / "pg_hba.conf").write_text("".join(f"{rule}\n" for rule in rules))
 
     def start(self) -> None:
         """Start it; return when it answers."""

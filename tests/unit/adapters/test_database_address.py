@@ -28,7 +28,11 @@ _PIECES = [*"/:@?#&=+[] ", "://", "%40", "password", "pass%77ord", "Geheim", "u"
         ("postgresql:///db", "postgresql:///db"),
         ("sqlite:////data/runs.db", "sqlite:////data/runs.db"),
         ("sqlite:////data/a@b:c@d.db", "sqlite:////data/a@b:c@d.db"),
+        ("postgresql://u:Geheim@h1:5432,[::1]:5433/db", "postgresql://u:***@h1:5432,[::1]:5433/db"),
+        ("postgresql://u:Geheim@%2Fvar%2Frun/db", "postgresql://u:***@%2Fvar%2Frun/db"),
         # In doubt the scheme alone.
+        ("postgresql://u:Geheim@ss/word@host/db", "postgresql://***"),
+        ("postgresql://u:Geheim/db", "postgresql://***"),
         ("postgresql://u:Geheim@ss@host/db", "postgresql://***"),
         ("postgresql://u:Geheim@host/db?options=a@b", "postgresql://***"),
         ("postgresql://u/x:Geheim@host/db", "postgresql://***"),

@@ -11,7 +11,11 @@ from urllib.parse import unquote, unquote_plus
 # Source: the pattern of sqlalchemy.engine.url._parse_url, where a password ends before the first `@`. Here it ends
 # before the last one, so that no part of a password with an unescaped `@` is shown.
 _URI = re.compile(r"(?P<scheme>[\w+]+://)(?:(?P<user>[^:/]*)(?::(?P<password>.*))?@)?(?P<rest>[^@]*)", re.DOTALL)
-_SCHEME = re.compile(r"[\w+]+://")
+SCHEME = re.compile(r"[\w+]+://")
+"""The beginning of a URI."""
+
+_HOST = r"(?:\[[^\]]*\]|[^:,]*)(?::\d*)?"
+_HOSTS = re.compile(f"{_HOST}(?:,{_HOST})*")
 _PARAMETER = re.compile(r"[?&]([^=&]*)=([^&]*)")
 _SQLITE = "sqlite"
 
@@ -41,13 +45,14 @@ def _shown(uri: str) -> str:
     location, separator, query = found["rest"].partition("?")
     user = f"{found['user']}{'' if found['password'] is None else ':***'}@" if found["user"] is not None else ""
     shown = f"{found['scheme']}{user}{location}"
-    if _names_password(shown):
+    # A port that is no number is a password, of a URI that names no host.
+    if _names_password(shown) or not _HOSTS.fullmatch(location.partition("/")[0]):
         return _scheme_alone(uri)
     return f"{shown}{separator}{'***' if _names_password(query) else query}"
 
 
 def _scheme_alone(uri: str) -> str:
-    scheme = _SCHEME.match(uri)
+    scheme = SCHEME.match(uri)
     # The path of a SQLite file may contain any character, and is not secret.
     if scheme and uri.startswith(_SQLITE) and not _names_password(uri) and not _has_user(uri):
         return uri
@@ -55,7 +60,7 @@ def _scheme_alone(uri: str) -> str:
 
 
 def _passwords(uri: str) -> Iterator[str]:
-    scheme = _SCHEME.match(uri)
+    scheme = SCHEME.match(uri)
     if scheme is None:
         yield uri
         return

@@ -17,8 +17,9 @@ from typing import Any
 import psycopg2
 from sqlalchemy import Connection, Engine
 
+from wes_daemon.adapters.persistence.error_messages import message_of
 from wes_daemon.adapters.persistence.errors import storage_error
-from wes_daemon.adapters.persistence.transactions import reading
+from wes_daemon.adapters.persistence.transactions import reading, require_current_file
 from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
 from wes_daemon.application.runtime.event_log import log_event
 
@@ -120,6 +121,7 @@ class DatabaseChangeFeed:
         def wait_for_change() -> bool:
             nonlocal seen
             self._is_closing.wait(self._poll_every.total_seconds())
+            require_current_file(self._engine)
             before, seen = seen, _data_version(driver)
             return seen != before
 
@@ -160,4 +162,4 @@ def _translated_errors(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (psycopg2.Error, sqlite3.Error) as error:
-        raise (storage_error(error, engine.url) or StorageUnavailable(str(error))) from error
+        raise (storage_error(error, engine.url) or StorageUnavailable(message_of(error))) from error

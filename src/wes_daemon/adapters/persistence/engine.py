@@ -4,20 +4,21 @@ import shlex
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
-from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
+from wes_daemon.adapters.persistence.address import SCHEME
 from wes_daemon.adapters.persistence.errors import describe_database, translate
 from wes_daemon.adapters.persistence.location import keep_daemon_tables_in
+from wes_daemon.adapters.persistence.postgresql_uri import read_postgresql_uri
 from wes_daemon.adapters.persistence.relations import recognise_once
 from wes_daemon.adapters.persistence.response_timeouts import ResponseTimeouts
 from wes_daemon.adapters.persistence.server_encoding import prepare_encoding
-from wes_daemon.adapters.persistence.transactions import LOCK_TIMEOUT, WRITE_QUEUE, WRITES, WriteQueue
+from wes_daemon.adapters.persistence.sqlite_file import SqliteFile
+from wes_daemon.adapters.persistence.sqlite_uri import connection_url, read_sqlite_uri, sqlite_path
+from wes_daemon.adapters.persistence.transactions import LOCK_TIMEOUT, SQLITE_FILE, WRITE_QUEUE, WRITES, WriteQueue
 from wes_daemon.application.ports.errors import StorageMisconfigured
 
 _POSTGRESQL = frozenset({"postgresql", "postgres", "postgresql+psycopg2"})
@@ -48,40 +49,23 @@ def database_url(uri: str) -> URL:
 
     Raises:
         StorageMisconfigured: the URI names no supported database. The message says which URIs are supported,
-            and repeats nothing of this one but its scheme.
+            and repeats no password.
     """
-    url = _parsed(uri)
-    if _has_unescaped_parts(url):
+    uri = uri.strip()
+    scheme = SCHEME.match(uri)
+    if scheme is None:
+        raise StorageMisconfigured(f"the database URI has no scheme: {_SUPPORTED}")
+    driver = scheme[0].removesuffix("://")
+    if driver in _POSTGRESQL:
+        return read_postgresql_uri(uri)
+    if driver in _SQLITE:
+        return read_sqlite_uri(uri)
+    if driver.partition("+")[0] in _MYSQL:
         raise StorageMisconfigured(
-            "the database URI has an unescaped @, / or ?: percent-encode those in user and password (%40, %2F, %3F)"
-        )
-    if url.drivername in _POSTGRESQL:
-        return url.set(drivername="postgresql+psycopg2")
-    if url.get_backend_name() in _MYSQL:
-        raise StorageMisconfigured(
-            f"the database URI begins with {url.drivername}://, but MySQL and MariaDB are not supported; "
+            f"the database URI begins with {scheme[0]}, but MySQL and MariaDB are not supported; "
             f"the daemon works on PostgreSQL and SQLite: {_SUPPORTED}"
         )
-    if url.drivername not in _SQLITE:
-        raise StorageMisconfigured(
-            f"the database URI begins with {url.drivername}://, which is not supported: {_SUPPORTED}"
-        )
-    if url.host:
-        raise StorageMisconfigured("the database URI has too few slashes: use sqlite:////absolute/path/to/file.db")
-    if _is_in_memory(url):
-        raise StorageMisconfigured(
-            "the database URI names a SQLite database in memory, which threads cannot share: "
-            "use sqlite:////absolute/path/to/file.db"
-        )
-    return url
-
-
-def sqlite_file(url: URL) -> Path:
-    """The absolute path of a SQLite database, whose URL may contain a `file:` URI."""
-    name = url.database or ""
-    if name.startswith("file:") and "uri" in url.query:
-        name = unquote(urlsplit(name).path)
-    return Path(name).absolute()
+    raise StorageMisconfigured(f"the database URI begins with {scheme[0]}, which is not supported: {_SUPPORTED}")
 
 
 def make_engine(
@@ -115,25 +99,6 @@ def make_engine(
     return engine
 
 
-def _parsed(uri: str) -> URL:
-    if "://" not in uri:
-        raise StorageMisconfigured(f"the database URI has no scheme: {_SUPPORTED}")
-    try:
-        return make_url(uri)
-    except (ArgumentError, ValueError):
-        # Not `from error`: its text may repeat the URI with the password in it.
-        raise StorageMisconfigured(f"the database URI cannot be read: {_SUPPORTED}") from None
-
-
-def _has_unescaped_parts(url: URL) -> bool:
-    """Whether a part of the password was parsed as the host, or a part of the query as the user."""
-    return "@" in (url.host or "") or "?" in (url.username or "")
-
-
-def _is_in_memory(url: URL) -> bool:
-    return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
-
-
 def _postgresql_engine(url: URL, connections: int, busy_timeout: timedelta, response_timeout: timedelta) -> Engine:
     timeouts = ResponseTimeouts(response_timeout)
     engine = create_engine(
@@ -158,24 +123,29 @@ def _postgresql_engine(url: URL, connections: int, busy_timeout: timedelta, resp
 
 
 def _sqlite_engine(url: URL, connections: int, busy_timeout: timedelta) -> Engine:
+    asked = url.query.get("timeout")
+    busy_timeout = timedelta(seconds=float(asked)) if isinstance(asked, str) else busy_timeout
+    file = SqliteFile.at(sqlite_path(url))
     engine = create_engine(
-        url,
+        connection_url(url),
         poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,
         pool_timeout=busy_timeout.total_seconds(),
         hide_parameters=True,
         connect_args={"timeout": busy_timeout.total_seconds()},
-        execution_options={WRITE_QUEUE: WriteQueue(busy_timeout)},
+        execution_options={WRITE_QUEUE: WriteQueue(busy_timeout), SQLITE_FILE: file},
     )
     event.listen(engine, "do_connect", lambda *_: _require_folder(url))
+    event.listen(engine, "connect", lambda *_: file.count_opened())
+    event.listen(engine, "close", lambda connection, _: file.count_closed(connection))
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
 def _require_folder(url: URL) -> None:
-    folder = sqlite_file(url).parent
+    folder = sqlite_path(url).parent
     try:
         folder.stat()
     except FileNotFoundError as error:

@@ -18,6 +18,8 @@ from psycopg2.extensions import connection as DriverConnection  # noqa: N812 - t
 from psycopg2.extensions import cursor as DriverCursor  # noqa: N812 - as above
 from psycopg2.sql import Composable
 
+from wes_daemon.adapters.persistence.refused_connections import ExplainedConnection
+
 _TICKS = 10
 """The precision of a timeout: a socket is shut down at most one tenth of the timeout too late."""
 
@@ -106,7 +108,7 @@ def _file_identity(descriptor: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-class TimedConnection(DriverConnection):
+class TimedConnection(ExplainedConnection):
     """A driver's connection that applies a response timeout to each request."""
 
     def __init__(self, dsn: str, timeouts: ResponseTimeouts) -> None:

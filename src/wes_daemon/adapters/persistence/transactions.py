@@ -20,6 +20,9 @@ LOCK_TIMEOUT = "wes_daemon_lock_timeout"
 WRITE_QUEUE = "wes_daemon_write_queue"
 """The `WriteQueue` of a SQLite database."""
 
+SQLITE_FILE = "wes_daemon_sqlite_file"
+"""The `SqliteFile` of a SQLite database."""
+
 WRITES = "wes_daemon_writes"
 """Whether a transaction may write."""
 
@@ -82,6 +85,19 @@ def acquire_lock(connection: Connection, key: int) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({key})")
+
+
+def require_current_file(engine: Engine) -> None:
+    """Check that the file of a SQLite database is the one that the connections lead to.
+
+    Raises:
+        StorageUnavailable: it was removed or replaced. The idle connections were closed; a later call may succeed.
+    """
+    file = engine.get_execution_options().get(SQLITE_FILE)
+    if file is None or file.is_current():
+        return
+    engine.dispose()
+    file.require_current()
 
 
 class WriteQueue:
@@ -166,6 +182,7 @@ def _admitted(engine: Engine) -> Iterator[None]:
 
 @contextmanager
 def _connected(engine: Engine) -> Iterator[Connection]:
+    require_current_file(engine)
     try:
         connection = engine.connect()
     except PoolTimeout as error:
@@ -179,6 +196,9 @@ def _connected(engine: Engine) -> Iterator[Connection]:
 
 
 def _return_to_pool(connection: Connection) -> None:
+    file = connection.get_execution_options().get(SQLITE_FILE)
+    if file is not None and not file.is_current():
+        connection.invalidate()
     try:
         connection.close()
     except StorageUnavailable:

@@ -205,7 +205,9 @@ def shown_database(settings: "Settings") -> str:
     if file is None or shown.startswith((f"{_SQLITE}/", f"{_SQLITE}file:")) or not shown.startswith(_SQLITE):
         return shown
     _, mark, query = shown.partition("?")
-    return f"{_SQLITE}{file}{mark}{query} (relative to {Path.cwd()})"
+    # A `~` was replaced: the path does not depend on the working directory.
+    origin = "" if shown.startswith(f"{_SQLITE}~") else f" (relative to {Path.cwd()})"
+    return f"{_SQLITE}{file}{mark}{query}{origin}"
 
 
 def searched_database(settings: "Settings") -> str:
@@ -223,7 +225,8 @@ def misspelt_database() -> str:
 
 def _sqlite_file(settings: "Settings") -> Path | None:
     """Return the absolute path of a SQLite database; None for other databases and unreadable URIs."""
-    from wes_daemon.adapters.persistence.engine import database_url, sqlite_file
+    from wes_daemon.adapters.persistence.engine import database_url
+    from wes_daemon.adapters.persistence.sqlite_uri import sqlite_path
     from wes_daemon.application.ports.errors import StorageMisconfigured
 
     if settings.database_uri is None:
@@ -231,5 +234,5 @@ def _sqlite_file(settings: "Settings") -> Path | None:
     with suppress(StorageMisconfigured):
         url = database_url(settings.database_uri.get_secret_value())
         if url.get_backend_name() == "sqlite":
-            return sqlite_file(url)
+            return sqlite_path(url)
     return None
