@@ -39,6 +39,7 @@ from wes_daemon.application.reconciling.delete_drafts import DeleteDrafts
 from wes_daemon.application.reconciling.reconcile import Reconcile
 from wes_daemon.application.reconciling.repairing import Repairer
 from wes_daemon.application.reconciling.resolve_review import ResolveReview
+from wes_daemon.application.reconciling.take_over import TakeOver, TakeoverReport
 from wes_daemon.application.reconciling.verify import Verify
 from wes_daemon.application.requests.create_run import CreateRun
 from wes_daemon.application.requests.request_cancel import RequestCancel
@@ -49,6 +50,7 @@ from wes_daemon.application.runtime.loops import (
     events_loop,
     heartbeat_loop,
     provider_loops,
+    takeover_loop,
 )
 from wes_daemon.application.runtime.outage_log import OutageLog
 from wes_daemon.application.runtime.recording import Recorder
@@ -124,9 +126,10 @@ def _loops(
     refresh: MakesPass[RefreshStatuses],
     find_ended: MakesFindEnded,
     delete_drafts: MakesPass[DeleteDrafts],
+    take_over: TakeOver,
     events: Sequence[PeriodicTask],
 ) -> Sequence[PeriodicTask]:
-    loops = [heartbeat_loop(daemon_session)]
+    loops = [heartbeat_loop(daemon_session), _takeover_loop(take_over, daemon_session, clock)]
     for type in ProviderType:
         serving = frozenset({type})
         submit_runs, refresh_runs = submit(serving=serving), refresh(serving=serving)
@@ -143,6 +146,16 @@ def _loops(
         probe = ProviderWorkProbe(work_probe, daemon_session, serving=type, default=settings.default_provider)
         loops += provider_loops(type, passes, probe=probe, intervals=policies.loop_intervals(settings), clock=clock)
     return [*loops, *events]
+
+
+def _takeover_loop(take_over: TakeOver, daemon_session: DaemonSession, clock: Clock) -> PeriodicTask:
+    return takeover_loop(lambda: _take_over(take_over, daemon_session), take_over.has_waiting_runs, clock)
+
+
+def _take_over(take_over: TakeOver, daemon_session: DaemonSession) -> TakeoverReport:
+    # The first session of a database inherits the runs that are taken over.
+    _ = daemon_session.id
+    return take_over()
 
 
 def _has_deferred(report: object) -> bool:
@@ -203,6 +216,7 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         process=providers.Callable(_host_process),
         lasting=settings.provided.lease,
+        inherits=True,
     )
     directory = providers.Singleton(
         provider_directory,
@@ -267,17 +281,29 @@ class Container(containers.DeclarativeContainer):
         stop=stop,
         policy=providers.Callable(policies.search_policy, settings),
     )
-    draft_repairer = providers.Factory(
+    daemon_repairer = providers.Factory(
         Repairer, units=repair_units, clock=clock, ids=ids, by=providers.Callable(_daemon_as_actor)
     )
     delete_drafts = providers.Factory(
         DeleteDrafts,
         queries=reconcile_queries,
         providers=directory,
-        repairer=draft_repairer,
+        repairer=daemon_repairer,
         clock=clock,
         stop=stop,
         tolerances=providers.Callable(policies.tolerances, settings),
+    )
+
+    take_over = providers.Singleton(
+        TakeOver,
+        queries=reconcile_queries,
+        units=repair_units,
+        providers=directory,
+        repairer=daemon_repairer,
+        clock=clock,
+        stop=stop,
+        default_provider=settings.provided.default_provider,
+        hint=wakeup.provided.hint,
     )
 
     person = providers.Callable(_person_as_actor)
@@ -298,6 +324,7 @@ class Container(containers.DeclarativeContainer):
         providers=directory,
         repairer=providers.Factory(Repairer, units=repair_units, clock=clock, ids=ids, by=person),
         clock=clock,
+        default_provider=settings.provided.default_provider,
     )
 
     daemon = providers.Singleton(
@@ -313,6 +340,7 @@ class Container(containers.DeclarativeContainer):
             refresh=refresh_statuses.provider,
             find_ended=find_ended.provider,
             delete_drafts=delete_drafts.provider,
+            take_over=take_over,
             events=providers.Callable(
                 _events_loops, settings, clock=clock, units=units, stop=stop, refresh=refresh_statuses.provider
             ),

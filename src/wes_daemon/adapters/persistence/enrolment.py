@@ -18,6 +18,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     select,
+    union_all,
     update,
 )
 
@@ -31,6 +32,7 @@ from wes_daemon.adapters.persistence.expressions import (
 )
 from wes_daemon.adapters.persistence.mapping import provider_in_tags, run_summary_from, select_new_runs
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
+from wes_daemon.adapters.persistence.types import Key
 from wes_daemon.application.ports.submissions import Destination, Share, SubmissionState
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderType, RunSummary
 from wes_daemon.domain.states import RunState
@@ -38,8 +40,14 @@ from wes_daemon.domain.states import RunState
 # Each group of states has a partial index of its own, and is therefore read by a separate statement.
 _FOLLOWED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
 _CANCELLED = (RunState.CANCELING,)
+# The former daemon left `UNKNOWN` runs, which it did not follow any more.
+_UNKNOWN = (RunState.UNKNOWN,)
+
+# `CANCELING` and `UNKNOWN` rows are few: one statement reads both.
+_LEFT_TOGETHER = ((_FOLLOWED,), (_CANCELLED, _UNKNOWN))
 
 _LIMIT = "row_limit"
+_AFTER = "after_run_id"
 
 
 def enrol_queued(connection: Connection, destination: Destination, share: Share, limit: int) -> int:
@@ -56,7 +64,7 @@ def adopt_active(connection: Connection, destination: Destination, limit: int) -
     Rows that cannot be adopted stay in the query's result, so each page begins after the last row of the one before.
     """
     adopted = 0
-    for page in chain(_pages_of_active(connection, limit, _FOLLOWED), _pages_of_active(connection, limit, _CANCELLED)):
+    for page in chain.from_iterable(_pages_of_active(connection, limit, groups) for groups in _LEFT_TOGETHER):
         if adopted >= limit:
             break
         adoptions = [values for run in page if (values := _adoption_values(run, destination))]
@@ -110,12 +118,14 @@ def _follow_again(connection: Connection, run_ids: Sequence[str]) -> int:
     return len(reopened)
 
 
-def _pages_of_active(connection: Connection, size: int, states: Sequence[RunState]) -> Iterator[Sequence[RunSummary]]:
-    page = [run_summary_from(row) for row in connection.execute(_left_by_others(*states), {_LIMIT: size})]
+def _pages_of_active(
+    connection: Connection, size: int, groups: Sequence[Sequence[RunState]]
+) -> Iterator[Sequence[RunSummary]]:
+    page = [run_summary_from(row) for row in connection.execute(_left_by_others(*groups), {_LIMIT: size})]
     while page:
         yield page
-        rest = _left_by_others(*states).where(workflow_runs.c.run_id > page[-1].id)
-        page = [run_summary_from(row) for row in connection.execute(rest, {_LIMIT: size})]
+        after = {_LIMIT: size, _AFTER: page[-1].id}
+        page = [run_summary_from(row) for row in connection.execute(_left_by_others(*groups, is_rest=True), after)]
 
 
 def _adoption_values(run: RunSummary, destination: Destination) -> dict[str, object] | None:
@@ -126,7 +136,8 @@ def _adoption_values(run: RunSummary, destination: Destination) -> dict[str, obj
     if provider is None:
         return None
     values = _submission_values(run, provider, SubmissionState.ACCEPTED)
-    known_state = RunState.INITIALIZING if run.state is RunState.CANCELING else run.state
+    is_no_report = run.state in (*_CANCELLED, *_UNKNOWN)
+    known_state = RunState.INITIALIZING if is_no_report else run.state
     return {**values, "provider_run_id": provider_run_id, "known_state": known_state}
 
 
@@ -189,10 +200,16 @@ def _new_runs(dialect: str) -> Select[Any]:
 
 
 @cache
-def _left_by_others(*states: RunState) -> Select[Any]:
+def _left_by_others(*groups: Sequence[RunState], is_rest: bool = False) -> Select[Any]:
+    """The rows to adopt in these groups of states, or those of them that come after a run id."""
+    rows = union_all(*(_candidates(states, is_rest=is_rest) for states in groups)).subquery()
+    return select(rows).order_by(rows.c.run_id).limit(_row_limit())
+
+
+def _candidates(states: Sequence[RunState], *, is_rest: bool) -> Select[Any]:
     # A coarse filter; `_adoption_values` parses the tags.
     candidates = select_new_runs().where(is_one_of(workflow_runs.c.state, *states), names_a_provider_run())
-    return candidates.order_by(workflow_runs.c.run_id).limit(_row_limit())
+    return candidates.where(workflow_runs.c.run_id > bindparam(_AFTER, type_=Key)) if is_rest else candidates
 
 
 @cache

@@ -40,6 +40,7 @@ from wes_daemon.adapters.persistence.expressions import (
     store_in,
     store_now,
 )
+from wes_daemon.adapters.persistence.inheritance import inherit
 from wes_daemon.adapters.persistence.mapping import provider_from
 from wes_daemon.adapters.persistence.sharing import FreeSlots
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
@@ -68,6 +69,9 @@ class SqlSubmissionQueue:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def inherit(self) -> int:
+        return inherit(self._connection)
 
     def enrol(self, destination: Destination, *, limit: int, share: Share = no_share) -> int:
         queued = self.enrol_queued(destination, limit=limit, share=share)

@@ -275,6 +275,8 @@ class SubmitQueuedRuns:
         return self._enrol(lambda queue: queue.enrol_queued(self._destination, limit=_ENROL_BATCH, share=self._share))
 
     def _enrol(self, enrol_batch: Callable[[SubmissionQueue], int]) -> int:
+        # The first session of a database inherits the runs of another daemon, which must not be enrolled as new.
+        _ = self._daemon_session.id
         total = 0
         while not self._stop.is_raised:
             with self._units() as work:
