@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 from sqlalchemy import Engine
@@ -42,7 +42,7 @@ class FormerCloud(ABC):
 
     type: ProviderType
     url: str
-    user_tags: Mapping[str, object]
+    user_tags: ClassVar[Mapping[str, object]]
 
     @abstractmethod
     def create(self, run_id: str, progress: str) -> str:
@@ -70,7 +70,7 @@ class FormerSevenBridges(FormerCloud):
 
     type = ProviderType.SEVENBRIDGES
     url = APP
-    user_tags = {"project": "genomes"}
+    user_tags: ClassVar[Mapping[str, object]] = {"project": "genomes"}
 
     def __init__(self, harness: SevenBridgesHarness, api: Any) -> None:
         self._harness = harness
@@ -112,7 +112,7 @@ class FormerHealthOmics(FormerCloud):
 
     type = ProviderType.HEALTHOMICS
     url = "1234567"
-    user_tags = {"provider_type": "healthomics"}
+    user_tags: ClassVar[Mapping[str, object]] = {"provider_type": "healthomics"}
 
     def __init__(self, simulator: HealthOmicsSimulator) -> None:
         self._service = simulator.service

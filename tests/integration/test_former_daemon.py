@@ -1,4 +1,4 @@
-"""The former daemon was killed in the middle: each row that it has left is followed, ended or named; none is doubled."""
+"""The former daemon was killed in the middle: each row that it left is followed, ended or named; none is doubled."""
 
 import logging
 import os
@@ -33,8 +33,8 @@ from tests.simulators.sevenbridges.faults import BAD_GATEWAY
 from wes_daemon import Application, RunId, RunState, read_settings
 from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.checks import RUN_IS_EXPLAINED
+from wes_daemon.application.reconciling.adopt_inherited_runs import InheritedReport
 from wes_daemon.application.reconciling.discrepancies import Discrepancy, DiscrepancyKind, Repair, Tolerances
-from wes_daemon.application.reconciling.take_over import TakeoverReport
 from wes_daemon.bootstrap.application import application_of
 from wes_daemon.bootstrap.container import Container
 
@@ -139,7 +139,7 @@ class Site:
     def unexplained(self) -> set[str]:
         """The runs of the notice of `verify`."""
         [result] = [each for each in self.application.verify().results if each.check is RUN_IS_EXPLAINED]
-        found = {violation.run_id for violation in result.first}
+        found = {str(violation.run_id) for violation in result.first}
         return found if len(found) == result.count else {f"{result.count} runs"}
 
     @property
@@ -209,7 +209,7 @@ def test_every_row_is_followed_ended_or_named_and_none_is_doubled(site: Site, ca
         RunState.RUNNING,
         RunState.UNKNOWN,
     }
-    [warning] = {record.getMessage() for record in caplog.records if "takeover.unmatched" in record.getMessage()}
+    [warning] = {record.getMessage() for record in caplog.records if "inherited.unmatched" in record.getMessage()}
     assert "runs=6" in warning
 
 
@@ -318,7 +318,7 @@ def test_while_a_provider_cannot_be_searched_nothing_is_submitted_there_and_othe
 def test_a_cancellation_is_passed_on_once_the_provider_answers_again(site: Site) -> None:
     [former] = [each for each in site.formers if isinstance(each.cloud, FormerHealthOmics)]
     run_id = former.leave(Left(kind="cancelled", state="CANCELED", runs=[RUNNING]))
-    site.healthomics.faults.weather = lambda operation: healthomics_faults.bad_gateway()
+    site.healthomics.faults.weather = lambda _: healthomics_faults.bad_gateway()
 
     site.application.run_once()
     [before] = [former.cloud.status(id) for id in former.ids[run_id]]
@@ -334,7 +334,8 @@ def test_a_run_of_another_owner_with_the_former_name_is_not_adopted(site: Site) 
     [former] = [each for each in site.formers if isinstance(each.cloud, FormerHealthOmics)]
     run_id = former.leave(Left(kind="borrowed", state="RUNNING", runs=[RUNNING]))
     [id] = former.ids[run_id]
-    site.healthomics.service.run(id).request["tags"] = {"WES-RunId": "another"}
+    run = site.healthomics.service.run(id)
+    run.request = {**run.request, "tags": {"WES-RunId": "another"}}
 
     site.application.run_once()
 
@@ -354,14 +355,14 @@ def test_an_unmatched_run_that_a_person_queues_again_is_searched_once_more_and_s
     assert site.started(run_id) == {f"wes-{run_id}": 1}
 
 
-def test_once_everything_is_taken_over_no_provider_is_searched(site: Site) -> None:
+def test_once_everything_is_adopted_no_provider_is_searched(site: Site) -> None:
     site.leave(*FOLLOWED[:5], *CANCELLED, *HISTORY)
     site.pass_often()
     site.sevenbridges.platform.calls.clear()
     calls_before = len(site.healthomics.calls)
 
-    report = site.container.take_over()()
+    report = site.container.adopt_inherited_runs()()
 
-    assert report == TakeoverReport()
+    assert report == InheritedReport()
     assert site.sevenbridges.platform.calls == []
     assert site.healthomics.calls[calls_before:] == []

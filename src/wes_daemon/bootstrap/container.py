@@ -35,11 +35,11 @@ from wes_daemon.application.ports.errors import StorageMisconfigured
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.application.ports.wakeup import ChangeFeed
 from wes_daemon.application.ports.work_probe import WorkProbe
+from wes_daemon.application.reconciling.adopt_inherited_runs import AdoptInheritedRuns, InheritedReport
 from wes_daemon.application.reconciling.delete_drafts import DeleteDrafts
 from wes_daemon.application.reconciling.reconcile import Reconcile
 from wes_daemon.application.reconciling.repairing import Repairer
 from wes_daemon.application.reconciling.resolve_review import ResolveReview
-from wes_daemon.application.reconciling.take_over import TakeOver, TakeoverReport
 from wes_daemon.application.reconciling.verify import Verify
 from wes_daemon.application.requests.create_run import CreateRun
 from wes_daemon.application.requests.request_cancel import RequestCancel
@@ -49,8 +49,8 @@ from wes_daemon.application.runtime.loops import (
     ProviderPasses,
     events_loop,
     heartbeat_loop,
+    inherited_runs_loop,
     provider_loops,
-    takeover_loop,
 )
 from wes_daemon.application.runtime.outage_log import OutageLog
 from wes_daemon.application.runtime.recording import Recorder
@@ -126,10 +126,10 @@ def _loops(
     refresh: MakesPass[RefreshStatuses],
     find_ended: MakesFindEnded,
     delete_drafts: MakesPass[DeleteDrafts],
-    take_over: TakeOver,
+    adopt_inherited_runs: AdoptInheritedRuns,
     events: Sequence[PeriodicTask],
 ) -> Sequence[PeriodicTask]:
-    loops = [heartbeat_loop(daemon_session), _takeover_loop(take_over, daemon_session, clock)]
+    loops = [heartbeat_loop(daemon_session), _inherited_runs_loop(adopt_inherited_runs, daemon_session, clock)]
     for type in ProviderType:
         serving = frozenset({type})
         submit_runs, refresh_runs = submit(serving=serving), refresh(serving=serving)
@@ -148,14 +148,14 @@ def _loops(
     return [*loops, *events]
 
 
-def _takeover_loop(take_over: TakeOver, daemon_session: DaemonSession, clock: Clock) -> PeriodicTask:
-    return takeover_loop(lambda: _take_over(take_over, daemon_session), take_over.has_waiting_runs, clock)
+def _inherited_runs_loop(adopt: AdoptInheritedRuns, daemon_session: DaemonSession, clock: Clock) -> PeriodicTask:
+    return inherited_runs_loop(lambda: _adopt_inherited_runs(adopt, daemon_session), adopt.has_waiting_runs, clock)
 
 
-def _take_over(take_over: TakeOver, daemon_session: DaemonSession) -> TakeoverReport:
-    # The first session of a database inherits the runs that are taken over.
+def _adopt_inherited_runs(adopt: AdoptInheritedRuns, daemon_session: DaemonSession) -> InheritedReport:
+    # The first session of a database inherits the runs.
     _ = daemon_session.id
-    return take_over()
+    return adopt()
 
 
 def _has_deferred(report: object) -> bool:
@@ -294,8 +294,8 @@ class Container(containers.DeclarativeContainer):
         tolerances=providers.Callable(policies.tolerances, settings),
     )
 
-    take_over = providers.Singleton(
-        TakeOver,
+    adopt_inherited_runs = providers.Singleton(
+        AdoptInheritedRuns,
         queries=reconcile_queries,
         units=repair_units,
         providers=directory,
@@ -340,7 +340,7 @@ class Container(containers.DeclarativeContainer):
             refresh=refresh_statuses.provider,
             find_ended=find_ended.provider,
             delete_drafts=delete_drafts.provider,
-            take_over=take_over,
+            adopt_inherited_runs=adopt_inherited_runs,
             events=providers.Callable(
                 _events_loops, settings, clock=clock, units=units, stop=stop, refresh=refresh_statuses.provider
             ),

@@ -138,11 +138,11 @@ def _may_be_left() -> ColumnElement[bool]:
     is_waiting_or_cancelled = is_one_of(run.state, *_RELEASED, RunState.CANCELED)
     is_unexplained = and_(is_one_of(run.state, *_ACTIVE, *_UNKNOWN), ~names_a_provider_run())
     # A run that is being cancelled at a provider that its tags name is adopted.
-    is_adoptable = and_(is_one_of(run.state, RunState.CANCELING), names_a_provider_run())
+    can_be_adopted = and_(is_one_of(run.state, RunState.CANCELING), names_a_provider_run())
     return and_(
         run.run_id.is_not(None),
         or_(is_waiting_or_cancelled, is_unexplained),
-        ~is_adoptable,
+        ~can_be_adopted,
         ~is_enrolled,
         ~has_timeline,
     )

@@ -9,6 +9,7 @@ from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Misconfigured, ProviderError, Rejected
 from wes_daemon.application.ports.providers import ProviderDirectory
 from wes_daemon.application.ports.reconcile_queries import ReconcileQueries
+from wes_daemon.application.reconciling.adopt_inherited_runs import search_start
 from wes_daemon.application.reconciling.comparison import Comparison
 from wes_daemon.application.reconciling.discrepancies import (
     Discrepancy,
@@ -19,13 +20,18 @@ from wes_daemon.application.reconciling.discrepancies import (
     unmatched_run,
 )
 from wes_daemon.application.reconciling.repairing import Repairer, RepairResult
-from wes_daemon.application.reconciling.take_over import search_start
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import ProviderType, RunSummary
 from wes_daemon.domain.states import RunState
 
 _log = logging.getLogger(__name__)
+
+_DUPLICATES: Mapping[DiscrepancyKind, str] = {
+    DiscrepancyKind.DUPLICATE_RUN: "discrepancy.duplicate_run",
+    DiscrepancyKind.FORMER_DUPLICATE: "discrepancy.former_duplicate",
+}
+"""The log events of duplicates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,11 +176,11 @@ class Reconcile:
 
 def _log_duplicates(report: ReconcileReport) -> None:
     for each in report.discrepancies:
-        if each.kind in (DiscrepancyKind.DUPLICATE_RUN, DiscrepancyKind.FORMER_DUPLICATE):
+        if each.kind in _DUPLICATES:
             log_event(
                 _log,
                 logging.ERROR,
-                f"discrepancy.{each.kind}",
+                _DUPLICATES[each.kind],
                 run_id=each.run_id,
                 provider=each.provider,
                 provider_id=each.provider_run_id,

@@ -143,7 +143,7 @@ class DaemonSession:
             work.leases.open(self._info(id), lasting=self._lasting)
             work.commit()
         if inherited:
-            log_event(_log, logging.INFO, "takeover.inherited", runs=inherited)
+            log_event(_log, logging.INFO, "inherited.enrolled", runs=inherited)
         self._current = id
         self._extend(id, requested_at)
         return id

@@ -14,8 +14,8 @@ work probe, a cheap query, and end there if it finds no work. The time between t
 - refresh: `DAEMON_POLL_INTERVAL` or `DAEMON_STATUS_CHECK_FLOOR`, the shorter one. A pass polls the runs that are due.
 - find-ended: `DAEMON_STATUS_CHECK_FLOOR`. A pass reads the provider's list of ended runs.
 - delete-drafts: an hour.
-- takeover: an hour; every half minute while a run waits for the search, which is only possible after the first start on
-  a database. One loop searches all providers.
+- inherited-runs: an hour; every half minute while a run waits for the search, which is only possible after the first
+  start on a database. One loop searches all providers.
 - events: 1 s, because a pass itself waits for messages. Only if a queue is configured.
 """
 
@@ -85,12 +85,14 @@ def heartbeat_loop(daemon_session: DaemonSession) -> PeriodicTask:
     return PeriodicTask(name="heartbeat", work=daemon_session.renew, every=daemon_session.heartbeat_interval)
 
 
-def takeover_loop(take_over: Callable[[], object], has_waiting_runs: Callable[[], bool], clock: Clock) -> PeriodicTask:
-    """Return the loop that takes over the runs of the former daemon."""
+def inherited_runs_loop(
+    adopt: Callable[[], object], has_waiting_runs: Callable[[], bool], clock: Clock
+) -> PeriodicTask:
+    """Return the loop that adopts the runs of the former daemon."""
     work = UrgentOrFullPass(
-        full=take_over, urgent=IfWorkFound(take_over, has_waiting_runs), every=_SEARCH_INTERVAL, clock=clock
+        full=adopt, urgent=IfWorkFound(adopt, has_waiting_runs), every=_SEARCH_INTERVAL, clock=clock
     )
-    return PeriodicTask(name="takeover", work=work, every=_SEARCH_RETRY)
+    return PeriodicTask(name="inherited-runs", work=work, every=_SEARCH_RETRY)
 
 
 def provider_loops(

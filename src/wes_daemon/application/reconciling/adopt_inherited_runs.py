@@ -1,4 +1,4 @@
-"""Takes over the runs of the former daemon, which recorded no provider run for many of them."""
+"""Adopts the runs that the former daemon has left, without a recorded provider run for many of them."""
 
 import logging
 from collections import defaultdict
@@ -41,7 +41,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakeoverReport:
+class InheritedReport:
     """The result of one pass.
 
     Attributes:
@@ -64,7 +64,7 @@ def search_start(runs: Iterable[RunSummary]) -> datetime:
     return min((run.start_time - _MARGIN if run.start_time else _LONG_AGO for run in runs), default=_LONG_AGO)
 
 
-class TakeOver:
+class AdoptInheritedRuns:
     """One pass over the runs that the former daemon has left without a recorded provider run.
 
     The provider that a run's tags name is searched for the run's former name. For a run whose tags name none, the
@@ -104,15 +104,15 @@ class TakeOver:
         self._reported: frozenset[RunId] = frozenset()
         self._throttle = LogThrottle(clock, every=timedelta(minutes=10))
 
-    def __call__(self) -> TakeoverReport:
-        """Make one pass. It costs two queries, and no call to a provider, if there is nothing to take over."""
+    def __call__(self) -> InheritedReport:
+        """Make one pass. It costs two queries, and no call to a provider, if nothing is left."""
         unexplained = self._queries.unexplained_runs()
-        report = self._take_over(unexplained) if unexplained else TakeoverReport()
+        report = self._adopt_or_release(unexplained) if unexplained else InheritedReport()
         cancelled = self._pass_cancellations_on() if self._queries.has_inherited_ended_runs() else 0
         if report.released:
             self._hint()
         self._log_unmatched(frozenset(report.unmatched))
-        return TakeoverReport(
+        return InheritedReport(
             adopted=report.adopted,
             released=report.released,
             cancelled=cancelled,
@@ -124,7 +124,7 @@ class TakeOver:
         """Whether a run waits for the search: it must not wait for the next regular pass."""
         return self._queries.has_inherited_runs()
 
-    def _take_over(self, unexplained: Sequence[UnexplainedRun]) -> TakeoverReport:
+    def _adopt_or_release(self, unexplained: Sequence[UnexplainedRun]) -> InheritedReport:
         searches = _Searches({each.run.id: self._candidates(each.run) for each in unexplained}, unexplained)
         found: list[Discrepancy] = []
         for type, since in searches.since.items():
@@ -133,11 +133,11 @@ class TakeOver:
         adopted = self._adopt(adopt_oldest(each for each in found if each.run_id in searches.candidates))
         missing = [each.run for each in unexplained if each.run.id not in adopted]
         searched = [run for run in missing if searches.is_complete(run.id)]
-        return TakeoverReport(
+        return InheritedReport(
             adopted=len(adopted),
             released=self._release([run.id for run in searched if run.state in _WAITING]),
-            unmatched=[run.id for run in searched if run.state not in _WAITING],
-            not_searched=[run.id for run in missing if not searches.is_complete(run.id)],
+            unmatched=tuple(run.id for run in searched if run.state not in _WAITING),
+            not_searched=tuple(run.id for run in missing if not searches.is_complete(run.id)),
         )
 
     def _candidates(self, run: RunSummary) -> Mapping[ProviderType, bool]:
@@ -162,7 +162,7 @@ class TakeOver:
         return guarded(
             lambda: self._read_former_runs(type, provider, since, searches),
             otherwise=lambda _: searches.fail(type),
-            during="takeover",
+            during="inherited-runs",
             of=type,
         )
 
@@ -177,7 +177,7 @@ class TakeOver:
         return searches.fail(type) if self._stop.is_raised else found
 
     def _adopt(self, found: Sequence[Discrepancy]) -> Collection[RunId]:
-        """Adopt the runs to adopt, and return the runs that a provider has, whoever adopts them."""
+        """Adopt the runs to adopt, and return the runs that a provider has, also those that another daemon has claimed."""
         at_provider: set[RunId] = set()
         for each in found:
             if each.kind is DiscrepancyKind.FORMER_DUPLICATE:
@@ -206,7 +206,7 @@ class TakeOver:
             results = guarded(
                 lambda type=type: self._cancel_at(type),  # type: ignore[misc]
                 otherwise=lambda _: None,
-                during="takeover",
+                during="inherited-runs",
                 of=type,
             )
             is_complete = is_complete and results is not None and all(results)
@@ -255,7 +255,7 @@ class TakeOver:
 
     def _log_failure(self, type: ProviderType, error: ProviderError) -> None:
         if self._throttle.allows(type):
-            log_event(_log, logging.WARNING, "takeover.cannot_search", provider=type, reason=error)
+            log_event(_log, logging.WARNING, "inherited.cannot_search", provider=type, reason=error)
 
     def _log_duplicate(self, found: Discrepancy) -> None:
         if self._throttle.allows(f"duplicate {found.provider_run_id}"):
@@ -273,7 +273,7 @@ class TakeOver:
         """Log once that active runs have no provider run, and again only if there are others."""
         if unmatched - self._reported:
             first = " ".join(sorted(unmatched)[:_SHOWN])
-            log_event(_log, logging.WARNING, "takeover.unmatched", runs=len(unmatched), first=first)
+            log_event(_log, logging.WARNING, "inherited.unmatched", runs=len(unmatched), first=first)
         self._reported |= unmatched
 
 
