@@ -177,7 +177,7 @@ class AdoptInheritedRuns:
         return searches.fail(type) if self._stop.is_raised else found
 
     def _adopt(self, found: Sequence[Discrepancy]) -> Collection[RunId]:
-        """Adopt the runs to adopt, and return the runs that a provider has, also those that another daemon has claimed."""
+        """Adopt runs, and return all that a provider has, also those that another daemon has claimed."""
         at_provider: set[RunId] = set()
         for each in found:
             if each.kind is DiscrepancyKind.FORMER_DUPLICATE:
