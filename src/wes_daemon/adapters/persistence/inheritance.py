@@ -65,11 +65,8 @@ def inherit(connection: Connection) -> int:
 
 def unexplained_runs(connection: Connection) -> Sequence[UnexplainedRun]:
     """Implement `ReconcileQueries.unexplained_runs`."""
-    inherited = [
-        UnexplainedRun(run=run, is_inherited=True)
-        for run in _summaries(connection, select_inherited_runs())
-        if not run.state.has_ended
-    ]
+    not_ended = select_inherited_runs().where(~is_one_of(workflow_runs.c.state, *sorted(ENDED)))
+    inherited = [UnexplainedRun(run=run, is_inherited=True) for run in _summaries(connection, not_ended)]
     others = [
         UnexplainedRun(run=run, is_inherited=False)
         for states in (_ACTIVE, _UNKNOWN)
