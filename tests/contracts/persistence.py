@@ -7,7 +7,7 @@ class TestMemoryPersistence(PersistenceContract):
 """
 
 from tests.contracts.persistence_claims import ClaimRules
-from tests.contracts.persistence_enrolment import EnrolmentRules
+from tests.contracts.persistence_enrolment import EnrolmentRules, InheritanceRules
 from tests.contracts.persistence_harness import PersistenceHarness, ServiceRow
 from tests.contracts.persistence_late_updates import LateUpdateRules, LeftOutRules
 from tests.contracts.persistence_leases import LeaseRules, UnitOfWorkRules
@@ -21,6 +21,7 @@ from tests.contracts.persistence_submissions import SubmissionRules, WithdrawalR
 
 class PersistenceContract(
     EnrolmentRules,
+    InheritanceRules,
     ClaimRules,
     SharingRules,
     SubmissionRules,

@@ -4,8 +4,19 @@ import json
 
 import pytest
 
-from tests.builders import ALL_PROVIDERS
-from tests.contracts.persistence_harness import MINUTE, PersistenceHarness, Race, ServiceRow, destination, ids_of, share
+from tests.builders import ALL_PROVIDERS, NOON, a_run
+from tests.contracts.persistence_harness import (
+    ME,
+    MINUTE,
+    PersistenceHarness,
+    Race,
+    ServiceRow,
+    destination,
+    ids_of,
+    share,
+)
+from wes_daemon.application.ports.queries import RunFilter
+from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.domain.states import RunState
@@ -88,6 +99,27 @@ class EnrolmentRules:
         assert poll.known_state is RunState(state)
         assert store.run("run-1").provider_run_id == "task-7"
         assert store.claim() == []
+
+    def test_an_unknown_run_of_another_daemon_is_followed_and_nothing_is_known_of_its_state(
+        self, store: PersistenceHarness
+    ) -> None:
+        store.put(left_by_another_daemon("run-1", "UNKNOWN", provider_type="sevenbridges", provider_id="task-7"))
+
+        assert store.enrol() == 1
+
+        [poll] = store.due()
+        assert (poll.provider_run_id, poll.known_state) == ("task-7", RunState.INITIALIZING)
+
+    def test_unknown_and_cancelled_runs_of_another_daemon_are_adopted_page_by_page(
+        self, store: PersistenceHarness
+    ) -> None:
+        for number in range(3):
+            for state in ("UNKNOWN", "CANCELING"):
+                id = f"{number}-{state}"
+                store.put(left_by_another_daemon(id, state, provider_type="sevenbridges", provider_id=id))
+        store.put(left_by_another_daemon("0-first", "UNKNOWN", provider_type="nextflow-tower", provider_id="x"))
+
+        assert [store.enrol(limit=2) for _ in range(4)] == [2, 2, 2, 0]
 
     def test_an_active_run_whose_tags_name_no_provider_is_followed_at_its_destination(
         self, store: PersistenceHarness
@@ -208,3 +240,66 @@ class EnrolmentRules:
 
         assert sum(counts) == 20
         assert len(set(ids_of(store.claim()))) == 20
+
+
+class InheritanceRules:
+    """`SubmissionQueue.inherit`."""
+
+    def test_the_first_session_of_a_database_inherits_what_another_daemon_may_have_submitted(
+        self, store: PersistenceHarness
+    ) -> None:
+        for state in ("QUEUED", "CANCELING", "CANCELED", "INITIALIZING", "RUNNING", "PAUSED", "UNKNOWN"):
+            store.put(left_by_another_daemon(f"left-{state}", state, project="genomes"))
+
+        assert self._inherited(store) == 7
+
+        assert {record.submission for record in store.queries.list(RunFilter())} == {SubmissionState.INHERITED}
+
+    def test_an_inherited_run_is_neither_enrolled_nor_claimed_nor_ended(self, store: PersistenceHarness) -> None:
+        for state in ("QUEUED", "CANCELING"):
+            store.put(left_by_another_daemon(f"left-{state}", state))
+        self._inherited(store)
+
+        enrolled = store.enrol()
+        with store.units() as unit:
+            withdrawn = unit.submissions.close_withdrawn(limit=10)
+
+        assert (enrolled, list(withdrawn), store.claim()) == (0, [], [])
+
+    def test_ended_runs_and_those_that_name_their_provider_run_are_not_inherited(
+        self, store: PersistenceHarness
+    ) -> None:
+        store.put(left_by_another_daemon("complete", "COMPLETE"))
+        store.put(left_by_another_daemon("failed", "SYSTEM_ERROR"))
+        for state in ("RUNNING", "UNKNOWN", "CANCELING"):
+            store.put(left_by_another_daemon(state, state, provider_type="local", provider_id=f"at-{state}"))
+
+        assert self._inherited(store) == 0
+        assert store.enrol() == 3
+
+    def test_a_queued_row_is_inherited_whatever_its_tags_name(self, store: PersistenceHarness) -> None:
+        store.put(left_by_another_daemon("copied", "QUEUED", provider_type="local", provider_id="at-1"))
+
+        assert self._inherited(store) == 1
+
+    def test_a_later_session_inherits_nothing(self, store: PersistenceHarness) -> None:
+        store.live(ME)
+        store.queue("run-1")
+
+        assert self._inherited(store) == 0
+        assert store.enrol() == 1
+
+    def test_a_run_that_was_queued_through_this_package_is_not_inherited(self, store: PersistenceHarness) -> None:
+        run = a_run("run-1")
+        entry = TimelineEntry(at=NOON, before=None, after=run.state, by="ada", why="created")
+        with store.units() as unit:
+            unit.runs.add(run, attachments=(), entry=entry)
+            unit.commit()
+
+        assert self._inherited(store) == 0
+
+    def _inherited(self, store: PersistenceHarness) -> int:
+        with store.units() as unit:
+            inherited = unit.submissions.inherit()
+            unit.commit()
+        return inherited

@@ -13,15 +13,17 @@ import pytest
 from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
+    Needed,
     OwnedRun,
     Prepared,
     ProviderTask,
     Recorded,
     Submission,
     WorkflowProvider,
+    all_needed,
     nothing_recorded,
 )
-from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, StatusReport
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId, StatusReport
 from wes_daemon.domain.states import RunState
 
 UNFINISHED = {RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED, RunState.CANCELING}
@@ -72,6 +74,10 @@ class ProviderHarness(ABC):
     def submit_in_another_process(self, submission: Submission) -> ProviderRunId:
         """Submit from a process of its own, which has ended when this returns."""
         return self._cannot(f"cannot submit {submission.key} from another process")
+
+    def start_former(self, run_id: RunId) -> str:
+        """Start a run as the former daemon did, which named it `WES-` and the run's id; return the service's own id."""
+        return self._cannot(f"was never used by the former daemon: {run_id}")
 
     @property
     def beginning(self) -> datetime:
@@ -126,6 +132,26 @@ def everything_marked(
     after: str | None = None
     while True:
         part = provider.owned_runs(since or harness.beginning, after=after, recorded=recorded)
+        found += part.runs
+        if part.following is None:
+            return found
+        after = part.following
+
+
+def everything_former(
+    harness: ProviderHarness,
+    provider: WorkflowProvider,
+    *,
+    since: datetime | None,
+    recorded: Recorded = nothing_recorded,
+    needed: Needed = all_needed,
+) -> Sequence[OwnedRun]:
+    """All parts of what the former daemon has created, one after the other."""
+    harness.let_lists_catch_up()
+    found: list[OwnedRun] = []
+    after: str | None = None
+    while True:
+        part = provider.former_runs(since, after=after, recorded=recorded, needed=needed)
         found += part.runs
         if part.following is None:
             return found
@@ -436,6 +462,56 @@ class ProviderContract:
         found = everything_marked(harness, provider)
 
         assert not [run for run in found if run.id == id and run.is_draft]
+
+    # former runs
+
+    def test_a_run_of_the_former_daemon_is_told_by_its_name(
+        self, harness: ProviderHarness, provider: WorkflowProvider
+    ) -> None:
+        with arranged():
+            id = harness.start_former(RunId("run-of-old"))
+        own = accept(provider, harness.submission(RunState.RUNNING))
+
+        [former] = everything_former(harness, provider, since=harness.beginning)
+
+        assert former.id.partition("/")[0] == id
+        assert (former.run_id, former.is_former, former.is_draft) == ("run-of-old", True, False)
+        assert former.state in UNFINISHED
+        assert provider.statuses([former.id])[former.id].state in UNFINISHED
+        assert [run.id for run in everything_marked(harness, provider)] == [own]
+
+    def test_only_active_runs_of_the_former_daemon_are_told_on_request(
+        self, harness: ProviderHarness, provider: WorkflowProvider
+    ) -> None:
+        with arranged():
+            ended, active = (harness.start_former(RunId(run_id)) for run_id in ("ended", "active"))
+        harness.reach(ProviderRunId(ended), RunState.COMPLETE)
+
+        everything = everything_former(harness, provider, since=harness.beginning)
+        only_active = everything_former(harness, provider, since=None)
+
+        assert {run.run_id: run.state.has_ended for run in everything} == {"ended": True, "active": False}
+        assert {run.id.partition("/")[0] for run in only_active} == {active}
+
+    def test_a_run_of_the_former_daemon_that_is_on_record_is_told_under_the_same_id(
+        self, harness: ProviderHarness, provider: WorkflowProvider
+    ) -> None:
+        with arranged():
+            id = ProviderRunId(harness.start_former(RunId("run-of-old")))
+
+        found = everything_former(
+            harness, provider, since=harness.beginning, recorded=lambda keys: dict.fromkeys(keys, id)
+        )
+
+        assert [run.id for run in found] == [id]
+
+    def test_the_former_daemon_has_created_nothing_that_bears_a_mark(
+        self, harness: ProviderHarness, provider: WorkflowProvider
+    ) -> None:
+        accept(provider, harness.submission(RunState.RUNNING))
+
+        assert everything_former(harness, provider, since=harness.beginning) == []
+        assert everything_former(harness, provider, since=None) == []
 
     # ended
 

@@ -14,7 +14,7 @@ from wes_daemon.domain.states import RunState
 
 _NO_TIME = timedelta(0)
 _PROBE = SessionId("work-probe")
-_ACTIVE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED, RunState.CANCELING)
+_ACTIVE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED, RunState.CANCELING, RunState.UNKNOWN)
 
 
 class MemoryWorkProbe:
@@ -104,7 +104,8 @@ def _would_be_followed(tables: Tables, run: Run) -> bool:
     row = tables.submissions.get(run.id)
     if row is None:
         return PROVIDER_ID_TAG in str(run.tags)
-    return _is_closed(tables, run.id) and row.provider_run_id is not None
+    is_again = run.state is not RunState.UNKNOWN and _is_closed(tables, run.id)
+    return is_again and row.provider_run_id is not None
 
 
 def _is_closed(tables: Tables, run_id: RunId) -> bool:

@@ -141,6 +141,9 @@ def _run_once(container: Container) -> RunOnceReport:
     session, outage_log = container.daemon_session(), container.outage_log()
     with renewing_lease(session, every=session.heartbeat_interval, outage_log=outage_log):
         container.recorder().write_late_updates()
+        # The first session of a database inherits the runs that another daemon has left.
+        _ = session.id
+        container.adopt_inherited_runs()()
         return RunOnceReport(
             submitted=container.submit_queued_runs()(),
             cancelled=container.cancel_runs()(),

@@ -35,6 +35,7 @@ from wes_daemon.application.ports.errors import StorageMisconfigured
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.application.ports.wakeup import ChangeFeed
 from wes_daemon.application.ports.work_probe import WorkProbe
+from wes_daemon.application.reconciling.adopt_inherited_runs import AdoptInheritedRuns, InheritedReport
 from wes_daemon.application.reconciling.delete_drafts import DeleteDrafts
 from wes_daemon.application.reconciling.reconcile import Reconcile
 from wes_daemon.application.reconciling.repairing import Repairer
@@ -48,6 +49,7 @@ from wes_daemon.application.runtime.loops import (
     ProviderPasses,
     events_loop,
     heartbeat_loop,
+    inherited_runs_loop,
     late_updates_loop,
     provider_loops,
 )
@@ -132,9 +134,14 @@ def _loops(
     refresh: MakesPass[RefreshStatuses],
     find_ended: MakesFindEnded,
     delete_drafts: MakesPass[DeleteDrafts],
+    adopt_inherited_runs: AdoptInheritedRuns,
     events: Sequence[PeriodicTask],
 ) -> Sequence[PeriodicTask]:
-    loops = [heartbeat_loop(daemon_session), late_updates_loop(recorder.write_late_updates)]
+    loops = [
+        heartbeat_loop(daemon_session),
+        late_updates_loop(recorder.write_late_updates),
+        _inherited_runs_loop(adopt_inherited_runs, daemon_session, clock),
+    ]
     for type in ProviderType:
         serving = frozenset({type})
         submit_runs, refresh_runs = submit(serving=serving), refresh(serving=serving)
@@ -157,6 +164,16 @@ def _loops(
         )
         loops += provider_loops(type, passes, probe=probe, intervals=policies.loop_intervals(settings), clock=clock)
     return [*loops, *events]
+
+
+def _inherited_runs_loop(adopt: AdoptInheritedRuns, daemon_session: DaemonSession, clock: Clock) -> PeriodicTask:
+    return inherited_runs_loop(lambda: _adopt_inherited_runs(adopt, daemon_session), adopt.has_waiting_runs, clock)
+
+
+def _adopt_inherited_runs(adopt: AdoptInheritedRuns, daemon_session: DaemonSession) -> InheritedReport:
+    # The first session of a database inherits the runs.
+    _ = daemon_session.id
+    return adopt()
 
 
 def _has_deferred(report: object) -> bool:
@@ -217,6 +234,7 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         process=providers.Callable(_host_process),
         lasting=settings.provided.lease,
+        inherits=True,
     )
     directory = providers.Singleton(
         provider_directory,
@@ -283,17 +301,29 @@ class Container(containers.DeclarativeContainer):
         stop=stop,
         policy=providers.Callable(policies.search_policy, settings),
     )
-    draft_repairer = providers.Factory(
+    daemon_repairer = providers.Factory(
         Repairer, units=repair_units, clock=clock, ids=ids, by=providers.Callable(_daemon_as_actor)
     )
     delete_drafts = providers.Factory(
         DeleteDrafts,
         queries=reconcile_queries,
         providers=directory,
-        repairer=draft_repairer,
+        repairer=daemon_repairer,
         clock=clock,
         stop=stop,
         tolerances=providers.Callable(policies.tolerances, settings),
+    )
+
+    adopt_inherited_runs = providers.Singleton(
+        AdoptInheritedRuns,
+        queries=reconcile_queries,
+        units=repair_units,
+        providers=directory,
+        repairer=daemon_repairer,
+        clock=clock,
+        stop=stop,
+        default_provider=settings.provided.default_provider,
+        hint=wakeup.provided.hint,
     )
 
     person = providers.Callable(_person_as_actor)
@@ -315,6 +345,7 @@ class Container(containers.DeclarativeContainer):
         providers=directory,
         repairer=providers.Factory(Repairer, units=repair_units, clock=clock, ids=ids, by=person),
         clock=clock,
+        default_provider=settings.provided.default_provider,
     )
 
     daemon = providers.Singleton(
@@ -331,6 +362,7 @@ class Container(containers.DeclarativeContainer):
             refresh=refresh_statuses.provider,
             find_ended=find_ended.provider,
             delete_drafts=delete_drafts.provider,
+            adopt_inherited_runs=adopt_inherited_runs,
             events=providers.Callable(
                 _events_loops, settings, clock=clock, units=units, stop=stop, refresh=refresh_statuses.provider
             ),

@@ -413,3 +413,35 @@ def test_a_row_that_has_been_behind_for_an_hour_is_a_notice(store: SqlHarness) -
     assert at_first == []
     assert violating(store, "rows-are-current") == ["run-1"]
     assert "a trigger refuses it" in result_of(store, "rows-are-current").first[0].found
+
+
+@pytest.mark.parametrize("state", ["INITIALIZING", "RUNNING", "PAUSED", "UNKNOWN"])
+def test_an_active_row_of_another_daemon_without_a_provider_run_is_noticed(store: SqlHarness, state: str) -> None:
+    store.put(ServiceRow(run_id="left", state=state, tags='{"project": "genomes"}'))
+    store.put(ServiceRow(run_id="elsewhere", state=state, tags='{"provider_type": "arvados", "provider_id": "x"}'))
+    store.put(ServiceRow(run_id="followable", state=state, tags='{"provider_id": "task-7"}'))
+
+    result = result_of(store, "active-is-explained")
+
+    assert [violation.run_id for violation in result.first] == ["elsewhere", "left"]
+    assert result.count == 2
+    assert result.first[0].found == f"{state}, and no provider run is known for it"
+
+
+def test_an_inherited_run_is_noticed_until_it_is_released_or_ends(store: SqlHarness) -> None:
+    for state in ("QUEUED", "RUNNING", "CANCELED"):
+        store.put(ServiceRow(run_id=state, state=state))
+    with store.units() as unit:
+        unit.submissions.inherit()
+        unit.commit()
+
+    assert violating(store, "active-is-explained") == ["QUEUED", "RUNNING"]
+
+
+def test_rows_that_wait_have_ended_or_are_followed_are_explained(store: SqlHarness) -> None:
+    store.queue("queued")
+    store.put(ServiceRow(run_id="ended", state="COMPLETE"))
+    store.put(ServiceRow(run_id="followed", state="UNKNOWN", tags='{"provider_id": "task-7"}'))
+    store.enrol()
+
+    assert violating(store, "active-is-explained") == []

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.contracts.persistence_harness import ME, OTHER, SECOND, Race
+from tests.builders import NOON
+from tests.contracts.persistence_harness import HOUR, ME, OTHER, SECOND, Race, ServiceRow
 from tests.integration.persistence.harness import SqlHarness
 from wes_daemon.adapters.persistence.reconcile_queries import SqlReconcileQueries, SqlRepairUnits
 from wes_daemon.application.ports.errors import ClaimLost
@@ -46,6 +47,30 @@ class Reconciling:
             done = work.make_due(RunId(run_id), ProviderRunId(id))
             work.commit()
         return done
+
+    def inherit(self) -> None:
+        """Let the first session of the database inherit what there is."""
+        with self.store.units() as work:
+            work.submissions.inherit()
+            work.commit()
+
+    def release(self, *run_ids: str) -> int:
+        """Release inherited runs."""
+        with self.repair_units() as work:
+            released = work.release([RunId(id) for id in run_ids])
+            work.commit()
+        return released
+
+    def release_ended(self) -> int:
+        """Release the inherited runs that have ended."""
+        with self.repair_units() as work:
+            released = work.release_ended()
+            work.commit()
+        return released
+
+    def unexplained(self) -> Sequence[tuple[str, bool]]:
+        """The unexplained runs, and whether each was inherited."""
+        return [(each.run.id, each.is_inherited) for each in self.queries.unexplained_runs()]
 
     def followed(self, provider: ProviderType = LOCAL, *, after: str | None = None, limit: int = 10) -> Sequence[str]:
         """The ids of followed runs."""
@@ -272,3 +297,93 @@ class TestMakeDue:
 
         assert not on.make_due("run-1", "at-run-2")
         assert not on.make_due("run-2", "at-run-2")
+
+
+def test_unexplained_runs_are_inherited_or_active_without_a_provider_run(on: Reconciling) -> None:
+    for state in ("QUEUED", "CANCELING", "CANCELED", "RUNNING"):
+        on.store.put(ServiceRow(run_id=f"inherited-{state}", state=state))
+    on.inherit()
+    for state in ("QUEUED", "CANCELING", "CANCELED", "INITIALIZING", "UNKNOWN"):
+        on.store.put(ServiceRow(run_id=f"later-{state}", state=state))
+    on.store.put(ServiceRow(run_id="followable", state="RUNNING", tags='{"provider_id": "task-7"}'))
+    on.store.put(ServiceRow(run_id="arvados", state="PAUSED", tags='{"provider_type": "arvados", "provider_id": "x"}'))
+
+    assert on.unexplained() == [
+        ("arvados", False),
+        ("inherited-CANCELING", True),
+        ("inherited-QUEUED", True),
+        ("inherited-RUNNING", True),
+        ("later-INITIALIZING", False),
+        ("later-UNKNOWN", False),
+    ]
+
+
+def test_queued_and_cancelled_runs_are_released_and_active_ones_stay(on: Reconciling) -> None:
+    for state in ("QUEUED", "CANCELING", "RUNNING"):
+        on.store.put(ServiceRow(run_id=state, state=state))
+    on.inherit()
+
+    released = on.release("QUEUED", "CANCELING", "RUNNING")
+
+    assert released == 2
+    assert on.unexplained() == [("RUNNING", True)]
+    assert on.store.enrol() == 1
+    assert on.record("QUEUED").submission is SubmissionState.READY
+
+
+def test_a_run_that_was_adopted_meanwhile_is_not_released(on: Reconciling) -> None:
+    on.store.queue("run-1")
+    on.inherit()
+    on.adopt()
+
+    assert on.release("run-1") == 0
+    assert on.record().provider_run_id == FOUND
+
+
+def test_inherited_runs_wait_while_they_are_queued_cancelled_ended_or_deleted(on: Reconciling) -> None:
+    on.store.put(ServiceRow(run_id="run-1", state="RUNNING"))
+    on.inherit()
+    waiting = []
+    for state in ("RUNNING", "UNKNOWN", "QUEUED", "CANCELING", "CANCELED", "COMPLETE"):
+        on.store.put(ServiceRow(run_id="run-1", state=state))
+        waiting.append((on.queries.has_inherited_runs(), on.queries.has_inherited_ended_runs()))
+    on.store.remove("run-1")
+
+    assert waiting == [(False, False)] * 2 + [(True, False)] * 2 + [(True, True)] * 2
+    assert on.queries.has_inherited_ended_runs()
+    assert on.release_ended() == 1
+    assert not on.queries.has_inherited_runs()
+
+
+@pytest.mark.parametrize("state", ["INITIALIZING", "RUNNING", "PAUSED", "UNKNOWN", "CANCELING"])
+def test_an_active_run_that_is_not_enrolled_can_be_adopted(on: Reconciling, state: str) -> None:
+    on.store.put(ServiceRow(run_id="run-1", state=state))
+
+    on.adopt()
+
+    assert on.record().provider_run_id == FOUND
+    assert on.followed() == ["run-1"]
+
+
+def test_an_ended_run_that_is_not_enrolled_cannot_be_adopted(on: Reconciling) -> None:
+    on.store.put(ServiceRow(run_id="run-1", state="CANCELED"))
+
+    with pytest.raises(ClaimLost):
+        on.adopt()
+
+
+def test_an_ended_row_names_the_provider_run_that_may_go_on(on: Reconciling) -> None:
+    def named(id: str) -> str:
+        return f'{{"provider_type": "local", "provider_id": "{id}"}}'
+
+    on.store.put(ServiceRow(run_id="cancelled", state="CANCELED", tags=named("task-1"), start_time=NOON))
+    on.store.put(ServiceRow(run_id="no-time", state="CANCELED", tags=named("task-2")))
+    on.store.put(ServiceRow(run_id="old", state="CANCELED", tags=named("task-3"), start_time=NOON - HOUR))
+    on.store.put(ServiceRow(run_id="copy", state="CANCELED", tags=named("task-4"), start_time=NOON))
+    on.store.put(ServiceRow(run_id="original", state="RUNNING", tags=named("task-4"), start_time=NOON))
+    on.store.put(ServiceRow(run_id="nothing-named", state="CANCELED", start_time=NOON))
+
+    found = on.queries.ended_runs_naming(LOCAL, since=NOON)
+
+    assert {run.run_id: run.provider_run_id for run in found} == {"cancelled": "task-1", "no-time": "task-2"}
+    assert on.queries.ended_runs_naming(ProviderType.SEVENBRIDGES, since=NOON) == []

@@ -81,6 +81,13 @@ class HealthOmicsHarness(ProviderHarness):
         with suppress(OutcomeUnknown):
             bare_provider().submit(submission)
 
+    def start_former(self, run_id: RunId) -> str:
+        request = {"workflowId": "1234567", "roleArn": CONFIG.role_arn, "outputUri": CONFIG.output_uri}
+        name = {"name": f"WES-{run_id}", "tags": {"WES-RunId": run_id}, "requestId": f"random-{next(self._numbers)}"}
+        answer = self.service.operate("StartRun", request | name | {"parameters": {}})
+        assert answer is not None
+        return str(answer["id"])
+
     def submit_in_another_process(self, submission: Submission) -> ProviderRunId:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
             return processes.submit(healthomics_processes.submit, CONFIG, submission).result(60)

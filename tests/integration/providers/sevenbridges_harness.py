@@ -126,6 +126,14 @@ class SevenBridgesHarness(ProviderHarness):
         assert isinstance(answer, Prepared)
         return answer.id
 
+    def start_former(self, run_id: RunId) -> str:
+        template = self.platform.tasks.pop(accept(self.provider(), self.of()))
+        id = self.platform.new_id("task")
+        named = {"id": id, "name": f"WES-{run_id}", "description": f"Workflow run {run_id}"}
+        self.platform.tasks[id] = {**template, **named}
+        self.platform.move(id, "RUNNING")
+        return id
+
     def submit_in_another_process(self, submission: Submission) -> ProviderRunId:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
             return processes.submit(submit_once, self.config, submission).result(60)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.contracts.provider import everything_marked
+from tests.contracts.provider import everything_former, everything_marked
 from tests.integration.providers.healthomics_harness import (
     HealthOmicsHarness,
     a_healthomics_submission,
@@ -17,7 +17,7 @@ from tests.integration.providers.healthomics_harness import (
 from tests.simulators.healthomics import faults
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from wes_daemon.application.ports.errors import NotNow
-from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId
 
 
 @pytest.fixture
@@ -98,3 +98,41 @@ def test_a_throttled_list_is_not_now(harness: HealthOmicsHarness) -> None:
 
     with pytest.raises(NotNow):
         bare_provider().owned_runs(harness.beginning)
+
+
+def test_of_the_former_daemons_runs_only_those_that_are_needed_take_a_call_of_their_own(
+    harness: HealthOmicsHarness,
+) -> None:
+    ids = [harness.start_former(RunId(f"run-{number}")) for number in range(3)]
+    before = len(harness.simulator.calls)
+
+    found = everything_former(
+        harness,
+        bare_provider(),
+        since=harness.beginning,
+        needed=lambda runs: [run.id for run in runs if run.run_id == "run-1"],
+    )
+
+    assert [run.id.partition("/")[0] for run in found] == [ids[1]]
+    assert [call.operation for call in harness.simulator.calls[before:]] == ["ListRuns", "GetRun"]
+
+
+def test_a_run_with_a_former_name_and_another_tag_is_not_the_former_daemons(harness: HealthOmicsHarness) -> None:
+    start_many(harness.simulator, 1, prefix="WES-borrowed-")
+
+    assert everything_former(harness, bare_provider(), since=harness.beginning) == []
+
+
+def test_the_former_daemons_active_runs_are_read_from_the_lists_of_the_active_statuses(
+    harness: HealthOmicsHarness,
+) -> None:
+    start_many(harness.simulator, 240, prefix="nightly-")
+    active = [harness.start_former(RunId(f"run-{number}")) for number in range(4)]
+    for id, status in zip(active, ("PENDING", "STARTING", "RUNNING", "STOPPING"), strict=True):
+        harness.service.reach(id, status)
+    before = len(harness.simulator.calls)
+
+    found = everything_former(harness, bare_provider(), since=None)
+
+    assert sorted(run.id.partition("/")[0] for run in found) == sorted(active)
+    assert [call.operation for call in harness.simulator.calls[before:]].count("ListRuns") == 6

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.contracts.provider import accept, everything_marked, marked_as
+from tests.contracts.provider import accept, everything_former, everything_marked, marked_as
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import SevenBridgesHarness
 from tests.simulators.sevenbridges.faults import CUT_AFTER, TOO_MANY
@@ -139,3 +139,47 @@ def _delete_drafts(harness: SevenBridgesHarness, queries: FakeReconcileQueries) 
 def test_an_id_that_cannot_be_a_tasks_costs_no_call(harness: SevenBridgesHarness) -> None:
     assert harness.provider().delete_draft(ProviderRunId("../projects")) is False
     assert harness.operations() == []
+
+
+def test_the_former_daemons_tasks_are_listed_page_by_page_and_nothing_is_missed(harness: SevenBridgesHarness) -> None:
+    ids = set(harness.copies(230, name="WES-run-1"))
+
+    found = everything_former(harness, harness.provider(), since=harness.beginning)
+
+    assert {run.id for run in found} == ids
+    assert {run.run_id for run in found} == {"run-1"}
+    assert harness.operations() == ["list_tasks"] * 3
+
+
+def test_the_former_daemons_active_tasks_take_one_list_for_each_active_status(harness: SevenBridgesHarness) -> None:
+    harness.copies(300, name="WES-old", status="COMPLETED")
+    queued = harness.copies(120, name="WES-queued", status="QUEUED")
+    running = harness.copies(1, name="WES-running", status="RUNNING")
+    harness.copies(1, name="WES-stopping", status="ABORTING")
+    harness.copies(1, name="WES-draft", status="DRAFT")
+
+    found = everything_former(harness, harness.provider(), since=None)
+
+    assert {run.id for run in found} == {*queued, *running}
+    assert harness.operations() == ["list_tasks"] * 4
+
+
+@pytest.mark.parametrize("name", ["wes-run-1", "WES-", "WES run-1", "my WES-run-1", "WES-run 1"])
+def test_a_task_with_another_name_is_not_the_former_daemons(harness: SevenBridgesHarness, name: str) -> None:
+    harness.copies(1, name=name)
+
+    assert everything_former(harness, harness.provider(), since=harness.beginning) == []
+
+
+def test_a_part_of_a_batch_is_not_the_former_daemons(harness: SevenBridgesHarness) -> None:
+    harness.copies(1, name="WES-run-1", parent="another")
+
+    assert everything_former(harness, harness.provider(), since=harness.beginning) == []
+
+
+def test_a_draft_of_the_former_daemon_is_listed_as_a_draft(harness: SevenBridgesHarness) -> None:
+    harness.copies(1, name="WES-run-1", status="DRAFT")
+
+    [found] = everything_former(harness, harness.provider(), since=harness.beginning)
+
+    assert found.is_draft

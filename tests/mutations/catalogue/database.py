@@ -245,7 +245,7 @@ _TRANSACTIONS: Sequence[Mutant] = (
     Mutant(
         name="commits-that-power-may-undo",
         breaks="A loss of power undoes what SQLite has committed, for example the acceptance of a run.",
-        at=engine._sqlite_settings,
+        at=engine._prepare_sqlite,
         change=replace_text("synchronous=FULL", "synchronous=NORMAL"),
         tests=[f"{_ENGINE}::test_what_sqlite_has_committed_survives_a_loss_of_power"],
     ),

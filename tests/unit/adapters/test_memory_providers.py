@@ -15,7 +15,7 @@ from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
 from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, Rejected
 from wes_daemon.application.ports.providers import Prepared, ProviderTask, RunDetails, Submission, WorkflowProvider
-from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType, StatusReport
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType, RunId, StatusReport
 from wes_daemon.domain.states import RunState
 
 DETAILS = RunDetails(outputs={"answer": 42}, tasks=[ProviderTask(id="t1", name="step")])
@@ -51,6 +51,9 @@ class MemoryHarness(ProviderHarness):
         self._service.lose_next_answer()
         with suppress(OutcomeUnknown):
             self._service.submit(submission)
+
+    def start_former(self, run_id: RunId) -> str:
+        return self._service.start_former(run_id)
 
     def refused(self) -> Submission:
         self._service.fail_next(Rejected("it can never work"))

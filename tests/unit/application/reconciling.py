@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tests.builders import a_run, a_submission
 from tests.contracts.provider import accept
@@ -14,7 +14,7 @@ from wes_daemon.adapters.memory.store import MemoryStore, SubmissionRow
 from wes_daemon.adapters.memory.unit_of_work import MemoryUnitOfWork
 from wes_daemon.application.ports.errors import ClaimLost
 from wes_daemon.application.ports.leases import SessionId
-from wes_daemon.application.ports.reconcile_queries import FollowedRun, RecordedRun
+from wes_daemon.application.ports.reconcile_queries import FollowedRun, RecordedRun, UnexplainedRun
 from wes_daemon.application.ports.submissions import Claim, SubmissionState
 from wes_daemon.application.reconciling.delete_drafts import DeleteDrafts, DraftReport
 from wes_daemon.application.reconciling.discrepancies import Discrepancy, DiscrepancyKind, Repair, Tolerances
@@ -35,6 +35,9 @@ class FakeReconcileQueries:
     def __init__(self) -> None:
         self.records: dict[RunId, RecordedRun] = {}
         self.followed: dict[ProviderType, list[FollowedRun]] = defaultdict(list)
+        self.unexplained: dict[RunId, UnexplainedRun] = {}
+        self.inherited_ended = False
+        self.ended_naming: list[FollowedRun] = []
 
     def recorded_runs(self, run_ids: Collection[RunId]) -> Mapping[RunId, RecordedRun]:
         return {run_id: self.records[run_id] for run_id in run_ids if run_id in self.records}
@@ -45,6 +48,19 @@ class FakeReconcileQueries:
 
     def followed_runs(self, provider: ProviderType, *, after: RunId | None, limit: int) -> Sequence[FollowedRun]:
         return [run for run in self.followed[provider] if run.run_id > (after or "")][:limit]
+
+    def unexplained_runs(self) -> Sequence[UnexplainedRun]:
+        return [self.unexplained[run_id] for run_id in sorted(self.unexplained)]
+
+    def has_inherited_runs(self) -> bool:
+        return self.inherited_ended or any(each.is_inherited for each in self.unexplained.values())
+
+    def has_inherited_ended_runs(self) -> bool:
+        return self.inherited_ended
+
+    def ended_runs_naming(self, provider: ProviderType, *, since: datetime) -> Sequence[FollowedRun]:
+        del since
+        return self.ended_naming if provider is SEVENBRIDGES else []
 
     def has_accepted(self, provider: ProviderType) -> bool:
         return bool(self._accepted_by(provider))
@@ -61,11 +77,14 @@ class FakeRepairUnits:
         refused: the runs that cannot be claimed.
         due: the provider runs that were made due.
         cancelled: the provider runs of ended or deleted runs whose cancellation was recorded.
-        ended: the provider runs that are not followed any more, or whose rows are active again.
+        ended: the provider runs of ended runs that are not followed any more, or whose rows are active again.
+        released: the inherited runs that were released.
     """
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryStore, queries: FakeReconcileQueries | None = None) -> None:
         self.store = store
+        self.queries = queries or FakeReconcileQueries()
+        self.released: list[RunId] = []
         self.refused: set[RunId] = set()
         self.due: list[ProviderRunId] = []
         self.cancelled: list[ProviderRunId] = []
@@ -96,6 +115,16 @@ class FakeRepairUnit(MemoryUnitOfWork):
         )
         return Claim(run_id=run_id, owner=owner, fencing_token=1, resumed=True)
 
+    def release(self, run_ids: Collection[RunId]) -> int:
+        self._units.released += sorted(run_ids)
+        for run_id in run_ids:
+            del self._units.queries.unexplained[run_id]
+        return len(run_ids)
+
+    def release_ended(self) -> int:
+        self._units.queries.inherited_ended = False
+        return 0
+
     def make_due(self, run_id: RunId, id: ProviderRunId) -> bool:
         if id in self._units.ended:
             return False
@@ -118,7 +147,7 @@ class Site:
         self.directory = MemoryProviderDirectory({SEVENBRIDGES: self.provider})
         self.store = MemoryStore(self.clock)
         self.queries = FakeReconcileQueries()
-        self.units = FakeRepairUnits(self.store)
+        self.units = FakeRepairUnits(self.store, self.queries)
         self.stop = StopSignal()
         self.tolerances = Tolerances()
         self.repairer = RepairerWithPoint(

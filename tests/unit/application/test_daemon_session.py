@@ -1,21 +1,32 @@
 """For how long a daemon considers its lease valid."""
 
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
+from tests.builders import a_run
 from tests.unit.application.conftest import LEASE, World
 from wes_daemon.application.ports.errors import LeaseLost, StorageUnavailable
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
 from wes_daemon.application.runtime.daemon_session import DaemonSession, HostProcess
+from wes_daemon.domain.states import RunState
 
 SECOND = timedelta(seconds=1)
 
 
-def a_session(world: World, units: Callable[[], UnitOfWork] | None = None) -> DaemonSession:
+def a_session(world: World, units: Callable[[], UnitOfWork] | None = None, *, inherits: bool = False) -> DaemonSession:
     process = HostProcess(host="node", pid=7, version="1.0")
-    return DaemonSession(units=units or world.units, ids=world.ids, clock=world.clock, process=process, lasting=LEASE)
+    return DaemonSession(
+        units=units or world.units,
+        ids=world.ids,
+        clock=world.clock,
+        process=process,
+        lasting=LEASE,
+        inherits=inherits,
+    )
 
 
 def test_a_fresh_lease_is_valid_until_a_sixth_before_its_end(world: World) -> None:
@@ -120,3 +131,30 @@ def test_setting_the_clock_does_not_change_how_long_a_lease_is_valid(world: Worl
     world.clock.set_back(-timedelta(hours=2))
 
     daemon_session.require_lease()
+
+
+def test_the_first_session_of_a_database_inherits_in_the_same_transaction(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    world.store.insert(a_run("run-1"), a_run("run-2", RunState.CANCELED))
+
+    first = a_session(world, inherits=True).id
+    world.store.insert(a_run("run-3"))
+    second = a_session(world, inherits=True).id
+
+    assert first != second
+    assert {row.state for row in world.store.tables.submissions.values()} == {SubmissionState.INHERITED}
+    assert sorted(world.store.tables.submissions) == ["run-1", "run-2"]
+    assert [record.getMessage() for record in caplog.records] == ["inherited.enrolled runs=2"]
+
+
+def test_a_submission_pass_opens_its_session_before_it_enrols(world: World) -> None:
+    world.store.insert(a_run("run-1"))
+    daemon = world.daemon()
+    # Like the sessions of the real daemon.
+    daemon.daemon_session._inherits = True
+
+    report = daemon.submit()
+
+    assert (report.enrolled, report.accepted) == (0, 0)

@@ -14,6 +14,7 @@ from wes_daemon.application.runtime.loops import (
     ProviderPasses,
     events_loop,
     heartbeat_loop,
+    inherited_runs_loop,
     provider_loops,
 )
 from wes_daemon.application.runtime.work_probe import ProviderWorkProbe
@@ -116,3 +117,17 @@ def test_the_loop_of_events_waits_a_second_between_two_passes() -> None:
     loop = events_loop(ProviderType.HEALTHOMICS, lambda: None)
 
     assert (loop.name, loop.every) == ("events-healthomics", SECOND)
+
+
+def test_inherited_runs_are_searched_every_hour_and_soon_while_a_run_waits_for_it(world: World) -> None:
+    passes: list[timedelta] = []
+    is_waiting = True
+    loop = inherited_runs_loop(lambda: passes.append(world.clock.monotonic()), lambda: is_waiting, world.clock)
+    started = world.clock.monotonic()
+
+    for number in range(241):
+        is_waiting = number < 4
+        loop.work()
+        world.clock.advance(loop.every)
+
+    assert [(at - started) / SECOND for at in passes] == [0, 30, 60, 90, 3600, 7200]

@@ -52,7 +52,7 @@ def test_the_checks_get_the_settings_of_this_process() -> None:
 
 
 def test_each_check_has_a_name_of_its_own() -> None:
-    assert len({check.name for check in CHECKS}) == len(CHECKS) == 16
+    assert len({check.name for check in CHECKS}) == len(CHECKS) == 18
 
 
 @pytest.mark.parametrize(

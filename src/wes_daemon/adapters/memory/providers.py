@@ -13,6 +13,7 @@ from wes_daemon.application.ports.errors import OutcomeUnknown, ProviderError, R
 from wes_daemon.application.ports.providers import (
     Accepted,
     EndedPage,
+    Needed,
     OwnedPage,
     OwnedRun,
     Prepared,
@@ -21,10 +22,12 @@ from wes_daemon.application.ports.providers import (
     RunDetails,
     Submission,
     WorkflowProvider,
+    all_needed,
     as_key,
+    key_of_former_name,
     nothing_recorded,
 )
-from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType, StatusReport
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType, RunId, StatusReport, WorkflowRequest
 from wes_daemon.domain.states import RunState
 
 _WAITING = StatusReport(state=RunState.INITIALIZING, provider_status="waiting")
@@ -105,9 +108,20 @@ class MemoryProvider:
         del recorded
         with self._call("owned_runs"):
             found = [run for run in self._owned_runs() if run.created_at >= since]
-        begin = int(after or 0)
-        end = begin + self._limits.status_batch
-        return OwnedPage(runs=found[begin:end], following=str(end) if end < len(found) else None)
+        return self._page(found, after)
+
+    def former_runs(
+        self,
+        since: datetime | None,
+        *,
+        after: str | None = None,
+        recorded: Recorded = nothing_recorded,
+        needed: Needed = all_needed,
+    ) -> OwnedPage:
+        del recorded, needed
+        with self._call("former_runs"):
+            found = [run for run in self._former_runs() if _is_listed(run, since)]
+        return self._page(found, after)
 
     def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
         with self._call("ended"):
@@ -165,6 +179,15 @@ class MemoryProvider:
                 ProviderRunId(f"again-{len(self._provider_runs) + 1}"), submission, self._clock.now()
             )
 
+    def start_former(self, run_id: RunId, report: StatusReport = _WAITING) -> ProviderRunId:
+        """Start a provider run as the former daemon did: under its own name, without a key."""
+        request = WorkflowRequest(workflow_url="former", workflow_type="CWL", workflow_type_version="v1.2")
+        submission = Submission(key=IdempotencyKey(f"WES-{run_id}"), run_id=run_id, request=request)
+        with self._lock:
+            id = ProviderRunId(f"former-{len(self._provider_runs) + 1}")
+            self._provider_runs[id] = _ProviderRun(submission, self._clock.now(), report)
+        return id
+
     def _start(self, submission: Submission) -> ProviderRunId:
         if submission.key not in self._ids:
             id = ProviderRunId(f"memory-{len(self._ids) + 1}")
@@ -176,18 +199,18 @@ class MemoryProvider:
         self.started.append(submission.key)
         return id
 
+    def _page(self, found: Sequence[OwnedRun], after: str | None) -> OwnedPage:
+        begin = int(after or 0)
+        end = begin + self._limits.status_batch
+        return OwnedPage(runs=found[begin:end], following=str(end) if end < len(found) else None)
+
     def _owned_runs(self) -> Sequence[OwnedRun]:
-        return [
-            OwnedRun(
-                id=id,
-                key=key,
-                created_at=run.created_at,
-                state=run.report.state,
-                provider_status=run.report.provider_status,
-            )
-            for id, run in self._provider_runs.items()
-            if (key := as_key(run.submission.key))
-        ]
+        keys = ((id, run, as_key(run.submission.key)) for id, run in self._provider_runs.items())
+        return [_owned_run(id, run, key) for id, run, key in keys if key]
+
+    def _former_runs(self) -> Sequence[OwnedRun]:
+        keys = ((id, run, key_of_former_name(run.submission.key)) for id, run in self._provider_runs.items())
+        return [replace(_owned_run(id, run, key), is_former=True) for id, run, key in keys if key]
 
     @contextmanager
     def _call(self, operation: str) -> Iterator[None]:
@@ -199,6 +222,20 @@ class MemoryProvider:
             yield
             if fault:
                 raise fault.error
+
+
+def _owned_run(id: ProviderRunId, run: _ProviderRun, key: IdempotencyKey) -> OwnedRun:
+    return OwnedRun(
+        id=id,
+        key=key,
+        created_at=run.created_at,
+        state=run.report.state,
+        provider_status=run.report.provider_status,
+    )
+
+
+def _is_listed(run: OwnedRun, since: datetime | None) -> bool:
+    return not run.state.has_ended if since is None else run.created_at >= since
 
 
 class PreparingMemoryProvider(MemoryProvider):

@@ -29,7 +29,10 @@ from wes_daemon.application.ports.submissions import (
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderRunId, ProviderType, Run, RunId, RunSummary
 from wes_daemon.domain.states import RunState
 
-_ENROLLED_AS_ACCEPTED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED, RunState.CANCELING)
+_ACTIVE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED, RunState.UNKNOWN)
+_ENROLLED_AS_ACCEPTED = (*_ACTIVE, RunState.CANCELING)
+_MADE_ACTIVE_AGAIN = (RunState.QUEUED, *(state for state in _ENROLLED_AS_ACCEPTED if state is not RunState.UNKNOWN))
+_WAITING_OR_CANCELLED = (RunState.QUEUED, RunState.CANCELING, RunState.CANCELED)
 
 
 class MemorySubmissionQueue:
@@ -51,6 +54,14 @@ class MemorySubmissionQueue:
         self._clock = clock
         self._faults = faults or MemoryFaults()
         self._refusals = refusals
+
+    def inherit(self) -> int:
+        if self._tables.daemons:
+            return 0
+        left = [run for run in self._new_runs() if run.id not in self._tables.timeline and _may_be_left(run)]
+        for run in left:
+            self._tables.submissions[run.id] = replace(self._ready_row(None), state=SubmissionState.INHERITED)
+        return len(left)
 
     def enrol(
         self, destination: Destination, *, limit: int, share: Share = no_share, leaving_out: Collection[RunId] = ()
@@ -214,7 +225,7 @@ class MemorySubmissionQueue:
     def _reopen(self, run_id: RunId, row: SubmissionRow) -> bool:
         """Reopen the submission if the service has made its run active again; return whether it was reopened."""
         run = self._tables.runs.get(run_id)
-        if run is None or run.state not in (RunState.QUEUED, *_ENROLLED_AS_ACCEPTED) or run_id in self._tables.polls:
+        if run is None or run.state not in _MADE_ACTIVE_AGAIN or run_id in self._tables.polls:
             return False
         if has_late_update(self._tables, run_id):
             return False
@@ -407,6 +418,13 @@ def _below_provider_limit(
     return [run_id for run_id, row in ready.items() if row.provider not in full]
 
 
+def _may_be_left(run: RunSummary) -> bool:
+    """Whether another daemon may have submitted the run, and its tags name no provider run to adopt."""
+    if run.state in _ENROLLED_AS_ACCEPTED:
+        return _provider_id(run) is None
+    return run.state in _WAITING_OR_CANCELLED
+
+
 def _not_in_review(run_id: RunId) -> NotInReview:
     return NotInReview(f"run {run_id}: it does not need review, so there is nothing to decide")
 
@@ -426,5 +444,5 @@ def _lacks_end_time(run: Run) -> bool:
 
 
 def _known_state(state: RunState) -> RunState:
-    """The known state of a run at its provider. `CANCELING` is a request, not a state of the provider."""
-    return RunState.INITIALIZING if state is RunState.CANCELING else state
+    """The known state of a run at its provider. `CANCELING` is a request, and nothing is known of `UNKNOWN`."""
+    return RunState.INITIALIZING if state in (RunState.CANCELING, RunState.UNKNOWN) else state

@@ -45,6 +45,7 @@ from wes_daemon.domain.states import ENDED, FOLLOWS, RunState
 
 _ENDED = sorted(ENDED)
 _ACTIVE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
+_UNFINISHED = (*_ACTIVE, RunState.UNKNOWN)
 _IN_DOUBT = (SubmissionState.INTENT, SubmissionState.PREPARED)
 _COUNTED_FOR_LIMIT = (*_IN_DOUBT, SubmissionState.REVIEW, SubmissionState.ACCEPTED)
 _TRANSITIONS = frozenset(
@@ -72,7 +73,7 @@ class SqlChecks:
 
 def _result(connection: Connection, check: Check, context: CheckContext) -> CheckResult:
     rows = connection.execute(_first_of(_VIOLATIONS[check](context), context.shown)).all()
-    by_tags = list(_named_twice(connection, context)) if check is checks.PROVIDER_RUN_IS_UNIQUE else []
+    by_tags = list(_VIOLATED_BY_TAGS[check](connection, context)) if check in _VIOLATED_BY_TAGS else []
     # One transaction for all checks would keep SQLite from checkpointing its write-ahead log.
     connection.rollback()
     first = [*(_violation(check, row._mapping) for row in rows), *by_tags]
@@ -94,12 +95,7 @@ def _named_twice(connection: Connection, context: CheckContext) -> Iterator[Viol
 
     Tags may hold any value, so they are read here and not by the database.
     """
-    not_enrolled = (
-        select_new_runs()
-        .where(is_one_of(workflow_runs.c.state, *_ACTIVE), names_a_provider_run())
-        .order_by(workflow_runs.c.run_id)
-    )
-    runs = map(run_summary_from, connection.execute(not_enrolled))
+    runs = map(run_summary_from, connection.execute(_naming_a_provider_run(_ACTIVE)))
     named = [(run.id, names) for run in runs if (names := _named_in(run, context))]
     run_ids = _recorded_run_ids(connection, [provider_run_id for _, (_, provider_run_id) in named])
     for run_id, names in named:
@@ -110,6 +106,22 @@ def _named_twice(connection: Connection, context: CheckContext) -> Iterator[Viol
             yield checks.PROVIDER_RUN_IS_UNIQUE.violation(
                 run_id, provider=provider, provider_run_id=provider_run_id, other=other
             )
+
+
+def _named_in_vain(connection: Connection, context: CheckContext) -> Iterator[Violation]:
+    """Active rows that are not enrolled, and whose tags name a provider run that no daemon can follow."""
+    for run in map(run_summary_from, connection.execute(_naming_a_provider_run(_UNFINISHED))):
+        if _named_in(run, context) is None:
+            yield checks.RUN_IS_EXPLAINED.violation(run.id, state=run.state)
+
+
+def _naming_a_provider_run(states: Sequence[RunState]) -> Select[Any]:
+    """Rows in these states that are not enrolled and whose tags may name a provider run."""
+    return (
+        select_new_runs()
+        .where(is_one_of(workflow_runs.c.state, *states), names_a_provider_run())
+        .order_by(workflow_runs.c.run_id)
+    )
 
 
 def _named_in(run: RunSummary, context: CheckContext) -> tuple[str, str] | None:
@@ -311,6 +323,22 @@ def _waiting_without_daemon(_: CheckContext) -> Select[Any]:
     )
 
 
+def _unexplained(_: CheckContext) -> Select[Any]:
+    run, submission = workflow_runs.c, submissions.c
+    was_inherited = and_(is_one_of(submission.state, SubmissionState.INHERITED), ~is_one_of(run.state, *_ENDED))
+    is_unknown_here = and_(
+        submission.run_id.is_(None),
+        is_one_of(run.state, *_UNFINISHED),
+        ~names_a_provider_run(),
+        run.run_id.is_not(None),
+    )
+    return (
+        select(run.run_id, run.state)
+        .select_from(workflow_runs.outerjoin(submissions, submission.run_id == run.run_id))
+        .where(or_(was_inherited, is_unknown_here))
+    )
+
+
 def _above_concurrency_limit(context: CheckContext) -> Select[Any]:
     active = func.count().over().label("active")
     return (
@@ -363,6 +391,13 @@ _VIOLATIONS: Mapping[Check, Callable[[CheckContext], Select[Any]]] = {
     checks.DELETED_IS_CANCELLED: _deleted_and_active,
     checks.DAEMON_IS_ALIVE: _waiting_without_daemon,
     checks.OWNER_IS_ALIVE: _expired_owners,
+    checks.RUN_IS_EXPLAINED: _unexplained,
     checks.CONCURRENCY_LIMIT_IS_KEPT: _above_concurrency_limit,
     checks.ROWS_ARE_CURRENT: _rows_behind,
+}
+
+# Tags may hold any value, so these violations are found by this process and not by the database.
+_VIOLATED_BY_TAGS: Mapping[Check, Callable[[Connection, CheckContext], Iterator[Violation]]] = {
+    checks.PROVIDER_RUN_IS_UNIQUE: _named_twice,
+    checks.RUN_IS_EXPLAINED: _named_in_vain,
 }

@@ -15,6 +15,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     select,
+    union_all,
     update,
 )
 
@@ -27,6 +28,7 @@ from wes_daemon.adapters.persistence.expressions import (
     store_now,
 )
 from wes_daemon.adapters.persistence.isolation import isolated
+from wes_daemon.adapters.persistence.keys import RunKey
 from wes_daemon.adapters.persistence.late_updates import has_late_update
 from wes_daemon.adapters.persistence.mapping import may_have_tag, run_summary_from, select_new_runs
 from wes_daemon.adapters.persistence.relations import stored_order_of_few
@@ -38,9 +40,15 @@ from wes_daemon.domain.states import RunState
 # Each group of states has a partial index of its own, and is therefore read by a separate statement.
 _FOLLOWED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
 _CANCELLED = (RunState.CANCELING,)
+# The former daemon left `UNKNOWN` runs, which it did not follow any more.
+_UNKNOWN = (RunState.UNKNOWN,)
+
+# `CANCELING` and `UNKNOWN` rows are few: one statement reads both.
+_LEFT_TOGETHER = ((_FOLLOWED,), (_CANCELLED, _UNKNOWN))
 
 _LIMIT = "row_limit"
 _LEFT_OUT = "left_out"
+_AFTER = "after_run_id"
 
 
 def enrol_queued(
@@ -61,7 +69,7 @@ def adopt_active(connection: Connection, destination: Destination, limit: int, l
     Rows that cannot be adopted stay in the query's result, so each page begins after the last row of the one before.
     """
     adopted = 0
-    for page in chain(_pages_of_active(connection, limit, _FOLLOWED), _pages_of_active(connection, limit, _CANCELLED)):
+    for page in chain.from_iterable(_pages_of_active(connection, limit, groups) for groups in _LEFT_TOGETHER):
         if adopted >= limit:
             break
         candidates = [run for run in page if run.id not in leaving_out]
@@ -117,12 +125,14 @@ def _follow_again(connection: Connection, run_ids: Sequence[str]) -> int:
     return len(reopened)
 
 
-def _pages_of_active(connection: Connection, size: int, states: Sequence[RunState]) -> Iterator[Sequence[RunSummary]]:
-    page = [run_summary_from(row) for row in connection.execute(_left_by_others(*states), {_LIMIT: size})]
+def _pages_of_active(
+    connection: Connection, size: int, groups: Sequence[Sequence[RunState]]
+) -> Iterator[Sequence[RunSummary]]:
+    page = [run_summary_from(row) for row in connection.execute(_left_by_others(*groups), {_LIMIT: size})]
     while page:
         yield page
-        rest = _left_by_others(*states).where(workflow_runs.c.run_id > page[-1].id)
-        page = [run_summary_from(row) for row in connection.execute(rest, {_LIMIT: size})]
+        after = {_LIMIT: size, _AFTER: page[-1].id}
+        page = [run_summary_from(row) for row in connection.execute(_left_by_others(*groups, is_rest=True), after)]
 
 
 def _adoption_values(run: RunSummary, destination: Destination) -> dict[str, object] | None:
@@ -133,7 +143,8 @@ def _adoption_values(run: RunSummary, destination: Destination) -> dict[str, obj
     if provider is None:
         return None
     values = _submission_values(run, provider, SubmissionState.ACCEPTED)
-    known_state = RunState.INITIALIZING if run.state is RunState.CANCELING else run.state
+    is_no_report = run.state in (*_CANCELLED, *_UNKNOWN)
+    known_state = RunState.INITIALIZING if is_no_report else run.state
     return {**values, "provider_run_id": provider_run_id, "known_state": known_state}
 
 
@@ -202,10 +213,16 @@ def _new_runs(stored_order: str) -> Select[Any]:
 
 
 @cache
-def _left_by_others(*states: RunState) -> Select[Any]:
+def _left_by_others(*groups: Sequence[RunState], is_rest: bool = False) -> Select[Any]:
+    """The rows to adopt in these groups of states, or those of them that come after a run id."""
+    rows = union_all(*(_candidates(states, is_rest=is_rest) for states in groups)).subquery()
+    return select(rows).order_by(rows.c.run_id).limit(_row_limit())
+
+
+def _candidates(states: Sequence[RunState], *, is_rest: bool) -> Select[Any]:
     # A coarse filter; `_adoption_values` parses the tags.
     candidates = select_new_runs().where(is_one_of(workflow_runs.c.state, *states), names_a_provider_run())
-    return candidates.order_by(workflow_runs.c.run_id).limit(_row_limit())
+    return candidates.where(workflow_runs.c.run_id > bindparam(_AFTER, type_=RunKey)) if is_rest else candidates
 
 
 @cache

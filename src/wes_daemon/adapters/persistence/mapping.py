@@ -7,12 +7,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Null, Row, Select, Text, cast, false, func, null, select
 
-from wes_daemon.adapters.persistence.expressions import by_key, of_same_run
+from wes_daemon.adapters.persistence.expressions import by_key, is_one_of, of_same_run
 from wes_daemon.adapters.persistence.tables import run_details, submissions, workflow_runs
 from wes_daemon.adapters.persistence.types import object_in_text, read_json_object
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import (
     ProviderRunId,
     ProviderType,
@@ -65,6 +66,13 @@ def select_run_summaries() -> Select[Any]:
     """Rows for `run_summary_from`: the columns that may change, without those that may be large."""
     tables = workflow_runs.outerjoin(submissions, by_key(submissions.c.run_id, workflow_runs.c.run_id))
     return _select_summary(submissions.c.provider, submissions.c.provider_run_id).select_from(tables)
+
+
+def select_inherited_runs() -> Select[Any]:
+    """As `select_run_summaries`, for the runs that another daemon may have submitted, which have no provider yet."""
+    tables = submissions.join(workflow_runs, by_key(workflow_runs.c.run_id, submissions.c.run_id))
+    inherited = is_one_of(submissions.c.state, SubmissionState.INHERITED)
+    return _select_summary(null(), null()).select_from(tables).where(inherited)
 
 
 def select_new_runs() -> Select[Any]:

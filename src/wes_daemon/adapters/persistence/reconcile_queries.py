@@ -1,11 +1,12 @@
 """The reads and writes of reconciliation, on SQL."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Row, Select, and_, exists, func, or_, select, update
 
+from wes_daemon.adapters.persistence import inheritance
 from wes_daemon.adapters.persistence.expressions import (
     in_list,
     insert_into,
@@ -21,12 +22,13 @@ from wes_daemon.adapters.persistence.transactions import reading
 from wes_daemon.adapters.persistence.unit_of_work import SqlUnitOfWork
 from wes_daemon.application.ports.errors import ClaimLost
 from wes_daemon.application.ports.leases import SessionId
-from wes_daemon.application.ports.reconcile_queries import NOT_ACCEPTED, FollowedRun, RecordedRun
+from wes_daemon.application.ports.reconcile_queries import NOT_ACCEPTED, FollowedRun, RecordedRun, UnexplainedRun
 from wes_daemon.application.ports.submissions import Claim, SubmissionState
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import ENDED, RunState
 
 _CANCEL_REPETITION = timedelta(minutes=1)
+_NOT_ENDED = sorted(set(RunState) - ENDED)
 
 
 class SqlReconcileQueries:
@@ -54,6 +56,22 @@ class SqlReconcileQueries:
             rows = connection.execute(_followed(provider, after).limit(limit)).all()
         return [_followed_from(row) for row in rows]
 
+    def unexplained_runs(self) -> Sequence[UnexplainedRun]:
+        with reading(self._engine) as connection:
+            return inheritance.unexplained_runs(connection)
+
+    def has_inherited_runs(self) -> bool:
+        with reading(self._engine) as connection:
+            return inheritance.has_inherited(connection, only_ended=False)
+
+    def has_inherited_ended_runs(self) -> bool:
+        with reading(self._engine) as connection:
+            return inheritance.has_inherited(connection, only_ended=True)
+
+    def ended_runs_naming(self, provider: ProviderType, *, since: datetime) -> Sequence[FollowedRun]:
+        with reading(self._engine) as connection:
+            return inheritance.ended_runs_naming(connection, provider, since)
+
     def has_accepted(self, provider: ProviderType) -> bool:
         accepted = and_(submissions.c.provider == provider, submissions.c.provider_run_id.is_not(None))
         with reading(self._engine) as connection:
@@ -74,6 +92,12 @@ class SqlRepairUnit(SqlUnitOfWork):
         if claimed is None:
             raise ClaimLost(f"run {run_id}: a live daemon has claimed it, or its submission is finished")
         return Claim(run_id=run_id, owner=owner, fencing_token=claimed, resumed=True)
+
+    def release(self, run_ids: Collection[RunId]) -> int:
+        return inheritance.release(self._connection, run_ids)
+
+    def release_ended(self) -> int:
+        return inheritance.release_ended(self._connection)
 
     def make_due(self, run_id: RunId, id: ProviderRunId) -> bool:
         due_now = (
@@ -98,8 +122,9 @@ class SqlRepairUnit(SqlUnitOfWork):
         return self._connection.execute(cancelled).rowcount > 0
 
     def _enrol(self, run_id: RunId, provider: ProviderType) -> None:
-        queued = and_(workflow_runs.c.run_id == run_id, is_one_of(workflow_runs.c.state, RunState.QUEUED))
-        if self._connection.execute(select(workflow_runs.c.run_id).where(queued)).first() is None:
+        is_active = is_one_of(workflow_runs.c.state, *_NOT_ENDED)
+        active = select(workflow_runs.c.run_id).where(workflow_runs.c.run_id == run_id, is_active)
+        if self._connection.execute(active).first() is None:
             return
         ready = {"state": SubmissionState.READY, "returns_to": SubmissionState.READY, "claim_seq": 0, "attempts": 0}
         self._connection.execute(

@@ -41,6 +41,7 @@ from wes_daemon.adapters.persistence.expressions import (
     store_in,
     store_now,
 )
+from wes_daemon.adapters.persistence.inheritance import inherit
 from wes_daemon.adapters.persistence.keys import RunKey
 from wes_daemon.adapters.persistence.late_updates import has_late_update
 from wes_daemon.adapters.persistence.mapping import provider_from
@@ -71,6 +72,9 @@ class SqlSubmissionQueue:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def inherit(self) -> int:
+        return inherit(self._connection)
 
     def enrol(
         self, destination: Destination, *, limit: int, share: Share = no_share, leaving_out: Collection[RunId] = ()

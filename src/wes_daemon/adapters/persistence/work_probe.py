@@ -70,7 +70,7 @@ def _queued(serving: frozenset[ProviderType | None]) -> Select[Any]:
 
 @cache
 def _to_adopt() -> Select[Any]:
-    return _any_of(_to_follow(*_FOLLOWED), _to_follow(RunState.CANCELING))
+    return _any_of(_to_follow(*_FOLLOWED), _to_follow(RunState.CANCELING), _left(RunState.UNKNOWN))
 
 
 @cache
@@ -132,11 +132,23 @@ def _takeovers(owner: SessionId, serving: Collection[ProviderType | None]) -> Se
 def _to_follow(*states: RunState) -> Select[Any]:
     """Rows that name a provider run and are not enrolled, and closed ones that were made active again."""
     run_id = workflow_runs.c.run_id
-    not_enrolled = and_(of_same_run(submissions.c.run_id, run_id).is_(None), names_a_provider_run())
+    not_enrolled = _names_a_run_and_is_not_enrolled()
     again = and_(_is_closed(), of_same_run(submissions.c.provider_run_id, run_id).is_not(None))
     return select(run_id).where(
         is_one_of(workflow_runs.c.state, *states), run_id.is_not(None), or_(not_enrolled, again)
     )
+
+
+def _left(*states: RunState) -> Select[Any]:
+    """Rows that name a provider run and are not enrolled."""
+    run_id = workflow_runs.c.run_id
+    return select(run_id).where(
+        is_one_of(workflow_runs.c.state, *states), run_id.is_not(None), _names_a_run_and_is_not_enrolled()
+    )
+
+
+def _names_a_run_and_is_not_enrolled() -> ColumnElement[bool]:
+    return and_(of_same_run(submissions.c.run_id, workflow_runs.c.run_id).is_(None), names_a_provider_run())
 
 
 def _to_cancel(serving: Collection[ProviderType]) -> Select[Any]:

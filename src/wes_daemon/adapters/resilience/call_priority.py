@@ -38,6 +38,7 @@ _PRIORITIES: Mapping[str, CallPriority] = {
     "cancel": CallPriority.CANCEL,
     "submit": CallPriority.SUBMISSION,
     "owned_runs": CallPriority.INVENTORY,
+    "former_runs": CallPriority.INVENTORY,
     "delete_draft": CallPriority.INVENTORY,
 }
 

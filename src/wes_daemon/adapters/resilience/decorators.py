@@ -13,6 +13,7 @@ from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUn
 from wes_daemon.application.ports.providers import (
     Accepted,
     EndedPage,
+    Needed,
     OwnedPage,
     Prepared,
     ProviderLimits,
@@ -20,6 +21,7 @@ from wes_daemon.application.ports.providers import (
     RunDetails,
     Submission,
     WorkflowProvider,
+    all_needed,
     nothing_recorded,
 )
 from wes_daemon.application.ports.telemetry import CallOutcome, Telemetry
@@ -58,6 +60,19 @@ class Forwarding:
         self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
     ) -> OwnedPage:
         return self._call("owned_runs", lambda: self._inner.owned_runs(since, after=after, recorded=recorded))
+
+    def former_runs(
+        self,
+        since: datetime | None,
+        *,
+        after: str | None = None,
+        recorded: Recorded = nothing_recorded,
+        needed: Needed = all_needed,
+    ) -> OwnedPage:
+        return self._call(
+            "former_runs",
+            lambda: self._inner.former_runs(since, after=after, recorded=recorded, needed=needed),
+        )
 
     def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
         return self._call("ended", lambda: self._inner.ended(since, after=after))

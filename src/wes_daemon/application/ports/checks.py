@@ -134,6 +134,12 @@ OWNER_IS_ALIVE = Check(
     found="{state}, the lease of its owner {owner} expired {since}",
     severity=Severity.NOTICE,
 )
+RUN_IS_EXPLAINED = Check(
+    name="active-is-explained",
+    description="Each active run that a service or another daemon has left has a known provider run.",
+    found="{state}, and no provider run is known for it",
+    severity=Severity.NOTICE,
+)
 CONCURRENCY_LIMIT_IS_KEPT = Check(
     name="cap-is-kept",
     description="Active runs do not exceed the configured concurrency limit, unless it was lowered or runs were "
@@ -165,6 +171,7 @@ CHECKS = (
     DELETED_IS_CANCELLED,
     DAEMON_IS_ALIVE,
     OWNER_IS_ALIVE,
+    RUN_IS_EXPLAINED,
     CONCURRENCY_LIMIT_IS_KEPT,
     ROWS_ARE_CURRENT,
 )

@@ -123,6 +123,7 @@ class ProviderLimits:
 
 
 _KEY_PREFIX = "wes-"
+_FORMER_PREFIX = "WES-"
 _LONGEST_KEY = 80
 
 
@@ -137,14 +138,30 @@ def run_id_of(key: IdempotencyKey) -> RunId:
     return RunId(key.removeprefix(_KEY_PREFIX))
 
 
+def key_of(run_id: RunId) -> IdempotencyKey:
+    """Return the key of a WES run."""
+    return IdempotencyKey(f"{_KEY_PREFIX}{run_id}")
+
+
+def key_of_former_name(name: str) -> IdempotencyKey | None:
+    """Return the key of the WES run for which the former daemon named a provider run so; None for any other name.
+
+    It named the provider runs of a run `WES-` and the run's id.
+    """
+    is_former = name.startswith(_FORMER_PREFIX)
+    return as_key(f"{_KEY_PREFIX}{name.removeprefix(_FORMER_PREFIX)}") if is_former else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnedRun:
-    """A provider run that carries the run ownership marker.
+    """A provider run that carries the run ownership marker, or one that the former daemon created.
 
     Attributes:
+        key: of a run of the former daemon, the key under which this daemon would submit the WES run.
         created_at: on the provider's clock; aware.
         state, provider_status: as in `StatusReport`; a list may lack the reason of a failure.
         is_draft: whether `delete_draft` would delete it.
+        is_former: whether the former daemon created it: it has the former name, and not the marker.
     """
 
     id: ProviderRunId
@@ -153,6 +170,7 @@ class OwnedRun:
     state: RunState
     provider_status: str
     is_draft: bool = False
+    is_former: bool = False
 
     @property
     def run_id(self) -> RunId:
@@ -192,6 +210,15 @@ def nothing_recorded(keys: Collection[IdempotencyKey]) -> Mapping[IdempotencyKey
     """A `Recorded` for callers without a database: no key has a recorded provider run."""
     del keys
     return {}
+
+
+Needed = Callable[[Sequence[OwnedRun]], Collection[ProviderRunId]]
+"""Returns the ids of the listed runs about which the caller has to know more than the list contains."""
+
+
+def all_needed(runs: Sequence[OwnedRun]) -> Collection[ProviderRunId]:
+    """A `Needed` that leaves out no run."""
+    return [run.id for run in runs]
 
 
 class WorkflowProvider(Protocol):
@@ -250,6 +277,29 @@ class WorkflowProvider(Protocol):
         Args:
             after: the `following` of the page before; None for the first page.
             recorded: saves one request for each recorded run, if the provider's list is incomplete.
+
+        Raises:
+            NotNow: the same call may work later.
+            Misconfigured: no request is answered until a person acts.
+        """
+
+    def former_runs(
+        self,
+        since: datetime | None,
+        *,
+        after: str | None = None,
+        recorded: Recorded = nothing_recorded,
+        needed: Needed = all_needed,
+    ) -> OwnedPage:
+        """Return one page of the runs that the former daemon created, by their names, drafts included.
+
+        Reading works as for `owned_runs`. The page is empty if the former daemon did not use this provider.
+
+        Args:
+            since: only runs that were created since then; None for the runs that are active now, without drafts.
+            after: the `following` of the page before; None for the first page.
+            recorded: as for `owned_runs`.
+            needed: chooses the runs to return, if each of them costs a further request.
 
         Raises:
             NotNow: the same call may work later.

@@ -6,15 +6,17 @@ Every method may raise `StorageUnavailable`.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.submissions import Claim, SubmissionState
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, RunSummary
 from wes_daemon.domain.states import RunState
 
 NOT_ACCEPTED = (
+    SubmissionState.INHERITED,
     SubmissionState.READY,
     SubmissionState.INTENT,
     SubmissionState.PREPARED,
@@ -49,6 +51,8 @@ class RecordedRun:
         """Whether the run has no recorded provider run and may still get one."""
         if self.state is None or self.provider_run_id is not None:
             return False
+        if self.submission is SubmissionState.INHERITED and self.state.has_ended:
+            return False
         return self.submission in NOT_ACCEPTED or (self.submission is None and self.state is RunState.QUEUED)
 
     def may_start(self, draft: ProviderRunId) -> bool:
@@ -78,6 +82,18 @@ class FollowedRun:
         return self.state is None or self.state.has_ended
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnexplainedRun:
+    """A run that another daemon may have submitted, and for which no provider run is known.
+
+    Attributes:
+        is_inherited: its submission is `INHERITED`. Else it has no submission.
+    """
+
+    run: RunSummary
+    is_inherited: bool
+
+
 class ReconcileQueries(Protocol):
     """The reads that reconciliation needs."""
 
@@ -90,6 +106,26 @@ class ReconcileQueries(Protocol):
     def followed_runs(self, provider: ProviderType, *, after: RunId | None, limit: int) -> Sequence[FollowedRun]:
         """Return the runs whose end the provider has not reported yet, sorted by run id, starting after `after`."""
 
+    def unexplained_runs(self) -> Sequence[UnexplainedRun]:
+        """Return the unexplained runs, sorted by run id.
+
+        These are inherited runs that have not ended, and rows in an active state (`UNKNOWN` included) that have no
+        submission and that `SubmissionQueue.enrol` cannot adopt.
+        """
+
+    def has_inherited_runs(self) -> bool:
+        """Whether there is an inherited run to release: it is queued, cancelled, ended or deleted."""
+
+    def has_inherited_ended_runs(self) -> bool:
+        """Whether there is an inherited run whose row has ended or was deleted."""
+
+    def ended_runs_naming(self, provider: ProviderType, *, since: datetime) -> Sequence[FollowedRun]:
+        """Return the runs that a service or another daemon has ended, and whose tags name a run of this provider.
+
+        Left out are runs that have a submission, runs that started and ended before `since`, and runs whose provider
+        run is named by the tags of an active row, too.
+        """
+
     def has_accepted(self, provider: ProviderType) -> bool:
         """Whether this provider has ever accepted a run."""
 
@@ -100,12 +136,21 @@ class RepairUnit(UnitOfWork, Protocol):
     def claim_for_repair(self, run_id: RunId, owner: SessionId, provider: ProviderType) -> Claim:
         """Claim a run that has no recorded provider run and is not claimed by a live daemon.
 
-        A queued run that is not enrolled yet is enrolled for `provider`. The claim is valid in this transaction only:
-        the provider run must be recorded in the same transaction.
+        A queued or active run that is not enrolled yet is enrolled for `provider`. The claim is valid in this
+        transaction only: the provider run must be recorded in the same transaction.
 
         Raises:
             ClaimLost: the run has a provider run, its submission is closed, or a live daemon has claimed it.
         """
+
+    def release(self, run_ids: Collection[RunId]) -> int:
+        """Delete the submissions of these inherited runs that are `QUEUED` or `CANCELING`; return their number.
+
+        A queued run is then enrolled like any other, and a cancelled one ended.
+        """
+
+    def release_ended(self) -> int:
+        """Delete the submissions of all inherited runs whose row has ended or was deleted; return their number."""
 
     def make_due(self, run_id: RunId, id: ProviderRunId) -> bool:
         """Set the run's next poll to now. Returns whether the run is still followed under this id."""

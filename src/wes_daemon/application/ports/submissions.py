@@ -14,12 +14,14 @@ from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId, RunS
 class SubmissionState(StrEnum):
     """How far the submission of a run has come.
 
+    `INHERITED` (another daemon may have submitted the run) → `ACCEPTED`, or deleted once no provider run was found.
     `READY` → `INTENT` (claimed; a call may have been made) → [`PREPARED` →] `ACCEPTED` → `CLOSED`.
     `INTENT` returns to `READY` after an attempt that started nothing.
     `INTENT` and `PREPARED` become `REVIEW` when the doubt cannot be resolved; a person resolves it from there.
     Every state before `ACCEPTED` becomes `CLOSED` when the run ends without a provider run.
     """
 
+    INHERITED = "INHERITED"
     READY = "READY"
     INTENT = "INTENT"
     PREPARED = "PREPARED"
@@ -108,6 +110,17 @@ class SubmissionQueue(Protocol):
     claim has ended, and return the ids of the recorded runs.
     """
 
+    def inherit(self) -> int:
+        """Enrol as `INHERITED` what another daemon may have left, if this database has had no daemon session yet.
+
+        These are rows without a timeline that are `QUEUED`, `CANCELING` or `CANCELED`, and active rows whose tags name
+        no provider run. None of them is submitted or ended before `RepairUnit.release` or an adoption. It must be
+        called in the transaction that opens a session.
+
+        Returns:
+            The number of rows.
+        """
+
     def enrol(
         self, destination: Destination, *, limit: int, share: Share = no_share, leaving_out: Collection[RunId] = ()
     ) -> int:
@@ -115,8 +128,8 @@ class SubmissionQueue(Protocol):
 
         A `QUEUED` row becomes `READY` for the provider that `destination` returns, in the group that `share`
         returns. The group never changes.
-        A row in an active state (`CANCELING` included) whose tags name a provider and its run id was left by another
-        daemon. It becomes `ACCEPTED` and is followed. Other rows are not enrolled.
+        A row in an active state (`CANCELING` and `UNKNOWN` included) whose tags name a provider and its run id was left
+        by another daemon. It becomes `ACCEPTED` and is followed. Other rows are not enrolled.
 
         A closed row that the service has made active again is enrolled again. It is followed if a provider had the
         run; if none had and the row is `QUEUED`, it becomes `READY`. A run with a late update is not.

@@ -1,10 +1,11 @@
 """Compares one provider with the database, page by page, and changes nothing."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.providers import OwnedRun, WorkflowProvider, run_id_of
+from wes_daemon.application.ports.providers import OwnedPage, OwnedRun, WorkflowProvider, key_of, run_id_of
 from wes_daemon.application.ports.reconcile_queries import FollowedRun, ReconcileQueries
 from wes_daemon.application.reconciling.discrepancies import (
     Discrepancy,
@@ -13,9 +14,11 @@ from wes_daemon.application.reconciling.discrepancies import (
     compare_owned_run,
 )
 from wes_daemon.application.runtime.stop_signal import StopSignal
-from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType, StatusReport
+from wes_daemon.domain.states import RunState
 
 _PAGE = 500
+_ACTIVE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
 
 
 class Comparison:
@@ -52,13 +55,35 @@ class Comparison:
         Raises:
             ProviderError: the rest could not be read.
         """
-        reported: set[ProviderRunId] = set()
-        for page in self._pages_of_owned(since):
-            for found in self._compare_owned(page):
-                # Pages may overlap.
-                if found.provider_run_id not in reported:
-                    reported.add(found.provider_run_id)
-                    yield found
+        return self._discrepancies_of(
+            lambda after: self._provider.owned_runs(since, after=after, recorded=self._recorded)
+        )
+
+    def former_runs(self, since: datetime | None) -> Iterator[Discrepancy]:
+        """Yield the discrepancies of the former daemon's runs and drafts, each once.
+
+        Args:
+            since: only runs that were created since then; None for the runs that are active now.
+
+        Raises:
+            ProviderError: the rest could not be read.
+        """
+        return self._discrepancies_of(
+            lambda after: self._provider.former_runs(since, after=after, recorded=self._recorded, needed=self._needed)
+        )
+
+    def runs_of_ended_rows(self, since: datetime) -> Iterator[Discrepancy]:
+        """Yield the active provider runs that the tags of rows name which a service has ended since then.
+
+        Raises:
+            ProviderError: the provider could not be asked.
+        """
+        named = {run.provider_run_id: run for run in self._queries.ended_runs_naming(self._type, since=since)}
+        ids = iter(named)
+        while batch := list(islice(ids, self._provider.limits.status_batch)):
+            reports = self._provider.statuses(batch)
+            active = {id: report for id, report in reports.items() if report.state in _ACTIVE}
+            yield from self._compare_owned([self._named_run(named[id], report) for id, report in active.items()])
 
     def followed_runs(self) -> Iterator[Discrepancy]:
         """Yield the discrepancies of runs that are active in the database.
@@ -79,12 +104,21 @@ class Comparison:
         """Compare an owned run with the database as it is now."""
         return next(iter(self._compare_owned([run])), None)
 
-    def _pages_of_owned(self, since: datetime) -> Iterator[Sequence[OwnedRun]]:
+    def _discrepancies_of(self, request: Callable[[str | None], OwnedPage]) -> Iterator[Discrepancy]:
+        reported: set[ProviderRunId | None] = set()
+        for page in self._pages(request):
+            for found in self._compare_owned(page):
+                # Pages may overlap.
+                if found.provider_run_id not in reported:
+                    reported.add(found.provider_run_id)
+                    yield found
+
+    def _pages(self, request: Callable[[str | None], OwnedPage]) -> Iterator[Sequence[OwnedRun]]:
         # A token that repeats an earlier one would cause an endless loop.
         used_tokens: set[str] = set()
         after: str | None = None
         while after not in used_tokens and not self._stop.is_raised:
-            page = self._provider.owned_runs(since, after=after, recorded=self._recorded)
+            page = request(after)
             yield page.runs
             if page.following is None:
                 return
@@ -103,6 +137,19 @@ class Comparison:
             found = compare_owned_run(run, record, provider=self._type, now=now, tolerances=self._tolerances)
             if found:
                 yield found
+
+    def _named_run(self, run: FollowedRun, report: StatusReport) -> OwnedRun:
+        return OwnedRun(
+            id=run.provider_run_id,
+            key=key_of(run.run_id),
+            created_at=report.started_at or self._clock.now(),
+            state=report.state,
+            provider_status=report.provider_status,
+            is_former=True,
+        )
+
+    def _needed(self, runs: Sequence[OwnedRun]) -> Collection[ProviderRunId]:
+        return {found.provider_run_id for found in self._compare_owned(runs) if found.provider_run_id}
 
     def _recorded(self, keys: Collection[IdempotencyKey]) -> Mapping[IdempotencyKey, ProviderRunId]:
         by_run = {run_id_of(key): key for key in keys}

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from wes_daemon.application.ports.providers import OwnedRun
 from wes_daemon.application.ports.reconcile_queries import FollowedRun, RecordedRun
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, StatusReport
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, RunSummary, StatusReport
 from wes_daemon.domain.states import RunState
 
 
@@ -38,6 +38,12 @@ class DiscrepancyKind(StrEnum):
     STATE_DIFFERS = "state_differs"
     """A run is active in the database, but the provider reports that it has ended."""
 
+    FORMER_DUPLICATE = "former_duplicate"
+    """The former daemon created a further provider run for a WES run that has another one."""
+
+    UNMATCHED_RUN = "unmatched_run"
+    """A run is active in the database, and no provider run is known for it or has its former name."""
+
 
 class Repair(StrEnum):
     """The action that repairs a discrepancy."""
@@ -55,6 +61,7 @@ class Discrepancy:
 
     Attributes:
         run_id: from the provider run's key or from the database. The database may have no such run.
+        provider_run_id: None if no provider run is known.
         run_state: from the database; None if it has no such run.
         provider_state, provider_status: from the provider; None if the run is unknown to it.
         created_at: from the provider; None if it was not reported.
@@ -65,7 +72,7 @@ class Discrepancy:
     kind: DiscrepancyKind
     repair: Repair
     provider: ProviderType
-    provider_run_id: ProviderRunId
+    provider_run_id: ProviderRunId | None
     run_id: RunId
     run_state: RunState | None
     explanation: str
@@ -142,18 +149,38 @@ def compare_followed_run(
     )
 
 
+def unmatched_run(run: RunSummary, *, provider: ProviderType) -> Discrepancy:
+    """Return the discrepancy of a run that is active in the database and for which no provider run was found."""
+    return Discrepancy(
+        kind=DiscrepancyKind.UNMATCHED_RUN,
+        repair=Repair.NONE,
+        provider=provider,
+        provider_run_id=None,
+        run_id=run.id,
+        run_state=run.state,
+        explanation=f"no provider run is recorded, and none was found: set the state to {RunState.QUEUED} or to an "
+        "end state",
+    )
+
+
 def adopt_oldest(found: Iterable[Discrepancy]) -> Sequence[Discrepancy]:
-    """Sort by creation time, and turn all unknown runs of a WES run but the oldest into duplicates."""
-    adopted: set[RunId] = set()
-    result = []
-    for each in sorted(found, key=lambda each: (each.created_at is None, str(each.created_at))):
-        is_unknown = each.kind is DiscrepancyKind.UNKNOWN_RUN
-        result.append(_as_duplicate(each) if is_unknown and each.run_id in adopted else each)
-        if is_unknown:
-            adopted.add(each.run_id)
-    return result
+    """Sort by creation time, and turn all unknown runs of a WES run but one into duplicates.
+
+    The oldest one stays. A run of the former daemon that failed or was cancelled stays only if all of them did.
+    """
+    in_order = sorted(found, key=lambda each: (each.created_at is None, str(each.created_at)))
+    unknown = [each for each in in_order if each.kind is DiscrepancyKind.UNKNOWN_RUN]
+    adopted: dict[RunId, Discrepancy] = {}
+    for each in sorted(unknown, key=_is_failed_attempt):
+        adopted.setdefault(each.run_id, each)
+    assessed = (
+        each if each.kind is not DiscrepancyKind.UNKNOWN_RUN or each is adopted[each.run_id] else _as_duplicate(each)
+        for each in in_order
+    )
+    return [each for each in assessed if each is not None]
 
 
+_FAILED = frozenset({RunState.EXECUTOR_ERROR, RunState.SYSTEM_ERROR, RunState.PREEMPTED, RunState.CANCELED})
 _Assessment = tuple[DiscrepancyKind, Repair, str]
 _FOREIGN = "in this database; perhaps it belongs to another database"
 
@@ -161,6 +188,8 @@ _FOREIGN = "in this database; perhaps it belongs to another database"
 def _assess(run: OwnedRun, recorded: RecordedRun | None, age: timedelta, tolerances: Tolerances) -> _Assessment | None:
     if run.is_draft:
         return _assess_draft(run, recorded, tolerances) if age >= tolerances.draft_age else None
+    if run.is_former:
+        return _assess_former(run, recorded, age, tolerances)
     if recorded is not None and recorded.awaits_acceptance:
         return _assess_unknown(recorded) if age >= tolerances.recent else None
     if run.state is RunState.CANCELED:
@@ -198,9 +227,41 @@ def _assess_draft(run: OwnedRun, recorded: RecordedRun | None, tolerances: Toler
     if recorded is None:
         repair = Repair.NONE if tolerances.foreign_runs is Repair.NONE else Repair.DELETE_DRAFT
         return DiscrepancyKind.FOREIGN_RUN, repair, f"a draft of no run {_FOREIGN}"
-    if recorded.may_start(run.id):
+    if recorded.may_start(run.id) and not run.is_former:
         return None
     return DiscrepancyKind.LEFTOVER_DRAFT, Repair.DELETE_DRAFT, "a draft that will never be started"
+
+
+def _assess_former(
+    run: OwnedRun, recorded: RecordedRun | None, age: timedelta, tolerances: Tolerances
+) -> _Assessment | None:
+    """Assess a run of the former daemon. Its database is full of ended runs, which need nothing."""
+    if recorded is None:
+        foreign = (
+            DiscrepancyKind.FOREIGN_RUN,
+            tolerances.foreign_runs,
+            f"a run of the former daemon, of no run {_FOREIGN}",
+        )
+        return None if run.state.has_ended else foreign
+    if recorded.provider_run_id is not None:
+        explanation = (
+            f"a SECOND run, of the former daemon: recorded is {recorded.provider} run {recorded.provider_run_id}"
+        )
+        duplicate = DiscrepancyKind.FORMER_DUPLICATE, _if_active(run, Repair.CANCEL), explanation
+        return None if run.state in _FAILED else duplicate
+    if recorded.state is None or recorded.state.has_ended:
+        ended = "was deleted" if recorded.state is None else f"has ended as {recorded.state}"
+        orphan = (
+            DiscrepancyKind.ORPHANED_RUN,
+            Repair.CANCEL,
+            f"the run {ended} here, and the former daemon's run goes on",
+        )
+        return None if run.state.has_ended else orphan
+    if age < tolerances.recent:
+        return None
+    if recorded.is_claimed:
+        return DiscrepancyKind.UNKNOWN_RUN, Repair.NONE, "of the former daemon: a live daemon has claimed the run"
+    return DiscrepancyKind.UNKNOWN_RUN, Repair.ADOPT, f"of the former daemon: the run is {recorded.state} here"
 
 
 def _assess_unknown(recorded: RecordedRun) -> _Assessment:
@@ -214,11 +275,20 @@ def _if_active(run: OwnedRun, repair: Repair) -> Repair:
     return Repair.NONE if run.state.has_ended else repair
 
 
-def _as_duplicate(found: Discrepancy) -> Discrepancy:
+def _is_failed_attempt(found: Discrepancy) -> bool:
+    run = found.owned_run
+    return run is not None and run.is_former and run.state in _FAILED
+
+
+def _as_duplicate(found: Discrepancy) -> Discrepancy | None:
+    """Return the duplicate beside the run that is to be adopted; None for a failed attempt of the former daemon."""
+    if _is_failed_attempt(found):
+        return None
+    is_former = found.owned_run is not None and found.owned_run.is_former
     has_ended = found.provider_state is not None and found.provider_state.has_ended
     return replace(
         found,
-        kind=DiscrepancyKind.DUPLICATE_RUN,
+        kind=DiscrepancyKind.FORMER_DUPLICATE if is_former else DiscrepancyKind.DUPLICATE_RUN,
         repair=Repair.NONE if has_ended else Repair.CANCEL,
-        explanation="a SECOND run: an older one is to be adopted",
+        explanation="a SECOND run: another one is to be adopted",
     )

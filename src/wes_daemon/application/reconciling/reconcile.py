@@ -1,14 +1,15 @@
 """Compares the database with the providers, and repairs the discrepancies on request."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Misconfigured, ProviderError, Rejected
 from wes_daemon.application.ports.providers import ProviderDirectory
 from wes_daemon.application.ports.reconcile_queries import ReconcileQueries
+from wes_daemon.application.reconciling.adopt_inherited_runs import search_start
 from wes_daemon.application.reconciling.comparison import Comparison
 from wes_daemon.application.reconciling.discrepancies import (
     Discrepancy,
@@ -16,12 +17,21 @@ from wes_daemon.application.reconciling.discrepancies import (
     Repair,
     Tolerances,
     adopt_oldest,
+    unmatched_run,
 )
 from wes_daemon.application.reconciling.repairing import Repairer, RepairResult
 from wes_daemon.application.runtime.event_log import log_event
-from wes_daemon.domain.runs import ProviderType
+from wes_daemon.domain.errors import InvalidRequest
+from wes_daemon.domain.runs import ProviderType, RunSummary
+from wes_daemon.domain.states import RunState
 
 _log = logging.getLogger(__name__)
+
+_DUPLICATES: Mapping[DiscrepancyKind, str] = {
+    DiscrepancyKind.DUPLICATE_RUN: "discrepancy.duplicate_run",
+    DiscrepancyKind.FORMER_DUPLICATE: "discrepancy.former_duplicate",
+}
+"""The log events of duplicates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +65,19 @@ class Reconcile:
     """Compares the database with the providers. Only `repair` changes anything."""
 
     def __init__(
-        self, *, queries: ReconcileQueries, providers: ProviderDirectory, repairer: Repairer, clock: Clock
+        self,
+        *,
+        queries: ReconcileQueries,
+        providers: ProviderDirectory,
+        repairer: Repairer,
+        clock: Clock,
+        default_provider: ProviderType = ProviderType.SEVENBRIDGES,
     ) -> None:
         self._queries = queries
         self._providers = providers
         self._repairer = repairer
         self._clock = clock
+        self._default_provider = default_provider
 
     def __call__(
         self,
@@ -69,13 +86,19 @@ class Reconcile:
         tolerances: Tolerances,
         types: Collection[ProviderType] = frozenset(ProviderType),
     ) -> ReconcileReport:
-        """Compare the owned runs created within `window`, and every run that the database follows."""
+        """Compare the owned runs created within `window`, and every run that the database follows.
+
+        The former daemon's runs are compared from the time on at which the oldest unexplained run was queued.
+        """
         found: list[Discrepancy] = []
+        unexplained = [each.run for each in self._queries.unexplained_runs()]
+        since = self._clock.now() - window
+        former_since = min(since, search_start(unexplained)) if unexplained else since
         compared: list[ProviderType] = []
         not_compared: dict[ProviderType, str] = {}
         not_configured: dict[ProviderType, str] = {}
         for type in (each for each in ProviderType if each in types):
-            discrepancies, error = self._compare(type, window, tolerances)
+            discrepancies, error = self._compare(type, since, former_since, tolerances)
             found.extend(discrepancies)
             if error is None:
                 compared.append(type)
@@ -83,6 +106,7 @@ class Reconcile:
                 not_configured[type] = str(error)
             else:
                 not_compared[type] = str(error)
+        found.extend(self._unmatched(unexplained, found, types))
         report = ReconcileReport(
             discrepancies=adopt_oldest(found),
             compared=compared,
@@ -97,17 +121,36 @@ class Reconcile:
         return [self._repair(each, tolerances) for each in found]
 
     def _compare(
-        self, type: ProviderType, window: timedelta, tolerances: Tolerances
+        self, type: ProviderType, since: datetime, former_since: datetime, tolerances: Tolerances
     ) -> tuple[Sequence[Discrepancy], ProviderError | None]:
         """Return what was found, and the error that prevented the rest of the comparison."""
         found: list[Discrepancy] = []
         try:
             comparison = self._comparison(type, tolerances)
-            found.extend(comparison.owned_runs(self._clock.now() - window))
+            found.extend(comparison.owned_runs(since))
             found.extend(comparison.followed_runs())
+            found.extend(comparison.former_runs(former_since))
+            orphaned = {each.run_id for each in found if each.kind is DiscrepancyKind.ORPHANED_RUN}
+            found.extend(each for each in comparison.runs_of_ended_rows(since) if each.run_id not in orphaned)
         except ProviderError as error:
             return found, error
         return found, None
+
+    def _unmatched(
+        self, unexplained: Sequence[RunSummary], found: Sequence[Discrepancy], types: Collection[ProviderType]
+    ) -> Iterator[Discrepancy]:
+        """Yield the active runs for which no provider run was found."""
+        explained = {each.run_id for each in found}
+        for run in unexplained:
+            provider = self._destination(run)
+            if run.id not in explained and run.state not in (RunState.QUEUED, RunState.CANCELING) and provider in types:
+                yield unmatched_run(run, provider=provider)
+
+    def _destination(self, run: RunSummary) -> ProviderType:
+        try:
+            return run.destination(self._default_provider)
+        except InvalidRequest:
+            return self._default_provider
 
     def _repair(self, found: Discrepancy, tolerances: Tolerances) -> RepairResult:
         try:
@@ -133,11 +176,11 @@ class Reconcile:
 
 def _log_duplicates(report: ReconcileReport) -> None:
     for each in report.discrepancies:
-        if each.kind is DiscrepancyKind.DUPLICATE_RUN:
+        if each.kind in _DUPLICATES:
             log_event(
                 _log,
                 logging.ERROR,
-                "discrepancy.duplicate_run",
+                _DUPLICATES[each.kind],
                 run_id=each.run_id,
                 provider=each.provider,
                 provider_id=each.provider_run_id,

@@ -21,7 +21,7 @@ from wes_daemon.application.ports.submissions import Acceptance
 from wes_daemon.application.reconciling.comparison import Comparison
 from wes_daemon.application.reconciling.discrepancies import Discrepancy, DiscrepancyKind, Repair
 from wes_daemon.application.runtime.event_log import log_event
-from wes_daemon.domain.runs import Run
+from wes_daemon.domain.runs import ProviderRunId, Run
 
 _log = logging.getLogger(__name__)
 
@@ -62,65 +62,70 @@ class Repairer:
         return result
 
     def _repair(self, found: Discrepancy, comparison: Comparison, provider: WorkflowProvider) -> RepairResult:
+        id = found.provider_run_id
+        if id is None:
+            return _failure(found, "reconcile cannot repair this")
         match found.repair:
             case Repair.ADOPT:
-                return self._adopt(found)
+                return self._adopt(found, id)
             case Repair.POLL_NOW:
-                return self._poll_now(found)
+                return self._poll_now(found, id)
             case Repair.CANCEL:
-                return self._cancel(found, comparison, provider)
+                return self._cancel(found, id, comparison, provider)
             case Repair.DELETE_DRAFT:
-                return self._delete_draft(found, comparison, provider)
+                return self._delete_draft(found, id, comparison, provider)
             case Repair.NONE:
                 return _failure(found, "reconcile cannot repair this")
 
-    def _adopt(self, found: Discrepancy) -> RepairResult:
-        message = f"adopted {found.provider} run {found.provider_run_id}"
+    def _adopt(self, found: Discrepancy, id: ProviderRunId) -> RepairResult:
+        message = f"adopted {found.provider} run {id}"
         with self._units() as work:
             claim = work.claim_for_repair(found.run_id, SessionId(self._ids.new_id()), found.provider)
-            accepted = Acceptance(claim=claim, provider=found.provider, provider_run_id=found.provider_run_id)
+            accepted = Acceptance(claim=claim, provider=found.provider, provider_run_id=id)
             if not work.submissions.record_acceptances([accepted], first_poll_after=timedelta(0)):
                 return _failure(found, _DATABASE_CHANGED)
-            self._save(work, found, lambda run: run.accepted(found.provider, found.provider_run_id), message)
+            self._save(work, found, lambda run: run.accepted(found.provider, id), message)
             work.commit()
         return _success(found, message)
 
-    def _poll_now(self, found: Discrepancy) -> RepairResult:
+    def _poll_now(self, found: Discrepancy, id: ProviderRunId) -> RepairResult:
         message = f"{found.explanation}: next poll set to now"
         with self._units() as work:
-            if not work.make_due(found.run_id, found.provider_run_id):
+            if not work.make_due(found.run_id, id):
                 return _failure(found, _DATABASE_CHANGED)
             self._add_entry(work, found, message)
             work.commit()
         return _success(found, message)
 
-    def _cancel(self, found: Discrepancy, comparison: Comparison, provider: WorkflowProvider) -> RepairResult:
+    def _cancel(
+        self, found: Discrepancy, id: ProviderRunId, comparison: Comparison, provider: WorkflowProvider
+    ) -> RepairResult:
         if found.kind is DiscrepancyKind.STILL_ACTIVE:
-            return self._cancel_recorded(found, provider)
+            return self._cancel_recorded(found, id, provider)
         if not _is_current(found, comparison):
             return _failure(found, _DATABASE_CHANGED)
-        provider.cancel(found.provider_run_id)
-        return self._record(
-            found, f"requested cancellation of {found.provider} run {found.provider_run_id}: {found.explanation}"
-        )
+        provider.cancel(id)
+        return self._record(found, f"requested cancellation of {found.provider} run {id}: {found.explanation}")
 
-    def _cancel_recorded(self, found: Discrepancy, provider: WorkflowProvider) -> RepairResult:
+    def _cancel_recorded(self, found: Discrepancy, id: ProviderRunId, provider: WorkflowProvider) -> RepairResult:
         """Cancel the recorded provider run. The request is recorded first, so that a daemon repeats a failed call."""
-        message = f"requested cancellation of {found.provider} run {found.provider_run_id}: {found.explanation}"
+        message = f"requested cancellation of {found.provider} run {id}: {found.explanation}"
         with self._units() as work:
-            if not work.record_cancel(found.run_id, found.provider_run_id):
+            if not work.record_cancel(found.run_id, id):
                 return _failure(found, _DATABASE_CHANGED)
             self._add_entry(work, found, message)
             work.commit()
-        provider.cancel(found.provider_run_id)
+        provider.cancel(id)
         return _success(found, message)
 
-    def _delete_draft(self, found: Discrepancy, comparison: Comparison, provider: WorkflowProvider) -> RepairResult:
+    def _delete_draft(
+        self, found: Discrepancy, id: ProviderRunId, comparison: Comparison, provider: WorkflowProvider
+    ) -> RepairResult:
         if not _is_current(found, comparison):
             return _failure(found, _DATABASE_CHANGED)
-        if not provider.delete_draft(found.provider_run_id):
+        if not provider.delete_draft(id):
             return _failure(found, "the draft is gone, or was started")
-        return self._record(found, f"deleted {found.provider} draft {found.provider_run_id}")
+        return self._record(found, f"deleted {found.provider} draft {id}")
 
     def _record(self, found: Discrepancy, message: str) -> RepairResult:
         with self._units() as work:

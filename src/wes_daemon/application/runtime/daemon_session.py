@@ -41,18 +41,27 @@ class DaemonSession:
     """
 
     def __init__(
-        self, *, units: UnitsOfWork, ids: IdSource, clock: Clock, process: HostProcess, lasting: timedelta
+        self,
+        *,
+        units: UnitsOfWork,
+        ids: IdSource,
+        clock: Clock,
+        process: HostProcess,
+        lasting: timedelta,
+        inherits: bool = False,
     ) -> None:
         """Open no lease yet.
 
         Args:
             lasting: the length of the lease.
+            inherits: whether the first session of a database inherits the runs of another daemon.
         """
         self._units = units
         self._ids = ids
         self._clock = clock
         self._process = process
         self._lasting = lasting
+        self._inherits = inherits
         # Locked while the identity is opened, replaced or closed, but not while a renewal waits for the database.
         self._identity_lock = threading.Lock()
         self._current: SessionId | None = None
@@ -127,9 +136,14 @@ class DaemonSession:
 
     def _open(self) -> SessionId:
         id, requested_at = SessionId(self._ids.new_id()), self._clock.monotonic()
+        inherited = 0
         with self._units() as work:
+            if self._inherits:
+                inherited = work.submissions.inherit()
             work.leases.open(self._info(id), lasting=self._lasting)
             work.commit()
+        if inherited:
+            log_event(_log, logging.INFO, "inherited.enrolled", runs=inherited)
         self._current = id
         self._extend(id, requested_at)
         return id

@@ -17,6 +17,8 @@ work probe, a cheap query, and end there if it finds no work. The time between t
 - refresh: `DAEMON_POLL_INTERVAL` or `DAEMON_STATUS_CHECK_FLOOR`, the shorter one. A pass polls the runs that are due.
 - find-ended: `DAEMON_STATUS_CHECK_FLOOR`. A pass reads the provider's list of ended runs.
 - delete-drafts: an hour.
+- inherited-runs: an hour; every half minute while a run waits for the search, which is only possible after the first
+  start on a database. One loop searches all providers.
 - events: 1 s, because a pass itself waits for messages. Only if a queue is configured.
 """
 
@@ -35,6 +37,8 @@ _TAKEOVER_INTERVAL = timedelta(seconds=5)
 _DRAFT_DELETION_INTERVAL = timedelta(hours=1)
 _EVENTS_INTERVAL = timedelta(seconds=1)
 _LATE_UPDATES_INTERVAL = timedelta(seconds=1)
+_SEARCH_INTERVAL = timedelta(hours=1)
+_SEARCH_RETRY = timedelta(seconds=30)
 # The pauses make many commits in a row lead to few passes, and are too short for a person to notice.
 _PAUSE_BETWEEN_SUBMIT_HINTS = timedelta(milliseconds=20)
 _PAUSE_BETWEEN_CANCEL_HINTS = timedelta(milliseconds=500)
@@ -88,6 +92,16 @@ def heartbeat_loop(daemon_session: DaemonSession) -> PeriodicTask:
 def late_updates_loop(write_late_updates: Callable[[], object]) -> PeriodicTask:
     """Return the loop that writes changes to rows that were locked or refused them."""
     return PeriodicTask(name="late-updates", work=write_late_updates, every=_LATE_UPDATES_INTERVAL)
+
+
+def inherited_runs_loop(
+    adopt: Callable[[], object], has_waiting_runs: Callable[[], bool], clock: Clock
+) -> PeriodicTask:
+    """Return the loop that adopts the runs of the former daemon."""
+    work = UrgentOrFullPass(
+        full=adopt, urgent=IfWorkFound(adopt, has_waiting_runs), every=_SEARCH_INTERVAL, clock=clock
+    )
+    return PeriodicTask(name="inherited-runs", work=work, every=_SEARCH_RETRY)
 
 
 def provider_loops(

@@ -298,6 +298,8 @@ class SubmitQueuedRuns:
 
     def _enrol(self, enrol_batch: Callable[[SubmissionQueue, Collection[RunId]], int]) -> int:
         """Enrol in batches. Runs whose enrolment was refused wait and are left out."""
+        # The first session of a database inherits the runs of another daemon, which must not be enrolled as new.
+        _ = self._daemon_session.id
         total = 0
         while not self._stop.is_raised:
             waiting = self._recorder.refusals.waiting()

@@ -14,7 +14,14 @@ from wes_daemon.entrypoints.cli.console import TextConsole, moment, plain
 from wes_daemon.entrypoints.cli.documents import instant
 from wes_daemon.entrypoints.cli.errors import one_line
 
-_HIGHLIGHTED = frozenset({DiscrepancyKind.DUPLICATE_RUN, DiscrepancyKind.ORPHANED_RUN, DiscrepancyKind.STILL_ACTIVE})
+_HIGHLIGHTED = frozenset(
+    {
+        DiscrepancyKind.DUPLICATE_RUN,
+        DiscrepancyKind.FORMER_DUPLICATE,
+        DiscrepancyKind.ORPHANED_RUN,
+        DiscrepancyKind.STILL_ACTIVE,
+    }
+)
 
 
 def print_report(report: ReconcileReport) -> None:
@@ -55,7 +62,7 @@ def _table(found: Sequence[Discrepancy]) -> Table:
             plain(each.run_id),
             plain(each.run_state or "no such run"),
             plain(each.provider),
-            plain(each.provider_run_id),
+            plain(each.provider_run_id or "-"),
             plain(each.provider_status or "no such run"),
             plain(moment(each.created_at)),
             plain(each.repair.replace("_", " ") if each.repair is not Repair.NONE else "-"),

@@ -1,8 +1,9 @@
 """AWS HealthOmics as a `WorkflowProvider`."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from wes_daemon.adapters.providers.healthomics.active_runs import MIN_SWEEP_CALLS, STATUS_BATCH, ActiveRuns
 from wes_daemon.adapters.providers.healthomics.client import Answer, HealthOmicsClient
@@ -25,13 +26,16 @@ from wes_daemon.application.ports.errors import NotNow, Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
     EndedPage,
+    Needed,
     OwnedPage,
     OwnedRun,
     ProviderLimits,
     Recorded,
     RunDetails,
     Submission,
+    all_needed,
     as_key,
+    key_of_former_name,
     nothing_recorded,
 )
 from wes_daemon.application.runtime.event_log import log_event
@@ -42,6 +46,8 @@ _log = logging.getLogger(__name__)
 # A full batch of ended runs takes one GetRun for each run: 50 seconds at the service's default rate.
 _LIMITS = ProviderLimits(status_batch=STATUS_BATCH, sweeps_from=MIN_SWEEP_CALLS + 1)
 _MAX_CONSECUTIVE_FAILURES = 3
+_FORMER_TAG = "WES-RunId"
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 # A run that is STOPPING ends by itself, with its results so far; there is nothing left to cancel.
 _CANCELLABLE = frozenset(ACTIVE) - {"STOPPING"}
 
@@ -110,10 +116,34 @@ class HealthOmicsProvider:
         caller has recorded its complete id.
         """
         items, following = self._client.page_of_runs(after)
-        named = [(item, key) for item in items if (key := _key_in_name(item, since))]
+        named = [(item, key) for item in items if (key := _key_in_name(item, since, as_key))]
         recorded_ids = recorded([key for _, key in named]) if named else {}
         found = [self._owned_run(item, key=key, recorded=recorded_ids.get(key), since=since) for item, key in named]
         return OwnedPage(runs=[run for run in found if run], following=following)
+
+    def former_runs(
+        self,
+        since: datetime | None,
+        *,
+        after: str | None = None,
+        recorded: Recorded = nothing_recorded,
+        needed: Needed = all_needed,
+    ) -> OwnedPage:
+        """Read one page of ListRuns. A run that is needed takes a GetRun, unless its complete id is recorded.
+
+        The former daemon named the WES run in the run's name and in the tag `WES-RunId`. Both must agree.
+        """
+        status, token = _place(after) if since is None else (None, after)
+        items, following = self._client.page_of_runs(token, status)
+        listed = _listed_former_runs(items, recorded, since or _LONG_AGO)
+        needed_ids = needed(list(listed))
+        found = [
+            run if run.id == recorded_id else self._confirmed(run)
+            for run, recorded_id in listed.items()
+            if run.id in needed_ids
+        ]
+        next_place = following if status is None else _next_place(status, following)
+        return OwnedPage(runs=[run for run in found if run], following=next_place)
 
     def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
         """Return nothing: the service's lists of ended runs have neither a time filter nor an order."""
@@ -182,12 +212,54 @@ class HealthOmicsProvider:
         run = {**run, "id": item["id"]}
         return _owned_run_from(run, key=key, identity=RunIdentity.of(run), since=since)
 
+    def _confirmed(self, listed: OwnedRun) -> OwnedRun | None:
+        """Return the run with its complete id; None if it is deleted, or if another owner gave it this name."""
+        run = self._client.get_run(listed.id)
+        if run is None or run["status"] == DELETED or (run.get("tags") or {}).get(_FORMER_TAG) != listed.run_id:
+            return None
+        identity = RunIdentity.of({**run, "id": listed.id})
+        return replace(_owned_run_from(run, key=listed.key, identity=identity, since=listed.created_at), is_former=True)
 
-def _key_in_name(item: Answer, since: datetime) -> IdempotencyKey | None:
-    """Return the idempotency key that is the run's name; None for a run created before `since`."""
+
+def _listed_former_runs(
+    items: Collection[Answer], recorded: Recorded, since: datetime
+) -> Mapping[OwnedRun, ProviderRunId | None]:
+    """Return the runs with a former name, each with its recorded id. A list contains the bare ids only."""
+    keys = {str(item["id"]): key for item in items if (key := _key_in_name(item, since, key_of_former_name))}
+    recorded_ids = recorded(list(keys.values())) if keys else {}
+    found: dict[OwnedRun, ProviderRunId | None] = {}
+    for item in items:
+        id = str(item["id"])
+        if key := keys.get(id):
+            known = recorded_ids.get(key)
+            identity = RunIdentity.parse(known) if known else None
+            is_recorded = identity is not None and identity.id == id
+            identity = identity if identity and is_recorded else RunIdentity(id)
+            run = replace(_owned_run_from(item, key=key, identity=identity, since=since), is_former=True)
+            found[run] = known if is_recorded else None
+    return found
+
+
+def _place(after: str | None) -> tuple[str, str | None]:
+    """Return the status whose list is read, and the service's token of its page."""
+    status, _, token = (after or ACTIVE[0]).partition(" ")
+    return status, token or None
+
+
+def _next_place(status: str, token: str | None) -> str | None:
+    if token is not None:
+        return f"{status} {token}"
+    following = ACTIVE[ACTIVE.index(status) + 1 :]
+    return following[0] if following else None
+
+
+def _key_in_name(
+    item: Answer, since: datetime, key_of: Callable[[str], IdempotencyKey | None]
+) -> IdempotencyKey | None:
+    """Return the idempotency key that the run's name stands for; None for a run created before `since`."""
     created_at = utc(item.get("creationTime"))
     is_old = created_at is not None and created_at < since
-    return None if is_old or item.get("status") == DELETED else as_key(str(item.get("name") or ""))
+    return None if is_old or item.get("status") == DELETED else key_of(str(item.get("name") or ""))
 
 
 def _owned_run_from(run: Answer, *, key: IdempotencyKey, identity: RunIdentity, since: datetime) -> OwnedRun:

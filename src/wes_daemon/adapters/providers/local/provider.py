@@ -30,11 +30,13 @@ from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, R
 from wes_daemon.application.ports.providers import (
     Accepted,
     EndedPage,
+    Needed,
     OwnedPage,
     ProviderLimits,
     Recorded,
     RunDetails,
     Submission,
+    all_needed,
     nothing_recorded,
 )
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, StatusReport
@@ -136,6 +138,18 @@ class LocalProvider:
             if not self._workdir.is_dir():
                 return OwnedPage()
             return list_owned_runs(self._workdir.resolve(), since, after=after)
+
+    def former_runs(
+        self,
+        since: datetime | None,
+        *,
+        after: str | None = None,
+        recorded: Recorded = nothing_recorded,
+        needed: Needed = all_needed,
+    ) -> OwnedPage:
+        """Return an empty page: the former daemon ran nothing on its own machine."""
+        del since, after, recorded, needed
+        return OwnedPage()
 
     def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
         """Return an empty page: there is no list of ended runs besides the directories themselves."""

@@ -16,7 +16,12 @@ from wes_daemon.adapters.providers.sevenbridges.errors import (
 )
 from wes_daemon.adapters.providers.sevenbridges.imports import Imports
 from wes_daemon.adapters.providers.sevenbridges.inputs import InputFiles
-from wes_daemon.adapters.providers.sevenbridges.inventory import ended_tasks, owned_tasks
+from wes_daemon.adapters.providers.sevenbridges.inventory import (
+    active_former_tasks,
+    ended_tasks,
+    former_tasks,
+    owned_tasks,
+)
 from wes_daemon.adapters.providers.sevenbridges.statuses import STATUS_BATCH, fetch_statuses
 from wes_daemon.adapters.providers.sevenbridges.task_request import TaskRequest, read_task_request
 from wes_daemon.adapters.providers.sevenbridges.tasks import abort_task, delete_if_draft, start_task
@@ -26,12 +31,14 @@ from wes_daemon.application.ports.errors import Misconfigured, Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
     EndedPage,
+    Needed,
     OwnedPage,
     Prepared,
     ProviderLimits,
     Recorded,
     RunDetails,
     Submission,
+    all_needed,
     nothing_recorded,
 )
 from wes_daemon.domain.errors import InvalidRequest
@@ -88,6 +95,21 @@ class SevenBridgesProvider:
         del recorded
         with translated_unless_rejected():
             return owned_tasks(self._client, self._config.project, since=since, after=after)
+
+    def former_runs(
+        self,
+        since: datetime | None,
+        *,
+        after: str | None = None,
+        recorded: Recorded = nothing_recorded,
+        needed: Needed = all_needed,
+    ) -> OwnedPage:
+        """List tasks of the configured project. Costs one call for each 100 of its tasks, or of its active tasks."""
+        del recorded, needed
+        with translated_unless_rejected():
+            if since is None:
+                return active_former_tasks(self._client, self._config.project, after=after)
+            return former_tasks(self._client, self._config.project, since=since, after=after)
 
     def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
         """List tasks of the configured project. Costs one call for each 100 of its tasks, owned or not."""

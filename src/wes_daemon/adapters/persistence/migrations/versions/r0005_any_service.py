@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from wes_daemon.adapters.persistence.migrations.service_tables import create_index
+
 revision = "0005"
 down_revision = "0004"
 
@@ -47,6 +49,7 @@ def upgrade() -> None:
     """Daemons of the previous version may run meanwhile: they do not use the new column."""
     _remember_missing_rows()
     _create_late_updates()
+    _index_left_runs()
     if op.get_context().dialect.name == "postgresql":
         _lengthen_run_ids()
         op.execute(_INTERRUPTIONS)
@@ -80,3 +83,17 @@ def _create_late_updates() -> None:
     )
     op.create_index("late_updates_run", "late_updates", ["run_id", "seq"], if_not_exists=True)
     op.create_index("late_updates_due", "late_updates", ["not_before"], if_not_exists=True)
+
+
+def _index_left_runs() -> None:
+    """Index the runs that another daemon has left. Daemons of the previous version use the other indexes."""
+    inherited = sa.text("state = 'INHERITED'")
+    op.create_index(
+        "submissions_inherited",
+        "submissions",
+        ["run_id"],
+        postgresql_where=inherited,
+        sqlite_where=inherited,
+        if_not_exists=True,
+    )
+    create_index("wes_daemon_runs_unknown", "workflow_runs", ["run_id"], "state = 'UNKNOWN'")
