@@ -70,7 +70,7 @@ def test_a_daemon_completes_all_runs_beside_rows_that_are_odd(site: Site, empty_
     with _session(empty_database, lock) as locked:
         site.start_daemon()
         _until(lambda: site.states()["COMPLETE"] == 4 - locked and len(_lines(ledger)) == len(names), site)
-        _execute(service, trigger)
+    _execute(service, trigger)
     service.dispose()
     _until(lambda: site.states()["COMPLETE"] == 5, site)
 
