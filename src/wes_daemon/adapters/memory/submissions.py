@@ -43,11 +43,7 @@ class MemorySubmissionQueue:
         faults: MemoryFaults | None = None,
         refusals: dict[RunId, StorageRefused] | None = None,
     ) -> None:
-        """Use the tables.
-
-        Args:
-            refusals: takes the refused runs, which are left out; None to fail instead.
-        """
+        """Use the tables. `refusals` takes the refused runs, which are left out; without it a refusal is an error."""
         self._tables = tables
         self._clock = clock
         self._faults = faults or MemoryFaults()
