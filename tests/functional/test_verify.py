@@ -38,7 +38,7 @@ def test_every_check_is_printed_when_all_pass(call: Call) -> None:
     head, *lines, last = result.stdout.splitlines()
     assert result.exit_code == 0
     assert head.split() == ["CHECK", "STATE", "RUNS", "DESCRIPTION"]
-    assert len(lines) == 16
+    assert len(lines) == 18
     assert all(line.split()[1] == "passed" for line in lines)
     assert last == "broken: none; notices: none"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tests.mutations.changes import drop, filled, never, replace
 from tests.mutations.mutant import Mutant
 from tests.mutations.picks import call, field_of, has, the, uses
-from wes_daemon.adapters.memory import submissions
+from wes_daemon.adapters.memory import rows
 from wes_daemon.adapters.memory.leases import MemoryLeaseRepository
 from wes_daemon.adapters.memory.polls import MemoryPollSchedule
 from wes_daemon.adapters.memory.store import DaemonRow, SubmissionRow
@@ -86,7 +86,7 @@ MEMORY: Sequence[Mutant] = (
     Mutant(
         name="provider-limit-ignored-in-memory",
         breaks="A provider gets more runs than its own limit allows.",
-        at=submissions._below_provider_limit,
+        at=rows.below_provider_limit,
         change=replace(the(ast.SetComp), "set()"),
         tests=[f"{_MEMORY}::test_the_cap_of_a_provider_is_not_passed"],
     ),

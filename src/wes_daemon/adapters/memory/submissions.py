@@ -11,6 +11,7 @@ from types import MappingProxyType
 from wes_daemon.adapters.memory.faults import MemoryFaults, refusal
 from wes_daemon.adapters.memory.late_updates import has_late_update
 from wes_daemon.adapters.memory.repository import stored_run, summary_of
+from wes_daemon.adapters.memory.rows import below_provider_limit, known_state, provider_id_in_tags, run_state
 from wes_daemon.adapters.memory.store import PollRow, SubmissionRow, Tables
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, LeaseLost, NotInReview, StorageRefused
@@ -26,7 +27,7 @@ from wes_daemon.application.ports.submissions import (
     SubmissionState,
     no_share,
 )
-from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderRunId, ProviderType, Run, RunId, RunSummary
+from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId, RunSummary
 from wes_daemon.domain.states import RunState
 
 _ACTIVE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED, RunState.UNKNOWN)
@@ -45,11 +46,7 @@ class MemorySubmissionQueue:
         faults: MemoryFaults | None = None,
         refusals: dict[RunId, StorageRefused] | None = None,
     ) -> None:
-        """Use the tables.
-
-        Args:
-            refusals: takes the refused runs, which are left out; None to fail instead.
-        """
+        """Use the tables. `refusals` takes the refused runs, which are left out; without it a refusal is an error."""
         self._tables = tables
         self._clock = clock
         self._faults = faults or MemoryFaults()
@@ -179,14 +176,14 @@ class MemorySubmissionQueue:
         withdrawn = [
             run_id
             for run_id, row in submissions.items()
-            if row.state is SubmissionState.READY and _state(runs, run_id) is not RunState.QUEUED
+            if row.state is SubmissionState.READY and run_state(runs, run_id) is not RunState.QUEUED
         ][:limit]
         never_sent = [run.id for run in runs.values() if run.state is RunState.CANCELING and self._never_sent(run)]
         for run_id in withdrawn:
             submissions[run_id] = replace(submissions[run_id], state=SubmissionState.CLOSED)
         candidates = list(dict.fromkeys(chain(withdrawn, never_sent)))
         candidates = [run_id for run_id in candidates if not has_late_update(self._tables, run_id)]
-        cancelled = [run_id for run_id in candidates if _state(runs, run_id) is RunState.CANCELING][:limit]
+        cancelled = [run_id for run_id in candidates if run_state(runs, run_id) is RunState.CANCELING][:limit]
         ended = [run_id for run_id in withdrawn if run_id in runs and _lacks_end_time(runs[run_id])]
         return [*cancelled, *ended]
 
@@ -208,7 +205,7 @@ class MemorySubmissionQueue:
         """Whether no provider has the run, according to its submission or its tags."""
         row = self._tables.submissions.get(run.id)
         if row is None:
-            return _provider_id(run) is None
+            return provider_id_in_tags(run) is None
         return row.state is SubmissionState.CLOSED and row.provider_run_id is None
 
     def _new_runs(self) -> Sequence[Run]:
@@ -245,7 +242,7 @@ class MemorySubmissionQueue:
 
     def _adopt(self, run: Run, provider: ProviderType | None) -> bool:
         """Adopt the run if its tags name a provider run that no other run has; return whether it was adopted."""
-        id = _provider_id(run)
+        id = provider_id_in_tags(run)
         if id is None or provider is None:
             return False
         if (provider, id) in self._assigned():
@@ -255,7 +252,7 @@ class MemorySubmissionQueue:
             return False
         row = replace(self._ready_row(provider), state=SubmissionState.ACCEPTED, provider_run_id=id)
         self._tables.submissions[run.id] = row
-        self._schedule(run.id, provider, id, at=self._clock.now(), known_state=_known_state(run.state))
+        self._schedule(run.id, provider, id, at=self._clock.now(), known_state=known_state(run.state))
         return True
 
     def _assigned(self) -> Collection[tuple[ProviderType | None, ProviderRunId | None]]:
@@ -281,7 +278,7 @@ class MemorySubmissionQueue:
 
     def _is_ready(self, run_id: RunId, row: SubmissionRow) -> bool:
         waiting = row.state is SubmissionState.READY and row.not_before <= self._clock.now()
-        return waiting and _state(self._tables.runs, run_id) is RunState.QUEUED
+        return waiting and run_state(self._tables.runs, run_id) is RunState.QUEUED
 
     def _next_runs(
         self,
@@ -293,7 +290,7 @@ class MemorySubmissionQueue:
         active = [row for row in self._tables.submissions.values() if row.state in COUNTED]
         by_provider, by_share = Counter(row.provider for row in active), Counter(row.share for row in active)
         while by_provider.total() < concurrency_limit and (
-            claimable := _below_provider_limit(ready, by_provider, per_provider_limits)
+            claimable := below_provider_limit(ready, by_provider, per_provider_limits)
         ):
             run_id = min(claimable, key=lambda id: by_share[ready[id].share])
             row = ready.pop(run_id)
@@ -408,20 +405,10 @@ class MemorySubmissionQueue:
         self._tables.submissions[claim.run_id] = row
 
 
-def _below_provider_limit(
-    ready: Mapping[RunId, SubmissionRow],
-    active: Mapping[ProviderType | None, int],
-    per_provider_limits: Mapping[ProviderType, int],
-) -> Sequence[RunId]:
-    """The runs whose provider is below its limit."""
-    full = {provider for provider, limit in per_provider_limits.items() if active.get(provider, 0) >= limit}
-    return [run_id for run_id, row in ready.items() if row.provider not in full]
-
-
 def _may_be_left(run: RunSummary) -> bool:
     """Whether another daemon may have submitted the run, and its tags name no provider run to adopt."""
     if run.state in _ENROLLED_AS_ACCEPTED:
-        return _provider_id(run) is None
+        return provider_id_in_tags(run) is None
     return run.state in _WAITING_OR_CANCELLED
 
 
@@ -429,20 +416,5 @@ def _not_in_review(run_id: RunId) -> NotInReview:
     return NotInReview(f"run {run_id}: it does not need review, so there is nothing to decide")
 
 
-def _provider_id(run: RunSummary) -> ProviderRunId | None:
-    found = run.tags.get(PROVIDER_ID_TAG) if isinstance(run.tags, Mapping) else None
-    return ProviderRunId(found) if isinstance(found, str) and found.strip() else None
-
-
-def _state(runs: Mapping[RunId, Run], run_id: RunId) -> RunState | None:
-    run = runs.get(run_id)
-    return run.state if run else None
-
-
 def _lacks_end_time(run: Run) -> bool:
     return run.state.has_ended and run.end_time is None
-
-
-def _known_state(state: RunState) -> RunState:
-    """The known state of a run at its provider. `CANCELING` is a request, and nothing is known of `UNKNOWN`."""
-    return RunState.INITIALIZING if state in (RunState.CANCELING, RunState.UNKNOWN) else state
