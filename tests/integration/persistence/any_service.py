@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from wes_daemon.adapters.persistence.reconcile_queries import SqlReconcileQuerie
 from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.application.following.refresh_policy import RefreshPolicy
 from wes_daemon.application.ports.checks import CheckContext
+from wes_daemon.application.ports.errors import StorageRefused
 from wes_daemon.application.ports.queries import RunFilter
 from wes_daemon.domain.runs import IdempotencyKey, ProviderType, RunId
 from wes_daemon.domain.states import RunState
@@ -177,7 +178,9 @@ class ServedTables:
         """Insert all rows, in the order of their ids."""
         with writing(self._engine) as connection:
             for id in sorted([*self.good, *self._odd], key=_order):
-                connection.execute(text(_INSERT), self._values(id))
+                # The service's own tables refuse some values, such as a character that the encoding lacks.
+                with suppress(StorageRefused), connection.begin_nested():
+                    connection.execute(text(_INSERT), self._values(id))
             connection.commit()
         for statement in _refusing(self._service):
             self._execute(statement)
