@@ -130,7 +130,7 @@ def application_with_fault_points(settings: Settings) -> Application:
     add_points_to_session(container.daemon_session())
     container.directory.override(providers.Object(DirectoryWithPoints(container.directory())))
     container.change_feed.override(providers.Object(ChangeFeedWithPoint(container.change_feed())))
-    container.draft_repairer.override(providers.Object(RepairerWithPoint(container.draft_repairer())))
+    container.daemon_repairer.override(providers.Object(RepairerWithPoint(container.daemon_repairer())))
     return application_of(container)
 
 

@@ -162,19 +162,6 @@ def test_task_logs_in_a_file_do_not_keep_a_service_from_deleting_its_runs(empty_
         assert connection.execute(text("PRAGMA foreign_key_list(task_logs)")).all() == []
 
 
-@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
-def test_views_of_a_service_in_a_file_are_not_indexed(empty_engine: Engine) -> None:
-    with service_of(empty_engine) as connection:
-        create_tables(connection)
-        for table in SERVICES:
-            connection.execute(text(f"ALTER TABLE {table} RENAME TO the_{table}"))
-            connection.execute(text(f"CREATE VIEW {table} AS SELECT * FROM the_{table}"))
-
-    Schema(empty_engine).upgrade()
-
-    Schema(empty_engine).check()
-
-
 @on_postgresql
 def test_task_logs_and_runs_that_are_created_together_belong_together(engines: Engines) -> None:
     Schema(engines.owner).upgrade()

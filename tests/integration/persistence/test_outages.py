@@ -207,7 +207,7 @@ class TestPostgreSQL:
 
 
 class Rival:
-    """A session that asks for two rows in the other order than the daemon, and is never the one that is undone."""
+    """A session that asks for two locks in the other order than the daemon, and is never the one that is undone."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -215,10 +215,10 @@ class Rival:
         self._asking = threading.Thread(target=self._ask_for_what_the_daemon_has, daemon=True)
 
     def get_in_the_way(self) -> None:
-        """Take the runs; ask for their submissions as soon as the daemon asks for the runs."""
+        """Take the polls; ask for the submissions as soon as the daemon asks for the polls."""
         with self._session.cursor() as cursor:
             cursor.execute("SET deadlock_timeout = '1min'")
-            cursor.execute("SELECT 1 FROM workflow_runs FOR UPDATE")
+            cursor.execute("LOCK TABLE polls IN EXCLUSIVE MODE")
         self._asking.start()
 
     def end(self) -> None:

@@ -145,7 +145,6 @@ class TestPostgreSQL:
             ("postgresql://sleeping@/postgres?host={}", "LOGIN attribute"),
             ("postgresql://unwanted@/postgres?host={}", "pg_hba.conf"),
             ("postgresql://guarded:geheim@/postgres?host={}&options=-cnonsense%3D1", "check the options"),
-            ("postgresql://guarded:geheim@/postgres?host={}&client_encoding=nonsense", "check the options"),
         ],
     )
     def test_a_permanent_mistake_is_misconfigured(self, server: PostgreSQLServer, uri: str, says: str) -> None:

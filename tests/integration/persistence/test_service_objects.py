@@ -106,12 +106,12 @@ def test_the_function_of_the_triggers_is_created_again_too(postgresql: Engine) -
     assert Schema(postgresql).missing_objects() == []
 
 
-def test_a_view_in_the_place_of_a_table_lacks_nothing_and_does_not_stop_an_upgrade(empty_engine: Engine) -> None:
-    schema = Schema(empty_engine)
+def test_a_view_in_the_place_of_a_table_lacks_nothing_and_does_not_stop_an_upgrade(postgresql: Engine) -> None:
+    schema = Schema(postgresql)
     schema.upgrade()
-    drop_all(empty_engine)
+    drop_all(postgresql)
     execute(
-        empty_engine,
+        postgresql,
         "ALTER TABLE workflow_runs RENAME TO their_runs",
         "CREATE VIEW workflow_runs AS SELECT * FROM their_runs",
     )

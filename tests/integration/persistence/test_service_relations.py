@@ -286,7 +286,7 @@ def partitions_or_views(request: pytest.FixtureRequest) -> SqlHarness:
 
 def _lock(store: SqlHarness, run_id: str) -> None:
     with store.units() as unit:
-        unit.runs.get_summaries([RunId(run_id)])
+        unit.runs.get(RunId(run_id))
 
 
 def _until_a_session_waits(engine: Engine, reading: Future[None]) -> None:

@@ -226,7 +226,7 @@ def longest_text(dialect: Dialect, column: Column[Any]) -> int | None:
     if not isinstance(column.type, PlainText):
         return None
     relations, path = relations_of(dialect), f"{column.table.name}.{column.name}"
-    return relations.lengths.get(path) if path in relations.types else column.type.length
+    return None if path in relations.unlimited else relations.lengths.get(path, column.type.length)
 
 
 def _extractable(value: object) -> object:

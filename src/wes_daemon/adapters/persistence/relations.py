@@ -5,7 +5,7 @@ types and lengths that the service chose. A view has no system columns, and a ro
 its partition and its place in it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from psycopg2.extensions import connection as DriverConnection  # noqa: N812 - the driver's name of its class
@@ -44,11 +44,13 @@ class ServiceRelations:
         stored_order: the SQL by which the rows of `workflow_runs` are sorted as they were stored.
         types: the name of each column's type in `pg_type`, by `table.column`.
         lengths: the longest text of each column that limits it, by `table.column`.
+        unlimited: the columns of tables that limit no text; a column of a view may hide a limit.
     """
 
     stored_order: str = _TABLE_ORDER
     types: Mapping[str, str] = field(default_factory=dict)
     lengths: Mapping[str, int] = field(default_factory=dict)
+    unlimited: Collection[str] = frozenset()
 
 
 _UNKNOWN = ServiceRelations()
@@ -98,14 +100,14 @@ def _use(engine: Engine, relations: ServiceRelations) -> None:
 
 def _relations_from(rows: Sequence[tuple[str, str, str, int]]) -> ServiceRelations:
     kinds = {name: kind for name, kind, _, _ in rows}
+    lengths = {
+        name: modifier - _MODIFIER_OFFSET for name, _, type, modifier in rows if type in _WITH_LENGTH and modifier > 0
+    }
     return ServiceRelations(
         stored_order=_order(kinds),
         types={name: type for name, _, type, _ in rows},
-        lengths={
-            name: modifier - _MODIFIER_OFFSET
-            for name, _, type, modifier in rows
-            if type in _WITH_LENGTH and modifier > 0
-        },
+        lengths=lengths,
+        unlimited=frozenset(name for name, kind in kinds.items() if kind != "v" and name not in lengths),
     )
 
 

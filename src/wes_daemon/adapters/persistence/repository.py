@@ -48,7 +48,7 @@ class SqlRunRepository:
         self._connection = connection
 
     def add(self, run: Run, *, attachments: Sequence[Attachment], entry: TimelineEntry) -> None:
-        self._connection.execute(insert(workflow_runs).values(_row_of(run)))
+        insert_all(self._connection, workflow_runs, [_row_of(run)])
         parameters = run.request.workflow_engine_parameters
         details = [{"run_id": run.id, "workflow_engine_parameters": parameters}]
         put(self._connection, run_details, details, key="run_id")

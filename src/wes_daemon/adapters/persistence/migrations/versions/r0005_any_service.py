@@ -79,10 +79,9 @@ def _create_late_updates() -> None:
         sa.Column("recorded_at", _MOMENT, nullable=False),
         # A number is never reused: a daemon removes what it has written, up to a number.
         sqlite_autoincrement=True,
-        if_not_exists=True,
     )
-    op.create_index("late_updates_run", "late_updates", ["run_id", "seq"], if_not_exists=True)
-    op.create_index("late_updates_due", "late_updates", ["not_before"], if_not_exists=True)
+    op.create_index("late_updates_run", "late_updates", ["run_id", "seq"])
+    op.create_index("late_updates_due", "late_updates", ["not_before"])
 
 
 def _index_left_runs() -> None:
@@ -94,6 +93,5 @@ def _index_left_runs() -> None:
         ["run_id"],
         postgresql_where=inherited,
         sqlite_where=inherited,
-        if_not_exists=True,
     )
     create_index("wes_daemon_runs_unknown", "workflow_runs", ["run_id"], "state = 'UNKNOWN'")
