@@ -37,6 +37,7 @@ coverage:
 nightly:
     {{bin}}/pytest -n 2 -m nightly
     WES_DAEMON_TEST_EXAMPLES=3000 {{bin}}/pytest -n 2 tests/unit/stateful
+    WES_DAEMON_TEST_SERVICES=1000 {{bin}}/pytest -n 2 tests/integration/persistence/test_any_service.py
     {{bin}}/python -m tests.model
     {{bin}}/python -m tests.mutations --jobs 2
     {{bin}}/python -m tests.faults
