@@ -33,7 +33,7 @@ test *arguments="-n 3":
 coverage:
     {{bin}}/pytest -q -n 3 tests/unit --cov=wes_daemon.domain --cov=wes_daemon.application --cov-branch --cov-fail-under=90
 
-# What takes too long for every change, for about an hour: nightly tests, larger searches, mutants, faults, benchmarks
+# What takes too long for every change, for an hour and a half: nightly tests, larger searches, mutants, faults, benchmarks
 nightly:
     {{bin}}/pytest -n 2 -m nightly
     WES_DAEMON_TEST_EXAMPLES=3000 {{bin}}/pytest -n 2 tests/unit/stateful
