@@ -9,29 +9,28 @@ from typing import Any
 from uuid import UUID
 
 import psycopg2
+from dependency_injector.providers import Object
 from hypothesis import strategies as st
 from sqlalchemy import Engine, make_url, text
 
-from tests.builders import NOON, a_report, a_submission_policy, some_details
+from tests.builders import NOON, a_report, some_details
 from tests.contracts.persistence_harness import MINUTE
 from tests.integration.conftest import as_text
-from tests.integration.persistence.harness import SqlHarness
-from tests.unit.application.conftest import World
-from wes_daemon.adapters.memory.environment import ManualClock
-from wes_daemon.adapters.persistence.reconcile_queries import SqlReconcileQueries
+from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
 from wes_daemon.adapters.persistence.transactions import writing
-from wes_daemon.application.following.refresh_policy import RefreshPolicy
-from wes_daemon.application.ports.checks import CheckContext
 from wes_daemon.application.ports.errors import StorageRefused
 from wes_daemon.application.ports.queries import RunFilter
-from wes_daemon.domain.runs import IdempotencyKey, ProviderType, RunId
+from wes_daemon.bootstrap.application import application_of
+from wes_daemon.bootstrap.container import Container
+from wes_daemon.bootstrap.settings import read_settings
+from wes_daemon.domain.runs import IdempotencyKey, ProviderType
 from wes_daemon.domain.states import RunState
 
 SECRET = "hunter2-is-the-password"
 """Is in the parameters of every odd row, and must not occur in any log."""
 
 _GOOD = 3
-_PASSES = 12
+_PASSES = 6
 _STATES = ", ".join(f"'{state}'" for state in RunState)
 _REFUSED, _LOCKED = "refused", "locked"
 
@@ -278,58 +277,48 @@ def _refusing(service: Service) -> Iterator[str]:
 
 
 class ServingDaemon:
-    """A daemon on the tables, whose provider ends each run that it has accepted."""
+    """The application on the tables, over a provider that ends each run that it has accepted."""
 
-    def __init__(self, engine: Engine, tables: ServedTables) -> None:
+    def __init__(self, uri: str, tables: ServedTables) -> None:
         self._tables = tables
-        self._store = SqlHarness(engine)
-        self._world = World(
-            clock=ManualClock(NOON),
-            submission_policy=a_submission_policy(concurrency_limit=100, first_poll_after=timedelta(0)),
-            refresh_policy=RefreshPolicy(interval=MINUTE, lost_after=5 * MINUTE),
-        )
-        self._world.units = lambda: self._store.units()
-        self._daemon = self._world.daemon()
-        self._engine = engine
+        self._provider = MemoryProvider()
+        container = Container(settings=read_settings(database_uri=uri, max_concurrent_workflows=100, workers=4))
+        container.directory.override(Object(MemoryProviderDirectory({ProviderType.SEVENBRIDGES: self._provider})))
+        self._application = application_of(container)
 
     @property
     def starts(self) -> Mapping[str, int]:
         """How often each good run was started."""
-        started = self._world.provider.started
+        started = self._provider.started
         return {id: started.count(IdempotencyKey(f"wes-{id}")) for id in self._tables.good}
 
     def serve(self) -> None:
-        """Make passes until the good runs are complete, at most a fixed number; a few of them with locked rows."""
+        """Make passes until the good runs are complete, at most a fixed number, beside locked rows; then some more."""
         with self._tables.locked():
-            self._passes(until_complete=True)
-        self._passes(until_complete=False)
+            for _ in range(_PASSES):
+                self._pass()
+                if set(self._tables.states().values()) == {"COMPLETE"}:
+                    break
+        for _ in range(2):
+            self._pass()
 
     def read(self) -> None:
         """Everything that people read, over all rows."""
-        for record in self._store.queries.list(RunFilter()):
-            self._store.queries.get(record.run.id)
-        self._store.checks.run(CheckContext(concurrency_limit=1, default_provider=ProviderType.SEVENBRIDGES))
-        queries = SqlReconcileQueries(self._engine)
-        queries.recorded_runs([RunId(id) for id in self._tables.good])
-        queries.followed_runs(ProviderType.SEVENBRIDGES, after=None, limit=100)
+        application = self._application
+        for record in application.list_runs(RunFilter()):
+            application.get_run(record.run.id)
+        application.verify()
+        application.reconcile(window=timedelta(days=1), tolerances=application.tolerances)
 
-    def _passes(self, *, until_complete: bool) -> None:
-        for _ in range(_PASSES if until_complete else 2):
-            self._pass()
-            if until_complete and set(self._tables.states().values()) == {"COMPLETE"}:
-                return
+    def close(self) -> None:
+        """Close the connections."""
+        self._application.close()
 
     def _pass(self) -> None:
-        self._daemon.submit()
-        self._daemon.cancel()
-        for key in self._world.provider.started:
+        self._application.run_once()
+        for key in self._provider.started:
             report = a_report(RunState.COMPLETE, started_at=NOON, ended_at=NOON + MINUTE)
-            self._world.provider.put(self._world.provider.id_of(key), report, some_details())
-        self._daemon.refresh()
-        # Longer than a lease lasts: each time the daemon begins anew.
-        self._world.clock.advance(2 * MINUTE)
-        self._store.let_pass(2 * MINUTE)
-        self._daemon.daemon_session.renew()
+            self._provider.put(self._provider.id_of(key), report, some_details())
 
 
 @contextmanager

@@ -72,11 +72,12 @@ def serve(uri: str, service: Service, caplog: pytest.LogCaptureFixture) -> None:
         Schema(engine).upgrade()
         Schema(engine).check()
         tables.fill()
-        daemon = ServingDaemon(engine, tables)
+        daemon = ServingDaemon(uri, tables)
 
         daemon.serve()
         daemon.read()
 
+        daemon.close()
         assert tables.states() == dict.fromkeys(tables.good, "COMPLETE")
         assert daemon.starts == dict.fromkeys(tables.good, 1)
     assert [record.getMessage() for record in caplog.records if record.exc_info] == []
