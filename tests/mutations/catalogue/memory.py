@@ -86,14 +86,14 @@ MEMORY: Sequence[Mutant] = (
     Mutant(
         name="provider-limit-ignored-in-memory",
         breaks="A provider gets more runs than its own limit allows.",
-        at=rows.below_provider_limit,
+        at=rows._below_provider_limit,
         change=replace(the(ast.SetComp), "set()"),
         tests=[f"{_MEMORY}::test_the_cap_of_a_provider_is_not_passed"],
     ),
     Mutant(
         name="share-ignored-in-memory",
         breaks="A long queue of one group delays all other groups.",
-        at=MemorySubmissionQueue._next_runs,
+        at=rows.next_runs,
         change=replace(the(ast.Lambda).part(lambda it: it.body), "0"),
         tests=[f"{_MEMORY}::test_a_long_queue_of_one_share_does_not_hold_up_another"],
     ),

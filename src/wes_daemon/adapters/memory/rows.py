@@ -1,10 +1,23 @@
 """What the submission queue in memory reads from rows."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from wes_daemon.adapters.memory.store import SubmissionRow
+from wes_daemon.application.ports.submissions import COUNTED
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderRunId, ProviderType, Run, RunId, RunSummary
 from wes_daemon.domain.states import RunState
+
+ENROLLED_AS_ACCEPTED = (
+    RunState.INITIALIZING,
+    RunState.RUNNING,
+    RunState.PAUSED,
+    RunState.UNKNOWN,
+    RunState.CANCELING,
+)
+"""The states of rows that are followed if their tags name a provider run."""
+
+_WAITING_OR_CANCELLED = (RunState.QUEUED, RunState.CANCELING, RunState.CANCELED)
 
 
 def provider_id_in_tags(run: RunSummary) -> ProviderRunId | None:
@@ -24,7 +37,38 @@ def known_state(state: RunState) -> RunState:
     return RunState.INITIALIZING if state in (RunState.CANCELING, RunState.UNKNOWN) else state
 
 
-def below_provider_limit(
+def next_runs(
+    submissions: Collection[SubmissionRow],
+    ready: dict[RunId, SubmissionRow],
+    concurrency_limit: int,
+    per_provider_limits: Mapping[ProviderType, int],
+) -> Iterator[RunId]:
+    """The ready runs in the order of their fair shares, as long as there are free slots."""
+    active = [row for row in submissions if row.state in COUNTED]
+    by_provider, by_share = Counter(row.provider for row in active), Counter(row.share for row in active)
+    while by_provider.total() < concurrency_limit and (
+        claimable := _below_provider_limit(ready, by_provider, per_provider_limits)
+    ):
+        run_id = min(claimable, key=lambda id: by_share[ready[id].share])
+        row = ready.pop(run_id)
+        by_provider[row.provider] += 1
+        by_share[row.share] += 1
+        yield run_id
+
+
+def may_be_left(run: RunSummary) -> bool:
+    """Whether another daemon may have submitted the run, and its tags name no provider run to adopt."""
+    if run.state in ENROLLED_AS_ACCEPTED:
+        return provider_id_in_tags(run) is None
+    return run.state in _WAITING_OR_CANCELLED
+
+
+def lacks_end_time(run: Run) -> bool:
+    """Whether a service has ended the run without an end time."""
+    return run.state.has_ended and run.end_time is None
+
+
+def _below_provider_limit(
     ready: Mapping[RunId, SubmissionRow],
     active: Mapping[ProviderType | None, int],
     per_provider_limits: Mapping[ProviderType, int],

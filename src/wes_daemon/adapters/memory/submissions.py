@@ -1,7 +1,7 @@
 """The submission queue in memory."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,7 +11,15 @@ from types import MappingProxyType
 from wes_daemon.adapters.memory.faults import MemoryFaults, refusal
 from wes_daemon.adapters.memory.late_updates import has_late_update
 from wes_daemon.adapters.memory.repository import stored_run, summary_of
-from wes_daemon.adapters.memory.rows import below_provider_limit, known_state, provider_id_in_tags, run_state
+from wes_daemon.adapters.memory.rows import (
+    ENROLLED_AS_ACCEPTED,
+    known_state,
+    lacks_end_time,
+    may_be_left,
+    next_runs,
+    provider_id_in_tags,
+    run_state,
+)
 from wes_daemon.adapters.memory.store import PollRow, SubmissionRow, Tables
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, LeaseLost, NotInReview, StorageRefused
@@ -30,10 +38,7 @@ from wes_daemon.application.ports.submissions import (
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, Run, RunId, RunSummary
 from wes_daemon.domain.states import RunState
 
-_ACTIVE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED, RunState.UNKNOWN)
-_ENROLLED_AS_ACCEPTED = (*_ACTIVE, RunState.CANCELING)
-_MADE_ACTIVE_AGAIN = (RunState.QUEUED, *(state for state in _ENROLLED_AS_ACCEPTED if state is not RunState.UNKNOWN))
-_WAITING_OR_CANCELLED = (RunState.QUEUED, RunState.CANCELING, RunState.CANCELED)
+_MADE_ACTIVE_AGAIN = (RunState.QUEUED, *(state for state in ENROLLED_AS_ACCEPTED if state is not RunState.UNKNOWN))
 
 
 class MemorySubmissionQueue:
@@ -55,7 +60,7 @@ class MemorySubmissionQueue:
     def inherit(self) -> int:
         if self._tables.daemons:
             return 0
-        left = [run for run in self._new_runs() if run.id not in self._tables.timeline and _may_be_left(run)]
+        left = [run for run in self._new_runs() if run.id not in self._tables.timeline and may_be_left(run)]
         for run in left:
             self._tables.submissions[run.id] = replace(self._ready_row(None), state=SubmissionState.INHERITED)
         return len(left)
@@ -94,8 +99,8 @@ class MemorySubmissionQueue:
         in_doubt = [run_id for run_id, row in served.items() if self._may_be_taken_over(row, owner)]
         taken_over = [run_id for run_id in in_doubt if run_id not in under_way][:limit]
         ready = {run_id: row for run_id, row in served.items() if self._is_ready(run_id, row)}
-        next_runs = self._next_runs(ready, concurrency_limit, per_provider_limits)
-        chosen = list(islice(next_runs, limit - len(taken_over)))
+        in_order = next_runs(self._tables.submissions.values(), ready, concurrency_limit, per_provider_limits)
+        chosen = list(islice(in_order, limit - len(taken_over)))
         begun = self._with_free_slot(chosen, per_provider_limits, destination)
         return list(self._claimed(chain(taken_over, begun), owner, destination))
 
@@ -184,7 +189,7 @@ class MemorySubmissionQueue:
         candidates = list(dict.fromkeys(chain(withdrawn, never_sent)))
         candidates = [run_id for run_id in candidates if not has_late_update(self._tables, run_id)]
         cancelled = [run_id for run_id in candidates if run_state(runs, run_id) is RunState.CANCELING][:limit]
-        ended = [run_id for run_id in withdrawn if run_id in runs and _lacks_end_time(runs[run_id])]
+        ended = [run_id for run_id in withdrawn if run_id in runs and lacks_end_time(runs[run_id])]
         return [*cancelled, *ended]
 
     def _require_lease(self, owner: SessionId) -> None:
@@ -213,7 +218,7 @@ class MemorySubmissionQueue:
 
     def _adopt_or_reopen(self, new_runs: Sequence[Run], destination: Destination) -> Iterable[RunId]:
         for run in new_runs:
-            if run.state in _ENROLLED_AS_ACCEPTED and self._adopt(run, destination(summary_of(run))):
+            if run.state in ENROLLED_AS_ACCEPTED and self._adopt(run, destination(summary_of(run))):
                 yield run.id
         for run_id, row in list(self._tables.submissions.items()):
             if row.state is SubmissionState.CLOSED and self._reopen(run_id, row):
@@ -279,24 +284,6 @@ class MemorySubmissionQueue:
     def _is_ready(self, run_id: RunId, row: SubmissionRow) -> bool:
         waiting = row.state is SubmissionState.READY and row.not_before <= self._clock.now()
         return waiting and run_state(self._tables.runs, run_id) is RunState.QUEUED
-
-    def _next_runs(
-        self,
-        ready: dict[RunId, SubmissionRow],
-        concurrency_limit: int,
-        per_provider_limits: Mapping[ProviderType, int],
-    ) -> Iterator[RunId]:
-        """The ready runs in the order of their fair shares, as long as there are free slots."""
-        active = [row for row in self._tables.submissions.values() if row.state in COUNTED]
-        by_provider, by_share = Counter(row.provider for row in active), Counter(row.share for row in active)
-        while by_provider.total() < concurrency_limit and (
-            claimable := below_provider_limit(ready, by_provider, per_provider_limits)
-        ):
-            run_id = min(claimable, key=lambda id: by_share[ready[id].share])
-            row = ready.pop(run_id)
-            by_provider[row.provider] += 1
-            by_share[row.share] += 1
-            yield run_id
 
     def _with_free_slot(
         self, chosen: Sequence[RunId], per_provider_limits: Mapping[ProviderType, int], destination: Destination
@@ -405,16 +392,5 @@ class MemorySubmissionQueue:
         self._tables.submissions[claim.run_id] = row
 
 
-def _may_be_left(run: RunSummary) -> bool:
-    """Whether another daemon may have submitted the run, and its tags name no provider run to adopt."""
-    if run.state in _ENROLLED_AS_ACCEPTED:
-        return provider_id_in_tags(run) is None
-    return run.state in _WAITING_OR_CANCELLED
-
-
 def _not_in_review(run_id: RunId) -> NotInReview:
     return NotInReview(f"run {run_id}: it does not need review, so there is nothing to decide")
-
-
-def _lacks_end_time(run: Run) -> bool:
-    return run.state.has_ended and run.end_time is None

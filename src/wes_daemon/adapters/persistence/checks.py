@@ -1,6 +1,6 @@
 """The checks as queries: each selects `run_id` and the values that describe a violation."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -23,9 +23,9 @@ from sqlalchemy import (
     union,
 )
 
+from wes_daemon.adapters.persistence.checks_by_tags import VIOLATED_BY_TAGS
 from wes_daemon.adapters.persistence.enrolment import names_a_provider_run
-from wes_daemon.adapters.persistence.expressions import in_list, is_one_of, store_after, store_now
-from wes_daemon.adapters.persistence.mapping import run_summary_from, select_new_runs
+from wes_daemon.adapters.persistence.expressions import is_one_of, store_after, store_now
 from wes_daemon.adapters.persistence.polls import row_is_missing
 from wes_daemon.adapters.persistence.tables import (
     daemons,
@@ -40,7 +40,6 @@ from wes_daemon.application.ports import checks
 from wes_daemon.application.ports.checks import Check, CheckContext, CheckResult, Violation
 from wes_daemon.application.ports.reconcile_queries import NOT_ACCEPTED
 from wes_daemon.application.ports.submissions import SubmissionState
-from wes_daemon.domain.runs import PROVIDER_ID_TAG, RunSummary
 from wes_daemon.domain.states import ENDED, FOLLOWS, RunState
 
 _ENDED = sorted(ENDED)
@@ -73,7 +72,7 @@ class SqlChecks:
 
 def _result(connection: Connection, check: Check, context: CheckContext) -> CheckResult:
     rows = connection.execute(_first_of(_VIOLATIONS[check](context), context.shown)).all()
-    by_tags = list(_VIOLATED_BY_TAGS[check](connection, context)) if check in _VIOLATED_BY_TAGS else []
+    by_tags = list(VIOLATED_BY_TAGS[check](connection, context)) if check in VIOLATED_BY_TAGS else []
     # One transaction for all checks would keep SQLite from checkpointing its write-ahead log.
     connection.rollback()
     first = [*(_violation(check, row._mapping) for row in rows), *by_tags]
@@ -88,55 +87,6 @@ def _first_of(violations: Select[Any], shown: int) -> Select[Any]:
 
 def _violation(check: Check, row: Mapping[Any, Any]) -> Violation:
     return check.violation(**{name: value for name, value in row.items() if name != "total"})
-
-
-def _named_twice(connection: Connection, context: CheckContext) -> Iterator[Violation]:
-    """Active rows that are not enrolled and whose tags name a provider run that another run has.
-
-    Tags may hold any value, so they are read here and not by the database.
-    """
-    runs = map(run_summary_from, connection.execute(_naming_a_provider_run(_ACTIVE)))
-    named = [(run.id, names) for run in runs if (names := _named_in(run, context))]
-    run_ids = _recorded_run_ids(connection, [provider_run_id for _, (_, provider_run_id) in named])
-    for run_id, names in named:
-        provider, provider_run_id = names
-        # If a daemon has adopted the run since the first statement, `other` is the run itself.
-        other = run_ids.setdefault(names, run_id)
-        if other != run_id:
-            yield checks.PROVIDER_RUN_IS_UNIQUE.violation(
-                run_id, provider=provider, provider_run_id=provider_run_id, other=other
-            )
-
-
-def _named_in_vain(connection: Connection, context: CheckContext) -> Iterator[Violation]:
-    """Active rows that are not enrolled, and whose tags name a provider run that no daemon can follow."""
-    for run in map(run_summary_from, connection.execute(_naming_a_provider_run(_UNFINISHED))):
-        if _named_in(run, context) is None:
-            yield checks.RUN_IS_EXPLAINED.violation(run.id, state=run.state)
-
-
-def _naming_a_provider_run(states: Sequence[RunState]) -> Select[Any]:
-    """Rows in these states that are not enrolled and whose tags may name a provider run."""
-    return (
-        select_new_runs()
-        .where(is_one_of(workflow_runs.c.state, *states), names_a_provider_run())
-        .order_by(workflow_runs.c.run_id)
-    )
-
-
-def _named_in(run: RunSummary, context: CheckContext) -> tuple[str, str] | None:
-    """The provider run that the tags name, if a daemon would adopt it."""
-    id = run.tags.get(PROVIDER_ID_TAG) if isinstance(run.tags, Mapping) else None
-    provider = run.destination_if_valid(context.default_provider, context.engine_providers)
-    return (provider, id) if provider is not None and isinstance(id, str) and id.strip() else None
-
-
-def _recorded_run_ids(connection: Connection, provider_run_ids: Sequence[str]) -> dict[tuple[str, str], str]:
-    columns = (submissions.c.provider, submissions.c.provider_run_id, submissions.c.run_id)
-    if not provider_run_ids:
-        return {}
-    rows = connection.execute(select(*columns).where(in_list(submissions.c.provider_run_id, provider_run_ids)))
-    return {(row.provider, row.provider_run_id): row.run_id for row in rows}
 
 
 def _shared_provider_runs(_: CheckContext) -> Select[Any]:
@@ -394,10 +344,4 @@ _VIOLATIONS: Mapping[Check, Callable[[CheckContext], Select[Any]]] = {
     checks.RUN_IS_EXPLAINED: _unexplained,
     checks.CONCURRENCY_LIMIT_IS_KEPT: _above_concurrency_limit,
     checks.ROWS_ARE_CURRENT: _rows_behind,
-}
-
-# Tags may hold any value, so these violations are found by this process and not by the database.
-_VIOLATED_BY_TAGS: Mapping[Check, Callable[[Connection, CheckContext], Iterator[Violation]]] = {
-    checks.PROVIDER_RUN_IS_UNIQUE: _named_twice,
-    checks.RUN_IS_EXPLAINED: _named_in_vain,
 }
