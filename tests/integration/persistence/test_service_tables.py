@@ -15,6 +15,7 @@ from tests.integration.persistence.service import ColumnTypes, create_tables
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.location import VERSION_TABLE
 from wes_daemon.adapters.persistence.schema import Schema
+from wes_daemon.adapters.persistence.service_objects import INDEXES, TRIGGERS
 from wes_daemon.adapters.persistence.tables import daemon_metadata
 from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.application.ports.errors import StorageMisconfigured
@@ -160,13 +161,26 @@ def test_a_change_after_the_upgrade_is_refused_at_the_next_start(service: Engine
     if "id of an unsupported type" in case:
         change(service, "ALTER TABLE task_logs DROP CONSTRAINT task_logs_run_id_fkey")
     if "state" in case:
-        change(service, "DROP TRIGGER wes_daemon_changed ON workflow_runs")
-        for index in ("queued", "active", "cancelled", "cancelling"):
-            change(service, f"DROP INDEX wes_daemon_runs_{index}")
+        # PostgreSQL changes no type of a column that a trigger or the condition of an index uses.
+        change(service, *(f"DROP TRIGGER {each.name} ON workflow_runs" for each in TRIGGERS))
+        change(service, *(f"DROP INDEX {each.name}" for each in INDEXES))
     change(service, *before, statement)
 
     with pytest.raises(StorageMisconfigured, match=message):
         Schema(service).check()
+
+
+@pytest.mark.parametrize("case", ["an end time that is a date", "an exit code that is a text", "a number as state"])
+def test_the_statement_that_is_said_to_change_the_type_of_a_column_can_be_executed(service: Engine, case: str) -> None:
+    _, statement, _ = REFUSED[case]
+    change(service, statement)
+    with pytest.raises(StorageMisconfigured) as refused:
+        Schema(service).upgrade()
+
+    change(service, str(refused.value)[str(refused.value).index("ALTER TABLE") :])
+
+    Schema(service).upgrade()
+    Schema(service).check()
 
 
 def test_all_that_is_missing_is_said_at_once(service: Engine) -> None:

@@ -106,7 +106,8 @@ def _wrong_types(columns: Sequence[ServiceColumn]) -> Iterator[str]:
         elif column.labels is None or not needed.may_be_enum:
             yield (
                 f"{column.table}.{column.name} is {column.declared}, but {needed.description} is needed: "
-                f"ALTER TABLE {column.table} ALTER COLUMN {column.name} TYPE {needed.suggestion}"
+                f"ALTER TABLE {column.table} ALTER COLUMN {column.name} TYPE {needed.suggestion} "
+                f"USING {column.name}::text::{needed.suggestion}"
             )
 
 
