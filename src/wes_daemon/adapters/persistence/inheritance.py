@@ -9,12 +9,9 @@ from sqlalchemy import (
     Connection,
     Select,
     String,
-    Text,
     and_,
-    cast,
     delete,
     exists,
-    func,
     literal_column,
     or_,
     select,
@@ -77,10 +74,8 @@ def unexplained_runs(connection: Connection) -> Sequence[UnexplainedRun]:
 
 def has_inherited(connection: Connection, *, only_ended: bool) -> bool:
     """Whether there is an inherited run that has ended; else also whether one is queued or is being cancelled."""
-    # As text, because an empty text is no value of an enum type.
-    state = func.coalesce(cast(of_same_run(workflow_runs.c.state, submissions.c.run_id), Text), literal_column("''"))
-    kept = (*_ACTIVE, *_UNKNOWN, *(_RELEASED if only_ended else ()))
-    found = exists().where(_is_inherited(), ~is_one_of(state, *kept))
+    states = (*sorted(ENDED), *(() if only_ended else _RELEASED))
+    found = exists().where(_is_inherited(), _is_deleted_or_one_of(*states))
     return bool(connection.execute(select(found)).scalar())
 
 
@@ -93,8 +88,7 @@ def release(connection: Connection, run_ids: Collection[RunId]) -> int:
 
 def release_ended(connection: Connection) -> int:
     """Implement `RepairUnit.release_ended`."""
-    state = of_same_run(workflow_runs.c.state, submissions.c.run_id)
-    has_ended = or_(state.is_(None), is_one_of(state, *sorted(ENDED)))
+    has_ended = _is_deleted_or_one_of(*sorted(ENDED))
     return connection.execute(delete(submissions).where(_is_inherited(), has_ended)).rowcount
 
 
@@ -146,6 +140,12 @@ def _may_be_left() -> ColumnElement[bool]:
 
 def _is_inherited() -> ColumnElement[bool]:
     return is_one_of(submissions.c.state, SubmissionState.INHERITED)
+
+
+def _is_deleted_or_one_of(*states: RunState) -> ColumnElement[bool]:
+    """Whether the row of a submission was deleted or is in one of the states."""
+    state = of_same_run(workflow_runs.c.state, submissions.c.run_id)
+    return or_(state.is_(None), is_one_of(state, *states))
 
 
 def _summaries(connection: Connection, rows: Select[Any]) -> Iterator[RunSummary]:
