@@ -177,6 +177,17 @@ def test_an_active_run_that_names_no_provider_is_searched_everywhere(here: Inher
     assert here.adopted("run-1") == id
 
 
+def test_a_run_whose_provider_was_not_searched_because_of_a_stop_is_not_released(here: Inheritance) -> None:
+    here.leave("run-1", RunState.QUEUED)
+    here.site.stop.set()
+
+    report = here.adopt()
+
+    assert here.searched() == {SEVENBRIDGES: 0, HEALTHOMICS: 0}
+    assert report == InheritedReport(not_searched=(RunId("run-1"),))
+    assert here.site.units.released == []
+
+
 @pytest.mark.parametrize("error", [NotNow("busy"), Misconfigured("the token expired")])
 def test_a_run_whose_provider_cannot_be_searched_waits(
     here: Inheritance, error: Exception, caplog: pytest.LogCaptureFixture

@@ -136,8 +136,7 @@ class AdoptInheritedRuns:
         )
         found: list[Discrepancy] = []
         for type, since in searches.since.items():
-            if not self._stop.is_raised:
-                found += self._search(type, since, searches)
+            found += searches.fail(type) if self._stop.is_raised else self._search(type, since, searches)
         adopted = self._adopt(adopt_oldest(each for each in found if each.run_id in searches.candidates))
         missing = [each.run for each in unexplained if each.run.id not in adopted]
         searched = [run for run in missing if searches.is_complete(run.id)]
