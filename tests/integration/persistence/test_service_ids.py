@@ -139,6 +139,20 @@ def test_an_id_that_the_type_cannot_hold_is_the_id_of_no_run(own_store: SqlHarne
         unit.runs.get(RunId(kind.unknown))
 
 
+@pytest.mark.parametrize(
+    ("kind", "spelling"), [(KINDS["uuid"], _UUIDS[0].upper()), (KINDS["bigint"], "001"), (KINDS["char"], "run-1 ")]
+)
+@pytest.mark.parametrize("empty_database", ["postgresql"], indirect=True)
+def test_an_id_in_another_spelling_is_the_id_of_no_run(own_store: SqlHarness, kind: Ids, spelling: str) -> None:
+    """A caller finds what it asks for under the id that it has given."""
+    own_store.queue(*kind.ids)
+
+    with pytest.raises(RunNotFound):
+        own_store.queries.get(RunId(spelling))
+    with own_store.units() as unit:
+        assert unit.runs.read_summaries([RunId(spelling)]) == {}
+
+
 def test_verify_evaluates_all_checks(own_store: SqlHarness, kind: Ids) -> None:
     own_store.accepted(*kind.ids)
 
