@@ -1,6 +1,7 @@
 """Enrolment: which rows come into the queue, and in which state."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.contracts.persistence_harness import (
     share,
 )
 from wes_daemon.application.ports.queries import RunFilter
-from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.application.ports.runs import RunUpdate, TimelineEntry
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.domain.states import RunState
@@ -297,6 +298,18 @@ class InheritanceRules:
             unit.commit()
 
         assert self._inherited(store) == 0
+
+    def test_a_run_whose_cancellation_was_requested_through_this_package_is_inherited(
+        self, store: PersistenceHarness
+    ) -> None:
+        store.put(left_by_another_daemon("run-1", "CANCELING"))
+        with store.units() as unit:
+            before = replace(unit.runs.get(RunId("run-1")), state=RunState.RUNNING)
+            entry = TimelineEntry(at=NOON, before=before.state, after=RunState.CANCELING, by="ada", why="cancelled")
+            unit.runs.write([RunUpdate(before=before, after=before, entry=entry)])
+            unit.commit()
+
+        assert self._inherited(store) == 1
 
     def _inherited(self, store: PersistenceHarness) -> int:
         with store.units() as unit:

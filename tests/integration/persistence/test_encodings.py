@@ -14,10 +14,12 @@ from tests.integration.persistence.service import ColumnTypes, create_tables
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.transactions import writing
+from wes_daemon.application.ports.polls import PollResult
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.queries import RunFilter
 from wes_daemon.application.ports.runs import RunUpdate
-from wes_daemon.domain.runs import RunId, TaskLog, task_id
+from wes_daemon.domain.runs import RunId, StatusReport, TaskLog, task_id
+from wes_daemon.domain.states import RunState
 
 RUN = RunId("run-1")
 ODD = "Łódź 日本 𝄞 …"
@@ -89,6 +91,20 @@ def test_texts_of_a_provider_are_stored_as_far_as_the_encoding_has_their_charact
     assert len(found.details.stdout) == len(ODD)
     assert found.tasks[0].cmd == (ODD,)
     assert len(odd_store.queries.list(RunFilter())) == 2
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_run_whose_id_is_not_ascii_is_followed_to_its_end(odd_store: SqlHarness) -> None:
+    odd_store.accepted("läuft-1", "run-2")
+    due = odd_store.due()
+    running = [PollResult(poll, StatusReport(state=RunState.RUNNING, provider_status="läuft")) for poll in due]
+
+    with odd_store.units() as unit:
+        recorded = unit.polls.record_changed(running, delay=lambda _: SECOND)
+        finished = unit.polls.finish(due)
+        unit.commit()
+
+    assert recorded == finished == {"läuft-1", "run-2"}
 
 
 def test_bytes_that_are_no_text_in_sql_ascii_harm_no_other_run(postgresql_server: PostgreSQL) -> None:

@@ -16,11 +16,13 @@ from tests.integration.conftest import as_text
 from tests.integration.persistence.harness import SqlHarness
 from tests.unit.application.conftest import World
 from wes_daemon.application.ports.errors import RunLocked, Unprovable
+from wes_daemon.application.ports.late_updates import LateUpdate
 from wes_daemon.application.ports.providers import ProviderTask, RunDetails
 from wes_daemon.application.ports.queries import RunRecord
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.application.reconciling.resolve_review import ResolveReview
 from wes_daemon.application.requests.request_cancel import RequestCancel
+from wes_daemon.domain.changes import RunChange
 from wes_daemon.domain.runs import RunId
 from wes_daemon.domain.states import RunState
 
@@ -152,6 +154,44 @@ def test_a_row_that_the_other_session_deleted_is_let_go(site: Site, caplog: pyte
 
     [vanished] = [message for message in caplog.messages if message.startswith("run.row_vanished")]
     assert "run_id=odd" in vanished
+
+
+def test_an_earlier_status_that_was_late_does_not_replace_that_of_the_end(site: Site) -> None:
+    site.daemon.submit()
+    for key in site.world.provider.started:
+        site.world.provider.put(site.world.provider.id_of(key), a_report(RunState.RUNNING, "RUNNING"))
+    with site.locking(LOCKS[0]):
+        site.refresh()
+    site.complete()
+    site.store.let_pass(2 * MINUTE)
+    site.refresh()
+    at_its_end = site.record()
+
+    site.write_late_updates()
+
+    assert at_its_end.run.state is RunState.COMPLETE
+    assert at_its_end.provider_status == site.record().provider_status == "COMPLETED"
+
+
+def test_what_another_daemon_is_writing_is_kept_by_one_that_has_only_read_later_updates(site: Site) -> None:
+    def add(tag: str) -> None:
+        with site.store.units() as unit:
+            unit.late_updates.add([LateUpdate(run_id=ODD, change=RunChange(tags={tag: 1}))], wait=timedelta(0))
+            unit.commit()
+
+    add("earlier")
+    with site.store.units() as other:
+        being_written = other.late_updates.get([ODD])[ODD]
+        add("later")
+        with site.store.units() as unit:
+            later = unit.late_updates.get([ODD])[ODD]
+            other.late_updates.postpone(being_written, wait=MINUTE, reason="locked")
+            other.commit()
+            unit.late_updates.remove([later])
+            unit.commit()
+
+    with site.store.units() as unit:
+        assert unit.late_updates.get([ODD])[ODD].change.tags == {"earlier": 1}
 
 
 def test_cancelled_runs_end_although_one_row_is_locked(site: Site) -> None:

@@ -355,6 +355,15 @@ def test_inherited_runs_wait_while_they_are_queued_cancelled_ended_or_deleted(on
     assert not on.queries.has_inherited_runs()
 
 
+def test_an_inherited_run_in_a_state_that_is_none_does_not_wait(on: Reconciling) -> None:
+    on.store.put(ServiceRow(run_id="run-1", state="QUEUED"))
+    on.inherit()
+    on.store.put(ServiceRow(run_id="run-1", state="NONSENSE"))
+
+    assert not on.queries.has_inherited_runs()
+    assert not on.queries.has_inherited_ended_runs()
+
+
 @pytest.mark.parametrize("state", ["INITIALIZING", "RUNNING", "PAUSED", "UNKNOWN", "CANCELING"])
 def test_an_active_run_that_is_not_enrolled_can_be_adopted(on: Reconciling, state: str) -> None:
     on.store.put(ServiceRow(run_id="run-1", state=state))

@@ -7,13 +7,13 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.builders import ALL_PROVIDERS, NOON
-from tests.contracts.persistence_harness import SECOND, an_entry
+from tests.contracts.persistence_harness import SECOND, ServiceRow, an_entry
 from tests.integration.conftest import PostgreSQL
 from tests.integration.persistence.conftest import disposed
 from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.service import ColumnTypes, create_tables
 from wes_daemon.adapters.persistence.engine import make_engine
-from wes_daemon.adapters.persistence.reconcile_queries import SqlReconcileQueries
+from wes_daemon.adapters.persistence.reconcile_queries import SqlReconcileQueries, SqlRepairUnits
 from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.application.ports.checks import CheckContext, Severity
@@ -139,6 +139,20 @@ def test_an_id_that_the_type_cannot_hold_is_the_id_of_no_run(own_store: SqlHarne
         unit.runs.get(RunId(kind.unknown))
 
 
+@pytest.mark.parametrize(
+    ("kind", "spelling"), [(KINDS["uuid"], _UUIDS[0].upper()), (KINDS["bigint"], "001"), (KINDS["char"], "run-1 ")]
+)
+@pytest.mark.parametrize("empty_database", ["postgresql"], indirect=True)
+def test_an_id_in_another_spelling_is_the_id_of_no_run(own_store: SqlHarness, kind: Ids, spelling: str) -> None:
+    """A caller finds what it asks for under the id that it has given."""
+    own_store.queue(*kind.ids)
+
+    with pytest.raises(RunNotFound):
+        own_store.queries.get(RunId(spelling))
+    with own_store.units() as unit:
+        assert unit.runs.read_summaries([RunId(spelling)]) == {}
+
+
 def test_verify_evaluates_all_checks(own_store: SqlHarness, kind: Ids) -> None:
     own_store.accepted(*kind.ids)
 
@@ -169,6 +183,20 @@ def test_states_of_an_enum_type_are_read_and_written(empty_engine: Engine) -> No
     assert store.run("run-1").state is RunState.INITIALIZING
     assert ids_in(store, RunState.INITIALIZING) == ["run-1"]
     store.checks.run(CheckContext(concurrency_limit=10, default_provider=ProviderType.LOCAL))
+
+
+def test_inherited_runs_are_searched_and_released_whatever_their_ids_and_states_are(
+    own_store: SqlHarness, kind: Ids
+) -> None:
+    assert_inherited_runs_are_released(own_store, kind.ids)
+
+
+def test_inherited_runs_with_states_of_an_enum_type_are_searched_and_released(empty_engine: Engine) -> None:
+    if empty_engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no enum types")
+    create_service(empty_engine, ColumnTypes(state="run_state"), f"CREATE TYPE run_state AS ENUM ({_STATES})")
+
+    assert_inherited_runs_are_released(SqlHarness(empty_engine), ["run-1", "run-2", "run-3"])
 
 
 @pytest.mark.parametrize("declared", ["VARCHAR(64)", "UUID", "BIGINT"])
@@ -204,6 +232,25 @@ def create_service(engine: Engine, types: ColumnTypes, *statements: str) -> None
         connection.commit()
     Schema(engine).upgrade()
     Schema(engine).check()
+
+
+def assert_inherited_runs_are_released(store: SqlHarness, ids: Sequence[str]) -> None:
+    """A queued and a cancelled run wait for the search and are released after it; an active one stays."""
+    for id, state in zip(ids, ("QUEUED", "CANCELED", "RUNNING"), strict=True):
+        store.put(ServiceRow(run_id=id, state=state))
+    with store.units() as unit:
+        assert unit.submissions.inherit() == 3
+        unit.commit()
+    queries = SqlReconcileQueries(store.engine)
+    waited = (queries.has_inherited_runs(), queries.has_inherited_ended_runs())
+
+    with SqlRepairUnits(store.engine)() as unit:
+        released = (unit.release([RunId(ids[0])]), unit.release_ended())
+        unit.commit()
+
+    assert (waited, released) == ((True, True), (1, 1))
+    assert not queries.has_inherited_runs()
+    assert [each.run.id for each in queries.unexplained_runs()] == [ids[2]]
 
 
 def ids_in(store: SqlHarness, state: RunState) -> list[str]:

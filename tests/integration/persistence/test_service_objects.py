@@ -51,6 +51,13 @@ def test_after_an_upgrade_nothing_is_missing(engine: Engine) -> None:
     assert Schema(engine).missing_objects() == []
 
 
+def test_all_that_the_migrations_create_on_the_tables_of_a_service_is_known(engine: Engine) -> None:
+    with engine.connect() as connection:
+        created = definitions(connection)
+
+    assert set(created) == set(names(engine))
+
+
 def test_a_database_without_tables_lacks_nothing(empty_engine: Engine) -> None:
     assert Schema(empty_engine).missing_objects() == []
 

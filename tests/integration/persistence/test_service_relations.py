@@ -202,6 +202,22 @@ def test_two_rows_with_one_run_id_are_one_run_and_stop_no_other(by_time: SqlHarn
     assert states == ["CANCELING", "CANCELING"]
 
 
+def test_the_first_session_inherits_two_rows_with_one_run_id_as_one_run(by_time: SqlHarness) -> None:
+    for time in ("2025-01-01", "2026-05-01"):
+        execute(
+            by_time.engine,
+            "INSERT INTO workflow_runs (run_id, state, workflow_type, workflow_type_version, workflow_url,"
+            f" submitted_at) VALUES ('run-twice', 'QUEUED', 'CWL', 'v1.2', 'file:///a.cwl', '{time}')",
+        )
+    by_time.put(ServiceRow(run_id="run-once"))
+
+    with by_time.units() as unit:
+        inherited = unit.submissions.inherit()
+        unit.commit()
+
+    assert inherited == 2
+
+
 @pytest.mark.parametrize(
     ("view", "says"),
     [

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from tests.builders import NOON
+from tests.contracts.persistence_harness import an_entry
 from tests.integration.conftest import PostgreSQL, as_text
 from tests.integration.persistence.conftest import disposed
 from tests.integration.persistence.harness import SqlHarness
@@ -18,10 +20,11 @@ from wes_daemon.adapters.persistence.schema import Schema
 from wes_daemon.adapters.persistence.service_objects import INDEXES, TRIGGERS
 from wes_daemon.adapters.persistence.tables import daemon_metadata
 from wes_daemon.adapters.persistence.transactions import writing
+from wes_daemon.application.ports.checks import CheckContext
 from wes_daemon.application.ports.errors import StorageMisconfigured
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.runs import RunUpdate
-from wes_daemon.domain.runs import RunId, TaskLog, task_id
+from wes_daemon.domain.runs import ProviderType, RunId, TaskLog, task_id
 from wes_daemon.domain.states import RunState
 
 _STATES = [f"'{state}'" for state in RunState]
@@ -51,7 +54,8 @@ REFUSED = {
     "an end time that is a date": (
         [],
         "ALTER TABLE workflow_runs ALTER COLUMN end_time TYPE date",
-        r"workflow_runs\.end_time is date, but TIMESTAMP with or without time zone is needed: .* TYPE timestamptz",
+        r"workflow_runs\.end_time is date, but TIMESTAMP with or without time zone, or text is needed: "
+        r".* TYPE timestamptz",
     ),
     "tags of bytes": (
         [],
@@ -161,12 +165,26 @@ def test_a_change_after_the_upgrade_is_refused_at_the_next_start(service: Engine
     if "id of an unsupported type" in case:
         change(service, "ALTER TABLE task_logs DROP CONSTRAINT task_logs_run_id_fkey")
     if "state" in case:
-        change(service, *(f"DROP TRIGGER {trigger.name} ON workflow_runs" for trigger in TRIGGERS))
-        change(service, *(f"DROP INDEX {index.name}" for index in INDEXES))
+        # PostgreSQL changes no type of a column that a trigger or the condition of an index uses.
+        change(service, *(f"DROP TRIGGER {each.name} ON workflow_runs" for each in TRIGGERS))
+        change(service, *(f"DROP INDEX {each.name}" for each in INDEXES))
     change(service, *before, statement)
 
     with pytest.raises(StorageMisconfigured, match=message):
         Schema(service).check()
+
+
+@pytest.mark.parametrize("case", ["an end time that is a date", "an exit code that is a text", "a number as state"])
+def test_the_statement_that_is_said_to_change_the_type_of_a_column_can_be_executed(service: Engine, case: str) -> None:
+    _, statement, _ = REFUSED[case]
+    change(service, statement)
+    with pytest.raises(StorageMisconfigured) as refused:
+        Schema(service).upgrade()
+
+    change(service, str(refused.value)[str(refused.value).index("ALTER TABLE") :])
+
+    Schema(service).upgrade()
+    Schema(service).check()
 
 
 def test_all_that_is_missing_is_said_at_once(service: Engine) -> None:
@@ -192,6 +210,26 @@ def test_what_can_work_is_supported(service: Engine, case: str) -> None:
 
     Schema(service).check()
     assert Schema(service).limits() == []
+
+
+def test_times_in_columns_of_text_are_written_and_read(service: Engine) -> None:
+    change(
+        service,
+        "ALTER TABLE workflow_runs ALTER COLUMN start_time TYPE text, ALTER COLUMN end_time TYPE varchar(40)",
+    )
+    Schema(service).upgrade()
+    Schema(service).check()
+    store = SqlHarness(service)
+    store.accepted("run-1")
+
+    with store.units() as unit:
+        run = unit.runs.get(RunId("run-1"))
+        after = run.lost("gone", NOON)
+        unit.runs.write([RunUpdate(before=run, after=after, entry=an_entry(after))])
+        unit.commit()
+
+    assert store.run("run-1").end_time == NOON
+    store.checks.run(CheckContext(concurrency_limit=10, default_provider=ProviderType.LOCAL))
 
 
 @pytest.mark.parametrize("case", LIMITED)

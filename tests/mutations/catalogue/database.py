@@ -151,7 +151,7 @@ _ROWS: Sequence[Mutant] = (
         name="late-updates-added-since-are-lost",
         breaks="A change that is recorded while an earlier one is written never reaches the run's row.",
         at=SqlLateUpdates.remove,
-        change=drop(the(ast.Compare, uses(late_updates.c.seq))),
+        change=replace(call(late_updates.c.seq.in_), "late_updates.c.run_id == each.run_id"),
         tests=[f"{_SQL}::test_what_came_after_it_was_read_is_not_removed"],
     ),
     Mutant(

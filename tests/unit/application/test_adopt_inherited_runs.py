@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -39,9 +39,15 @@ class Inheritance:
             hint=lambda: self.hints.append("hint"),
         )
 
-    def leave(self, run_id: str, state: RunState, tags: Mapping[str, object] | None = None) -> None:
+    def leave(
+        self,
+        run_id: str,
+        state: RunState,
+        tags: Mapping[str, object] | None = None,
+        start_time: datetime | None = None,
+    ) -> None:
         """Leave a row that the first session has inherited."""
-        run = a_run(run_id, state, tags=tags or {}, start_time=self.site.clock.now())
+        run = a_run(run_id, state, tags=tags or {}, start_time=start_time or self.site.clock.now())
         self.site.store.insert(run)
         self.site.queries.records[run.id] = RecordedRun(
             run_id=run.id, state=state, submission=SubmissionState.INHERITED
@@ -72,6 +78,19 @@ def test_a_run_that_a_provider_has_under_its_former_name_is_adopted(here: Inheri
     assert report == InheritedReport(adopted=1)
     assert here.adopted("run-1") == id
     assert here.site.timeline() == [f"ada@lab: adopted sevenbridges run {id}"]
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_an_implausible_start_time_harms_no_search(here: Inheritance, year: int) -> None:
+    here.leave("run-1", RunState.QUEUED, start_time=datetime(year, 1, 1, tzinfo=UTC))
+    id = here.site.provider.start_former(RunId("run-1"))
+    here.site.pass_time(timedelta(days=100))
+    here.leave("run-2", RunState.QUEUED)
+
+    report = here.adopt()
+
+    assert report == InheritedReport(adopted=1, released=1)
+    assert here.adopted("run-1") == id
 
 
 def test_the_oldest_of_several_runs_is_adopted_and_the_others_are_logged(
@@ -156,6 +175,17 @@ def test_an_active_run_that_names_no_provider_is_searched_everywhere(here: Inher
     here.adopt()
 
     assert here.adopted("run-1") == id
+
+
+def test_a_run_whose_provider_was_not_searched_because_of_a_stop_is_not_released(here: Inheritance) -> None:
+    here.leave("run-1", RunState.QUEUED)
+    here.site.stop.set()
+
+    report = here.adopt()
+
+    assert here.searched() == {SEVENBRIDGES: 0, HEALTHOMICS: 0}
+    assert report == InheritedReport(not_searched=(RunId("run-1"),))
+    assert here.site.units.released == []
 
 
 @pytest.mark.parametrize("error", [NotNow("busy"), Misconfigured("the token expired")])

@@ -20,7 +20,7 @@ class MemoryLateUpdates:
     def add(self, updates: Collection[LateUpdate], *, wait: timedelta) -> None:
         for each in updates:
             number = max(self._rows, default=0) + 1
-            self._rows[number] = LateUpdateRow(replace(each, token=number), self._clock.now() + wait)
+            self._rows[number] = LateUpdateRow(replace(each, tokens=(number,)), self._clock.now() + wait)
 
     def due(self, *, limit: int) -> Sequence[RunId]:
         now = self._clock.now()
@@ -37,17 +37,14 @@ class MemoryLateUpdates:
 
     def postpone(self, update: LateUpdate, *, wait: timedelta, reason: str) -> None:
         self.remove([update])
-        postponed = replace(update, attempts=update.attempts + 1, reason=reason)
-        self._rows[update.token] = LateUpdateRow(postponed, self._clock.now() + wait)
+        last = update.tokens[-1]
+        postponed = replace(update, attempts=update.attempts + 1, reason=reason, tokens=(last,))
+        self._rows[last] = LateUpdateRow(postponed, self._clock.now() + wait)
 
     def remove(self, updates: Collection[LateUpdate]) -> None:
         for each in updates:
-            for number, row in list(self._rows.items()):
-                if self._is_part_of(number, row, each):
-                    del self._rows[number]
-
-    def _is_part_of(self, number: int, row: LateUpdateRow, update: LateUpdate) -> bool:
-        return row.update.run_id == update.run_id and number <= update.token
+            for token in each.tokens:
+                self._rows.pop(token, None)
 
 
 def has_late_update(tables: Tables, run_id: RunId) -> bool:

@@ -60,7 +60,7 @@ class MemorySubmissionQueue:
     def inherit(self) -> int:
         if self._tables.daemons:
             return 0
-        left = [run for run in self._new_runs() if run.id not in self._tables.timeline and may_be_left(run)]
+        left = [run for run in self._new_runs() if may_be_left(run) and not self._was_queued_here(run.id)]
         for run in left:
             self._tables.submissions[run.id] = replace(self._ready_row(None), state=SubmissionState.INHERITED)
         return len(left)
@@ -280,6 +280,9 @@ class MemorySubmissionQueue:
             return False
         daemon = self._tables.daemons.get(row.owner) if row.owner else None
         return row.owner in (None, owner) or daemon is None or daemon.lease_until <= now
+
+    def _was_queued_here(self, run_id: RunId) -> bool:
+        return any(entry.before is None for entry in self._tables.timeline.get(run_id, ()))
 
     def _is_ready(self, run_id: RunId, row: SubmissionRow) -> bool:
         waiting = row.state is SubmissionState.READY and row.not_before <= self._clock.now()

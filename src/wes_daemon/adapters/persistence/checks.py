@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Connection,
     Engine,
@@ -15,18 +16,22 @@ from sqlalchemy import (
     case,
     cast,
     exists,
-    extract,
     func,
     literal,
     or_,
     select,
     union,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from wes_daemon.adapters.persistence.checks_by_tags import VIOLATED_BY_TAGS
 from wes_daemon.adapters.persistence.enrolment import names_a_provider_run
 from wes_daemon.adapters.persistence.expressions import is_one_of, store_after, store_now
 from wes_daemon.adapters.persistence.polls import row_is_missing
+from wes_daemon.adapters.persistence.relations import relations_of
+from wes_daemon.adapters.persistence.service_tables import TIME_TYPES
 from wes_daemon.adapters.persistence.tables import (
     daemons,
     late_updates,
@@ -104,13 +109,38 @@ def _shared_provider_runs(_: CheckContext) -> Select[Any]:
 
 def _invalid_end_times(_: CheckContext) -> Select[Any]:
     run = workflow_runs.c
-    # A time without a zone is UTC, and is read as UTC here. SQLite compares whole seconds.
-    before_its_start = extract("epoch", run.end_time) < extract("epoch", run.start_time)
+    before_its_start = _IsBefore(run.end_time, run.start_time)
     return select(run.run_id, run.state, run.start_time, run.end_time).where(
         is_one_of(run.state, *_ENDED),
         or_(run.end_time.is_(None), before_its_start),
         cast(run.state, Text) == _last_recorded_state(run.run_id),
     )
+
+
+class _IsBefore(FunctionElement[bool]):
+    """Whether the first of two times in a service's row is earlier; false for columns of text, with texts of any form.
+
+    A time without a zone is UTC, and is read as UTC here.
+    """
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(_IsBefore, "postgresql")
+def _(element: _IsBefore, compiler: SQLCompiler, **options: Any) -> str:
+    types = relations_of(compiler.dialect).types
+    if not all(types.get(str(column), "timestamp") in TIME_TYPES for column in element.clauses):
+        return "false"
+    earlier, later = (f"extract(epoch FROM {compiler.process(column, **options)})" for column in element.clauses)
+    return f"({earlier} < {later})"
+
+
+@compiles(_IsBefore, "sqlite")
+def _(element: _IsBefore, compiler: SQLCompiler, **options: Any) -> str:
+    # SQLite compares whole seconds.
+    earlier, later = (f"strftime('%s', {compiler.process(column, **options)})" for column in element.clauses)
+    return f"(CAST({earlier} AS INTEGER) < CAST({later} AS INTEGER))"
 
 
 def _accepted_without_poll(_: CheckContext) -> Select[Any]:

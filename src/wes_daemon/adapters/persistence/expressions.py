@@ -1,6 +1,7 @@
 """SQL expressions that SQLite and PostgreSQL write differently."""
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +33,8 @@ from sqlalchemy.types import TypeEngine
 from wes_daemon.adapters.persistence.keys import RunKeyType, declared_key, keys_for
 from wes_daemon.adapters.persistence.tables import service_metadata
 from wes_daemon.adapters.persistence.types import UtcTime
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 LONGEST = timedelta(days=3650)
 """The longest wait. A longer one, such as a provider's `Retry-After`, could exceed the range of a timestamp."""
@@ -226,7 +229,7 @@ def pair_in_list(
     key: ColumnElement[str], seq: ColumnElement[int], pairs: Sequence[tuple[str, int]]
 ) -> ColumnElement[bool]:
     """Whether the two columns together hold one of any number of pairs."""
-    return _PairInList(key, seq, literal(json.dumps(pairs)))
+    return _PairInList(key, seq, literal(_unescaped_json(pairs)))
 
 
 JSON_ROWS = "json_rows"
@@ -247,7 +250,14 @@ def rows_from_json(dialect: str, **columns: TypeEngine[Any]) -> FromClause:
 
 def json_rows(rows: Sequence[Mapping[str, object]]) -> Mapping[str, str]:
     """The parameters of a statement with `rows_from_json`: JSON values by column name."""
-    return {JSON_ROWS: json.dumps(rows)}
+    return {JSON_ROWS: _unescaped_json(rows)}
+
+
+def _unescaped_json(value: object) -> str:
+    """JSON in which characters stand for themselves: a database in SQL_ASCII refuses escapes of other characters."""
+    text = json.dumps(value, ensure_ascii=False)
+    # The driver cannot send half of a surrogate pair.
+    return json.dumps(value) if _SURROGATES.search(text) else text
 
 
 def insert_into(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:

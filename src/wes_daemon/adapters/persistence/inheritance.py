@@ -12,15 +12,13 @@ from sqlalchemy import (
     and_,
     delete,
     exists,
-    func,
-    insert,
     literal_column,
     or_,
     select,
 )
 
 from wes_daemon.adapters.persistence.enrolment import names_a_provider_run
-from wes_daemon.adapters.persistence.expressions import in_list, is_one_of, of_same_run, store_now
+from wes_daemon.adapters.persistence.expressions import in_list, insert_into, is_one_of, of_same_run, store_now
 from wes_daemon.adapters.persistence.mapping import run_summary_from, select_inherited_runs, select_new_runs
 from wes_daemon.adapters.persistence.tables import daemons, run_events, submissions, workflow_runs
 from wes_daemon.adapters.persistence.transactions import CLAIM_LOCK, acquire_lock
@@ -56,7 +54,9 @@ def inherit(connection: Connection) -> int:
         "last_reason": _text(_REASON),
     }
     rows = select(workflow_runs.c.run_id, *values.values()).where(_may_be_left())
-    return connection.execute(insert(submissions).from_select(["run_id", *values], rows)).rowcount
+    inserted = insert_into(connection.dialect.name, submissions).from_select(["run_id", *values], rows)
+    # A table without a unique run id may contain several rows with one run id.
+    return connection.execute(inserted.on_conflict_do_nothing()).rowcount
 
 
 def unexplained_runs(connection: Connection) -> Sequence[UnexplainedRun]:
@@ -74,9 +74,8 @@ def unexplained_runs(connection: Connection) -> Sequence[UnexplainedRun]:
 
 def has_inherited(connection: Connection, *, only_ended: bool) -> bool:
     """Whether there is an inherited run that has ended; else also whether one is queued or is being cancelled."""
-    state = func.coalesce(of_same_run(workflow_runs.c.state, submissions.c.run_id), literal_column("''"))
-    kept = (*_ACTIVE, *_UNKNOWN, *(_RELEASED if only_ended else ()))
-    found = exists().where(_is_inherited(), ~is_one_of(state, *kept))
+    states = (*sorted(ENDED), *(() if only_ended else _RELEASED))
+    found = exists().where(_is_inherited(), _is_deleted_or_one_of(*states))
     return bool(connection.execute(select(found)).scalar())
 
 
@@ -89,8 +88,7 @@ def release(connection: Connection, run_ids: Collection[RunId]) -> int:
 
 def release_ended(connection: Connection) -> int:
     """Implement `RepairUnit.release_ended`."""
-    state = of_same_run(workflow_runs.c.state, submissions.c.run_id)
-    has_ended = or_(state.is_(None), is_one_of(state, *sorted(ENDED)))
+    has_ended = _is_deleted_or_one_of(*sorted(ENDED))
     return connection.execute(delete(submissions).where(_is_inherited(), has_ended)).rowcount
 
 
@@ -125,7 +123,8 @@ def _has_sessions(connection: Connection) -> bool:
 def _may_be_left() -> ColumnElement[bool]:
     run = workflow_runs.c
     is_enrolled = exists().where(submissions.c.run_id == run.run_id)
-    has_timeline = exists().where(run_events.c.run_id == run.run_id)
+    # A person may have requested the cancellation of any run before the first session.
+    was_queued_here = exists().where(run_events.c.run_id == run.run_id, run_events.c.from_state.is_(None))
     is_waiting_or_cancelled = is_one_of(run.state, *_RELEASED, RunState.CANCELED)
     is_unexplained = and_(is_one_of(run.state, *_ACTIVE, *_UNKNOWN), ~names_a_provider_run())
     # A run that is being cancelled at a provider that its tags name is adopted.
@@ -135,12 +134,18 @@ def _may_be_left() -> ColumnElement[bool]:
         or_(is_waiting_or_cancelled, is_unexplained),
         ~can_be_adopted,
         ~is_enrolled,
-        ~has_timeline,
+        ~was_queued_here,
     )
 
 
 def _is_inherited() -> ColumnElement[bool]:
     return is_one_of(submissions.c.state, SubmissionState.INHERITED)
+
+
+def _is_deleted_or_one_of(*states: RunState) -> ColumnElement[bool]:
+    """Whether the row of a submission was deleted or is in one of the states."""
+    state = of_same_run(workflow_runs.c.state, submissions.c.run_id)
+    return or_(state.is_(None), is_one_of(state, *states))
 
 
 def _summaries(connection: Connection, rows: Select[Any]) -> Iterator[RunSummary]:

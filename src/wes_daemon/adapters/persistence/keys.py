@@ -25,18 +25,20 @@ class RunKeyType(StrEnum):
     NUMBER = "bigint"
 
     def accepts(self, key: str) -> bool:
-        """Whether a column of this type can hold the key."""
+        """Whether a column of this type can hold the key, and the database returns it in the same spelling."""
         match self:
             case RunKeyType.UUID:
                 return _UUID.fullmatch(key) is not None
             case RunKeyType.NUMBER:
                 return _NUMBER.fullmatch(key) is not None and abs(int(key)) <= _LARGEST_NUMBER
+            case RunKeyType.CHAR:
+                return not key.endswith(" ")
             case _:
                 return True
 
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
-_NUMBER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 RUN_KEY_TYPES = {
     "varchar": RunKeyType.TEXT,
@@ -83,7 +85,8 @@ def _(_type: _RunKeyColumn, compiler: TypeCompiler, **_options: object) -> str:
 class RunKey(TypeDecorator[str]):
     """The id of a run, as text in this package and in the service's type in the database.
 
-    A text that the service's type cannot hold is the id of no run: it is sent as NULL, which equals no id.
+    A text that the service's type cannot hold, or holds in another spelling, is the id of no run: it is sent as NULL,
+    which equals no id.
     """
 
     impl = _RunKeyColumn

@@ -72,17 +72,16 @@ class SqlLateUpdates:
 
     def postpone(self, update: LateUpdate, *, wait: timedelta, reason: str) -> None:
         # The last of the stored updates then has all that is still to be written.
-        of_run = late_updates.c.run_id == update.run_id
-        self._connection.execute(delete(late_updates).where(of_run, late_updates.c.seq < update.token))
+        *earlier, last_seq = update.tokens
+        if earlier:
+            self._connection.execute(delete(late_updates).where(late_updates.c.seq.in_(earlier)))
         postponed = {"attempts": update.attempts + 1, "not_before": store_after(wait), "reason": reason}
-        last = sql_update(late_updates).where(of_run, late_updates.c.seq == update.token)
+        last = sql_update(late_updates).where(late_updates.c.seq == last_seq)
         self._connection.execute(last.values(content=_text_of(update), **postponed))
 
     def remove(self, updates: Collection[LateUpdate]) -> None:
         for each in updates:
-            self._connection.execute(
-                delete(late_updates).where(late_updates.c.run_id == each.run_id, late_updates.c.seq <= each.token)
-            )
+            self._connection.execute(delete(late_updates).where(late_updates.c.seq.in_(each.tokens)))
 
 
 def has_late_update(run_id: ColumnElement[str]) -> Exists:
@@ -137,7 +136,7 @@ def _update_from(row: Row[Any]) -> LateUpdate:
         tasks=[_task_from(values) for values in content["tasks"]],
         attempts=row.attempts,
         reason=row.reason,
-        token=row.seq,
+        tokens=(row.seq,),
     )
 
 

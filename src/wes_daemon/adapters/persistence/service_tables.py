@@ -17,7 +17,8 @@ from wes_daemon.domain.states import RunState
 
 _TEXTS = frozenset({"varchar", "text", "bpchar", "citext", "name"})
 _JSON = frozenset({"json", "jsonb", "text", "varchar"})
-_TIMES = frozenset({"timestamp", "timestamptz"})
+TIME_TYPES = frozenset({"timestamp", "timestamptz"})
+_TIMES = TIME_TYPES | {"varchar", "text"}
 _NUMBERS = frozenset({"int2", "int4", "int8", "numeric"})
 _STATE_LENGTH = max(len(state) for state in RunState)
 _TASK_ID_LENGTH = 36
@@ -106,7 +107,8 @@ def _wrong_types(columns: Sequence[ServiceColumn]) -> Iterator[str]:
         elif column.labels is None or not needed.may_be_enum:
             yield (
                 f"{column.table}.{column.name} is {column.declared}, but {needed.description} is needed: "
-                f"ALTER TABLE {column.table} ALTER COLUMN {column.name} TYPE {needed.suggestion}"
+                f"ALTER TABLE {column.table} ALTER COLUMN {column.name} TYPE {needed.suggestion} "
+                f"USING {column.name}::text::{needed.suggestion}"
             )
 
 
@@ -278,7 +280,7 @@ _RUN_ID = _Needed(
 )
 _STATE = _Needed(types=_TEXTS, description="text or an enum of the states", suggestion="varchar(20)")
 _LABEL = _Needed(types=_TEXTS, description="text", suggestion="text", may_be_enum=True)
-_TIME = _Needed(types=_TIMES, description="TIMESTAMP with or without time zone", suggestion="timestamptz")
+_TIME = _Needed(types=_TIMES, description="TIMESTAMP with or without time zone, or text", suggestion="timestamptz")
 _JSON_VALUE = _Needed(types=_JSON, description="JSON, JSONB or text", suggestion="json")
 _NUMBER = _Needed(types=_NUMBERS, description="a number", suggestion="integer")
 

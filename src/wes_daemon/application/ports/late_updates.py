@@ -20,7 +20,7 @@ class LateUpdate:
         provider_status, provider_message, details, tasks: as in `RunUpdate`.
         attempts: how many attempts to write it have failed.
         reason: why the last of them failed; empty before the first.
-        token: the last of the stored updates that it consists of.
+        tokens: the stored updates that it consists of, in their order.
     """
 
     run_id: RunId
@@ -32,7 +32,7 @@ class LateUpdate:
     tasks: Sequence[TaskLog] = ()
     attempts: int = 0
     reason: str = ""
-    token: int = 0
+    tokens: Sequence[int] = ()
 
     @classmethod
     def of(cls, update: RunUpdate) -> Self:
@@ -60,7 +60,7 @@ class LateUpdate:
             tasks=[*self.tasks, *later.tasks],
             attempts=max(self.attempts, later.attempts),
             reason=later.reason or self.reason,
-            token=later.token,
+            tokens=(*self.tokens, *later.tokens),
         )
 
 
@@ -77,7 +77,10 @@ class LateUpdates(Protocol):
         """Return runs with due updates, longest overdue first."""
 
     def get(self, run_ids: Collection[RunId]) -> Mapping[RunId, LateUpdate]:
-        """Return and lock what is to be written about each run; runs that another transaction has locked are absent."""
+        """Return and lock what is to be written about each run.
+
+        Updates that another transaction has locked are left out, and runs without any other update are absent.
+        """
 
     def postpone(self, update: LateUpdate, *, wait: timedelta, reason: str) -> None:
         """Count a failed attempt; the update is due again after `wait`.
@@ -87,4 +90,4 @@ class LateUpdates(Protocol):
         """
 
     def remove(self, updates: Collection[LateUpdate]) -> None:
-        """Remove updates that `get` has returned; those that were added since stay."""
+        """Remove updates that `get` has returned; those that it left out, or that were added since, stay."""

@@ -113,9 +113,9 @@ class SubmissionQueue(Protocol):
     def inherit(self) -> int:
         """Enrol as `INHERITED` what another daemon may have left, if this database has had no daemon session yet.
 
-        These are rows without a timeline that are `QUEUED`, `CANCELING` or `CANCELED`, and active rows whose tags name
-        no provider run. None of them is submitted or ended before `RepairUnit.release` or an adoption. It must be
-        called in the transaction that opens a session.
+        These are rows that were not queued through this package: those that are `QUEUED`, `CANCELING` or `CANCELED`,
+        and active rows whose tags name no provider run. None of them is submitted or ended before
+        `RepairUnit.release` or an adoption. It must be called in the transaction that opens a session.
 
         Returns:
             The number of rows.

@@ -59,9 +59,15 @@ class InheritedReport:
     not_searched: Collection[RunId] = ()
 
 
-def search_start(runs: Iterable[RunSummary]) -> datetime:
+def search_start(runs: Iterable[RunSummary], now: datetime) -> datetime:
     """Return the time from which on the provider runs of these runs may have been created."""
-    return min((run.start_time - _MARGIN if run.start_time else _LONG_AGO for run in runs), default=_LONG_AGO)
+    return min((_earliest_creation(run, now) for run in runs), default=_LONG_AGO)
+
+
+def _earliest_creation(run: RunSummary, now: datetime) -> datetime:
+    # A service may store any time, such as the year 1 for none, or one in the future.
+    is_plausible = run.start_time is not None and _LONG_AGO < run.start_time <= now + _MARGIN
+    return run.start_time - _MARGIN if run.start_time and is_plausible else _LONG_AGO
 
 
 class AdoptInheritedRuns:
@@ -125,11 +131,12 @@ class AdoptInheritedRuns:
         return self._queries.has_inherited_runs()
 
     def _adopt_or_release(self, unexplained: Sequence[UnexplainedRun]) -> InheritedReport:
-        searches = _Searches({each.run.id: self._candidates(each.run) for each in unexplained}, unexplained)
+        searches = _Searches(
+            {each.run.id: self._candidates(each.run) for each in unexplained}, unexplained, self._clock.now()
+        )
         found: list[Discrepancy] = []
         for type, since in searches.since.items():
-            if not self._stop.is_raised:
-                found += self._search(type, since, searches)
+            found += searches.fail(type) if self._stop.is_raised else self._search(type, since, searches)
         adopted = self._adopt(adopt_oldest(each for each in found if each.run_id in searches.candidates))
         missing = [each.run for each in unexplained if each.run.id not in adopted]
         searched = [run for run in missing if searches.is_complete(run.id)]
@@ -283,6 +290,7 @@ class _Searches:
 
     candidates: Mapping[RunId, Mapping[ProviderType, bool]]
     runs: Sequence[UnexplainedRun]
+    now: datetime
     failed: set[ProviderType] = field(default_factory=set)
 
     @property
@@ -291,7 +299,7 @@ class _Searches:
         for each in self.runs:
             for type in self.candidates[each.run.id]:
                 of_provider[type].append(each.run)
-        return {type: search_start(of_provider[type]) for type in sorted(of_provider)}
+        return {type: search_start(of_provider[type], self.now) for type in sorted(of_provider)}
 
     def is_complete(self, run_id: RunId) -> bool:
         """Whether every provider that probably has the run was searched."""

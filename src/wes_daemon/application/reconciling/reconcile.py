@@ -92,8 +92,9 @@ class Reconcile:
         """
         found: list[Discrepancy] = []
         unexplained = [each.run for each in self._queries.unexplained_runs()]
-        since = self._clock.now() - window
-        former_since = min(since, search_start(unexplained)) if unexplained else since
+        now = self._clock.now()
+        since = now - window
+        former_since = min(since, search_start(unexplained, now)) if unexplained else since
         compared: list[ProviderType] = []
         not_compared: dict[ProviderType, str] = {}
         not_configured: dict[ProviderType, str] = {}

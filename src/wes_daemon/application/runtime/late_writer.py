@@ -247,7 +247,7 @@ class LateWriter:
             before=row,
             after=after,
             entry=entry if after != row else None,
-            provider_status=late.provider_status,
+            provider_status=None if _is_outdated(late, row) else late.provider_status,
             provider_message=late.provider_message,
             details=late.details,
             tasks=late.tasks,
@@ -260,6 +260,12 @@ class LateWriter:
         for update in updates:
             if update.changes_run:
                 self._telemetry.state_changed(update.before, update.after, update.entry.why if update.entry else "")
+
+
+def _is_outdated(late: LateUpdate, row: RunSummary) -> bool:
+    """Whether the run has ended in its row, and the update is an earlier report about the running run."""
+    is_end = late.details is not None or (late.change.state is not None and late.change.state.has_ended)
+    return row.state.has_ended and not is_end
 
 
 def _rows(
