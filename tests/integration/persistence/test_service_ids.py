@@ -169,6 +169,9 @@ def test_states_of_an_enum_type_are_read_and_written(empty_engine: Engine) -> No
     assert store.run("run-1").state is RunState.INITIALIZING
     assert ids_in(store, RunState.INITIALIZING) == ["run-1"]
     store.checks.run(CheckContext(concurrency_limit=10, default_provider=ProviderType.LOCAL))
+    queries = SqlReconcileQueries(empty_engine)
+    assert not queries.has_inherited_runs()
+    assert not queries.has_inherited_ended_runs()
 
 
 @pytest.mark.parametrize("declared", ["VARCHAR(64)", "UUID", "BIGINT"])

@@ -12,11 +12,11 @@ from sqlalchemy import (
     and_,
     delete,
     exists,
-    func,
     insert,
     literal_column,
     or_,
     select,
+    true,
 )
 
 from wes_daemon.adapters.persistence.enrolment import names_a_provider_run
@@ -74,9 +74,10 @@ def unexplained_runs(connection: Connection) -> Sequence[UnexplainedRun]:
 
 def has_inherited(connection: Connection, *, only_ended: bool) -> bool:
     """Whether there is an inherited run that has ended; else also whether one is queued or is being cancelled."""
-    state = func.coalesce(of_same_run(workflow_runs.c.state, submissions.c.run_id), literal_column("''"))
+    state = of_same_run(workflow_runs.c.state, submissions.c.run_id)
     kept = (*_ACTIVE, *_UNKNOWN, *(_RELEASED if only_ended else ()))
-    found = exists().where(_is_inherited(), ~is_one_of(state, *kept))
+    # The state is NULL if the row was deleted. It cannot be replaced by a text, because it may be of an enum type.
+    found = exists().where(_is_inherited(), is_one_of(state, *kept).is_not(true()))
     return bool(connection.execute(select(found)).scalar())
 
 
