@@ -15,6 +15,7 @@ from tests.integration.persistence.service import ColumnTypes, create_tables
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.location import VERSION_TABLE
 from wes_daemon.adapters.persistence.schema import Schema
+from wes_daemon.adapters.persistence.service_objects import TRIGGERS
 from wes_daemon.adapters.persistence.tables import daemon_metadata
 from wes_daemon.adapters.persistence.transactions import writing
 from wes_daemon.application.ports.errors import StorageMisconfigured
@@ -160,13 +161,24 @@ def test_a_change_after_the_upgrade_is_refused_at_the_next_start(service: Engine
     if "id of an unsupported type" in case:
         change(service, "ALTER TABLE task_logs DROP CONSTRAINT task_logs_run_id_fkey")
     if "state" in case:
-        change(service, "DROP TRIGGER wes_daemon_changed ON workflow_runs")
+        change(service, *(f"DROP TRIGGER {trigger.name} ON workflow_runs" for trigger in TRIGGERS))
         for index in ("queued", "active", "cancelled", "cancelling"):
             change(service, f"DROP INDEX wes_daemon_runs_{index}")
     change(service, *before, statement)
 
     with pytest.raises(StorageMisconfigured, match=message):
         Schema(service).check()
+
+
+@pytest.mark.parametrize("type", ["text", "date", "varchar(40)"])
+def test_the_statement_for_a_wrong_type_can_be_executed(service: Engine, type: str) -> None:
+    change(service, f"ALTER TABLE workflow_runs ALTER COLUMN end_time TYPE {type}")
+    with pytest.raises(StorageMisconfigured) as caught:
+        Schema(service).upgrade()
+
+    change(service, str(caught.value).rpartition(": ")[2])
+
+    Schema(service).upgrade()
 
 
 def test_all_that_is_missing_is_said_at_once(service: Engine) -> None:
