@@ -53,6 +53,7 @@ INDEXES: Sequence[ServiceObject] = (
     _index("active", "state IN ('INITIALIZING', 'RUNNING', 'PAUSED')"),
     _index("cancelled", "state IN ('CANCELING', 'CANCELED')"),
     _index("cancelling", "state = 'CANCELING'"),
+    _index("unknown", "state = 'UNKNOWN'"),
     ServiceObject(kind="INDEX", name="wes_daemon_task_logs_run", table=_TASKS, definition=f"ON {_TASKS} (run_id)"),
 )
 
