@@ -161,7 +161,7 @@ def mention_absent_daemon(application: "Application", *, for_provider: ProviderT
     """Print how to start a daemon if none works on this database: without one, runs make no progress."""
     if not application.daemons():
         command = daemon_command(application.settings, for_provider=for_provider)
-        print_message(f"no daemon is at work on this database; this starts one: {command}")
+        print_message(f"no daemon is at work on {shown_database(application.settings)}; this starts one: {command}")
 
 
 def daemon_command(settings: "Settings", *, for_provider: ProviderType | None = None) -> str:
