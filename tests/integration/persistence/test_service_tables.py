@@ -162,7 +162,7 @@ def test_a_change_after_the_upgrade_is_refused_at_the_next_start(service: Engine
         change(service, "ALTER TABLE task_logs DROP CONSTRAINT task_logs_run_id_fkey")
     if "state" in case:
         change(service, *(f"DROP TRIGGER {trigger.name} ON workflow_runs" for trigger in TRIGGERS))
-        for index in ("queued", "active", "cancelled", "cancelling"):
+        for index in ("queued", "active", "cancelled", "cancelling", "unknown"):
             change(service, f"DROP INDEX wes_daemon_runs_{index}")
     change(service, *before, statement)
 

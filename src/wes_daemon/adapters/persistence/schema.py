@@ -126,6 +126,7 @@ class Schema:
             StorageMisconfigured: the daemon cannot work with the database. The message says what fixes it.
         """
         with reading(self._engine) as connection:
+            self._require_readable_revision(connection)
             self._require_head(connection)
             recognise(connection)
             problems = [judge(connection).problems, _missing_tables(connection), _missing_privileges(connection)]
@@ -151,7 +152,8 @@ class Schema:
             self._require_head(connection)
 
     def _require_head(self, connection: Connection) -> None:
-        self._require_readable_revision(connection)
+        if problem := location.unreadable_revision(connection):
+            raise self._misconfigured(problem)
         revision = location.revision_in(connection)
         self._refuse_newer(revision)
         self._require_service_tables(connection)
