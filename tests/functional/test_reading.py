@@ -145,7 +145,7 @@ def test_what_only_reads_makes_no_database(arguments: list[str], clean: Path, ca
     result = call(*arguments, "--db-uri", "sqlite:///deep/down/runs.db")
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"wes-daemon: there is no database at {clean}/deep/down/runs.db yet;")
+    assert result.stderr.startswith(f"wes-daemon: there is no database at {clean}/deep/down/runs.db: the folder")
     assert list(clean.iterdir()) == []
 
 

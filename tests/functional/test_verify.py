@@ -80,7 +80,7 @@ def test_verify_creates_no_database(clean: Path, call: Call) -> None:
     result = call("verify", "--db-uri", "sqlite:///deep/down/runs.db")
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"wes-daemon: there is no database at {clean}/deep/down/runs.db yet;")
+    assert result.stderr.startswith(f"wes-daemon: there is no database at {clean}/deep/down/runs.db: the folder")
     assert list(clean.iterdir()) == []
 
 

@@ -292,6 +292,30 @@ def test_the_statements_that_a_role_is_told_suffice(engines: Engines, newcomer: 
     Schema(engine).check()
 
 
+@on_postgresql
+def test_a_role_that_does_not_own_the_services_tables_is_told_who_has_to_upgrade(
+    engines: Engines, newcomer: str
+) -> None:
+    with service_of(engines.owner) as connection:
+        create_tables(connection)
+    engines.execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {newcomer}", f"GRANT ALL ON workflow_runs TO {newcomer}")
+
+    with pytest.raises(StorageMisconfigured, match="run `wes-daemon db upgrade` once as the owner of the service's"):
+        Schema(engines.make(role=newcomer)).upgrade()
+
+
+@on_postgresql
+def test_the_grants_that_a_role_without_privileges_is_told_suffice(engines: Engines, newcomer: str) -> None:
+    Schema(engines.owner).upgrade()
+    schema = Schema(engines.make(role=newcomer))
+    with pytest.raises(StorageMisconfigured) as caught:
+        schema.check()
+
+    engines.execute(*(line.rpartition(": ")[2] for line in str(caught.value).splitlines() if "GRANT" in line))
+
+    schema.check()
+
+
 def test_sqlite_has_no_schemas() -> None:
     with pytest.raises(StorageMisconfigured, match="DAEMON_SCHEMA is set, but SQLite has no schemas"):
         make_engine("sqlite:////var/lib/runs.db", connections=1, daemon_schema="daemon")
@@ -407,6 +431,15 @@ def test_a_schema_that_the_service_creates_with_its_tables_is_awaited(engines: E
 
     schema.upgrade()
     schema.check()
+
+
+@on_postgresql
+def test_tables_that_are_awaited_in_a_schema_that_is_not_searched_are_named(engines: Engines) -> None:
+    with service_of(engines.owner) as connection:
+        install_service(connection, "wes")
+
+    with pytest.raises(ServiceTablesMissing, match=r"workflow_runs exists in the schema wes, .*csearch_path%3Dwes"):
+        Schema(engines.owner, creates_service_tables=False).upgrade()
 
 
 def test_each_table_that_belongs_to_a_service_is_awaited(empty_engine: Engine) -> None:

@@ -85,6 +85,13 @@ def test_a_server_that_only_starts_is_waited_for_if_the_other_one_lacks_the_data
         connect(f"postgresql://u@127.0.0.1:{one.port},127.0.0.1:{other.port}/wes")
 
 
+def test_of_several_hosts_the_one_that_has_answered_is_quoted(tmp_path: Path) -> None:
+    with closing(SpeakingServer("28P01", "wrong password")) as server, pytest.raises(StorageMisconfigured) as told:
+        connect(f"postgresql://u@/wes?host={tmp_path},127.0.0.1&port=5432,{server.port}")
+
+    assert "wrong password: check user and password" in str(told.value)
+
+
 def test_nobody_at_the_address_is_waited_for() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]

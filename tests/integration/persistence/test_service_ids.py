@@ -183,6 +183,9 @@ def test_states_of_an_enum_type_are_read_and_written(empty_engine: Engine) -> No
     assert store.run("run-1").state is RunState.INITIALIZING
     assert ids_in(store, RunState.INITIALIZING) == ["run-1"]
     store.checks.run(CheckContext(concurrency_limit=10, default_provider=ProviderType.LOCAL))
+    queries = SqlReconcileQueries(empty_engine)
+    assert not queries.has_inherited_runs()
+    assert not queries.has_inherited_ended_runs()
 
 
 def test_inherited_runs_are_searched_and_released_whatever_their_ids_and_states_are(

@@ -60,6 +60,9 @@ def test_people_see_everything_but_the_password(uri: str, shown: str) -> None:
         ("sqlite:////data/12:30@x.db", set()),
         ("postgresql://u@host/db", set()),
         ("Geheim", {"Geheim"}),
+        # The password of many trials. Each message names the user and the database.
+        ("postgresql://daemon:daemon@host/runs", set()),
+        ("postgresql://u:daemon@host/daemon?sslmode=require", set()),
     ],
 )
 def test_every_form_of_the_password_is_a_secret(uri: str, secrets: set[str]) -> None:
@@ -76,8 +79,10 @@ def test_what_the_engine_takes_for_a_password_is_a_secret_and_is_not_shown(uri: 
 
     address = read_address(uri)
 
-    # SQLAlchemy's type is narrower than what its parser leaves there.
-    for password in {str(url.password or ""), *map(str, _values(url.query.get("password")))} - {""}:
+    # A password that is the name of the user or of the database is no secret. SQLAlchemy's type is narrower than what
+    # its parser leaves there.
+    public = {"", str(url.username or ""), str(url.database or "")}
+    for password in {str(url.password or ""), *map(str, _values(url.query.get("password")))} - public:
         assert password in address.secrets
     # A user name is shown, also if it is the same word as the password.
     if "Geheim" in str(url.password or "") and "Geheim" not in str(url.username or ""):

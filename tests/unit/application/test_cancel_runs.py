@@ -301,7 +301,7 @@ class TestDeletedRows:
 
         assert (report.kept, again.kept, world.provider.cancelled) == (3, 0, [])
         [logged] = [message for message in caplog.messages if message.startswith("cancel.rows_missing")]
-        assert "runs=3 allowed=2" in logged
+        assert 'runs=3 allowed=2 reason="more rows than allowed"' in logged
         assert "continues" in world.store.timeline(RunId("run-1"))[-1].why
 
     def test_kept_runs_are_not_cancelled_when_few_are_left(self, world: World) -> None:

@@ -76,7 +76,11 @@ def test_a_secret_is_hidden_however_it_is_spelt(spelling: str, stream: TextIO) -
 
 
 def test_of_two_secrets_the_longer_is_hidden_whole() -> None:
-    assert SecretHider({"abc", "abcdef"})("abcdef abc") == "*** ***"
+    assert SecretHider({"abcd", "abcdef"})("abcdef abcd") == "*** ***"
+
+
+def test_a_very_short_secret_is_not_cut_out_of_other_words() -> None:
+    assert SecretHider({"p", "wes"})("password of wes-daemon") == "password of wes-daemon"
 
 
 def test_other_packages_only_say_what_is_grave_and_are_named(stream: TextIO) -> None:

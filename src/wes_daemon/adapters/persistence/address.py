@@ -35,7 +35,16 @@ class DatabaseAddress:
 
 def read_address(uri: str) -> DatabaseAddress:
     """Separate the parts of a URI. Text that is not a URI is treated as a secret."""
-    return DatabaseAddress(shown=_shown(uri), secrets=frozenset(_spellings(_passwords(uri))))
+    return DatabaseAddress(shown=_shown(uri), secrets=frozenset(_spellings(_passwords(uri))) - _public(uri))
+
+
+def _public(uri: str) -> frozenset[str]:
+    """User and database. A password that is equal to one of them would be hidden in each message that names it."""
+    found = _URI.fullmatch(uri)
+    if found is None or found["user"] is None:
+        return frozenset()
+    database = found["rest"].partition("/")[2].partition("?")[0]
+    return frozenset({unquote(found["user"]), unquote(database)})
 
 
 def _shown(uri: str) -> str:

@@ -101,7 +101,8 @@ def describe_database(url: URL) -> str:
         return f"the SQLite database {sqlite_path(url) if (url.database or '').startswith('file:') else url.database}"
     host = url.host or url.query.get("host", "the local socket")
     hosts = host if isinstance(host, str) else ",".join(host)
-    return f"the PostgreSQL database {url.database or url.username or ''} at {hosts}"
+    name = url.database or url.username
+    return f"the PostgreSQL database {f'{name} ' if name else ''}at {hosts}"
 
 
 def translate(context: ExceptionContext) -> None:

@@ -44,7 +44,16 @@ _PRIVILEGES = text(
     " has_database_privilege(current_database(), 'CREATE') AS may_create_schemas"
 )
 _MAY_CREATE_TABLES = text("SELECT has_schema_privilege(:schema, 'USAGE') AND has_schema_privilege(:schema, 'CREATE')")
+_UNREADABLE = text(
+    "SELECT quote_ident(current_user) FROM pg_class WHERE relname = :name"
+    " AND coalesce(relnamespace = to_regnamespace(:quoted), pg_table_is_visible(oid))"
+    " AND has_schema_privilege(relnamespace, 'USAGE') AND NOT has_table_privilege(oid, 'SELECT')"
+)
 _HIDING = text("SELECT to_regclass(:inside) IS NOT NULL AND to_regclass(:inside) IS DISTINCT FROM to_regclass(:name)")
+_NOT_ON_THE_PATH = text(
+    "SELECT relnamespace::regnamespace::text FROM pg_class"
+    " WHERE relname = :name AND relkind IN ('r', 'p', 'v') AND NOT pg_table_is_visible(oid) ORDER BY 1"
+)
 _FOUND_SERVICE_TABLE = text("SELECT to_regclass(:name) IS NOT NULL")
 
 
@@ -87,6 +96,19 @@ def revision_in(connection: Connection) -> str | None:
     return connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE, schema=schema))).scalar()
 
 
+def unreadable_revision(connection: Connection) -> str | None:
+    """Which privilege is missing to read the revision; None if it can be read, or if there is none."""
+    if connection.dialect.name != "postgresql":
+        return None
+    schema = daemon_schema(connection)
+    quoted = _quoted(schema) if schema else None
+    role = connection.execute(_UNREADABLE, {"name": VERSION_TABLE, "quoted": quoted}).scalar()
+    if role is None:
+        return None
+    name = f"{quoted}.{VERSION_TABLE}" if quoted else VERSION_TABLE
+    return f"the role lacks SELECT on {name}: GRANT SELECT ON {name} TO {role}"
+
+
 def missing_service_tables(connection: Connection) -> Sequence[str]:
     """The tables of a WES service that are not found."""
     names = list(service_metadata.tables)
@@ -106,6 +128,19 @@ def why_not_prepared(connection: Connection) -> str | None:
 def search_path_problem(connection: Connection) -> str | None:
     """What is wrong with the search path: PostgreSQL ignores schemas that do not exist or may not be used."""
     return _path_problem(connection) if connection.dialect.name == "postgresql" else None
+
+
+def service_tables_off_the_path(connection: Connection, names: Sequence[str]) -> str | None:
+    """In which schema these tables are if the search path does not lead to it; None if there is none."""
+    if connection.dialect.name != "postgresql":
+        return None
+    for name in names:
+        if schemas := connection.execute(_NOT_ON_THE_PATH, {"name": name}).scalars().all():
+            return (
+                f"{name} exists in the schema {' or '.join(schemas)}, to which the search path does not lead: "
+                f"add ?options=-csearch_path%3D{schemas[0]} to the database URI if that is the service's table"
+            )
+    return None
 
 
 def why_not_upgradable(connection: Connection) -> str | None:

@@ -51,7 +51,7 @@ class ExplainedConnection(DriverConnection):
         try:
             super().__init__(dsn)
         except psycopg2.OperationalError as error:
-            raise RefusedConnection(str(error), self._sqlstates(dsn, str(error))) from error
+            raise RefusedConnection(_servers_first(str(error)), self._sqlstates(dsn, str(error))) from error
 
     def _sqlstates(self, dsn: str, message: str) -> frozenset[str]:
         needs_password = self.info.needs_password
@@ -62,6 +62,11 @@ class ExplainedConnection(DriverConnection):
         if needs_password:
             return frozenset({INVALID_PASSWORD})
         return frozenset({INVALID_OPTION}) if _has_invalid_option(dsn) else frozenset()
+
+
+def _servers_first(message: str) -> str:
+    """Put the answers of servers before the hosts that gave none, because messages contain the first line only."""
+    return "\n".join(sorted(message.splitlines(), key=lambda line: _FROM_SERVER not in line))
 
 
 def _sqlstates_of_servers(dsn: str) -> frozenset[str]:

@@ -5,10 +5,12 @@ Alembic is imported in the functions that use it, so that units of work start wi
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from psycopg2.errors import InsufficientPrivilege
 from sqlalchemy import Connection, Engine, Label, Table, func, inspect, select, text
 from sqlalchemy.engine.reflection import ObjectKind
 
@@ -19,7 +21,7 @@ from wes_daemon.adapters.persistence.relations import recognise, relations_of
 from wes_daemon.adapters.persistence.service_tables import judge
 from wes_daemon.adapters.persistence.tables import daemon_metadata, task_logs, workflow_runs
 from wes_daemon.adapters.persistence.transactions import SCHEMA_LOCK, reading, upgrading
-from wes_daemon.application.ports.errors import ServiceTablesMissing, StorageMisconfigured
+from wes_daemon.application.ports.errors import ServiceTablesMissing, StorageMisconfigured, StorageRefused
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -71,6 +73,7 @@ class Schema:
     def current(self) -> str | None:
         """The database's revision; None if it was never upgraded."""
         with reading(self._engine) as connection:
+            self._require_readable_revision(connection)
             return location.revision_in(connection)
 
     def head(self) -> str:
@@ -90,7 +93,8 @@ class Schema:
                 connection.exec_driver_sql(statement)
             self._require_upgradable(connection)
             self._refuse(judge(connection).problems)
-            self._migrate(connection)
+            with self._explaining_ownership():
+                self._migrate(connection)
             # A service may have removed them since the revision was reached.
             service_objects.create_missing(connection)
             recognise(connection)
@@ -122,6 +126,7 @@ class Schema:
             StorageMisconfigured: the daemon cannot work with the database. The message says what fixes it.
         """
         with reading(self._engine) as connection:
+            self._require_readable_revision(connection)
             self._require_head(connection)
             recognise(connection)
             problems = [judge(connection).problems, _missing_tables(connection), _missing_privileges(connection)]
@@ -147,12 +152,14 @@ class Schema:
             self._require_head(connection)
 
     def _require_head(self, connection: Connection) -> None:
+        if problem := location.unreadable_revision(connection):
+            raise self._misconfigured(problem)
         revision = location.revision_in(connection)
         self._refuse_newer(revision)
         self._require_service_tables(connection)
         if revision is None:
             reason = location.why_not_prepared(connection) or (
-                f"it was never prepared for the daemon, but {self.head()} is needed: run `{UPGRADE_COMMAND}`"
+                f"it was never prepared for the daemon: run `{UPGRADE_COMMAND}`"
             )
             raise self._misconfigured(reason)
         if revision != self.head():
@@ -161,7 +168,13 @@ class Schema:
                 "daemons of the previous version may continue to run meanwhile"
             )
 
+    def _require_readable_revision(self, connection: Connection) -> None:
+        """Name all privileges that are missing if not even the revision can be read."""
+        if problem := location.unreadable_revision(connection):
+            self._refuse([problem, *_missing_privileges(connection)])
+
     def _require_upgradable(self, connection: Connection) -> None:
+        self._require_readable_revision(connection)
         revision = location.revision_in(connection)
         self._refuse_newer(revision)
         # First, because the service may also create the schemas that the search path names.
@@ -177,6 +190,7 @@ class Schema:
             return
         if missing := location.missing_service_tables(connection):
             problem = location.search_path_problem(connection)
+            problem = problem or location.service_tables_off_the_path(connection, missing)
             raise ServiceTablesMissing(
                 f"{location.described(self._engine)}: {' and '.join(missing)} do not exist yet, and "
                 "DAEMON_SERVICE_TABLES=wait says that a service creates them: run the service's migration"
@@ -201,6 +215,19 @@ class Schema:
         for statement in location.enter_schema(schema) if schema else ():
             connection.exec_driver_sql(statement)
         command.upgrade(self._config(connection=connection), "head")
+
+    @contextmanager
+    def _explaining_ownership(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageRefused as error:
+            # Indexes and triggers are created within functions, whose errors count as those of a row.
+            if not isinstance(error.__cause__, InsufficientPrivilege):
+                raise
+            raise StorageMisconfigured(
+                f"{error}: run `{UPGRADE_COMMAND}` once as the owner of the service's tables; "
+                "the daemon itself may connect as another role"
+            ) from error
 
     def _config(self, output: StringIO | None = None, **attributes: object) -> "Config":
         return migrations_config(
@@ -255,7 +282,7 @@ def _missing_privileges(connection: Connection) -> Iterator[str]:
         return
     names = {table: connection.dialect.identifier_preparer.format_table(table) for table in _PRIVILEGES}
     checks = [_has_privilege(names[table], each) for table, privileges in _PRIVILEGES.items() for each in privileges]
-    found = connection.execute(select(func.current_user().label("role"), *checks)).one()._mapping
+    found = connection.execute(select(func.quote_ident(func.current_user()).label("role"), *checks)).one()._mapping
     for table, privileges in _PRIVILEGES.items():
         missing = ", ".join(each for each in privileges if found[f"{each} on {names[table]}"] is False)
         if missing:

@@ -108,6 +108,7 @@ def _wrong_types(columns: Sequence[ServiceColumn]) -> Iterator[str]:
             yield (
                 f"{column.table}.{column.name} is {column.declared}, but {needed.description} is needed: "
                 f"ALTER TABLE {column.table} ALTER COLUMN {column.name} TYPE {needed.suggestion} "
+                # Most types have no cast to these that PostgreSQL makes by itself.
                 f"USING {column.name}::text::{needed.suggestion}"
             )
 
@@ -327,7 +328,7 @@ _COLUMNS = text(
 
 _RELATIONS = text(
     """
-    SELECT c.relname, n.nspname, c.relkind::text AS relkind, current_user AS role,
+    SELECT c.relname, n.nspname, c.relkind::text AS relkind, quote_ident(current_user) AS role,
         row_security_active(c.oid) AS has_row_security,
         EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('*', 'r')
             AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) role

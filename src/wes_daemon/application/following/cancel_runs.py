@@ -30,6 +30,10 @@ _ENDED_BEFORE = "ended without an end time, before any provider had it"
 # A service may replace a row in two transactions. A row that is still missing after this time is deleted.
 _CONFIRMATION_DELAY = timedelta(milliseconds=300)
 _DELETED = "the row of the run was deleted: its provider run is cancelled"
+_MISSING_ADVICE = (
+    "their provider runs continue: restore the rows, or see the runs with `wes-daemon reconcile` "
+    "and cancel them with `wes-daemon reconcile --apply`"
+)
 _KEPT = "the row of the run was deleted together with too many others: its provider run continues"
 
 
@@ -136,8 +140,20 @@ class CancelRuns:
         for run_id in cancelled:
             log_event(_log, logging.WARNING, "cancel.row_deleted", run_id=run_id)
         if kept:
-            log_event(_log, logging.ERROR, "cancel.rows_missing", runs=len(kept), allowed=self._most_deleted)
+            self._log_missing(kept)
         return len(kept)
+
+    def _log_missing(self, kept: Collection[RunId]) -> None:
+        is_too_many = len(kept) > self._most_deleted
+        log_event(
+            _log,
+            logging.ERROR,
+            "cancel.rows_missing",
+            runs=len(kept),
+            allowed=self._most_deleted,
+            reason="more rows than allowed" if is_too_many else "the table is empty",
+            advice=_MISSING_ADVICE,
+        )
 
     def _is_accident(self, recording: Recording, deleted: Collection[RunId]) -> bool:
         """Whether so many rows are missing that their provider runs must not be cancelled without a person."""

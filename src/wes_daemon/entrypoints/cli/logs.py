@@ -17,15 +17,20 @@ from wes_daemon.entrypoints.cli.errors import one_line
 
 _PACKAGE = "wes_daemon"
 _CONTINUATION = "  | "
+_SHORTEST_SECRET = 4
 
 _log = logging.getLogger(__name__)
 
 
 class SecretHider:
-    """Replaces secrets by `***`, also where a text contains them as JSON or as a part of a URL."""
+    """Replaces secrets by `***`, also where a text contains them as JSON or as a part of a URL.
+
+    Secrets of less than four characters stay: hidden within other words, they could be read from what is left of these.
+    """
 
     def __init__(self, secrets: Collection[str]) -> None:
-        spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+        hidden = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+        spellings = {spelling for secret in hidden for spelling in _spellings(secret)}
         # The longest first: a secret may be a part of another.
         self._spellings = sorted(spellings, key=len, reverse=True)
 

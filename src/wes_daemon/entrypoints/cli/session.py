@@ -161,7 +161,7 @@ def mention_absent_daemon(application: "Application", *, for_provider: ProviderT
     """Print how to start a daemon if none works on this database: without one, runs make no progress."""
     if not application.daemons():
         command = daemon_command(application.settings, for_provider=for_provider)
-        print_message(f"no daemon is at work on this database; this starts one: {command}")
+        print_message(f"no daemon is at work on {shown_database(application.settings)}; this starts one: {command}")
 
 
 def daemon_command(settings: "Settings", *, for_provider: ProviderType | None = None) -> str:
@@ -188,11 +188,16 @@ def require_database(settings: "Settings") -> None:
         Failed: the file does not exist; the message names the commands that create it.
     """
     file = _sqlite_file(settings)
-    if file is not None and not file.exists():
+    if file is None or file.exists():
+        return
+    if file.parent != user_data_directory() and not file.parent.is_dir():
         raise Failed(
-            f"there is no database at {file} yet; "
-            "`wes-daemon`, `wes-daemon submit` and `wes-daemon db upgrade` create it"
+            f"there is no database at {file}: the folder {file.parent} does not exist; "
+            "correct the path in the database URI, or create the folder"
         )
+    raise Failed(
+        f"there is no database at {file} yet; `wes-daemon`, `wes-daemon submit` and `wes-daemon db upgrade` create it"
+    )
 
 
 def shown_database(settings: "Settings") -> str:
