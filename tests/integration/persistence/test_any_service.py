@@ -72,7 +72,7 @@ def serve(uri: str, service: Service, caplog: pytest.LogCaptureFixture) -> None:
         Schema(engine).upgrade()
         Schema(engine).check()
         tables.fill()
-        daemon = ServingDaemon(uri, tables)
+        daemon = ServingDaemon(uri, engine, tables)
 
         daemon.serve()
         daemon.read()
