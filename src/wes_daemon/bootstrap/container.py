@@ -323,6 +323,7 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         stop=stop,
         default_provider=settings.provided.default_provider,
+        destination=submission_policy.provided.destination,
         hint=wakeup.provided.hint,
     )
 

@@ -36,6 +36,7 @@ class Inheritance:
             clock=self.site.clock,
             stop=self.site.stop,
             default_provider=default,
+            destination=lambda run: run.destination_if_valid(default),
             hint=lambda: self.hints.append("hint"),
         )
 
@@ -213,11 +214,22 @@ def test_a_bug_in_one_search_does_not_release_its_runs(here: Inheritance) -> Non
     assert (report.released, report.not_searched) == (0, ("run-1",))
 
 
-def test_a_provider_that_is_not_set_up_here_has_no_runs_to_search(here: Inheritance) -> None:
+def test_runs_wait_for_a_provider_that_is_not_set_up_here_if_they_would_be_submitted_to_it(
+    here: Inheritance, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = here.site.directory.providers[SEVENBRIDGES]
     here.site.directory.providers[SEVENBRIDGES] = Rejected("not set up here")
     here.leave("run-1", RunState.QUEUED)
+    here.leave("run-2", RunState.QUEUED, {"provider_type": "healthomics"})
 
-    assert here.adopt().released == 1
+    before = here.adopt()
+    here.site.directory.providers[SEVENBRIDGES] = provider
+    afterwards = here.adopt()
+
+    assert (before.released, before.not_searched) == (1, ("run-1",))
+    assert afterwards.released == 1
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line == 'inherited.cannot_search provider=sevenbridges reason="not set up here"'
 
 
 def test_another_provider_without_credentials_does_not_delay_an_active_run(here: Inheritance) -> None:

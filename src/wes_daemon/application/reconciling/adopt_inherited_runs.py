@@ -10,6 +10,7 @@ from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Misconfigured, ProviderError, Rejected
 from wes_daemon.application.ports.providers import ProviderDirectory, WorkflowProvider
 from wes_daemon.application.ports.reconcile_queries import ReconcileQueries, RepairUnits, UnexplainedRun
+from wes_daemon.application.ports.submissions import Destination
 from wes_daemon.application.reconciling.comparison import Comparison
 from wes_daemon.application.reconciling.discrepancies import (
     Discrepancy,
@@ -92,11 +93,13 @@ class AdoptInheritedRuns:
         clock: Clock,
         stop: StopSignal,
         default_provider: ProviderType,
+        destination: Destination,
         hint: Callable[[], None] = lambda: None,
     ) -> None:
         """Search nothing yet.
 
         Args:
+            destination: returns the provider to which a run would be submitted.
             hint: reports that runs may be submitted or cancelled now.
         """
         self._queries = queries
@@ -106,6 +109,7 @@ class AdoptInheritedRuns:
         self._clock = clock
         self._stop = stop
         self._default_provider = default_provider
+        self._destination = destination
         self._hint = hint
         self._reported: frozenset[RunId] = frozenset()
         self._throttle = LogThrottle(clock, every=timedelta(minutes=10))
@@ -132,7 +136,10 @@ class AdoptInheritedRuns:
 
     def _adopt_or_release(self, unexplained: Sequence[UnexplainedRun]) -> InheritedReport:
         searches = _Searches(
-            {each.run.id: self._candidates(each.run) for each in unexplained}, unexplained, self._clock.now()
+            {each.run.id: self._candidates(each.run) for each in unexplained},
+            {each.run.id: self._destination(each.run) for each in unexplained},
+            unexplained,
+            self._clock.now(),
         )
         found: list[Discrepancy] = []
         for type, since in searches.since.items():
@@ -159,8 +166,11 @@ class AdoptInheritedRuns:
         """Return what the provider has; note in `searches` if it could not be searched."""
         try:
             provider = self._providers.provider(type)
-        except Rejected:
-            # The provider is not set up here, so it has no runs of this database.
+        except Rejected as error:
+            # A forgotten setting must not release the runs that this provider may have.
+            if searches.are_bound_for(type):
+                self._log_failure(type, error)
+            searches.not_set_up.add(type)
             return []
         except Misconfigured as error:
             searches.failed.add(type)
@@ -289,9 +299,11 @@ class _Searches:
     """Which providers are searched in one pass, from when on, and which of them could not be searched."""
 
     candidates: Mapping[RunId, Mapping[ProviderType, bool]]
+    destinations: Mapping[RunId, ProviderType | None]
     runs: Sequence[UnexplainedRun]
     now: datetime
     failed: set[ProviderType] = field(default_factory=set)
+    not_set_up: set[ProviderType] = field(default_factory=set)
 
     @property
     def since(self) -> Mapping[ProviderType, datetime]:
@@ -302,8 +314,17 @@ class _Searches:
         return {type: search_start(of_provider[type], self.now) for type in sorted(of_provider)}
 
     def is_complete(self, run_id: RunId) -> bool:
-        """Whether every provider that probably has the run was searched."""
+        """Whether every provider that probably has the run was searched.
+
+        A provider that is not set up here is left out, unless the run would be submitted to it.
+        """
+        if self.destinations[run_id] in self.not_set_up:
+            return False
         return not any(type in self.failed for type, is_needed in self.candidates[run_id].items() if is_needed)
+
+    def are_bound_for(self, type: ProviderType) -> bool:
+        """Whether one of the runs would be submitted to this provider."""
+        return type in self.destinations.values()
 
     def fail(self, type: ProviderType) -> Sequence[Discrepancy]:
         self.failed.add(type)
