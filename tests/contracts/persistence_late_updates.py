@@ -69,6 +69,21 @@ def an_end(run_id: RunId = RUN_1) -> LateUpdate:
 class LateUpdateRules:
     """How late updates are stored and found."""
 
+    def test_a_run_says_why_its_row_is_behind(self, store: PersistenceHarness) -> None:
+        store.queue("run-1", "run-2")
+        add(store, an_end())
+
+        locked = store.queries.get(RUN_1).row_behind
+        late = stored(store)
+        assert late is not None
+        with store.units() as unit:
+            unit.late_updates.postpone(late, wait=MINUTE, reason="a trigger refuses it")
+            unit.commit()
+
+        assert locked == "another session keeps the row locked"
+        assert store.queries.get(RUN_1).row_behind == "a trigger refuses it"
+        assert store.queries.get(RUN_2).row_behind is None
+
     def test_a_late_update_comes_back_as_it_was_stored(self, store: PersistenceHarness) -> None:
         add(store, an_end())
 

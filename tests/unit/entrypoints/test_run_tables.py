@@ -129,6 +129,12 @@ def test_a_waiting_run_says_why_it_waits() -> None:
     assert re.search(r"^waits because +503 from the API$", text, re.MULTILINE)
 
 
+def test_a_run_whose_row_is_behind_says_why() -> None:
+    text = seen(a_record(row_behind="another session keeps the row locked"))
+
+    assert re.search(r"^row is behind +another session keeps the row locked$", text, re.MULTILINE)
+
+
 def test_a_run_that_was_never_tried_says_why_it_waits_too() -> None:
     text = seen(a_record(run=a_run(), submission=SubmissionState.READY, last_reason="the token is wrong"))
 

@@ -9,7 +9,7 @@ from wes_daemon.adapters.memory.repository import stored_run
 from wes_daemon.adapters.memory.store import MemoryStore, Tables
 from wes_daemon.application.ports.leases import DaemonInfo
 from wes_daemon.application.ports.providers import RunDetails
-from wes_daemon.application.ports.queries import RunFilter, RunRecord
+from wes_daemon.application.ports.queries import ROW_IS_LOCKED, RunFilter, RunRecord
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import ProviderType, Run, RunId
 
@@ -33,6 +33,7 @@ class MemoryRunQueries:
             tables = self._store.tables
             return replace(
                 _summary(tables, run_id),
+                row_behind=_row_behind(tables, run_id),
                 attachments=tuple(attachment.name for attachment in tables.attachments.get(run_id, ())),
                 details=tables.details.get(run_id, RunDetails()),
                 tasks=tuple(tables.tasks.get(run_id, {}).values()),
@@ -42,6 +43,11 @@ class MemoryRunQueries:
     def daemons(self) -> Sequence[DaemonInfo]:
         with self._store.lock:
             return live_daemons(self._store.tables, self._store.clock)
+
+
+def _row_behind(tables: Tables, run_id: RunId) -> str | None:
+    reasons = [row.update.reason for row in tables.late_updates.values() if row.update.run_id == run_id]
+    return (reasons[-1] or ROW_IS_LOCKED) if reasons else None
 
 
 def _summary(tables: Tables, run_id: RunId) -> RunRecord:

@@ -22,6 +22,7 @@ from wes_daemon.adapters.persistence.mapping import (
 )
 from wes_daemon.adapters.persistence.relations import stored_order
 from wes_daemon.adapters.persistence.tables import (
+    late_updates,
     run_attachments,
     run_details,
     run_events,
@@ -32,7 +33,7 @@ from wes_daemon.adapters.persistence.tables import (
 from wes_daemon.adapters.persistence.transactions import reading
 from wes_daemon.application.ports.errors import RunNotFound
 from wes_daemon.application.ports.leases import DaemonInfo
-from wes_daemon.application.ports.queries import RunFilter, RunRecord
+from wes_daemon.application.ports.queries import ROW_IS_LOCKED, RunFilter, RunRecord
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import NO_ENGINES, PROVIDER_TYPE_TAG, EngineProviders, ProviderType, Run, RunId
@@ -165,8 +166,11 @@ def _with_parts(connection: Connection, record: RunRecord, *, run_id: RunId) -> 
     in_order = (task_logs.c.start_time.nulls_last(), task_logs.c.name, task_logs.c.id)
     names = select(run_attachments.c.name).where(run_attachments.c.run_id == run_id)
     events = select(run_events).where(run_events.c.run_id == run_id)
+    late = select(late_updates.c.reason).where(late_updates.c.run_id == run_id)
+    late_reasons = [row.reason or ROW_IS_LOCKED for row in rows(late.order_by(late_updates.c.seq.desc()))]
     return replace(
         record,
+        row_behind=late_reasons[0] if late_reasons else None,
         details=details_from(details[0] if details else None),
         tasks=[task_from(row) for row in rows(tasks.order_by(*in_order))],
         attachments=[row.name for row in rows(names.order_by(run_attachments.c.name))],

@@ -40,6 +40,7 @@ class RunRecord:
         submission: None before the run is enrolled.
         attempts: how many submissions of the run have failed.
         last_reason: the latest recorded reason, such as why a submission was deferred or closed.
+        row_behind: why the run's row does not show its latest recorded change; None if it does.
     """
 
     run: Run
@@ -50,10 +51,15 @@ class RunRecord:
     submission: SubmissionState | None = None
     attempts: int = 0
     last_reason: str | None = None
+    row_behind: str | None = None
     attachments: Sequence[str] = ()
     details: RunDetails = field(default_factory=RunDetails)
     tasks: Sequence[TaskLog] = ()
     timeline: Sequence[TimelineEntry] = ()
+
+
+ROW_IS_LOCKED = "another session keeps the row locked"
+"""Why a row is behind whose change was never refused."""
 
 
 class RunQueries(Protocol):

@@ -119,6 +119,7 @@ def _daemon(record: RunRecord) -> Document:
         submission=record.submission,
         attempts=record.attempts or None,
         last_reason=record.last_reason,
+        row_behind=record.row_behind,
     )
 
 

@@ -171,6 +171,8 @@ def _progress(record: RunRecord, now: datetime) -> Iterator[tuple[str, str | Tex
     message = "" if record.provider_message == run.error else record.provider_message
     status = ": ".join(filter(None, (record.provider_status, message)))
     yield "state", state_of(record)
+    if record.row_behind:
+        yield "row is behind", _lines(record.row_behind, "red")
     yield "provider", " as ".join(filter(None, (provider_of(record), run.provider_run_id)))
     yield "provider status", _lines(status)
     yield "error", _lines(run.error or "", "red")
