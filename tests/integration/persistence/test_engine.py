@@ -121,6 +121,23 @@ def test_whoever_may_write_has_the_write_lock_of_sqlite_from_the_start(engine: E
         other.execute("BEGIN IMMEDIATE")
 
 
+def test_a_program_that_reads_a_file_of_an_older_mode_does_not_delay_a_write(tmp_path: Path) -> None:
+    """Its open transaction keeps the file from being switched to write-ahead logging."""
+    path = tmp_path / "runs.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE a_table (a_column)")
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM a_table").fetchall()
+        engine = make_engine(f"sqlite:///{path}", connections=1, busy_timeout=timedelta(hours=1))
+
+        with writing(engine) as connection:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
+        other.execute("COMMIT")
+        with writing(engine) as connection:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        engine.dispose()
+
+
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_what_postgresql_has_waited_for_is_seen_afterwards(engine: Engine) -> None:
     with reading(engine) as connection:

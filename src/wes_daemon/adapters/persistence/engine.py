@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from sqlite3 import Connection as SqliteConnection
+from sqlite3 import OperationalError
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
@@ -172,6 +174,21 @@ def _begin_sqlite(connection: Connection) -> None:
     immediate = connection.get_execution_options().get(WRITES, False)
     if immediate and not connection.info.get(_WAL):
         # Not when the connection is opened: the file keeps the mode, and a command that only reads must not change it.
-        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-        connection.info[_WAL] = True
+        connection.info[_WAL] = _switch_to_wal(connection.connection.driver_connection)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _switch_to_wal(driver: Any) -> bool:
+    """Switch the file to write-ahead logging unless another process uses it; return whether it has this mode now.
+
+    A transaction works in any mode, and must not wait for the switch.
+    """
+    [timeout] = driver.execute("PRAGMA busy_timeout").fetchone()
+    driver.execute("PRAGMA busy_timeout = 0").close()
+    try:
+        driver.execute("PRAGMA journal_mode = WAL").close()
+    except OperationalError:
+        return False
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {timeout}").close()
+    return True
