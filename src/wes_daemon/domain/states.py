@@ -39,6 +39,9 @@ ENDED = frozenset(
     }
 )
 
+ACTIVE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
+"""The states of a run that a provider has, in the order in which the condition of a partial index lists them."""
+
 # The standard has no table of transitions; this one is the project's own.
 # Transitions that are not listed are refused, so that a provider's report cannot take a run backwards.
 FOLLOWS: Mapping[RunState, frozenset[RunState]] = {

@@ -45,11 +45,10 @@ from wes_daemon.application.ports import checks
 from wes_daemon.application.ports.checks import Check, CheckContext, CheckResult, Violation
 from wes_daemon.application.ports.reconcile_queries import NOT_ACCEPTED
 from wes_daemon.application.ports.submissions import SubmissionState
-from wes_daemon.domain.states import ENDED, FOLLOWS, RunState
+from wes_daemon.domain.states import ACTIVE, ENDED, FOLLOWS, RunState
 
 _ENDED = sorted(ENDED)
-_ACTIVE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
-_UNFINISHED = (*_ACTIVE, RunState.UNKNOWN)
+_UNFINISHED = (*ACTIVE, RunState.UNKNOWN)
 _IN_DOUBT = (SubmissionState.INTENT, SubmissionState.PREPARED)
 _COUNTED_FOR_LIMIT = (*_IN_DOUBT, SubmissionState.REVIEW, SubmissionState.ACCEPTED)
 _TRANSITIONS = frozenset(
@@ -185,7 +184,7 @@ def _active_without_provider_run(_: CheckContext) -> Select[Any]:
         select(run.run_id, run.state, submissions.c.state.label("submission"))
         .select_from(workflow_runs.outerjoin(submissions, submissions.c.run_id == run.run_id))
         .where(
-            is_one_of(run.state, *_ACTIVE),
+            is_one_of(run.state, *ACTIVE),
             submissions.c.provider_run_id.is_(None),
             cast(run.state, Text) == _last_recorded_state(run.run_id),
         )

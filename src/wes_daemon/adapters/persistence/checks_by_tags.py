@@ -12,15 +12,14 @@ from wes_daemon.adapters.persistence.tables import submissions, workflow_runs
 from wes_daemon.application.ports import checks
 from wes_daemon.application.ports.checks import Check, CheckContext, Violation
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, RunSummary
-from wes_daemon.domain.states import RunState
+from wes_daemon.domain.states import ACTIVE, RunState
 
-_ACTIVE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
-_UNFINISHED = (*_ACTIVE, RunState.UNKNOWN)
+_UNFINISHED = (*ACTIVE, RunState.UNKNOWN)
 
 
 def _named_twice(connection: Connection, context: CheckContext) -> Iterator[Violation]:
     """Active rows that are not enrolled and whose tags name a provider run that another run has."""
-    runs = map(run_summary_from, connection.execute(_naming_a_provider_run(_ACTIVE)))
+    runs = map(run_summary_from, connection.execute(_naming_a_provider_run(ACTIVE)))
     named = [(run.id, names) for run in runs if (names := _named_in(run, context))]
     run_ids = _recorded_run_ids(connection, [provider_run_id for _, (_, provider_run_id) in named])
     for run_id, names in named:

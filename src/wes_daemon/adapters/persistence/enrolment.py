@@ -35,16 +35,15 @@ from wes_daemon.adapters.persistence.relations import stored_order_of_few
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
 from wes_daemon.application.ports.submissions import Destination, Share, SubmissionState
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderType, RunSummary
-from wes_daemon.domain.states import RunState
+from wes_daemon.domain.states import ACTIVE, RunState
 
 # Each group of states has a partial index of its own, and is therefore read by a separate statement.
-_FOLLOWED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
 _CANCELLED = (RunState.CANCELING,)
 # The former daemon left `UNKNOWN` runs, which it did not follow any more.
 _UNKNOWN = (RunState.UNKNOWN,)
 
 # `CANCELING` and `UNKNOWN` rows are few: one statement reads both.
-_LEFT_TOGETHER = ((_FOLLOWED,), (_CANCELLED, _UNKNOWN))
+_LEFT_TOGETHER = ((ACTIVE,), (_CANCELLED, _UNKNOWN))
 
 _LIMIT = "row_limit"
 _LEFT_OUT = "left_out"
@@ -88,7 +87,7 @@ def enrol_again(connection: Connection, limit: int) -> int:
     if limit <= 0:
         return 0
     reopened = _make_ready(connection, _run_ids(connection, _active_again(RunState.QUEUED), limit))
-    for states in ((RunState.QUEUED,), _FOLLOWED, _CANCELLED):
+    for states in ((RunState.QUEUED,), ACTIVE, _CANCELLED):
         followable = _run_ids(connection, _active_again_at_provider(*states), limit - reopened)
         reopened += _follow_again(connection, followable)
     return reopened

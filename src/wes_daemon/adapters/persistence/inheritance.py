@@ -26,9 +26,8 @@ from wes_daemon.application.ports.reconcile_queries import FollowedRun, Unexplai
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderRunId, ProviderType, RunId, RunSummary
-from wes_daemon.domain.states import ENDED, RunState
+from wes_daemon.domain.states import ACTIVE, ENDED, RunState
 
-_ACTIVE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
 _UNKNOWN = (RunState.UNKNOWN,)
 
 _RELEASED = (RunState.QUEUED, RunState.CANCELING)
@@ -65,7 +64,7 @@ def unexplained_runs(connection: Connection) -> Sequence[UnexplainedRun]:
     inherited = [UnexplainedRun(run=run, is_inherited=True) for run in _summaries(connection, not_ended)]
     others = [
         UnexplainedRun(run=run, is_inherited=False)
-        for states in (_ACTIVE, _UNKNOWN)
+        for states in (ACTIVE, _UNKNOWN)
         for run in _summaries(connection, select_new_runs().where(is_one_of(workflow_runs.c.state, *states)))
         if not names_followable_run(run)
     ]
@@ -126,7 +125,7 @@ def _may_be_left() -> ColumnElement[bool]:
     # A person may have requested the cancellation of any run before the first session.
     was_queued_here = exists().where(run_events.c.run_id == run.run_id, run_events.c.from_state.is_(None))
     is_waiting_or_cancelled = is_one_of(run.state, *_RELEASED, RunState.CANCELED)
-    is_unexplained = and_(is_one_of(run.state, *_ACTIVE, *_UNKNOWN), ~names_a_provider_run())
+    is_unexplained = and_(is_one_of(run.state, *ACTIVE, *_UNKNOWN), ~names_a_provider_run())
     # A run that is being cancelled at a provider that its tags name is adopted.
     can_be_adopted = and_(is_one_of(run.state, RunState.CANCELING), names_a_provider_run())
     return and_(
@@ -154,7 +153,7 @@ def _summaries(connection: Connection, rows: Select[Any]) -> Iterator[RunSummary
 
 
 def _named_by_active_rows(connection: Connection) -> Iterator[ProviderRunId]:
-    for states in (_ACTIVE, _UNKNOWN, (RunState.CANCELING,)):
+    for states in (ACTIVE, _UNKNOWN, (RunState.CANCELING,)):
         active = select_new_runs().where(is_one_of(workflow_runs.c.state, *states), names_a_provider_run())
         yield from (id for run in _summaries(connection, active) if (id := _named_id(run.tags)))
 

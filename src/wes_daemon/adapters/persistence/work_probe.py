@@ -17,11 +17,10 @@ from wes_daemon.adapters.persistence.transactions import reading
 from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.submissions import IN_DOUBT, Destination, SubmissionState
 from wes_daemon.domain.runs import ProviderType
-from wes_daemon.domain.states import ENDED, RunState
+from wes_daemon.domain.states import ACTIVE, ENDED, RunState
 
 # If this many rows are not enrolled, the probe assumes that every provider has work.
 _READ_AT_MOST = 20
-_FOLLOWED = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
 
 
 class SqlWorkProbe:
@@ -70,7 +69,7 @@ def _queued(serving: frozenset[ProviderType | None]) -> Select[Any]:
 
 @cache
 def _to_adopt() -> Select[Any]:
-    return _any_of(_to_follow(*_FOLLOWED), _to_follow(RunState.CANCELING), _left(RunState.UNKNOWN))
+    return _any_of(_to_follow(*ACTIVE), _to_follow(RunState.CANCELING), _left(RunState.UNKNOWN))
 
 
 @cache

@@ -15,10 +15,9 @@ from wes_daemon.application.reconciling.discrepancies import (
 )
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType, StatusReport
-from wes_daemon.domain.states import RunState
+from wes_daemon.domain.states import ACTIVE
 
 _PAGE = 500
-_ACTIVE = (RunState.INITIALIZING, RunState.RUNNING, RunState.PAUSED)
 
 
 class Comparison:
@@ -82,7 +81,7 @@ class Comparison:
         ids = iter(named)
         while batch := list(islice(ids, self._provider.limits.status_batch)):
             reports = self._provider.statuses(batch)
-            active = {id: report for id, report in reports.items() if report.state in _ACTIVE}
+            active = {id: report for id, report in reports.items() if report.state in ACTIVE}
             yield from self._compare_owned([self._named_run(named[id], report) for id, report in active.items()])
 
     def followed_runs(self) -> Iterator[Discrepancy]:
