@@ -65,23 +65,16 @@ class Judgement:
 def judge(connection: Connection) -> Judgement:
     """Judge those tables of the service that exist. Columns that are missing are reported, tables are not."""
     if connection.dialect.name == "postgresql":
-        columns = list(_postgresql_columns(connection))
+        columns, relations = list(_postgresql_columns(connection)), connection.execute(_RELATIONS).all()
         problems = [*_missing(columns), *_wrong_types(columns), *_computed(columns)]
-        problems += [*_relations(connection), *_problems_of_views(connection)]
+        problems += [*_unusable(relations), *_problems_of_views(connection)]
         limits = [*_unfillable(columns), *_unusable_task_ids(columns)]
-        limits += [*_without_key(connection), *_row_security_limits(connection)]
+        limits += [*_without_key(relations), *_row_security_limits(relations)]
     else:
         columns = list(_sqlite_columns(connection))
         problems = [*_missing(columns), *_without_rowid(connection)]
         limits = list(_unfillable(columns))
     return Judgement(problems=problems, limits=limits)
-
-
-def service_tables_in(connection: Connection) -> Mapping[str, str]:
-    """The service's tables that statements find, each with the schema that it is in."""
-    if connection.dialect.name != "postgresql":
-        return {row.name: "main" for row in connection.execute(_SQLITE_TABLES)}
-    return {row.relname: row.nspname for row in connection.execute(_RELATIONS)}
 
 
 def _missing(columns: Sequence[ServiceColumn]) -> Iterator[str]:
@@ -161,8 +154,8 @@ def _unusable_task_ids(columns: Sequence[ServiceColumn]) -> Iterator[str]:
             )
 
 
-def _relations(connection: Connection) -> Iterator[str]:
-    for row in connection.execute(_RELATIONS):
+def _unusable(relations: Sequence[Row[Any]]) -> Iterator[str]:
+    for row in relations:
         if row.relkind == "m":
             yield (
                 f"view {row.relname} is a materialized view, which cannot be written: "
@@ -208,8 +201,8 @@ def _can_lock_rows(connection: Connection, view: str) -> bool:
     return True
 
 
-def _row_security_limits(connection: Connection) -> Iterator[str]:
-    for row in connection.execute(_RELATIONS):
+def _row_security_limits(relations: Sequence[Row[Any]]) -> Iterator[str]:
+    for row in relations:
         if row.has_row_security and row.may_read and row.may_write:
             yield (
                 f"row level security of {row.relname} applies to the role {row.role}: runs that its policies hide "
@@ -217,8 +210,8 @@ def _row_security_limits(connection: Connection) -> Iterator[str]:
             )
 
 
-def _without_key(connection: Connection) -> Iterator[str]:
-    for row in connection.execute(_RELATIONS):
+def _without_key(relations: Sequence[Row[Any]]) -> Iterator[str]:
+    for row in relations:
         if row.relname == "workflow_runs" and row.relkind == "r" and not row.has_unique_run_id:
             yield (
                 "workflow_runs has no unique index on run_id, so two rows may have the same id: "
@@ -328,7 +321,7 @@ _COLUMNS = text(
 
 _RELATIONS = text(
     """
-    SELECT c.relname, n.nspname, c.relkind::text AS relkind, quote_ident(current_user) AS role,
+    SELECT c.relname, c.relkind::text AS relkind, quote_ident(current_user) AS role,
         row_security_active(c.oid) AS has_row_security,
         EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('*', 'r')
             AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) role
@@ -339,7 +332,7 @@ _RELATIONS = text(
         EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'run_id'
             WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
             AND i.indnatts = 1 AND i.indkey[0] = a.attnum) AS has_unique_run_id
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    FROM pg_class c
     WHERE c.relname IN :names AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(c.oid)
     ORDER BY c.relname
     """

@@ -105,11 +105,11 @@ def _wait_for_database(application: "Application") -> None:
     from wes_daemon.application.ports.errors import ServiceTablesMissing, StorageUnavailable
 
     schema, outage_log, missing = application.schema, application.outage_log, MissingTablesLog()
-    prepare = schema.upgrade if application.settings.auto_migrate else schema.check
     while not application.stop.is_raised:
         started = outage_log.started()
         try:
-            prepare()
+            if application.settings.auto_migrate:
+                schema.upgrade()
             schema.check()
             outage_log.succeeded(_START)
             _log_limits(schema.limits())
