@@ -174,8 +174,9 @@ class CancelRuns:
         def write(recording: Recording) -> None:
             nonlocal ended
             withdrawn = recording.work.submissions.close_withdrawn(limit=_BATCH)
-            for run_id in withdrawn:
-                recording.write({run_id: (_CANCELLED_BEFORE, lambda run: _end(recording, run, now))})
+            recording.write(
+                {run_id: (_CANCELLED_BEFORE, lambda run: _end(recording, run, now)) for run_id in withdrawn}
+            )
             ended = len(withdrawn)
 
         self._recorder.record(write)

@@ -70,6 +70,8 @@ class Recording:
         If another session keeps a row locked, its update is stored as a late update. If the service has deleted a row,
         that is logged, and the reason of the update is kept in the timeline.
         """
+        if not updates:
+            return
         rows = self.work.runs.get_summaries(updates.keys())
         built = [build(rows[run_id]) for run_id, (_, build) in updates.items() if run_id in rows]
         self.work.runs.write(built)
