@@ -28,6 +28,7 @@ class Inheritance:
         self.healthomics = MemoryProvider(clock=self.site.clock)
         self.site.directory.providers[HEALTHOMICS] = self.healthomics
         self.hints: list[str] = []
+        self.destination: ProviderType | None = None
         self.adopt = AdoptInheritedRuns(
             queries=self.site.queries,
             units=self.site.units,
@@ -36,7 +37,7 @@ class Inheritance:
             clock=self.site.clock,
             stop=self.site.stop,
             default_provider=default,
-            destination=lambda run: run.destination_if_valid(default),
+            destination=lambda run: self.destination or run.destination_if_valid(default),
             hint=lambda: self.hints.append("hint"),
         )
 
@@ -230,6 +231,14 @@ def test_runs_wait_for_a_provider_that_is_not_set_up_here_if_they_would_be_submi
     assert afterwards.released == 1
     [line] = [record.getMessage() for record in caplog.records]
     assert line == 'inherited.cannot_search provider=sevenbridges reason="not set up here"'
+
+
+def test_a_run_waits_for_the_provider_of_its_workflow_engine_as_for_one_that_its_tags_name(here: Inheritance) -> None:
+    here.destination = HEALTHOMICS
+    here.site.directory.providers[HEALTHOMICS] = Rejected("not set up here")
+    here.leave("run-1", RunState.QUEUED)
+
+    assert here.adopt().not_searched == ("run-1",)
 
 
 def test_another_provider_without_credentials_does_not_delay_an_active_run(here: Inheritance) -> None:

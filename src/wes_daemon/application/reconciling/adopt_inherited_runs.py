@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from wes_daemon.application.ports.environment import Clock
@@ -74,8 +74,9 @@ def _earliest_creation(run: RunSummary, now: datetime) -> datetime:
 class AdoptInheritedRuns:
     """One pass over the runs that the former daemon has left without a recorded provider run.
 
-    The provider that a run's tags name is searched for the run's former name. For a run whose tags name none, the
-    default provider and the former daemon's default are searched, and for an active run all others, too.
+    The provider that a run's tags name is searched for the run's former name. For a run whose tags name none, these are
+    searched: the provider of its workflow engine, the default provider, the former daemon's default, and for an active
+    run all others.
 
     - A run that is found is adopted, unless the former daemon has only created a draft.
     - A queued or cancelled run that is not found is released.
@@ -122,13 +123,7 @@ class AdoptInheritedRuns:
         if report.released:
             self._hint()
         self._log_unmatched(frozenset(report.unmatched))
-        return InheritedReport(
-            adopted=report.adopted,
-            released=report.released,
-            cancelled=cancelled,
-            unmatched=report.unmatched,
-            not_searched=report.not_searched,
-        )
+        return replace(report, cancelled=cancelled)
 
     def has_waiting_runs(self) -> bool:
         """Whether a run waits for the search: it must not wait for the next regular pass."""
@@ -158,7 +153,8 @@ class AdoptInheritedRuns:
         """Return the providers that may have the run, and whether the result of each is indispensable."""
         if (named := _named_provider(run)) is not None:
             return {named: True}
-        candidates = {self._default_provider: True, _FORMER_DEFAULT: True}
+        likely = (self._destination(run), self._default_provider, _FORMER_DEFAULT)
+        candidates = {type: True for type in likely if type is not None}
         others = () if run.state in _WAITING else ProviderType
         return candidates | {type: False for type in others if type not in candidates}
 
