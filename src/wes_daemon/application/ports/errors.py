@@ -60,6 +60,14 @@ class Misconfigured(ProviderError):
     """No run can work with this provider until a person acts: change no run, and report it."""
 
 
+class AmbiguousRefusal(Misconfigured):
+    """The service refused the call and did not say whether because of the set-up or because of this run.
+
+    It is treated as `Misconfigured` until the provider accepts another run with the same set-up: then the refusal
+    concerns this run alone.
+    """
+
+
 def in_doubt(evidence: str, error: Exception) -> OutcomeUnknown:
     """Return the error for a call that may have had an effect, if `error` prevented the search for that effect."""
     kind = AnswerLost if isinstance(error, Unavailable | AnswerLost) else OutcomeUnknown
