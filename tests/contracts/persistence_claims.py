@@ -243,6 +243,22 @@ class ClaimRules:
         assert 2 * HOUR <= again.in_doubt_for < 2 * HOUR + MINUTE
         assert HOUR <= again.failing_for < HOUR + MINUTE
 
+    def test_a_run_that_waits_for_a_person_counts_no_attempt_but_the_time(self, store: PersistenceHarness) -> None:
+        store.queue("run-1")
+        store.enrol()
+        for _ in range(2):
+            [claimed] = store.claim()
+            with store.units() as unit:
+                unit.submissions.return_misconfigured(claimed.claim, wait=0 * SECOND, reason="forbidden")
+                unit.commit()
+            store.let_pass(HOUR)
+
+        [again] = store.claim()
+
+        assert (again.attempts, again.claim.resumed) == (0, False)
+        assert 2 * HOUR <= again.failing_for < 2 * HOUR + MINUTE
+        assert store.queries.get(RunId("run-1")).last_reason == "forbidden"
+
     def test_a_run_whose_row_was_deleted_before_it_was_sent_is_passed_over(self, store: PersistenceHarness) -> None:
         store.queue("run-1", "run-2")
         store.enrol()

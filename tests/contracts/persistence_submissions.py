@@ -38,6 +38,7 @@ OUTCOMES: dict[str, Outcome] = {
     "deferred": lambda queue, claim: queue.defer(claim, wait=MINUTE, reason="busy"),
     "in doubt": lambda queue, claim: queue.mark_in_doubt(claim, wait=MINUTE, reason="timeout"),
     "returned": lambda queue, claim: queue.return_claim(claim, wait=MINUTE, reason="stopped"),
+    "misconfigured": lambda queue, claim: queue.return_misconfigured(claim, wait=MINUTE, reason="forbidden"),
     "closed": lambda queue, claim: queue.close(claim, reason="refused"),
 }
 
@@ -129,7 +130,7 @@ class SubmissionRules:
 
         assert state(store) is SubmissionState.PREPARED
 
-    @pytest.mark.parametrize("settled", ["deferred", "in doubt", "returned"])
+    @pytest.mark.parametrize("settled", ["deferred", "in doubt", "returned", "misconfigured"])
     def test_a_claim_that_was_settled_is_lost_once_somebody_else_has_the_run(
         self, store: PersistenceHarness, settled: str
     ) -> None:

@@ -108,7 +108,8 @@ class Settings(BaseSettings):
         86_400,
         validate_default=True,
         validation_alias="DAEMON_SUBMIT_TIMEOUT",
-        description="Seconds for which a submission may fail before its run ends SYSTEM_ERROR.",
+        description="Seconds for which a submission may fail, or its provider may be misconfigured, before its run "
+        "ends SYSTEM_ERROR.",
     )
     submit_attempts: int | None = Field(
         None,

@@ -228,13 +228,19 @@ class RunSummary:
             raise UnknownProvider(f"tags.{PROVIDER_TYPE_TAG} names {named!r}; known providers are {known}") from None
 
     def accepted(self, provider: ProviderType, provider_run_id: ProviderRunId) -> Self:
-        """The run after a provider accepted it; a run that was cancelled meanwhile keeps its state."""
+        """The run after a provider accepted it; a run that was cancelled meanwhile keeps its state.
+
+        The error of an earlier submission is removed, unless the run has ended.
+        """
+        tags = self._tags_with({PROVIDER_TYPE_TAG: provider.value, PROVIDER_ID_TAG: provider_run_id})
+        if not self.state.has_ended:
+            tags = {name: value for name, value in tags.items() if name != ERROR_TAG}
         return replace(
             self,
             state=RunState.INITIALIZING if self.state.may_become(RunState.INITIALIZING) else self.state,
             provider=provider,
             provider_run_id=provider_run_id,
-            tags=self._tags_with({PROVIDER_TYPE_TAG: provider.value, PROVIDER_ID_TAG: provider_run_id}),
+            tags=tags,
         )
 
     def rejected(self, reason: str, at: datetime) -> Self:

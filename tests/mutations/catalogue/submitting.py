@@ -20,6 +20,7 @@ from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.recording import Recorder
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.application.submitting.outcomes import OutcomeRecorder
+from wes_daemon.application.submitting.set_up_evidence import SetUpEvidence
 from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
 from wes_daemon.application.submitting.submit_claimed_run import SubmitClaimedRun
 from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
@@ -212,6 +213,27 @@ _DOUBTS: Sequence[Mutant] = (
         at=SubmitClaimedRun._submit,
         change=replace(handler(Misconfigured).the(ast.Return), "rejected", rejected=handler(Rejected).the(ast.Return)),
         tests=[f"{_SUBMIT}::TestMisconfiguredProvider"],
+    ),
+    Mutant(
+        name="misconfiguration-without-end",
+        breaks="A run whose provider never accepts a run waits for ever.",
+        at=OutcomeRecorder.record_misconfiguration,
+        change=never(the(ast.If, uses(field_of(ClaimedRun).failing_for))),
+        tests=[f"{_SUBMIT}::TestMisconfiguredProvider"],
+    ),
+    Mutant(
+        name="ambiguous-refusal-ends-runs-in-doubt",
+        breaks="A run that may have been started ends because of a refusal.",
+        at=SubmitClaimedRun._record_ambiguous_refusal,
+        change=always(the(ast.If)),
+        tests=[f"{_SUBMIT}::TestRefusalThatDoesNotSayWhomItConcerns"],
+    ),
+    Mutant(
+        name="earlier-acceptance-blames-runs",
+        breaks="Runs end when the set-up stops working, because runs were accepted before.",
+        at=SetUpEvidence._contradictions,
+        change=replace(the(ast.BoolOp), "True"),
+        tests=[f"{_SUBMIT}::TestRefusalThatDoesNotSayWhomItConcerns"],
     ),
     Mutant(
         name="unsent-call-counts-as-attempt",

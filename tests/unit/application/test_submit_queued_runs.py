@@ -13,11 +13,12 @@ import pytest
 from tests import fault_points
 from tests.builders import a_report, a_request, a_run, a_submission_policy, an_attachment
 from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
-from wes_daemon.adapters.memory.environment import InlineExecutor
+from wes_daemon.adapters.memory.environment import InlineExecutor, ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
 from wes_daemon.adapters.memory.submissions import MemorySubmissionQueue
 from wes_daemon.adapters.memory.unit_of_work import MemoryUnitOfWork
 from wes_daemon.application.ports.errors import (
+    AmbiguousRefusal,
     CircuitOpen,
     LeaseLost,
     Misconfigured,
@@ -33,6 +34,7 @@ from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.application.ports.submissions import ClaimedRun, SubmissionState
 from wes_daemon.application.ports.unit_of_work import UnitOfWork
 from wes_daemon.application.submitting.outcomes import Outcome
+from wes_daemon.application.submitting.set_up_evidence import SetUpEvidence
 from wes_daemon.domain.runs import IdempotencyKey, ProviderType, Run, RunId, Unreadable
 from wes_daemon.domain.states import RunState
 
@@ -682,6 +684,51 @@ class TestMisconfiguredProvider:
 
         assert daemon.submit().accepted == 1
 
+    def test_a_run_that_it_refuses_for_too_long_ends_with_the_reason(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        world.queue(a_run())
+        world.directory.providers[ProviderType.SEVENBRIDGES] = Misconfigured("no permission in the project")
+        daemon.submit()
+        world.clock.advance(a_submission_policy().timeout - timedelta(seconds=1))
+        daemon.submit()
+        assert world.run().state is RunState.QUEUED
+        world.clock.advance(timedelta(minutes=1))
+
+        report = daemon.submit()
+
+        assert report.blocked == {ProviderType.SEVENBRIDGES}
+        assert world.run().state is RunState.SYSTEM_ERROR
+        assert str(world.run().error).startswith("given up after ")
+        assert str(world.run().error).endswith(": no permission in the project")
+
+    def test_it_never_ends_a_run_that_may_have_been_started(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run())
+        world.provider.fail_next(OutcomeUnknown("timeout"))
+        daemon.submit()
+        world.directory.providers[ProviderType.SEVENBRIDGES] = Misconfigured("token expired")
+
+        for _ in range(3):
+            world.clock.advance(a_submission_policy().timeout)
+            daemon.submit()
+
+        assert (world.run().state, world.queries.get(RunId("run-1")).submission) == (
+            RunState.QUEUED,
+            SubmissionState.INTENT,
+        )
+
+    def test_the_runs_that_it_prevents_say_why(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run("run-1"), a_run("run-2"))
+        world.provider.fail_next(Misconfigured("token expired"))
+
+        daemon.submitting(pool=InlineExecutor(), policy=a_submission_policy(batch=2))()
+
+        reasons = {world.queries.get(RunId(id)).last_reason for id in ("run-1", "run-2")}
+        assert reasons == {
+            "token expired",
+            "sevenbridges was unusable for another run a moment before: token expired",
+        }
+
     def test_a_run_that_was_announced_is_submitted_before_anything_else_is_taken_up(
         self, world: World, daemon: DaemonUnderTest
     ) -> None:
@@ -734,7 +781,140 @@ class TestMisconfiguredProvider:
         assert sum("token expired" in record.getMessage() for record in caplog.records) == 2
 
 
+class TestRefusalThatDoesNotSayWhomItConcerns:
+    """The rule that a refusal is the run's when another run succeeds with the same set-up (B1, B2)."""
+
+    @pytest.fixture(name="provider")
+    def refusing_provider(self, world: World) -> "_Refusing":
+        provider = _Refusing({"wes-run-1"})
+        world.directory.providers[ProviderType.SEVENBRIDGES] = provider
+        return provider
+
+    def test_it_ends_its_run_once_others_were_accepted_after_two_refusals(
+        self, world: World, daemon: DaemonUnderTest, provider: "_Refusing"
+    ) -> None:
+        world.queue(a_run("run-1"))
+        daemon.submit()
+        for accepted in ("run-2", "run-3"):
+            assert world.run("run-1").state is RunState.QUEUED
+            world.clock.advance(timedelta(seconds=10))
+            world.queue(a_run(accepted))
+            daemon.submit()
+            world.clock.advance(timedelta(seconds=30))
+            daemon.submit()
+
+        assert world.run("run-1").state is RunState.SYSTEM_ERROR
+        assert world.run("run-1").error == (
+            "HTTP 403; the refusal concerns this run, since sevenbridges accepts others with the same set-up"
+        )
+        assert provider.started == ["wes-run-2", "wes-run-3"]
+
+    def test_an_acceptance_before_it_proves_nothing(
+        self, world: World, daemon: DaemonUnderTest, provider: "_Refusing"
+    ) -> None:
+        """The set-up may have stopped working in between."""
+        world.queue(a_run("run-2"))
+        daemon.submit()
+        world.queue(a_run("run-1"))
+
+        for _ in range(3):
+            world.clock.advance(timedelta(minutes=1))
+            daemon.submit()
+
+        assert world.run("run-1").state is RunState.QUEUED
+
+    def test_it_ends_no_run_while_every_run_is_refused(
+        self, world: World, daemon: DaemonUnderTest, provider: "_Refusing"
+    ) -> None:
+        provider.refused.add("wes-run-2")
+        world.queue(a_run("run-1"), a_run("run-2"))
+
+        for _ in range(5):
+            daemon.submit()
+            world.clock.advance(timedelta(minutes=1))
+
+        assert world.states() == {RunState.QUEUED}
+
+    def test_it_lets_another_run_be_tried_before_the_refused_one(
+        self, world: World, daemon: DaemonUnderTest, provider: "_Refusing"
+    ) -> None:
+        world.queue(a_run("run-1"), a_run("run-2"))
+        daemon.submitting(pool=InlineExecutor(), policy=a_submission_policy(batch=1))()
+        world.clock.advance(timedelta(seconds=2))
+
+        daemon.submit()
+
+        assert provider.started == ["wes-run-2"]
+
+    def test_it_ends_no_run_that_may_have_been_started(
+        self, world: World, daemon: DaemonUnderTest, provider: "_Refusing"
+    ) -> None:
+        provider.refused.clear()
+        provider.fail_next(OutcomeUnknown("timeout"))
+        world.queue(a_run("run-1"))
+        daemon.submit()
+        provider.refused.add("wes-run-1")
+
+        for number in range(2, 6):
+            world.queue(a_run(f"run-{number}"))
+            world.clock.advance(timedelta(minutes=20))
+            daemon.submit()
+
+        assert world.queries.get(RunId("run-1")).submission is SubmissionState.INTENT
+
+    @pytest.mark.parametrize(
+        ("accepted", "provider", "is_to_blame"),
+        [
+            pytest.param("run-2", ProviderType.SEVENBRIDGES, True, id="another run"),
+            pytest.param("run-1", ProviderType.SEVENBRIDGES, False, id="the run itself, which is then judged anew"),
+            pytest.param("run-2", ProviderType.HEALTHOMICS, False, id="a run at another provider"),
+        ],
+    )
+    def test_an_acceptance_contradicts_the_refusals_of_other_runs_at_its_provider(
+        self, accepted: str, provider: ProviderType, is_to_blame: bool
+    ) -> None:
+        clock = ManualClock()
+        evidence = SetUpEvidence(clock.monotonic)
+        for _ in range(2):
+            evidence.is_run_to_blame(RunId("run-1"), ProviderType.SEVENBRIDGES)
+            clock.advance(timedelta(seconds=1))
+            evidence.note_acceptance(RunId(accepted), provider, sent_at=clock.monotonic())
+
+        assert evidence.is_run_to_blame(RunId("run-1"), ProviderType.SEVENBRIDGES) is is_to_blame
+
+    def test_withdrawn_runs_do_not_fill_the_memory(self) -> None:
+        evidence = SetUpEvidence(ManualClock().monotonic)
+
+        for number in range(10_010):
+            evidence.is_run_to_blame(RunId(f"run-{number}"), ProviderType.SEVENBRIDGES)
+
+        assert len(evidence._refusals) == 10_000
+
+
+class _Refusing(MemoryProvider):
+    """Refuses the runs of these idempotency keys without saying whom the refusal concerns."""
+
+    def __init__(self, refused: set[str]) -> None:
+        super().__init__()
+        self.refused = refused
+
+    def submit(self, submission: Submission) -> Accepted | Prepared:
+        if submission.key in self.refused:
+            raise AmbiguousRefusal("HTTP 403")
+        return super().submit(submission)
+
+
 class TestWhenTheServiceChangesARunMeanwhile:
+    def test_the_error_of_an_earlier_submission_is_removed_when_the_run_is_accepted(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        """A person corrects the run and sets it to QUEUED again (B6)."""
+        world.queue(a_run(tags={"error": "refused: reads is missing", "project": "p"}))
+
+        daemon.submit()
+
+        assert world.run().tags == {"project": "p", "provider_type": "sevenbridges", "provider_id": "memory-1"}
+
     def test_a_run_cancelled_during_its_submission_is_held_as_cancelling(
         self, world: World, daemon: DaemonUnderTest
     ) -> None:

@@ -138,6 +138,13 @@ class MemorySubmissionQueue:
         not_before = self._clock.now() + wait
         self._write(claim, replace(row, owner=None, not_before=not_before, last_reason=reason or row.last_reason))
 
+    def return_misconfigured(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
+        row, now = self._returned_row(claim), self._clock.now()
+        failing_since = row.failing_since or now
+        self._write(
+            claim, replace(row, owner=None, not_before=now + wait, failing_since=failing_since, last_reason=reason)
+        )
+
     def close(self, claim: Claim, *, reason: str) -> None:
         row = self._claimed_row(claim)
         self._write(claim, replace(row, state=SubmissionState.CLOSED, owner=None, last_reason=reason))

@@ -144,6 +144,16 @@ class SqlSubmissionQueue:
         last_reason = {} if reason is None else {"last_reason": reason}
         self._update(claim, state=submissions.c.returns_to, owner=None, not_before=store_after(wait), **last_reason)
 
+    def return_misconfigured(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
+        self._update(
+            claim,
+            state=submissions.c.returns_to,
+            owner=None,
+            not_before=store_after(wait),
+            failing_since=func.coalesce(submissions.c.failing_since, store_now()),
+            last_reason=reason,
+        )
+
     def close(self, claim: Claim, *, reason: str) -> None:
         self._update(claim, state=SubmissionState.CLOSED, owner=None, request=None, last_reason=reason)
 

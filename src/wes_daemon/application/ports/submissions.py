@@ -66,7 +66,8 @@ class ClaimedRun:
         run: the run at the time of the claim. If an earlier call may have sent it, it has the request and the tags
             of that call: a service may change the row, but a repeated call must be the same.
         attempts: number of failed submissions before this one.
-        failing_for: time since the first of these failures; zero if there was none.
+        failing_for: time since the first of these failures, or since the provider first accepted no run until a person
+            acts; zero if there was neither.
         in_doubt_for: time since the claim before the first call that may have started the run; zero if there was none.
         prepared_id: the draft that an earlier attempt recorded. The run is submitted with it.
         destination: the provider that was recorded before the first call, the same at every attempt.
@@ -218,6 +219,12 @@ class SubmissionQueue(Protocol):
 
         Args:
             reason: None keeps the last reason.
+        """
+
+    def return_misconfigured(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
+        """End the claim of a run that its provider accepts only after a person has acted.
+
+        As `return_claim`, but the time of `ClaimedRun.failing_for` begins, if it has not begun.
         """
 
     def close(self, claim: Claim, *, reason: str) -> None:

@@ -56,10 +56,12 @@ class SubmissionResult:
 
     Attributes:
         unusable: the provider, if it can accept no other run for the rest of the pass.
+        reason: why the provider is unusable; empty if it is not.
     """
 
     outcome: Outcome
     unusable: ProviderType | None = None
+    reason: str = ""
 
 
 @dataclass(eq=False)
@@ -182,17 +184,26 @@ class OutcomeRecorder:
         return SubmissionResult(outcome=Outcome.NEEDS_REVIEW)
 
     def record_misconfiguration(
-        self, claim: Claim, provider: ProviderType | None, error: Misconfigured
+        self, claimed: ClaimedRun, provider: ProviderType | None, error: Misconfigured
     ) -> SubmissionResult:
-        """Return the claim: the provider accepts no run until a person acts. Logged at most once a minute."""
+        """Return the claim: the provider accepts no run until a person acts. Logged at most once a minute.
+
+        The run ends if its provider has refused it for too long, unless an earlier call may have started it.
+        """
+        reason = str(error)
         if self._throttle.allows(str(provider)):
-            log_event(_log, logging.ERROR, "provider.misconfigured", provider=provider, reason=error)
-        return replace(self.record_return(claim, wait=_UNUSABLE_WAIT, reason=str(error)), unusable=provider)
+            log_event(_log, logging.ERROR, "provider.misconfigured", provider=provider, reason=reason)
+        if not claimed.claim.resumed and claimed.failing_for >= self._policy.timeout:
+            given_up = f"given up after {_rounded(claimed.failing_for)}: {reason}"
+            return replace(self.record_rejection(claimed, provider, given_up), unusable=provider, reason=reason)
+        claim, wait = claimed.claim, _UNUSABLE_WAIT
+        self._record(lambda rec, text: rec.work.submissions.return_misconfigured(claim, wait=wait, reason=text), reason)
+        return SubmissionResult(outcome=Outcome.RETURNED, unusable=provider, reason=reason)
 
     def record_not_sent(self, claim: Claim, provider: ProviderType, error: NotSent) -> SubmissionResult:
         """Return the claim: nothing was sent to the provider, and nothing is sent to it for a while."""
-        wait = error.retry_after or _UNUSABLE_WAIT
-        return replace(self.record_return(claim, wait=wait, reason=str(error)), unusable=provider)
+        wait, reason = error.retry_after or _UNUSABLE_WAIT, str(error)
+        return replace(self.record_return(claim, wait=wait, reason=reason), unusable=provider, reason=reason)
 
     def record_return(self, claim: Claim, *, wait: timedelta, reason: str | None = None) -> SubmissionResult:
         """Return the claim of a run that was not sent; no attempt is counted."""

@@ -1,11 +1,13 @@
 """The submission of one claimed run to its provider."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import (
+    AmbiguousRefusal,
     ClaimLost,
     LeaseLost,
     Misconfigured,
@@ -24,6 +26,7 @@ from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.application.submitting.outcomes import NOT_RECORDED, OutcomeRecorder, SubmissionResult
+from wes_daemon.application.submitting.set_up_evidence import SetUpEvidence
 from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import Attachment, ProviderType, RunId
@@ -48,6 +51,7 @@ class SubmitClaimedRun:
         units: UnitsOfWork,
         providers: ProviderDirectory,
         daemon_session: DaemonSession,
+        clock: Clock,
         stop: StopSignal,
         policy: SubmissionPolicy,
         serving: Collection[ProviderType | None],
@@ -56,15 +60,17 @@ class SubmitClaimedRun:
         self._units = units
         self._providers = providers
         self._daemon_session = daemon_session
+        self._clock = clock
+        self._evidence = SetUpEvidence(clock.monotonic)
         self._stop = stop
         self._policy = policy
         self._serving = serving
 
-    def __call__(self, claimed: ClaimedRun, *, blocked: Collection[ProviderType]) -> SubmissionResult | Acceptance:
+    def __call__(self, claimed: ClaimedRun, *, blocked: Mapping[ProviderType, str]) -> SubmissionResult | Acceptance:
         """Submit the run and record its outcome.
 
         Args:
-            blocked: unusable providers, to which nothing is sent.
+            blocked: unusable providers, to which nothing is sent, and why.
 
         Returns:
             The recorded result, or an acceptance that the caller has to record.
@@ -72,8 +78,9 @@ class SubmitClaimedRun:
         try:
             if self._stop.is_raised:
                 return self._outcomes.record_return(claimed.claim, wait=_NO_WAIT)
-            if claimed.destination in blocked:
-                reason = f"{claimed.destination} was unusable for another run a moment before"
+            if claimed.destination is not None and claimed.destination in blocked:
+                why = blocked[claimed.destination]
+                reason = f"{claimed.destination} was unusable for another run a moment before: {why}"
                 return self._outcomes.record_return(claimed.claim, wait=_BLOCKED_WAIT, reason=reason)
             return guarded(
                 lambda: self._submit(claimed),
@@ -93,7 +100,9 @@ class SubmitClaimedRun:
             return self._outcomes.record_return(claim, wait=_NO_WAIT)
         try:
             provider = provider or claimed.run.destination(self._policy.default_provider, self._policy.engine_providers)
-            accepted = self._send(claim, *self._prepare_call(claimed, provider))
+            call, sent_at = self._prepare_call(claimed, provider), self._clock.monotonic()
+            accepted = self._send(claim, *call)
+            self._evidence.note_acceptance(claimed.run.id, provider, sent_at=sent_at)
             return Acceptance(claim=claim, provider=provider, provider_run_id=accepted.id)
         except WrongProvider as error:
             advice = self._policy.advice(claimed.run, provider) if provider else ""
@@ -112,8 +121,20 @@ class SubmitClaimedRun:
             return self._outcomes.record_review(claimed, str(error))
         except OutcomeUnknown as error:
             return self._outcomes.record_doubt(claimed, str(error))
+        except AmbiguousRefusal as error:
+            return self._record_ambiguous_refusal(claimed, provider, error)
         except Misconfigured as error:
-            return self._outcomes.record_misconfiguration(claim, provider, error)
+            return self._outcomes.record_misconfiguration(claimed, provider, error)
+
+    def _record_ambiguous_refusal(
+        self, claimed: ClaimedRun, provider: ProviderType | None, error: AmbiguousRefusal
+    ) -> SubmissionResult:
+        """End the run if it is to blame for its refusal; a run that may have been started is not ended."""
+        is_to_blame = provider is not None and self._evidence.is_run_to_blame(claimed.run.id, provider)
+        if is_to_blame and not claimed.claim.resumed:
+            reason = f"{error}; the refusal concerns this run, since {provider} accepts others with the same set-up"
+            return self._outcomes.record_rejection(claimed, provider, reason)
+        return self._outcomes.record_misconfiguration(claimed, provider, error)
 
     def _prepare_call(self, claimed: ClaimedRun, provider: ProviderType) -> tuple[WorkflowProvider, Submission]:
         """Collect what the call needs.

@@ -73,11 +73,11 @@ class _Pass:
     """The state of one pass.
 
     Attributes:
-        blocked: unusable providers. Calls add to it, so that runs claimed earlier are not sent there.
+        blocked: unusable providers, and why. Calls add to it, so that runs claimed earlier are not sent there.
     """
 
     def __init__(self) -> None:
-        self.blocked: set[ProviderType] = set()
+        self.blocked: dict[ProviderType, str] = {}
         self._outcomes: Counter[Outcome] = Counter()
         self._under_way: dict[_Call, ClaimedRun] = {}
         self._ended: SimpleQueue[_Call] = SimpleQueue()
@@ -143,6 +143,7 @@ class SubmitQueuedRuns:
             units=units,
             providers=providers,
             daemon_session=daemon_session,
+            clock=clock,
             stop=stop,
             policy=policy,
             serving=self._serving,
@@ -187,7 +188,7 @@ class SubmitQueuedRuns:
     def _submit(self, claimed: ClaimedRun, one_pass: _Pass) -> SubmissionResult | Acceptance:
         result = self._submit_claimed_run(claimed, blocked=one_pass.blocked)
         if isinstance(result, SubmissionResult) and result.unusable:
-            one_pass.blocked.add(result.unusable)
+            one_pass.blocked[result.unusable] = result.reason
         return result
 
     def _record(self, ended: Sequence[tuple[_Call, ClaimedRun]]) -> Iterator[SubmissionResult]:
