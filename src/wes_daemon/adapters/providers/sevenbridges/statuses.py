@@ -15,7 +15,8 @@ from wes_daemon.adapters.providers.sevenbridges.client import (
     as_text,
     as_time,
 )
-from wes_daemon.adapters.providers.sevenbridges.errors import TASK_FORBIDDEN, TASK_NOT_FOUND, Failure
+from wes_daemon.adapters.providers.sevenbridges.codes import TASK_FORBIDDEN, TASK_NOT_FOUND
+from wes_daemon.adapters.providers.sevenbridges.errors import Failure
 from wes_daemon.adapters.providers.sevenbridges.tasks import get_fields, is_task_id
 from wes_daemon.application.ports.errors import NotNow
 from wes_daemon.domain.runs import ProviderRunId, StatusReport

@@ -7,15 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_objects, as_text
-from wes_daemon.adapters.providers.sevenbridges.errors import (
-    NO_DRAFT,
-    NO_TASK_ID,
-    PROJECT_CODES,
-    TASK_NOT_FOUND,
-    Failure,
-    outcome_unknown,
-    provider_error,
-)
+from wes_daemon.adapters.providers.sevenbridges.codes import NO_DRAFT, NO_TASK_ID, PROJECT_CODES, TASK_NOT_FOUND
+from wes_daemon.adapters.providers.sevenbridges.errors import Failure, outcome_unknown, provider_error
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, Rejected
 from wes_daemon.application.runtime.event_log import log_event
 
