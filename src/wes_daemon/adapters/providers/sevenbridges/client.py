@@ -3,14 +3,16 @@
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
+from wes_daemon.adapters.providers.sevenbridges.errors import Failure
 from wes_daemon.application.ports.call_gate import Allowance, CallGate
 from wes_daemon.application.ports.environment import Clock
+from wes_daemon.application.ports.errors import Misconfigured
 
 if TYPE_CHECKING:
     from wes_daemon.adapters.providers.sevenbridges.sdk import Sdk
@@ -41,6 +43,7 @@ class SevenBridgesClient:
         self._clock = clock
         self._gate = gate
         self._sdk: Sdk | None = None
+        self._reloads = 0
         self._lock = threading.Lock()
 
     def get(self, operation: str, path: str, **params: object) -> Mapping[str, object]:
@@ -100,10 +103,37 @@ class SevenBridgesClient:
         body: object = None,
         is_write: bool,
     ) -> Mapping[str, object]:
-        sdk = self._get_sdk()
+        self._get_sdk()
         self._gate.acquire(operation)
         given = {name: value for name, value in (params or {}).items() if value is not None}
-        return sdk.request(verb, path, params=given, body=body, is_write=is_write)
+        sdk, reloads = self._get_sdk(), self._reloads
+        try:
+            return sdk.request(verb, path, params=given, body=body, is_write=is_write)
+        except Failure as failure:
+            if failure.status != 401 or self._config.read_token is None:
+                raise
+            # The service did not process the call. The next one uses the new token, if there is one.
+            raise failure.with_note(self._reload_token(reloads)) from None
+
+    def _reload_token(self, reloads: int) -> str:
+        """Read the token again, and return what has become of it. One of several refused threads reads it.
+
+        Args:
+            reloads: how often the token had been read again when the refused call began.
+        """
+        with self._lock:
+            if self._reloads != reloads or self._config.read_token is None:
+                return "the token was read again meanwhile"
+            self._reloads += 1
+            try:
+                config = replace(self._config, token=self._config.read_token())
+            except Misconfigured as error:
+                return f"the token could not be read again: {error}"
+            if config.token == self._config.token:
+                return "the token was read again and is the same"
+            # Calls of other threads may still use the connections of the former SDK, so these are not closed here.
+            self._config, self._sdk = config, None
+            return "the token was read again and has changed: the next call uses the new one"
 
     def _get_sdk(self) -> "Sdk":
         with self._lock:

@@ -71,6 +71,18 @@ class Failure(Exception):
         self.retry_after = retry_after
         self.answer = answer
 
+    def with_note(self, note: str) -> "Failure":
+        """Return the same failure with a note at the end of its message."""
+        return Failure(
+            self.kind,
+            f"{self.message}; {note}",
+            is_write=self.is_write,
+            status=self.status,
+            code=self.code,
+            retry_after=self.retry_after,
+            answer=self.answer,
+        )
+
     @property
     def is_unprocessed(self) -> bool:
         """Whether the service certainly neither examined the request nor did anything."""

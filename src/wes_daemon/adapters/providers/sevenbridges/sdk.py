@@ -14,7 +14,7 @@ import requests
 import sevenbridges
 import sevenbridges.http.client
 from sevenbridges.errors import SbgError, URITooLong
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, ProxyError
+from urllib3.exceptions import ClosedPoolError, ConnectTimeoutError, EmptyPoolError, HTTPError, ProxyError
 
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure, FailureKind
@@ -39,7 +39,7 @@ _UNUSABLE = (
     requests.exceptions.InvalidHeader,
     requests.exceptions.TooManyRedirects,
 )
-_NOT_SENT = (ConnectTimeoutError, ProxyError, NoConnection)
+_NOT_SENT = (ConnectTimeoutError, ProxyError, NoConnection, ClosedPoolError, EmptyPoolError)
 
 
 class Sdk:
