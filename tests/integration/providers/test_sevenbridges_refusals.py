@@ -1,5 +1,6 @@
 """Refusals of Seven Bridges, and the port's error for each."""
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 from tests.contracts.provider import accept
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import (
+    APP,
     BATCHING_APP,
     PROJECT,
     SevenBridgesHarness,
@@ -53,6 +55,18 @@ class TestValidation:
 
         assert harness.tasks(submission.key) == []
         assert harness.platform.started == []
+
+    def test_a_refusal_names_app_project_and_port_and_quotes_an_error_without_a_message(
+        self, harness: SevenBridgesHarness
+    ) -> None:
+        """B7."""
+        provider, submission = harness.provider(), harness.of()
+        prepared = provider.submit(submission)
+        harness.platform.tasks[prepared.id]["errors"] = [{"type": "schema", "input_id": "reads", "got": "int"}]
+        expected = f"of {APP}/2 in {PROJECT}: reads: {{'type': 'schema', 'input_id': 'reads', 'got': 'int'}}"
+
+        with pytest.raises(Rejected, match=re.escape(expected.replace("'", '"'))):
+            harness.provider().submit(replace(submission, prepared_id=prepared.id))
 
     def test_missing_money_is_no_fault_of_the_run(self, harness: SevenBridgesHarness) -> None:
         with pytest.raises(NotNow, match="Insufficient funds") as refusal:

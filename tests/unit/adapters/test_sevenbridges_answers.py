@@ -7,9 +7,9 @@ from email.utils import format_datetime
 import pytest
 
 from tests.builders import NOON
-from wes_daemon.adapters.providers.sevenbridges.client import allowance, as_time, requested_block
+from wes_daemon.adapters.providers.sevenbridges.client import allowance, as_message, as_time, requested_block
 from wes_daemon.adapters.providers.sevenbridges.codes import PROJECT_CODES
-from wes_daemon.adapters.providers.sevenbridges.details import stable_outputs
+from wes_daemon.adapters.providers.sevenbridges.details import _log_name, stable_outputs
 from wes_daemon.adapters.providers.sevenbridges.errors import (
     Failure,
     FailureKind,
@@ -227,6 +227,28 @@ class TestStates:
         assert read_status(task).state is RunState.UNKNOWN
         assert read_status(task).provider_status
 
+    @pytest.mark.parametrize(
+        ("progress", "state"),
+        [
+            ({}, RunState.COMPLETE),
+            ({"completed": 3, "failed": 0, "aborted": 0}, RunState.COMPLETE),
+            ({"completed": "3", "failed": "0", "aborted": "0"}, RunState.COMPLETE),
+            ({"completed": 2, "failed": 1, "aborted": 0}, RunState.EXECUTOR_ERROR),
+            ({"completed": "2", "failed": "1"}, RunState.EXECUTOR_ERROR),
+            ({"completed": 0, "failed": 3, "aborted": 0}, RunState.EXECUTOR_ERROR),
+            ({"completed": "0", "failed": "2", "aborted": "1"}, RunState.EXECUTOR_ERROR),
+            ({"completed": 0, "failed": 0, "aborted": 3}, RunState.CANCELED),
+            ({"completed": "0", "failed": "0", "aborted": "3"}, RunState.CANCELED),
+            ({"aborted": "3"}, RunState.CANCELED),
+        ],
+    )
+    def test_a_completed_batch_ends_as_its_children(self, progress: Mapping[str, object], state: RunState) -> None:
+        """B7: the numbers may be texts."""
+        report = read_status({"status": "COMPLETED", "batch": True, "execution_status": progress})
+
+        assert report.state is state
+        assert ("failed" in report.message) is (state is RunState.EXECUTOR_ERROR)
+
     def test_the_message_of_a_running_task_is_ignored(self) -> None:
         task = {"status": "RUNNING", "execution_status": {"message": "step 3 of 9", "message_code": 7}}
 
@@ -274,6 +296,30 @@ class TestReading:
 
         assert [problem.is_about_money for problem in read_task({"errors": errors}).problems] == [True, False, False]
 
+    @pytest.mark.parametrize(
+        ("errors", "shown"),
+        [
+            ([{"type": "schema", "input_id": "reads"}], ['reads: {"type": "schema", "input_id": "reads"}']),
+            ([{"message": None, "detail": "no funds left"}], ['{"message": null, "detail": "no funds left"}']),
+            (["File is gone"], ["File is gone"]),
+            ({"reads": "File is gone"}, ['{"reads": "File is gone"}']),
+            ("File is gone", ["File is gone"]),
+            ([{}, None, ""], []),
+            (None, []),
+        ],
+    )
+    def test_an_error_without_a_message_is_quoted_whole(self, errors: object, shown: list[str]) -> None:
+        """B7."""
+        problems = read_task({"errors": errors}).problems
+
+        assert list(map(str, problems)) == shown
+        assert not any(problem.is_about_money for problem in problems)
+
+    def test_the_type_of_an_error_may_say_that_money_is_missing(self) -> None:
+        errors = [{"type": "error/task_validation/billing"}]
+
+        assert [problem.is_about_money for problem in read_task({"errors": errors}).problems] == [True]
+
 
 class TestOutputs:
     def test_files_are_made_stable_wherever_they_stand(self) -> None:
@@ -289,3 +335,52 @@ class TestOutputs:
         found = {"class": "File", "path": "5" * 24, "location": "https://x?Expires=1"}
 
         assert "location" not in stable_outputs({"a": found}, drs_host=None)["a"]  # type: ignore[operator]
+
+
+class TestMessages:
+    """B7: what the service says without a message is quoted whole."""
+
+    @pytest.mark.parametrize(
+        ("said", "shown"),
+        [
+            ({"message": "File is gone", "code": 7}, "File is gone"),
+            ({"message": " ", "code": 7}, '{"message": " ", "code": 7}'),
+            ("File is gone", "File is gone"),
+            (["a", 1], '["a", 1]'),
+            (None, ""),
+            ({}, ""),
+        ],
+    )
+    def test_a_message_or_the_whole_is_shown(self, said: object, shown: str) -> None:
+        assert as_message(said) == shown
+
+
+class TestLogs:
+    """B7: the service names no streams, so a log's stream is read from its name."""
+
+    @pytest.mark.parametrize(
+        ("names", "stdout", "stderr"),
+        [
+            (["job.err.log", "job.out.log"], "job.out.log", "job.err.log"),
+            (["cwl.output.json", "error_report.html", "stdout", "stderr"], "stdout", "stderr"),
+            (["errors.txt", "outputs.json", "STDERR", "StdOut"], "StdOut", "STDERR"),
+            (["job.err.log", "job.out.log", "stderr.log", "stdout.log"], "stdout.log", "stderr.log"),
+            (["stderr.log", "stderr", "stdout.log", "stdout"], "stdout", "stderr"),
+            (
+                ["error_correction.out.log", "error_correction.err.log"],
+                "error_correction.out.log",
+                "error_correction.err.log",
+            ),
+            (["layout.json", "job.out.log"], "job.out.log", None),
+            (["terrible.txt", "joberr.txt", "jobout.txt"], "jobout.txt", "terrible.txt"),
+            (["cmd.log", "docker.version"], None, None),
+        ],
+    )
+    def test_the_nearest_name_is_that_of_the_stream(
+        self, names: list[str], stdout: str | None, stderr: str | None
+    ) -> None:
+        logs = {name: f"address of {name}" for name in names}
+
+        found = {stream: _log_name(logs, stream) or None for stream in ("stdout", "stderr")}
+
+        assert found == {"stdout": stdout, "stderr": stderr}

@@ -1,5 +1,7 @@
 """Calls to the Seven Bridges API, and readers for its headers and JSON. Requests and answers are plain objects."""
 
+import json
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -211,8 +213,17 @@ def as_text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def as_message(value: object) -> str:
+    """Return what an error or a warning says: its message, or else the whole, which is all that the service says."""
+    if not value:
+        return ""
+    return as_text(as_object(value).get("message")).strip() or (value if isinstance(value, str) else json.dumps(value))
+
+
 def as_integer(value: object) -> int:
-    """Return the integer; 0 for a value of another type."""
+    """Return the integer, also from its digits in a text; 0 for any other value."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value.strip()):
+        return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from urllib.parse import quote, urlsplit
 
-from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_object, as_text
+from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_message, as_object, as_text
 from wes_daemon.adapters.providers.sevenbridges.codes import PARENT_GONE
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure, provider_error
 from wes_daemon.adapters.providers.sevenbridges.files import Reference, find_or_create_folder, ids_by_name
@@ -131,11 +131,7 @@ class Imports:
         name = PurePosixPath(reference.path).name
         if ids := ids_by_name(self._client, {"parent": self._folder(source)}, name=name, kind="File"):
             return ids[0]
-        reason = (
-            as_text(as_object(answer.get("error")).get("message"))
-            or as_text(answer.get("message"))
-            or "the service gave no reason"
-        )
+        reason = as_message(answer.get("error")) or as_text(answer.get("message")) or "the service gave no reason"
         raise Rejected(f"input {reference.at}: {reference}: the import into {source[0]} failed: {reason}")
 
     def _folder(self, source: _Source) -> str:
