@@ -127,6 +127,7 @@ class TestCodes:
 
 # What is expected of each status without a code, for a write and for a read.
 BY_STATUS: Mapping[int, tuple[type[Exception], type[Exception]]] = {
+    **dict.fromkeys((402, 405, 406, 410, 415, 418, 423, 451, 499), (AmbiguousRefusal, AmbiguousRefusal)),
     400: (Rejected, Rejected),
     401: (Misconfigured, Misconfigured),
     403: (AmbiguousRefusal, AmbiguousRefusal),

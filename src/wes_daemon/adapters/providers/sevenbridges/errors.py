@@ -125,12 +125,12 @@ _VERDICTS: Mapping[Verdict, type[ProviderError] | None] = {
 }
 
 # For answers without a code. A refusal without one does not say whose fault it is: a 403 may come from a missing
-# permission of the token's owner, a 404 from a wrong endpoint, and both from a thing that the run names.
+# permission of the token's owner, a 404 from a wrong endpoint, a 405 from a proxy, and all from a thing that the run
+# names.
 STATUSES: Mapping[int, type[ProviderError]] = {
+    **dict.fromkeys(range(400, 500), AmbiguousRefusal),
     400: Rejected,
     401: Misconfigured,
-    403: AmbiguousRefusal,
-    404: AmbiguousRefusal,
     408: OutcomeUnknown,
     409: OutcomeUnknown,
     413: Rejected,
