@@ -185,7 +185,7 @@ SEVENBRIDGES: Sequence[Mutant] = (
     ),
     Mutant(
         name="hidden-draft-rejects-its-run",
-        breaks="A run whose recorded draft cannot be read is rejected, although an earlier attempt may have started it.",
+        breaks="A run whose recorded draft is not shown is rejected, although an earlier attempt may have started it.",
         at=Drafts.recorded,
         change=never(the(ast.If, has(ast.BinOp))),
         tests=[f"{_HERE}/test_sevenbridges_refusals.py::TestBlame"],
