@@ -99,7 +99,7 @@ class TestHandshakes:
 
 class TestProxies:
     @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
-    @pytest.mark.parametrize("address", ["proxy.invalid:no-port", "[proxy", ":8080"])
+    @pytest.mark.parametrize("address", ["proxy.invalid:no-port", "[proxy", ":8080", f"{'x' * 70}.invalid:8080"])
     @pytest.mark.parametrize("scheme", ["http", "https"])
     def test_a_proxy_that_is_no_address_is_misconfigured_by_its_variable(
         self, harness: SevenBridgesHarness, monkeypatch: pytest.MonkeyPatch, variable: str, address: str, scheme: str
@@ -107,6 +107,16 @@ class TestProxies:
         monkeypatch.setenv(variable, f"{scheme}://me:{PASSWORD}@{address}")
 
         with pytest.raises(Misconfigured, match=variable) as refusal:
+            harness.provider().submit(harness.of())
+
+        assert_no_password(refusal.value)
+
+    def test_a_login_that_cannot_be_sent_is_misconfigured_by_its_variable(
+        self, harness: SevenBridgesHarness, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:{PASSWORD}-\u043f@127.0.0.1:8080")
+
+        with pytest.raises(Misconfigured, match="HTTPS_PROXY") as refusal:
             harness.provider().submit(harness.of())
 
         assert_no_password(refusal.value)

@@ -13,7 +13,7 @@ from tests.integration.providers.sevenbridges_harness import PROJECT, SevenBridg
 from tests.simulators.sevenbridges import faults
 from tests.simulators.sevenbridges.faults import Fault, Reply, refusing
 from wes_daemon.adapters.providers.sevenbridges.imports import FOLDER
-from wes_daemon.application.ports.errors import NotNow, Rejected
+from wes_daemon.application.ports.errors import Misconfigured, NotNow, Rejected
 from wes_daemon.domain.runs import Attachment
 
 __all__ = ["authority", "harness", "trusted"]
@@ -365,6 +365,24 @@ class TestBuckets:
 
         with pytest.raises(NotNow, match="under way"):
             harness.provider().submit(harness.of({"sample": "x", "reads": file(ADDRESS)}))
+
+    @pytest.mark.usefixtures("volume")
+    @pytest.mark.parametrize(
+        ("status", "code", "kind"), [(401, 90001, Misconfigured), (403, None, Misconfigured), (404, 9105, Rejected)]
+    )
+    def test_an_import_that_is_not_shown_does_not_start_again(
+        self, harness: SevenBridgesHarness, status: int, code: int | None, kind: type[Exception]
+    ) -> None:
+        """B7."""
+        provider, submission = harness.provider(), harness.of({"sample": "x", "reads": file(ADDRESS)})
+        with pytest.raises(NotNow):
+            provider.submit(submission)
+        harness.platform.faults.add("get_import", refusing(status, code, "no"))
+
+        with pytest.raises(kind):
+            provider.submit(submission)
+
+        assert harness.operations().count("start_import") == 1
 
     @pytest.mark.usefixtures("volume")
     def test_an_import_that_the_service_has_forgotten_starts_again(self, harness: SevenBridgesHarness) -> None:

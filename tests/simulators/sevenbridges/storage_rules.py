@@ -75,7 +75,7 @@ class StorageRules:
     def get_import(self, id: str) -> Answer:
         """How far an import has come."""
         if id not in self._platform.imports:
-            raise not_found(9105, "Import does not exist")
+            raise not_found(9008, "Import does not exist")
         record = self._platform.imports[id]
         # An import that failed because its object does not exist is answered with the import itself, and 404.
         return Answer(dict(record), status=404 if record["state"] == "FAILED" and record.get("is_missing") else 200)

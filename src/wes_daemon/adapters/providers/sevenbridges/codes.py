@@ -16,6 +16,9 @@ NO_DRAFT = 7010
 PARENT_GONE = frozenset({5002, 5022, 5026})
 """The folder in which something was to be created no longer exists, or is no folder."""
 
+NO_IMPORT = frozenset({9008, 90003})
+"""An import that the service does not know."""
+
 FOLDER_EXISTS = frozenset({5003, 5030})
 """The name is taken: by a file, by a folder."""
 

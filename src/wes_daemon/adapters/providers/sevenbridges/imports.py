@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from urllib.parse import quote, urlsplit
 
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_message, as_object, as_text
-from wes_daemon.adapters.providers.sevenbridges.codes import PARENT_GONE
+from wes_daemon.adapters.providers.sevenbridges.codes import NO_IMPORT, PARENT_GONE
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure, provider_error
 from wes_daemon.adapters.providers.sevenbridges.files import Reference, find_or_create_folder, ids_by_name
 from wes_daemon.application.ports.environment import Clock
@@ -109,9 +109,11 @@ class Imports:
         except Failure as failure:
             if failure.is_transient:
                 raise
-            if not _has_failed(failure.answer):
+            if failure.code in NO_IMPORT:
                 del self._import_ids[source]
                 raise NotNow(f"the import of {reference} is no longer known and starts again: {failure}") from failure
+            if not _has_failed(failure.answer):
+                raise _refused_import(reference, failure) from failure
             # The service answers 404 about an import whose object does not exist, with the import as the body.
             answer = failure.answer
         return self._result(source, reference, answer=answer)

@@ -14,7 +14,14 @@ import requests
 import sevenbridges
 import sevenbridges.http.client
 from sevenbridges.errors import SbgError, URITooLong
-from urllib3.exceptions import ClosedPoolError, ConnectTimeoutError, EmptyPoolError, HTTPError, ProxyError
+from urllib3.exceptions import (
+    ClosedPoolError,
+    ConnectTimeoutError,
+    EmptyPoolError,
+    HTTPError,
+    LocationValueError,
+    ProxyError,
+)
 
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure, FailureKind
@@ -38,6 +45,7 @@ _UNUSABLE = (
     requests.exceptions.MissingSchema,
     requests.exceptions.InvalidHeader,
     requests.exceptions.TooManyRedirects,
+    LocationValueError,
 )
 _NOT_SENT = (ConnectTimeoutError, ProxyError, NoConnection, ClosedPoolError, EmptyPoolError)
 
@@ -70,9 +78,9 @@ class Sdk:
         except SbgError as error:
             # The SDK wraps every error of requests in an `SbgError`, whose context is the original error.
             raise self._unanswered(error.__context__ or error, is_write) from None
-        except (OSError, HTTPError) as error:
-            # requests raises a plain OSError if the file that REQUESTS_CA_BUNDLE names does not exist, before it sends
-            # anything, and passes some errors of urllib3 on.
+        except (OSError, HTTPError, UnicodeError) as error:
+            # Before it sends anything, requests raises a plain OSError if the file that REQUESTS_CA_BUNDLE names does
+            # not exist, and a UnicodeError for a proxy's login. It passes some errors of urllib3 on.
             raise self._unanswered(error, is_write) from None
         return {} if response is None else _parse(response, is_write)
 
@@ -190,8 +198,8 @@ def _json(body: bytes) -> object:
 
 
 def _is_raised_before_sending(error: object) -> bool:
-    """Whether requests has raised a plain OSError: it wraps those that follow the first attempt to connect."""
-    return isinstance(error, OSError) and not isinstance(error, requests.RequestException)
+    """Whether the error is from the preparation of a request: requests wraps those that follow an attempt to connect."""
+    return isinstance(error, OSError | UnicodeError) and not isinstance(error, requests.RequestException)
 
 
 def _causes(error: object) -> Iterator[object]:

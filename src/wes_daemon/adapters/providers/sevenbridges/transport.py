@@ -10,12 +10,21 @@ import ssl
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import requests
 from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 from urllib3 import HTTPSConnectionPool, ProxyManager, Retry
 from urllib3.connection import HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationValueError, ProtocolError, ProxyError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationValueError,
+    ProtocolError,
+    ProxyError,
+    SSLError,
+    TimeoutError,
+)
 from urllib3.util import parse_url
 
 from wes_daemon.domain.addresses import without_secrets_of
@@ -28,7 +37,14 @@ _PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (4\d\d)\b")
 # A proxy that answers these may let the next request pass.
 _TRANSIENT_REFUSALS = ("408", "429")
-_PROXY_UNUSABLE = (LocationValueError, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
+_PROXY_UNUSABLE = (
+    LocationValueError,
+    UnicodeError,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+)
+# Source: `urllib3.connectionpool.HTTPConnectionPool._make_request`.
+_OF_PROXIES = (OSError, SSLError, TimeoutError)
 
 
 class NoConnection(ProtocolError):
@@ -120,7 +136,10 @@ def _proxy(url: str) -> str | None:
 def _is_http_address(proxy: str) -> bool:
     try:
         address = parse_url(prepend_scheme_if_needed(proxy, "http"))
-    except LocationValueError:
+        # As the libraries encode the login and the host.
+        unquote(address.auth or "").encode("latin-1")
+        (address.host or "").encode("idna")
+    except (LocationValueError, UnicodeError):
         return False
     return address.scheme in ("http", "https") and bool(address.host)
 
@@ -133,7 +152,7 @@ class _MarkingConnection(HTTPSConnection):
             # Raised before a request only, as by a host that does not exist or does not answer.
             raise
         except (OSError, HTTPError) as error:
-            if self.proxy is not None and not self.has_connected_to_proxy:
+            if self.proxy is not None and not self.has_connected_to_proxy and isinstance(error, _OF_PROXIES):
                 # urllib3 wraps the error in a `ProxyError`.
                 raise
             raise NoConnection(str(error), error) from error
