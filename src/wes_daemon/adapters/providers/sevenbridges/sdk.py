@@ -198,7 +198,7 @@ def _json(body: bytes) -> object:
 
 
 def _is_raised_before_sending(error: object) -> bool:
-    """Whether the error is from the preparation of a request: requests wraps those that follow an attempt to connect."""
+    """Whether the error is from the preparation of a request: requests wraps the errors that follow."""
     return isinstance(error, OSError | UnicodeError) and not isinstance(error, requests.RequestException)
 
 
