@@ -23,5 +23,5 @@ class AskingGate:
     def throttled(self, operation: str) -> None:
         self._inner.throttled(operation)
 
-    def block_until(self, until: datetime, operation: str = ALL_OPERATIONS) -> None:
-        self._inner.block_until(until, operation)
+    def block_until(self, until: datetime, operation: str = ALL_OPERATIONS, *, reason: str) -> None:
+        self._inner.block_until(until, operation, reason=reason)

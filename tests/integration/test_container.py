@@ -1,6 +1,7 @@
 """The container builds everything that it offers: neither a misspelt attribute nor a wrong keyword is seen by mypy."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from wes_daemon.application.ports.errors import Misconfigured, Rejected
 from wes_daemon.application.ports.queries import RunFilter
 from wes_daemon.bootstrap.application import application_of
 from wes_daemon.bootstrap.container import Container
+from wes_daemon.bootstrap.providers import sevenbridges_setup
 from wes_daemon.bootstrap.settings import ConfigurationError
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
@@ -144,6 +146,34 @@ def test_a_healthomics_run_without_role_and_output_names_the_variables_to_set(
         provider.submit(a_submission(workflow_url="1234567", workflow_type="WDL", workflow_type_version="1.0"))
 
     assert "AWS_HEALTHOMICS_OUTPUT_URI" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"sevenbridges_api_token": "not-a-token"}, "SEVENBRIDGES_PROJECT"),
+        ({"sevenbridges_project": "lab/genomes"}, "SEVENBRIDGES_API_TOKEN"),
+        ({"sevenbridges_api_endpoint": "https://api.invalid/v2"}, "SEVENBRIDGES_API_TOKEN.* and SEVENBRIDGES_PROJECT"),
+    ],
+)
+def test_half_a_set_up_of_seven_bridges_names_what_is_missing(given: dict[str, str], missing: str) -> None:
+    """A4: in the rejection, and on the start line."""
+    settings = read_settings(database_uri="sqlite:////x.db", **given)
+
+    with pytest.raises(Rejected, match=f"only half set up here: set {missing}"):
+        Container(settings=settings).directory().provider(ProviderType.SEVENBRIDGES)
+
+    assert re.fullmatch(f"incomplete, without {missing}.*", sevenbridges_setup(settings))
+
+
+def test_the_start_line_says_where_runs_of_seven_bridges_go() -> None:
+    nothing, everything = (
+        read_settings(database_uri="sqlite:////x.db", **given)
+        for given in ({}, {"sevenbridges_api_token": "not-a-token", "sevenbridges_project": "lab/genomes"})
+    )
+
+    assert sevenbridges_setup(nothing) == "off"
+    assert sevenbridges_setup(everything) == "lab/genomes@api.sbgenomics.com"
 
 
 def test_every_provider_has_loops_of_its_own(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Builds the providers from the settings, each at its first use."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -9,7 +10,7 @@ from wes_daemon.adapters.providers.directory import LazyProviderDirectory
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
 from wes_daemon.adapters.providers.local.provider import LocalProvider
-from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
+from wes_daemon.adapters.providers.sevenbridges.config import Profile, SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProvider
 from wes_daemon.adapters.resilience.call_gate import LeaseCheckedGate, RateLimiter, account_name
 from wes_daemon.adapters.resilience.rates import Rate
@@ -17,7 +18,7 @@ from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.adapters.system import sleep
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS, CallGate
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import WrongProvider
+from wes_daemon.application.ports.errors import Misconfigured, WrongProvider
 from wes_daemon.application.ports.providers import ProviderDirectory, WorkflowProvider
 from wes_daemon.application.ports.quotas import SharedQuotas
 from wes_daemon.application.ports.telemetry import Telemetry
@@ -65,6 +66,29 @@ def healthomics_config(settings: Settings) -> HealthOmicsConfig:
     )
 
 
+def sevenbridges_setup(settings: Settings) -> str:
+    """Return for the start line where runs of Seven Bridges go, which settings they lack, or that it is off."""
+    credentials, missing = settings.sevenbridges_credentials, missing_for_sevenbridges(settings)
+    if credentials and not missing:
+        return f"{settings.sevenbridges_project}@{urlsplit(credentials.endpoint).hostname}"
+    return f"incomplete, without {' and '.join(missing)}" if is_sevenbridges_named(settings) else "off"
+
+
+def is_sevenbridges_named(settings: Settings) -> bool:
+    """Return whether any setting of Seven Bridges was given."""
+    return any(name.startswith(ProviderType.SEVENBRIDGES) for name in settings.model_fields_set)
+
+
+def missing_for_sevenbridges(settings: Settings) -> Sequence[str]:
+    """Return the settings without which no run goes to Seven Bridges, and which were not given."""
+    token = settings.sevenbridges_api_token or settings.sevenbridges_api_token_from_file
+    has_credentials = token is not None or settings.sevenbridges_profile is not None
+    return [
+        *([] if has_credentials else ["SEVENBRIDGES_API_TOKEN (or SEVENBRIDGES_API_TOKEN_FILE, SEVENBRIDGES_PROFILE)"]),
+        *([] if settings.sevenbridges_project else ["SEVENBRIDGES_PROJECT"]),
+    ]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Builder:
     settings: Settings
@@ -76,7 +100,9 @@ class _Builder:
     def sevenbridges(self) -> WorkflowProvider:
         credentials, project = self.settings.sevenbridges_credentials, self.settings.sevenbridges_project
         if credentials is None or project is None:
-            raise WrongProvider("Seven Bridges is not set up here: set SEVENBRIDGES_API_TOKEN and SEVENBRIDGES_PROJECT")
+            degree = "only half set up" if is_sevenbridges_named(self.settings) else "not set up"
+            missing = " and ".join(missing_for_sevenbridges(self.settings))
+            raise WrongProvider(f"Seven Bridges is {degree} here: set {missing}")
         timeouts = request_timeouts(self.settings)
         config = SevenBridgesConfig(
             endpoint=credentials.endpoint,
@@ -85,6 +111,7 @@ class _Builder:
             connect_timeout=timeouts.connect,
             read_timeout=timeouts.read,
             connections=provider_connections(self.settings),
+            read_token=_token_reader(self.settings, credentials),
         )
         rate = self.settings.sevenbridges_rate_limit
         gate = self._gate(
@@ -120,6 +147,20 @@ class _Builder:
 
     def _decorated(self, provider: WorkflowProvider, type: ProviderType) -> WorkflowProvider:
         return decorated(provider, type, telemetry=self.telemetry, clock=self.clock, sleep=sleep)
+
+
+def _token_reader(settings: Settings, credentials: Profile) -> Callable[[], str] | None:
+    """Return a function that reads the token again; None if the token itself stands in the settings."""
+    if settings.sevenbridges_api_token is not None:
+        return None
+
+    def read() -> str:
+        found = settings.sevenbridges_credentials
+        if found is None or found.endpoint != credentials.endpoint:
+            raise Misconfigured("SEVENBRIDGES_PROFILE names another endpoint now: restart the daemon")
+        return found.token
+
+    return read
 
 
 def _aws_account(settings: Settings) -> str:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, SecretStr
+from pydantic import BeforeValidator, GetCoreSchemaHandler, InstanceOf, SecretStr
 from pydantic_core import CoreSchema, core_schema
 from pydantic_settings import NoDecode
 
@@ -80,12 +80,28 @@ def _schema_name(value: object) -> object:
     return value
 
 
-def _file_content(path: object) -> object:
-    """Return the text of a file without the newline that mounted secrets often end with."""
-    try:
-        return Path(str(path)).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, RuntimeError, UnicodeDecodeError) as error:
-        raise ValueError(f"the file cannot be read ({type(error).__name__})") from None
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A file that holds a secret, which may be replaced while the daemon runs."""
+
+    path: Path
+
+    def read(self) -> str:
+        """Return the text of the file without the newline that mounted secrets often end with.
+
+        Raises:
+            ValueError: the file cannot be read.
+        """
+        try:
+            return self.path.expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:
+            raise ValueError(f"the file cannot be read ({type(error).__name__})") from None
+
+
+def _secret_file(path: object) -> object:
+    file = SecretFile(Path(str(path)))
+    file.read()
+    return file
 
 
 def _stripped(value: object) -> object:
@@ -153,7 +169,7 @@ ServiceTables = Annotated[Literal["create", "wait"], BeforeValidator(_lower)]
 SchemaName = Annotated[str | None, BeforeValidator(_schema_name)]
 LocalPath = Annotated[Path, BeforeValidator(_absolute_path)]
 SecretText = Annotated[SecretStr | None, BeforeValidator(_stripped)]
-SecretInFile = Annotated[SecretStr | None, BeforeValidator(_file_content)]
+SecretInFile = Annotated[InstanceOf[SecretFile] | None, BeforeValidator(_secret_file)]
 
 Seconds = Annotated[timedelta, SecondsBetween(above=0, at_most=_DAY)]
 LeaseSeconds = Annotated[timedelta, SecondsBetween(at_least=2, at_most=3_600)]

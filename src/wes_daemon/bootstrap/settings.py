@@ -200,12 +200,13 @@ class Settings(BaseSettings):
     sevenbridges_api_token_from_file: SecretInFile = Field(
         None,
         validation_alias="SEVENBRIDGES_API_TOKEN_FILE",
-        description="File that holds the token, instead of the token itself.",
+        description="File that holds the token, instead of the token itself; read again after a token was refused.",
     )
     sevenbridges_profile: str | None = Field(
         None,
         validation_alias="SEVENBRIDGES_PROFILE",
-        description="Profile in ~/.sevenbridges/credentials that holds endpoint and token, instead of both.",
+        description="Profile in ~/.sevenbridges/credentials that holds endpoint and token, instead of both; "
+        "read again after a token was refused.",
     )
     sevenbridges_api_endpoint: str = Field(
         "https://api.sbgenomics.com/v2",
@@ -282,15 +283,27 @@ class Settings(BaseSettings):
 
     @property
     def sevenbridges_credentials(self) -> Profile | None:
-        """Endpoint and token, from the settings or from the profile, whose file is read each time.
+        """Endpoint and token, from the settings, the token's file or the profile; the files are read each time.
 
         Raises:
-            Misconfigured: the profile cannot be read.
+            Misconfigured: a file cannot be read; the message names its setting.
         """
-        token = self.sevenbridges_api_token or self.sevenbridges_api_token_from_file
-        if token is not None:
-            return Profile(endpoint=self.sevenbridges_api_endpoint, token=token.get_secret_value())
-        return read_profile(self.sevenbridges_profile) if self.sevenbridges_profile else None
+        if self.sevenbridges_api_token is not None:
+            return self._sevenbridges_profile_with(self.sevenbridges_api_token.get_secret_value())
+        if self.sevenbridges_api_token_from_file is not None:
+            try:
+                return self._sevenbridges_profile_with(self.sevenbridges_api_token_from_file.read())
+            except ValueError as error:
+                raise Misconfigured(f"SEVENBRIDGES_API_TOKEN_FILE: {error}") from error
+        if not self.sevenbridges_profile:
+            return None
+        try:
+            return read_profile(self.sevenbridges_profile)
+        except Misconfigured as error:
+            raise Misconfigured(f"SEVENBRIDGES_PROFILE: {error}") from error
+
+    def _sevenbridges_profile_with(self, token: str) -> Profile:
+        return Profile(endpoint=self.sevenbridges_api_endpoint, token=token)
 
     @cached_property
     def secrets(self) -> frozenset[str]:
@@ -317,7 +330,7 @@ def read_settings(**arguments: Any) -> Settings:
     except ValidationError as error:
         raise ConfigurationError("\n".join(_message(detail) for detail in error.errors())) from None
     except Misconfigured as error:
-        raise ConfigurationError(f"SEVENBRIDGES_PROFILE: {error}") from error
+        raise ConfigurationError(str(error)) from error
     except (SettingsError, UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(
             f"the settings could not be read: {type(error).__name__}; is .env a text file?"

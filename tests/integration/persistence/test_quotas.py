@@ -88,7 +88,7 @@ def test_daemons_on_one_database_share_one_quota(database: Database) -> None:
 
 def test_a_block_reported_to_one_daemon_applies_to_the_other(engine: Engine) -> None:
     rate = Rate(calls=100, burst=100)
-    limiter(engine, rate).block_until(SystemClock().now() + HOUR)
+    limiter(engine, rate).block_until(SystemClock().now() + HOUR, reason="the service asked for no calls")
 
     with pytest.raises(QuotaExhausted) as caught:
         limiter(engine, rate).acquire("anything")

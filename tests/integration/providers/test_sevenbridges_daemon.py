@@ -1,6 +1,7 @@
 """Whole runs through the use cases, with the real SDK against the simulated Seven Bridges service."""
 
 import random
+import re
 from datetime import timedelta
 
 import pytest
@@ -103,3 +104,18 @@ def test_fifty_runs_come_through_a_storm_and_the_deaths_of_daemons(world: World,
     assert len(harness.platform.started) == len({start.name for start in harness.platform.started}) == RUNS
     assert [task for task in harness.platform.tasks.values() if task["status"] == "DRAFT"] == []
     assert harness.platform.too_early == []
+
+
+def test_a_run_that_waits_for_the_service_says_until_when_and_why(world: World, harness: SevenBridgesHarness) -> None:
+    """B4: `show` has the reason of each waiting run."""
+    harness.platform.rate_limit = 4
+    daemon = world.daemon()
+    daemon.daemon_session.renew()
+
+    daemon.submit()
+    daemon.submit()
+
+    reasons = {
+        world.queries.get(run.id).last_reason or "" for run in world.store.runs.values() if run.state is RunState.QUEUED
+    }
+    assert any(re.fullmatch(r"the quota for .* is exhausted until 2026-\S+Z", reason) for reason in reasons), reasons

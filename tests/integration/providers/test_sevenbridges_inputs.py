@@ -11,7 +11,9 @@ from tests.contracts.provider import accept
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import PROJECT, SevenBridgesHarness
 from tests.simulators.sevenbridges import faults
-from wes_daemon.application.ports.errors import NotNow, Rejected
+from tests.simulators.sevenbridges.faults import Fault, Reply, refusing
+from wes_daemon.adapters.providers.sevenbridges.imports import FOLDER
+from wes_daemon.application.ports.errors import Misconfigured, NotNow, Rejected
 from wes_daemon.domain.runs import Attachment
 
 __all__ = ["authority", "harness", "trusted"]
@@ -252,10 +254,135 @@ class TestBuckets:
         harness.platform.files.clear()
         submission = harness.of({"sample": "x", "reads": file(ADDRESS.replace("a.f", "b.f"))})
 
-        with pytest.raises(NotNow, match="no longer exists"):
-            provider.submit(submission)
         with pytest.raises(NotNow, match="under way"):
             provider.submit(submission)
+
+        assert [record["name"] for record in harness.platform.files.values() if record["parent"] is None] == [FOLDER]
+
+    @pytest.mark.usefixtures("volume")
+    @pytest.mark.parametrize("code", [5002, 5022, 5026])
+    def test_a_folder_that_is_gone_at_each_attempt_is_created_again_once(
+        self, harness: SevenBridgesHarness, code: int
+    ) -> None:
+        """B2."""
+        gone = refusing(404, code, "Destination folder is not found")
+        harness.platform.faults.add("start_import", gone, gone)
+        submission = harness.of({"sample": "x", "reads": file(ADDRESS)})
+
+        with pytest.raises(Rejected, match=rf"input reads: {ADDRESS}.*code {code}"):
+            harness.provider().submit(submission)
+
+        assert harness.operations().count("start_import") == 2
+
+    @pytest.mark.usefixtures("volume")
+    @pytest.mark.parametrize("code", [5003, 5030])
+    def test_a_folder_that_another_process_has_just_created_is_used(
+        self, harness: SevenBridgesHarness, code: int
+    ) -> None:
+        """B2: the vendor's table has 5030 for a folder."""
+        harness.platform.faults.add("create_folder", refusing(409, code, "exists", acts=True))
+
+        with pytest.raises(NotNow, match="under way"):
+            harness.provider().submit(harness.of({"sample": "x", "reads": file(ADDRESS)}))
+
+    @pytest.mark.usefixtures("volume")
+    @pytest.mark.parametrize(("status", "code"), [(403, 9020), (404, 9007), (403, 9102), (404, 9109), (403, 9001)])
+    def test_a_refused_import_rejects_the_run_and_names_the_input(
+        self, harness: SevenBridgesHarness, status: int, code: int
+    ) -> None:
+        """B2."""
+        harness.platform.faults.add("start_import", refusing(status, code, "no"))
+
+        with pytest.raises(Rejected, match=rf"input reads: {ADDRESS}.*code {code}.*check the volume"):
+            harness.provider().submit(harness.of({"sample": "x", "reads": file(ADDRESS)}))
+
+    @pytest.mark.usefixtures("volume")
+    def test_an_import_whose_object_does_not_exist_ends_the_run(self, harness: SevenBridgesHarness) -> None:
+        """B7: the service answers 404 with the import, whose state is FAILED."""
+        provider, submission = harness.provider(), harness.of({"sample": "x", "reads": file(ADDRESS)})
+        with pytest.raises(NotNow):
+            provider.submit(submission)
+        harness.platform.lose_objects()
+
+        with pytest.raises(Rejected, match=rf"input reads: {ADDRESS}.*Location on volume not found"):
+            provider.submit(submission)
+
+    @pytest.mark.usefixtures("volume")
+    def test_an_import_that_fails_at_once_ends_the_run(self, harness: SevenBridgesHarness) -> None:
+        """B7."""
+        failed = Fault(
+            reply=Reply.CANNED,
+            status=404,
+            body='{"id": "i", "state": "FAILED", "error": {"message": "no such object"}}',
+        )
+        harness.platform.faults.add("start_import", failed)
+
+        with pytest.raises(Rejected, match="no such object"):
+            harness.provider().submit(harness.of({"sample": "x", "reads": file(ADDRESS)}))
+
+    @pytest.mark.parametrize("prefix", ["run7", "run7/", "/run7", "/run7/", "//run7//"])
+    def test_a_prefix_is_a_folder_with_or_without_slashes(self, harness: SevenBridgesHarness, prefix: str) -> None:
+        """B7."""
+        harness.platform.add_volume("lab/reads", "reads-bucket", prefix=prefix)
+
+        with pytest.raises(NotNow, match="under way"):
+            harness.provider().submit(harness.of({"sample": "x", "reads": file(ADDRESS)}))
+
+        [record] = harness.platform.imports.values()
+        assert record["source"] == {"volume": "lab/reads", "location": "a.fastq"}
+
+    def test_a_prefix_matches_whole_folders_only(self, harness: SevenBridgesHarness) -> None:
+        """B7: the prefix `run` is not the beginning of the folder `run7`."""
+        harness.platform.add_volume("lab/run", "reads-bucket", prefix="run")
+        harness.platform.add_volume("lab/reads", "reads-bucket")
+
+        with pytest.raises(NotNow, match="under way"):
+            harness.provider().submit(harness.of({"sample": "x", "reads": file(ADDRESS)}))
+
+        [record] = harness.platform.imports.values()
+        assert record["source"] == {"volume": "lab/reads", "location": "run7/a.fastq"}
+
+    def test_a_leading_slash_of_a_key_is_no_part_of_a_location(self, harness: SevenBridgesHarness) -> None:
+        """B7."""
+        harness.platform.add_volume("lab/reads", "reads-bucket", prefix="run7")
+
+        with pytest.raises(NotNow, match="under way"):
+            harness.provider().submit(harness.of({"sample": "x", "reads": file("s3://reads-bucket//run7/a.fastq")}))
+
+        [record] = harness.platform.imports.values()
+        assert record["source"]["location"] == "a.fastq"
+
+    def test_an_inactive_volume_is_called_inactive(self, harness: SevenBridgesHarness) -> None:
+        """B7."""
+        harness.platform.add_volume("lab/reads", "reads-bucket", active=False)
+
+        with pytest.raises(Rejected, match=r"the volume lab/reads.* is inactive: activate it"):
+            harness.provider().submit(harness.of({"sample": "x", "reads": file(ADDRESS)}))
+
+    def test_an_active_volume_is_used_instead_of_an_inactive_one(self, harness: SevenBridgesHarness) -> None:
+        harness.platform.add_volume("lab/former", "reads-bucket", prefix="run7", active=False)
+        harness.platform.add_volume("lab/reads", "reads-bucket")
+
+        with pytest.raises(NotNow, match="under way"):
+            harness.provider().submit(harness.of({"sample": "x", "reads": file(ADDRESS)}))
+
+    @pytest.mark.usefixtures("volume")
+    @pytest.mark.parametrize(
+        ("status", "code", "kind"), [(401, 90001, Misconfigured), (403, None, Misconfigured), (404, 9105, Rejected)]
+    )
+    def test_an_import_that_is_not_shown_does_not_start_again(
+        self, harness: SevenBridgesHarness, status: int, code: int | None, kind: type[Exception]
+    ) -> None:
+        """B7."""
+        provider, submission = harness.provider(), harness.of({"sample": "x", "reads": file(ADDRESS)})
+        with pytest.raises(NotNow):
+            provider.submit(submission)
+        harness.platform.faults.add("get_import", refusing(status, code, "no"))
+
+        with pytest.raises(kind):
+            provider.submit(submission)
+
+        assert harness.operations().count("start_import") == 1
 
     @pytest.mark.usefixtures("volume")
     def test_an_import_that_the_service_has_forgotten_starts_again(self, harness: SevenBridgesHarness) -> None:

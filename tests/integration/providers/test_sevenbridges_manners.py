@@ -96,6 +96,34 @@ class TestRates:
         assert timedelta(seconds=3) <= busy.value.retry_after <= timedelta(seconds=5)
         assert harness.platform.too_early == []
 
+    @pytest.mark.parametrize("fault", [faults.UNAVAILABLE, faults.MAINTENANCE, faults.ERROR])
+    def test_after_a_503_a_cancellation_is_sent_at_once(self, harness: SevenBridgesHarness, fault: Fault) -> None:
+        """B4: the answer names the end of the window, as every answer does, and calls remain."""
+        provider = harness.provider(gate=limiter(harness))
+        id = accept(provider, harness.of())
+        before = harness.clock.now()
+        harness.platform.faults.add("list_tasks", fault)
+
+        with pytest.raises(NotNow):
+            provider.submit(harness.of())
+        provider.cancel(id)
+
+        assert harness.platform.tasks[id]["status"] == "ABORTING"
+        assert harness.clock.now() - before < timedelta(seconds=10)
+
+    def test_after_a_429_with_calls_left_the_wait_is_short(self, harness: SevenBridgesHarness) -> None:
+        """B4."""
+        provider = harness.provider(gate=limiter(harness))
+        id = accept(provider, harness.of())
+        before = harness.clock.now()
+        harness.platform.faults.add("list_tasks", faults.refusing(429, 1000, "Too many requests"))
+
+        with pytest.raises(NotNow):
+            provider.submit(harness.of())
+        provider.cancel(id)
+
+        assert harness.clock.now() - before <= timedelta(seconds=11)
+
     def test_an_empty_window_is_waited_out_before_it_is_refused(self, harness: SevenBridgesHarness) -> None:
         harness.platform.rate_limit = 4
         gate = limiter(harness)

@@ -12,7 +12,6 @@ from sevenbridges.errors import (
     NonJSONResponseError,
     NotFound,
     SbgError,
-    ServerError,
     ServiceUnavailable,
     TooManyRequests,
     Unauthorized,
@@ -128,7 +127,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("fault", "kind"),
         [
-            (faults.ERROR, ServerError),
+            (faults.ERROR, ServiceUnavailable),
             (faults.BAD_GATEWAY, NonJSONResponseError),
             (faults.UNAVAILABLE, ServiceUnavailable),
             (faults.TOO_MANY, TooManyRequests),
@@ -210,7 +209,13 @@ class TestStorage:
         with pytest.raises(SbgError) as refused:
             api.files.create_folder(name="run7", project=PROJECT, api=api)
 
-        assert refused.value.code == 5003
+        assert refused.value.code == 5030
+
+    def test_a_folder_in_a_folder_that_is_gone_is_refused(self, api: Any) -> None:
+        with pytest.raises(SbgError) as refused:
+            api.files.create_folder(name="run7", parent="5" * 24, api=api)
+
+        assert refused.value.code == 5026
 
     def test_an_import_takes_its_time(self, api: Any, harness: SevenBridgesHarness) -> None:
         harness.platform.add_volume("lab/v", "bucket")

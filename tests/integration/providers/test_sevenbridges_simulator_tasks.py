@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from sevenbridges.errors import (
     BadRequest,
+    Forbidden,
     TaskValidationError,
 )
 
@@ -27,7 +28,7 @@ class TestTasks:
 
         task.run()
 
-        with pytest.raises(BadRequest) as refused:
+        with pytest.raises(Forbidden) as refused:
             task.run()
         assert refused.value.code == 7007
         assert [start.task for start in harness.platform.started] == [task.id]
@@ -95,7 +96,7 @@ class TestTasks:
 
         assert api.patch(f"/tasks/{id}", data={"name": "other"}).json()["name"] == "other"
 
-        with pytest.raises(BadRequest) as refused:
+        with pytest.raises(Forbidden) as refused:
             api.patch(f"/tasks/{id}", data={"description": "other"})
         assert refused.value.code == 7026
 

@@ -9,7 +9,7 @@ from tests.mutations.picks import call, calls, handler, has, name_of, raises, th
 from wes_daemon.adapters.providers.local.provider import LocalProvider
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory, _write_state_file
 from wes_daemon.adapters.providers.local.work_directory import delete_draft, directory_name
-from wes_daemon.adapters.resilience.call_gate import LeaseCheckedGate, RateLimiter
+from wes_daemon.adapters.resilience.call_gate import LeaseCheckedGate, _Blocks
 from wes_daemon.adapters.resilience.call_priority import Prioritising
 from wes_daemon.adapters.resilience.call_queue import CallQueue
 from wes_daemon.adapters.resilience.circuit_breaking import CircuitBreaking, _Circuit, _State
@@ -139,7 +139,7 @@ RESILIENCE: Sequence[Mutant] = (
     Mutant(
         name="block-shortened",
         breaks="A service that has named two times is called after the earlier one.",
-        at=RateLimiter.block_until,
+        at=_Blocks.extend,
         change=replace(call(max), lambda it: it.args[1]),
         tests=[_GATE],
     ),

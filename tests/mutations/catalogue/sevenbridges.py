@@ -3,24 +3,27 @@
 import ast
 from collections.abc import Sequence
 
-from tests.mutations.changes import always, drop, in_turn, replace
+from tests.mutations.changes import always, drop, in_turn, never, replace
 from tests.mutations.mutant import Mutant, Variable
 from tests.mutations.picks import call, constant, entry, handler, has, name_of, receiver, the, uses
-from wes_daemon.adapters.providers.sevenbridges import errors
-from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
+from wes_daemon.adapters.providers.sevenbridges import errors, sdk
+from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, requested_block
+from wes_daemon.adapters.providers.sevenbridges.codes import Verdict
 from wes_daemon.adapters.providers.sevenbridges.drafts import Drafts, OwnedTasks, _choose, _is_unmodified_draft
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure, FailureKind
 from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProvider
 from wes_daemon.adapters.providers.sevenbridges.statuses import _reason_for_unknown
 from wes_daemon.adapters.providers.sevenbridges.task_request import read_task_request, task_body
 from wes_daemon.adapters.providers.sevenbridges.tasks import Task, _check_started, delete_surplus_draft, start_task
-from wes_daemon.application.ports.errors import NotNow, Unavailable
+from wes_daemon.adapters.providers.sevenbridges.transport import NoConnection
+from wes_daemon.application.ports.errors import AmbiguousRefusal, NotNow, Unavailable
 
 _HERE = "tests/integration/providers"
 _SUBMISSION = f"{_HERE}/test_sevenbridges_submission.py"
 _LOST = f"{_HERE}/test_sevenbridges_lost_answers.py"
 _FOLLOWING = f"{_HERE}/test_sevenbridges_following.py"
 _ANSWERS = "tests/unit/adapters/test_sevenbridges_answers.py"
+_CODES = "tests/unit/adapters/test_sevenbridges_codes.py"
 
 SEVENBRIDGES: Sequence[Mutant] = (
     Mutant(
@@ -172,5 +175,40 @@ SEVENBRIDGES: Sequence[Mutant] = (
         at=SevenBridgesClient.pages,
         change=replace(call(max), "length", length=call(len)),
         tests=[f"{_SUBMISSION}::TestTheTwoSteps"],
+    ),
+    Mutant(
+        name="coded-refusal-blocks-the-provider",
+        breaks="One run that names a file without permission keeps all other runs of the provider waiting.",
+        at=Variable(errors, errors._VERDICTS),
+        change=replace(entry(Verdict.RUN), "other", other=AmbiguousRefusal),
+        tests=[f"{_CODES}::TestCodes"],
+    ),
+    Mutant(
+        name="hidden-draft-rejects-its-run",
+        breaks="A run whose recorded draft is not shown is rejected, although an earlier attempt may have started it.",
+        at=Drafts.recorded,
+        change=never(the(ast.If, has(ast.BinOp))),
+        tests=[f"{_HERE}/test_sevenbridges_refusals.py::TestBlame"],
+    ),
+    Mutant(
+        name="failed-handshake-may-have-started-a-run",
+        breaks="A start that was never sent, because of a certificate or a proxy, is in doubt.",
+        at=Variable(sdk, sdk._NOT_SENT),
+        change=drop(the(ast.Name, uses(NoConnection))),
+        tests=[f"{_HERE}/test_sevenbridges_connections.py::TestHandshakes", f"{_CODES}::TestExceptions"],
+    ),
+    Mutant(
+        name="any-answer-waits-for-the-end-of-the-window",
+        breaks="One 503 holds all calls for up to five minutes, because every answer names the end of the window.",
+        at=requested_block,
+        change=always(the(ast.If, nth=0)),
+        tests=[f"{_ANSWERS}::TestRateHeaders"],
+    ),
+    Mutant(
+        name="each-refused-thread-reads-the-token",
+        breaks="Threads that are refused together read the file of the token one after the other.",
+        at=SevenBridgesClient._reload_token,
+        change=never(the(ast.If, nth=0)),
+        tests=[f"{_HERE}/test_sevenbridges_tokens.py::TestReloading"],
     ),
 )

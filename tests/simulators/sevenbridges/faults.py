@@ -49,13 +49,19 @@ def _error(status: int, code: int, message: str) -> str:
     return json.dumps({"status": status, "code": code, "message": message, "more_info": ""})
 
 
+def refusing(status: int, code: int | None, message: str, *, acts: bool = False) -> Fault:
+    """An error answer; without a code it is one of a proxy or a load balancer."""
+    body = "<html></html>" if code is None else _error(status, code, message)
+    return Fault(reply=Reply.CANNED, status=status, body=body, acts=acts)
+
+
 CUT_BEFORE = Fault(reply=Reply.CUT)
 CUT_AFTER = Fault(reply=Reply.CUT, acts=True)
 SLOW = Fault(reply=Reply.SLOW, acts=True)
 LATE = Fault(reply=Reply.LATE)
 TOO_MANY = Fault(reply=Reply.CANNED, status=429, body=_error(429, 1000, "Too many requests"), names_time=True)
-ERROR = Fault(reply=Reply.CANNED, status=500, body=_error(500, 90004, "Unexpected error"))
-ERROR_AFTER = Fault(reply=Reply.CANNED, status=500, body=_error(500, 90004, "Unexpected error"), acts=True)
+ERROR = Fault(reply=Reply.CANNED, status=503, body=_error(503, 90004, "Unexpected error"))
+ERROR_AFTER = Fault(reply=Reply.CANNED, status=503, body=_error(503, 90004, "Unexpected error"), acts=True)
 BAD_GATEWAY = Fault(reply=Reply.CANNED, status=502, content_type="text/html", body=PAGE)
 GATEWAY_TIMEOUT_AFTER = Fault(reply=Reply.CANNED, status=504, content_type="text/html", body=PAGE, acts=True)
 MAINTENANCE = Fault(reply=Reply.CANNED, status=503, body=_error(503, 0, "Maintenance"))

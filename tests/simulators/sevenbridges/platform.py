@@ -94,10 +94,15 @@ class Platform:
         self.files[id] = {"id": id, "name": name, "project": project, "parent": parent, "type": type}
         return id
 
-    def add_volume(self, id: str, bucket: str, *, service: str = "S3", prefix: str = "") -> None:
+    def add_volume(self, id: str, bucket: str, *, service: str = "S3", prefix: str = "", active: bool = True) -> None:
         """Attach a bucket."""
         described = {"type": service, "bucket": bucket, "prefix": prefix}
-        self.volumes.append({"id": id, "name": id, "access_mode": "RO", "active": True, "service": described})
+        self.volumes.append({"id": id, "name": id, "access_mode": "RO", "active": active, "service": described})
+
+    def lose_objects(self, error: str = "Location on volume not found") -> None:
+        """Let every import fail that is under way, because its object does not exist in the bucket."""
+        for record in self.imports.values():
+            record.update(state="FAILED", error={"code": 9105, "message": error}, is_missing=True)
 
     def end_imports(self, error: str | None = None) -> None:
         """Let every import end that is under way; a name that is taken makes one fail."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.simulators.sevenbridges.errors import ApiError, bad_request
+from tests.simulators.sevenbridges.errors import ApiError
 from tests.simulators.sevenbridges.faults import Fault, Reply
 from tests.simulators.sevenbridges.listing import Answer, Params
 from tests.simulators.sevenbridges.platform import Call, Platform, Window
@@ -187,7 +187,7 @@ def _object(body: bytes) -> Mapping[str, Any]:
     try:
         found = json.loads(body)
     except ValueError:
-        raise bad_request("The body cannot be decoded", 90009) from None
+        raise ApiError(500, 90009, "The body cannot be decoded") from None
     if not isinstance(found, Mapping):
-        raise bad_request("The body must be an object", 90009)
+        raise ApiError(500, 90009, "The body must be an object")
     return found

@@ -50,11 +50,12 @@ class StorageRules:
     def create_folder(self, token: str, body: Mapping[str, Any]) -> Answer:
         """A folder, once per name and place."""
         parent = body.get("parent")
+        self._require_folder(parent)
         project = self._platform.files[parent]["project"] if parent else body["project"]
         self._platform.of_project(project, token)
         for file in self._platform.files.values():
             if (file["parent"], file["project"], file["name"]) == (parent, project, body["name"]):
-                raise ApiError(409, 5003, f"{body['name']} already exists")
+                raise ApiError(409, 5030, f"The folder {body['name']} already exists")
         id = self._platform.add_file(body["name"], project, parent=parent, type="folder")
         return Answer(dict(self._platform.files[id]), status=201)
 
@@ -66,8 +67,7 @@ class StorageRules:
         """An import, which takes as long as the test says."""
         if body["source"]["volume"] not in {volume["id"] for volume in self._platform.volumes}:
             raise not_found(9104, "Volume does not exist")
-        if body["destination"].get("parent") not in self._platform.files:
-            raise not_found(5002, "Requested folder does not exist")
+        self._require_folder(body["destination"]["parent"])
         id = self._platform.new_id("import").replace("-", "")
         self._platform.imports[id] = {"id": id, "state": "PENDING", "result": None, "error": None, **body}
         return Answer(dict(self._platform.imports[id]), status=201)
@@ -75,5 +75,13 @@ class StorageRules:
     def get_import(self, id: str) -> Answer:
         """How far an import has come."""
         if id not in self._platform.imports:
-            raise not_found(9105, "Import does not exist")
-        return Answer(dict(self._platform.imports[id]))
+            raise not_found(9008, "Import does not exist")
+        record = self._platform.imports[id]
+        # An import that failed because its object does not exist is answered with the import itself, and 404.
+        return Answer(dict(record), status=404 if record["state"] == "FAILED" and record.get("is_missing") else 200)
+
+    def _require_folder(self, id: str | None) -> None:
+        if id is not None and id not in self._platform.files:
+            raise not_found(5026, "Destination folder is not found")
+        if id is not None and self._platform.files[id]["type"] != "folder":
+            raise bad_request("The parent is not a folder", 5022)

@@ -62,7 +62,7 @@ class TaskRules:
         """Start a draft; nothing else can be started."""
         task = self._task(token, id)
         if task["status"] != "DRAFT":
-            raise bad_request("Task can be run only from the draft status", 7007)
+            raise ApiError(403, 7007, "Task can be run only from the draft status")
         self._set_batching(task, params)
         if task["errors"] and not self._platform.invalid_run_answers_draft:
             raise bad_request("Task cannot be started because of validation errors", 7024)
@@ -84,7 +84,7 @@ class TaskRules:
         task = self._task(token, id)
         may_rename = task["status"] in ("RUNNING", "COMPLETED") and set(body) == {"name"}
         if task["status"] != "DRAFT" and not may_rename:
-            raise bad_request("Only draft tasks can be edited", 7026)
+            raise ApiError(403, 7026, "Only draft tasks can be edited")
         task.update({name: body[name] for name in ("name", "description", "inputs") if name in body})
         return Answer(shown(task, {}))
 

@@ -30,6 +30,11 @@ class Timed:
             sleep=self.clock.advance,
         )
 
+    def sharing(self, quotas: MemoryQuotas) -> RateLimiter:
+        """A rate limiter of another process on the same clock."""
+        rates = {ALL_OPERATIONS: Rate(calls=100)}
+        return RateLimiter(rates, quotas=quotas, account="service", clock=self.clock, sleep=self.clock.advance)
+
     def acquire(self, operation: str) -> float:
         """Acquire a call; return how many seconds after the start it was permitted."""
         self.limiter.acquire(operation)
@@ -76,24 +81,87 @@ def test_without_a_rate_nothing_waits() -> None:
 
 def test_no_call_is_permitted_before_the_time_that_the_service_named() -> None:
     timed = Timed(all=Rate(calls=100))
-    timed.limiter.block_until(timed.start + 7 * SECOND)
+    timed.limiter.block_until(timed.start + 7 * SECOND, reason="the service asked for no calls")
 
     assert timed.acquire("one") == 7
 
 
 def test_a_block_of_one_operation_does_not_block_the_others() -> None:
     timed = Timed()
-    timed.limiter.block_until(timed.start + 7 * SECOND, "StartRun")
+    timed.limiter.block_until(timed.start + 7 * SECOND, "StartRun", reason="the service asked for no calls")
 
     assert [timed.acquire("GetRun"), timed.acquire("StartRun")] == [0, 7]
 
 
 def test_an_earlier_time_does_not_shorten_a_block() -> None:
     timed = Timed()
-    timed.limiter.block_until(timed.start + 7 * SECOND)
-    timed.limiter.block_until(timed.start + 3 * SECOND)
+    timed.limiter.block_until(timed.start + 7 * SECOND, reason="the service asked for no calls")
+    timed.limiter.block_until(timed.start + 3 * SECOND, reason="the service asked for no calls")
 
     assert timed.acquire("one") == 7
+
+
+class TestHeldBack:
+    """B4: a provider that is held back says so once, with until when and why."""
+
+    def test_a_refused_call_says_who_asked_for_the_block_and_until_when(self) -> None:
+        timed = Timed(all=Rate(calls=100))
+        timed.limiter.block_until(timed.start + 60 * SECOND, reason="the service asked for no calls")
+
+        with pytest.raises(QuotaExhausted) as refused:
+            timed.limiter.acquire("one")
+
+        assert (
+            str(refused.value) == f"the service asked for no calls until {timed.start + 60 * SECOND:%Y-%m-%dT%H:%M:%SZ}"
+        )
+
+    def test_without_a_block_the_quota_is_the_reason(self) -> None:
+        timed = Timed(StartRun=Rate(calls=1, per=60 * SECOND))
+        timed.limiter.block_until(timed.start + 60 * SECOND, "GetRun", reason="the service asked for no calls")
+        timed.acquire("StartRun")
+
+        with pytest.raises(QuotaExhausted, match="the quota for StartRun is exhausted"):
+            timed.limiter.acquire("StartRun")
+
+    def test_a_block_of_another_daemon_is_no_exhausted_quota(self, caplog: pytest.LogCaptureFixture) -> None:
+        timed = Timed()
+        shared = MemoryQuotas(timed.clock)
+        here, there = timed.sharing(shared), timed.sharing(shared)
+        there.block_until(timed.start + 60 * SECOND, reason="the service asked for no calls")
+        caplog.clear()
+
+        for _ in range(3):
+            with pytest.raises(QuotaExhausted, match="asked another daemon for no calls until"):
+                here.acquire("one")
+
+        assert [record.message.split()[0] for record in caplog.records] == ["provider.held_back"]
+
+    def test_a_long_block_is_logged_once_with_its_end_and_reason(self, caplog: pytest.LogCaptureFixture) -> None:
+        timed = Timed(all=Rate(calls=100))
+        for extra in range(5):
+            timed.limiter.block_until(timed.start + (60 + extra) * SECOND, reason="the service asked for no calls")
+        for _ in range(3):
+            with pytest.raises(QuotaExhausted):
+                timed.limiter.acquire("one")
+
+        [line] = [record.message for record in caplog.records]
+        until = f"{timed.start + 60 * SECOND:%Y-%m-%dT%H:%M:%SZ}"
+        assert line == f'provider.held_back provider=service until={until} reason="the service asked for no calls"'
+
+    def test_a_block_that_begins_after_the_last_one_is_logged_again(self, caplog: pytest.LogCaptureFixture) -> None:
+        timed = Timed(all=Rate(calls=100))
+        for _ in range(2):
+            timed.limiter.block_until(timed.clock.now() + 60 * SECOND, reason="the service asked for no calls")
+            timed.clock.advance(61 * SECOND)
+
+        assert len(caplog.records) == 2
+
+    def test_a_short_block_is_not_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        timed = Timed(all=Rate(calls=100))
+        timed.limiter.block_until(timed.start + 10 * SECOND, reason="the service asked for no calls")
+
+        assert timed.acquire("one") == 10
+        assert caplog.records == []
 
 
 def test_a_wait_that_is_too_long_is_refused_and_costs_no_call() -> None:

@@ -129,7 +129,7 @@ def test_no_thread_waits_longer_than_the_longest_wait_even_if_others_always_go_f
     limiter = RateLimiter(
         {ALL_OPERATIONS: Rate(calls=1)}, quotas=MemoryQuotas(clock), account="service", clock=clock, sleep=clock.advance
     )
-    limiter.block_until(clock.now() + 11 * SECOND)
+    limiter.block_until(clock.now() + 11 * SECOND, reason="the service asked for no calls")
 
     with pytest.raises(QuotaExhausted):
         limiter.acquire("anything")

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
 from tests.builders import NOON
-from wes_daemon.adapters.providers.sevenbridges.client import allowance, as_time, blocked_until
-from wes_daemon.adapters.providers.sevenbridges.details import stable_outputs
+from wes_daemon.adapters.providers.sevenbridges.client import allowance, as_message, as_time, requested_block
+from wes_daemon.adapters.providers.sevenbridges.codes import PROJECT_CODES
+from wes_daemon.adapters.providers.sevenbridges.details import _log_name, stable_outputs
 from wes_daemon.adapters.providers.sevenbridges.errors import (
-    CODES,
-    STATUSES,
     Failure,
     FailureKind,
     outcome_unknown,
@@ -22,6 +22,7 @@ from wes_daemon.adapters.providers.sevenbridges.statuses import STATES, read_sta
 from wes_daemon.adapters.providers.sevenbridges.tasks import is_task_id, read_task
 from wes_daemon.application.ports.call_gate import Allowance
 from wes_daemon.application.ports.errors import (
+    AmbiguousRefusal,
     AnswerLost,
     Misconfigured,
     NotNow,
@@ -34,6 +35,7 @@ from wes_daemon.domain.states import RunState
 
 SOON = NOON + timedelta(minutes=2)
 SOON_SECONDS = str(int(SOON.timestamp()))
+LATE_SECONDS = str(int((NOON + timedelta(minutes=5)).timestamp()))
 
 
 def refusal(status: int, code: int | None = None, *, is_write: bool = True) -> Failure:
@@ -52,8 +54,8 @@ class TestErrors:
             (refusal(403, 6001), Rejected),
             (refusal(401), Misconfigured),
             (refusal(401, 7000), Misconfigured),
-            (refusal(403), Misconfigured),
-            (refusal(404), Misconfigured),
+            (refusal(403), AmbiguousRefusal),
+            (refusal(404), AmbiguousRefusal),
             (refusal(429, 1000), Throttled),
             (refusal(429), Throttled),
             (refusal(429, 7000), Throttled),
@@ -87,7 +89,7 @@ class TestErrors:
             (Unavailable("connection refused"), AnswerLost),
             (refusal(429), OutcomeUnknown),
             (refusal(409), OutcomeUnknown),
-            (refusal(418), OutcomeUnknown),
+            (refusal(304), OutcomeUnknown),
             (NotNow("not yet"), OutcomeUnknown),
         ],
     )
@@ -99,16 +101,28 @@ class TestErrors:
         assert type(found) is kind
         assert str(found) == f"perhaps it runs: {error}"
 
-    @pytest.mark.parametrize("failure", [refusal(418), refusal(400, 90009), refusal(405, 90006), refusal(415)])
+    @pytest.mark.parametrize("failure", [refusal(415, 90008), refusal(405, 90006), refusal(304)])
     def test_what_is_not_in_the_table_is_a_bug_and_passes_unchanged(self, failure: Failure) -> None:
         with pytest.raises(Failure) as passed, translated():
             raise failure
 
         assert passed.value is failure
 
-    def test_a_refusal_is_a_bug_where_nothing_can_be_refused(self) -> None:
+    @pytest.mark.parametrize("failure", [refusal(400), refusal(400, 7006), refusal(400, 90000)])
+    def test_a_malformed_request_is_a_bug_where_nothing_can_be_refused(self, failure: Failure) -> None:
         with pytest.raises(Failure), translated_unless_rejected():
-            raise refusal(400)
+            raise failure
+
+    @pytest.mark.parametrize(
+        "failure", [refusal(403, 3001), refusal(404, 3002), refusal(400, 3012), refusal(403, 7001), refusal(404, 5002)]
+    )
+    def test_a_refusal_of_access_is_misconfigured_where_nothing_can_be_refused(self, failure: Failure) -> None:
+        """B3: while tasks are listed, 3001 and 3002 are no bug."""
+        with pytest.raises(Misconfigured) as raised, translated_unless_rejected():
+            raise failure
+
+        assert str(failure) in str(raised.value)
+        assert ("SEVENBRIDGES_PROJECT" in str(raised.value)) is (failure.code in PROJECT_CODES)
 
     def test_the_error_has_the_services_message_and_numbers(self) -> None:
         assert str(provider_error(refusal(400, 7012))) == "Seven Bridges: no (HTTP 400, code 7012)"
@@ -121,9 +135,6 @@ class TestErrors:
         assert isinstance(error, NotNow)
         assert error.retry_after == asked
 
-    def test_no_code_and_no_status_means_two_things(self) -> None:
-        assert all(isinstance(number, int) for number in (*CODES, *STATUSES))
-
 
 class TestRateHeaders:
     def test_every_answer_reports_the_rate_limit(self) -> None:
@@ -135,17 +146,36 @@ class TestRateHeaders:
     def test_a_header_that_is_not_a_number_of_calls_is_ignored(self, text: str) -> None:
         assert allowance({"X-RateLimit-Limit": text, "X-RateLimit-Remaining": text}) == Allowance()
 
+    def test_a_reset_with_a_fraction_is_a_time(self) -> None:
+        """B4."""
+        headers = {"X-RateLimit-Remaining": "0.0", "X-RateLimit-Reset": f"{SOON_SECONDS}.25"}
+
+        assert allowance(headers) == Allowance(remaining=0, resets_at=SOON + timedelta(seconds=0.25))
+
     @pytest.mark.parametrize(
         ("status", "headers", "until"),
         [
             (200, {}, None),
             (200, {"X-RateLimit-Remaining": "12", "X-RateLimit-Reset": SOON_SECONDS}, None),
             (200, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": SOON_SECONDS}, SOON),
+            (200, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": f"{SOON_SECONDS}.0"}, SOON),
             (200, {"X-RateLimit-Remaining": "0"}, None),
             (200, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "soon"}, None),
+            (200, {"Retry-After": "120"}, None),
+            (403, {"X-RateLimit-Remaining": "12", "X-RateLimit-Reset": SOON_SECONDS}, None),
             (429, {"X-RateLimit-Reset": SOON_SECONDS}, SOON),
+            (429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": SOON_SECONDS}, SOON),
+            (429, {"X-RateLimit-Remaining": "-1", "X-RateLimit-Reset": SOON_SECONDS}, SOON),
             (429, {"Retry-After": "120"}, SOON),
-            (503, {"Retry-After": "120"}, SOON),
+            (429, {"Retry-After": "120.0"}, SOON),
+            (429, {"Retry-After": format_datetime(SOON, usegmt=True)}, SOON),
+            (429, {"Retry-After": "120", "X-RateLimit-Remaining": "7", "X-RateLimit-Reset": LATE_SECONDS}, SOON),
+            (500, {"X-RateLimit-Remaining": "12", "X-RateLimit-Reset": SOON_SECONDS}, None),
+            (503, {"X-RateLimit-Remaining": "12", "X-RateLimit-Reset": SOON_SECONDS}, None),
+            (503, {"X-RateLimit-Reset": SOON_SECONDS}, None),
+            (503, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": SOON_SECONDS}, SOON),
+            (503, {"Retry-After": "120", "X-RateLimit-Remaining": "12", "X-RateLimit-Reset": LATE_SECONDS}, SOON),
+            (503, {"Retry-After": format_datetime(SOON, usegmt=True)}, SOON),
             (503, {"Retry-After": "72000"}, NOON + timedelta(minutes=15) - timedelta(seconds=1)),
             (503, {}, None),
         ],
@@ -153,14 +183,36 @@ class TestRateHeaders:
     def test_calls_are_blocked_until_one_second_after_the_named_time_and_for_15_minutes_at_most(
         self, status: int, headers: Mapping[str, str], until: datetime | None
     ) -> None:
-        assert blocked_until(status, headers, now=NOON) == (until + timedelta(seconds=1) if until else None)
+        """B4: every answer names the end of the window, so that time counts only where no call is left."""
+        block = requested_block(status, headers, now=NOON)
+
+        assert (block.until if block else None) == (until + timedelta(seconds=1) if until else None)
 
     @pytest.mark.parametrize(
-        "reset", ["", "soon", "12.5", "0", str(int(NOON.timestamp())), f"{SOON_SECONDS}000", "9" * 40, "-1"]
+        "reset",
+        ["", "soon", "12.5", "0", str(int(NOON.timestamp())), f"{SOON_SECONDS}000", "9" * 40, "-1", "nan", "inf"],
     )
     def test_a_429_without_a_usable_time_blocks_calls_for_10_seconds(self, reset: str) -> None:
-        assert blocked_until(429, {"X-RateLimit-Reset": reset}, now=NOON) == NOON + timedelta(seconds=10)
-        assert blocked_until(429, {}, now=NOON) == NOON + timedelta(seconds=10)
+        useless = [{"X-RateLimit-Reset": reset}, {}, {"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": SOON_SECONDS}]
+
+        blocks = [requested_block(429, headers, now=NOON) for headers in useless]
+
+        assert [block and block.until for block in blocks] == [NOON + timedelta(seconds=10)] * 3
+
+    @pytest.mark.parametrize("text", ["", "soon", "nan", "inf", "-5", "Thu, 32 Foo 2026 00:00:00 GMT"])
+    def test_a_retry_after_that_cannot_be_read_is_ignored(self, text: str) -> None:
+        assert requested_block(503, {"Retry-After": text}, now=NOON) is None
+
+    def test_the_reason_tells_an_exhausted_quota_from_a_request_of_the_service(self) -> None:
+        """B4."""
+        exhausted = requested_block(429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": SOON_SECONDS}, now=NOON)
+        requested = requested_block(503, {"Retry-After": "120"}, now=NOON)
+
+        assert exhausted is not None
+        assert "quota" in exhausted.reason
+        assert requested is not None
+        assert "asked for no calls" in requested.reason
+        assert "503" in requested.reason
 
 
 class TestStates:
@@ -174,6 +226,28 @@ class TestStates:
     def test_what_cannot_be_read_is_unknown(self, task: Mapping[str, object]) -> None:
         assert read_status(task).state is RunState.UNKNOWN
         assert read_status(task).provider_status
+
+    @pytest.mark.parametrize(
+        ("progress", "state"),
+        [
+            ({}, RunState.COMPLETE),
+            ({"completed": 3, "failed": 0, "aborted": 0}, RunState.COMPLETE),
+            ({"completed": "3", "failed": "0", "aborted": "0"}, RunState.COMPLETE),
+            ({"completed": 2, "failed": 1, "aborted": 0}, RunState.EXECUTOR_ERROR),
+            ({"completed": "2", "failed": "1"}, RunState.EXECUTOR_ERROR),
+            ({"completed": 0, "failed": 3, "aborted": 0}, RunState.EXECUTOR_ERROR),
+            ({"completed": "0", "failed": "2", "aborted": "1"}, RunState.EXECUTOR_ERROR),
+            ({"completed": 0, "failed": 0, "aborted": 3}, RunState.CANCELED),
+            ({"completed": "0", "failed": "0", "aborted": "3"}, RunState.CANCELED),
+            ({"aborted": "3"}, RunState.CANCELED),
+        ],
+    )
+    def test_a_completed_batch_ends_as_its_children(self, progress: Mapping[str, object], state: RunState) -> None:
+        """B7: the numbers may be texts."""
+        report = read_status({"status": "COMPLETED", "batch": True, "execution_status": progress})
+
+        assert report.state is state
+        assert ("failed" in report.message) is (state is RunState.EXECUTOR_ERROR)
 
     def test_the_message_of_a_running_task_is_ignored(self) -> None:
         task = {"status": "RUNNING", "execution_status": {"message": "step 3 of 9", "message_code": 7}}
@@ -222,6 +296,30 @@ class TestReading:
 
         assert [problem.is_about_money for problem in read_task({"errors": errors}).problems] == [True, False, False]
 
+    @pytest.mark.parametrize(
+        ("errors", "shown"),
+        [
+            ([{"type": "schema", "input_id": "reads"}], ['reads: {"type": "schema", "input_id": "reads"}']),
+            ([{"message": None, "detail": "no funds left"}], ['{"message": null, "detail": "no funds left"}']),
+            (["File is gone"], ["File is gone"]),
+            ({"reads": "File is gone"}, ['{"reads": "File is gone"}']),
+            ("File is gone", ["File is gone"]),
+            ([{}, None, ""], []),
+            (None, []),
+        ],
+    )
+    def test_an_error_without_a_message_is_quoted_whole(self, errors: object, shown: list[str]) -> None:
+        """B7."""
+        problems = read_task({"errors": errors}).problems
+
+        assert list(map(str, problems)) == shown
+        assert not any(problem.is_about_money for problem in problems)
+
+    def test_the_type_of_an_error_may_say_that_money_is_missing(self) -> None:
+        errors = [{"type": "error/task_validation/billing"}]
+
+        assert [problem.is_about_money for problem in read_task({"errors": errors}).problems] == [True]
+
 
 class TestOutputs:
     def test_files_are_made_stable_wherever_they_stand(self) -> None:
@@ -237,3 +335,52 @@ class TestOutputs:
         found = {"class": "File", "path": "5" * 24, "location": "https://x?Expires=1"}
 
         assert "location" not in stable_outputs({"a": found}, drs_host=None)["a"]  # type: ignore[operator]
+
+
+class TestMessages:
+    """B7: what the service says without a message is quoted whole."""
+
+    @pytest.mark.parametrize(
+        ("said", "shown"),
+        [
+            ({"message": "File is gone", "code": 7}, "File is gone"),
+            ({"message": " ", "code": 7}, '{"message": " ", "code": 7}'),
+            ("File is gone", "File is gone"),
+            (["a", 1], '["a", 1]'),
+            (None, ""),
+            ({}, ""),
+        ],
+    )
+    def test_a_message_or_the_whole_is_shown(self, said: object, shown: str) -> None:
+        assert as_message(said) == shown
+
+
+class TestLogs:
+    """B7: the service names no streams, so a log's stream is read from its name."""
+
+    @pytest.mark.parametrize(
+        ("names", "stdout", "stderr"),
+        [
+            (["job.err.log", "job.out.log"], "job.out.log", "job.err.log"),
+            (["cwl.output.json", "error_report.html", "stdout", "stderr"], "stdout", "stderr"),
+            (["errors.txt", "outputs.json", "STDERR", "StdOut"], "StdOut", "STDERR"),
+            (["job.err.log", "job.out.log", "stderr.log", "stdout.log"], "stdout.log", "stderr.log"),
+            (["stderr.log", "stderr", "stdout.log", "stdout"], "stdout", "stderr"),
+            (
+                ["error_correction.out.log", "error_correction.err.log"],
+                "error_correction.out.log",
+                "error_correction.err.log",
+            ),
+            (["layout.json", "job.out.log"], "job.out.log", None),
+            (["terrible.txt", "joberr.txt", "jobout.txt"], "jobout.txt", "terrible.txt"),
+            (["cmd.log", "docker.version"], None, None),
+        ],
+    )
+    def test_the_nearest_name_is_that_of_the_stream(
+        self, names: list[str], stdout: str | None, stderr: str | None
+    ) -> None:
+        logs = {name: f"address of {name}" for name in names}
+
+        found = {stream: _log_name(logs, stream) or None for stream in ("stdout", "stderr")}
+
+        assert found == {"stdout": stdout, "stderr": stderr}

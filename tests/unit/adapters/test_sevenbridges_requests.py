@@ -1,7 +1,8 @@
 """The reading of a request, before the first call to Seven Bridges."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import cast
 
@@ -168,8 +169,7 @@ class TestEngineParameters:
             ({"instance_typ": "x"}, {}, "workflow_engine_parameters: instance_typ: .*instance_type"),
             ({}, {"provider_run_group": "7"}, "tags: provider_run_group: .*provider_instance_type"),
             ({"project": "genomes"}, {}, "workflow_engine_parameters.project must be a project as owner/project"),
-            ({"instance_type": 4}, {}, "instance_type must be a non-empty string"),
-            ({"instance_type": " "}, {}, "instance_type must be a non-empty string"),
+            ({"instance_type": 4}, {}, "instance_type must be a string"),
             ({"max_parallel_instances": 0}, {}, "max_parallel_instances must be a whole number"),
             ({"max_parallel_instances": True}, {}, "max_parallel_instances must be a whole number"),
             ({"max_parallel_instances": "2.5"}, {}, "max_parallel_instances must be a whole number"),
@@ -177,6 +177,12 @@ class TestEngineParameters:
             ({}, {"provider_use_elastic_disk": "yes"}, "tags.provider_use_elastic_disk must be true or false"),
             ({"output_location": {"main": "/"}}, {}, "output_location must be a location"),
             ({"output_location": {}}, {}, "output_location must be a location"),
+            ({"output_location": "{}"}, {}, "output_location must be a location"),
+            ({"output_location": '{"main_location": '}, {}, "output_location must be a location"),
+            ({"output_location": '{"main": "/"}'}, {}, "output_location must be a location"),
+            ({"output_location": {"main_location": 7}}, {}, "output_location.main_location must be a string"),
+            ({"output_location": {"nodes_override": "perhaps"}}, {}, "nodes_override must be true or false"),
+            ({"output_location": {"nodes_location": "here"}}, {}, "nodes_location must be an object"),
         ],
     )
     def test_what_is_wrong_is_refused_by_name(
@@ -184,6 +190,55 @@ class TestEngineParameters:
     ) -> None:
         with pytest.raises(Rejected, match=named):
             read_engine_parameters(given, tags)
+
+
+class TestTexts:
+    """B5: WES 1.1 defines the values of engine parameters as texts, and forms send empty ones."""
+
+    LOCATION: Mapping[str, object] = {
+        "main_location": "/runs/",
+        "nodes_override": True,
+        "nodes_location": {"report": {"output_location": "/reports/"}},
+    }
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            json.dumps(LOCATION),
+            f"  {json.dumps(LOCATION, indent=2)}\n",
+            {**LOCATION, "nodes_override": "true", "nodes_location": json.dumps(LOCATION["nodes_location"])},
+        ],
+    )
+    def test_a_location_as_json_is_an_object(self, text: object) -> None:
+        given = read_engine_parameters({"output_location": text}, {})
+        tagged = read_engine_parameters({}, {"provider_output_location": text})
+
+        assert given.task_fields() == tagged.task_fields() == {"output_location": self.LOCATION}
+
+    @pytest.mark.parametrize("empty", ["", " ", "\n", None])
+    @pytest.mark.parametrize("name", [field.name for field in fields(EngineParameters)])
+    def test_an_empty_text_is_absent(self, name: str, empty: str | None) -> None:
+        assert read_engine_parameters({name: empty}, {f"provider_{name}": empty}) == EngineParameters()
+
+    def test_an_empty_text_gives_way_to_a_tag(self) -> None:
+        read = read_engine_parameters({"instance_type": ""}, {"provider_instance_type": "c4.large"})
+
+        assert read.instance_type == "c4.large"
+
+    @pytest.mark.parametrize("location", [{"main_location": ""}, '{"main_location": " ", "nodes_location": null}'])
+    def test_a_location_of_empty_texts_is_absent(self, location: object) -> None:
+        assert read_engine_parameters({"output_location": location}, {}) == EngineParameters()
+
+    def test_an_empty_text_in_a_location_is_left_out(self) -> None:
+        read = read_engine_parameters({"output_location": {"main_location": "/", "main_location_alias": ""}}, {})
+
+        assert read.output_location == {"main_location": "/"}
+
+    def test_an_empty_text_in_the_envelope_is_absent(self) -> None:
+        read = task_request({"inputs": {}, "project": "", "use_interruptible_instances": " "})
+
+        assert read.is_configured_project
+        assert read.engine == EngineParameters()
 
 
 class TestParams:

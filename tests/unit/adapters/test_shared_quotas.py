@@ -332,7 +332,7 @@ class TestReportsOfTheService:
 
     def test_no_daemon_calls_before_the_time_that_the_service_names(self) -> None:
         fleet = Fleet(SEVEN_BRIDGES, daemons=2)
-        fleet.limiters[0].block_until(fleet.clock.now() + 40 * SECOND)
+        fleet.limiters[0].block_until(fleet.clock.now() + 40 * SECOND, reason="the service asked for no calls")
 
         assert [fleet.calls(daemon=daemon) for daemon in (0, 1)] == [False, False]
         fleet.clock.advance(40 * SECOND)
@@ -343,7 +343,7 @@ class TestReportsOfTheService:
         until = fleet.clock.now() + 40 * SECOND
 
         for _ in range(10):
-            fleet.limiters[0].block_until(until)
+            fleet.limiters[0].block_until(until, reason="the service asked for no calls")
 
         assert fleet.quotas.requests == 1
 

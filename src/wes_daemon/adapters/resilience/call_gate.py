@@ -4,9 +4,11 @@ A client asks its gate before each request. A decorator could not limit the rate
 several requests, and a service counts its own operations.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from wes_daemon.adapters.resilience.call_queue import CallQueue
@@ -15,21 +17,31 @@ from wes_daemon.application.ports.call_gate import ALL_OPERATIONS, Allowance, Ca
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import LeaseLost, NotSent, Throttled
 from wes_daemon.application.ports.quotas import SharedQuotas
+from wes_daemon.application.runtime.event_log import log_event
+
+_log = logging.getLogger(__name__)
 
 _NOTHING = timedelta(0)
+_SERVICE_END = ":"
 # Many answers name the same end of a block, some of them in whole seconds.
 _SAME_BLOCK = timedelta(seconds=1)
+# A shorter wait is not worth a line.
+_LONG_BLOCK = timedelta(seconds=10)
+_TOLD = "the service has asked another daemon for no calls"
 # Source: docs.sevenbridges.com, "API rate limit"; the only service that reports a limit with its answers.
 _REPORTED_WINDOW = timedelta(minutes=5)
 
 
 class QuotaExhausted(Throttled, NotSent):
-    """The quota permits no call within the longest wait. No request was sent, so this is no failure of the service."""
+    """The quota, or the service itself, permits no call within the longest wait.
+
+    No request was sent, so this is no failure of the service.
+    """
 
 
 def account_name(service: str, *identity: str) -> str:
     """Name an account at a service, for the names of its quotas; `identity` may contain secrets, which are hashed."""
-    return f"{service}:{sha256(chr(0).join(identity).encode()).hexdigest()[:16]}"
+    return f"{service}{_SERVICE_END}{sha256(chr(0).join(identity).encode()).hexdigest()[:16]}"
 
 
 class RateLimiter:
@@ -38,7 +50,7 @@ class RateLimiter:
     Args:
         rates: by operation. Operations without a rate of their own share the rate of `ALL_OPERATIONS`; without that,
             only `block_until` delays them.
-        account: identifies the account to all replicas, see `account_name`.
+        account: identifies the account to all replicas, see `account_name`; logs show its service.
         longest_wait: a longer wait raises `QuotaExhausted` instead.
     """
 
@@ -59,8 +71,7 @@ class RateLimiter:
         self._clock = clock
         self._sleep = sleep
         self._longest_wait = longest_wait
-        self._blocked_until: dict[str, timedelta] = {}
-        self._lock = threading.Lock()
+        self._blocks = _Blocks(account.partition(_SERVICE_END)[0], clock=clock)
 
     def acquire(self, operation: str) -> None:
         """Wait until a call is permitted; `call_queue` describes the order of the waiting threads.
@@ -72,9 +83,9 @@ class RateLimiter:
         if queue is None:
             wait = self._wait_for_block(operation)
         else:
-            wait = queue.acquire(self._longest_wait, blocked_for=lambda: self._blocked_for(operation))
+            wait = queue.acquire(self._longest_wait, blocked_for=lambda: self._blocks.duration(operation))
         if wait is not None:
-            raise QuotaExhausted(f"the quota for {operation} is exhausted", retry_after=wait)
+            raise QuotaExhausted(self._reason(operation, queue), retry_after=wait)
 
     def observe(self, allowance: Allowance) -> None:
         # The service counts all operations together, and other clients of the account as well.
@@ -92,28 +103,91 @@ class RateLimiter:
         if queue := self._queue_of(operation):
             queue.slow_down()
 
-    def block_until(self, until: datetime, operation: str = ALL_OPERATIONS) -> None:
-        duration = until - self._clock.now()
-        with self._lock:
-            before, end = self._blocked_until.get(operation, _NOTHING), self._clock.monotonic() + duration
-            self._blocked_until[operation] = max(before, end)
-        if end > before + _SAME_BLOCK and (queue := self._queue_of(operation)):
-            queue.block(duration)
+    def block_until(self, until: datetime, operation: str = ALL_OPERATIONS, *, reason: str) -> None:
+        if self._blocks.extend(operation, until, reason) and (queue := self._queue_of(operation)):
+            queue.block(until - self._clock.now())
 
     def _wait_for_block(self, operation: str) -> timedelta | None:
-        while (wait := self._blocked_for(operation)) > _NOTHING:
+        while (wait := self._blocks.duration(operation)) > _NOTHING:
             if wait > self._longest_wait:
                 return wait
             self._sleep(wait)
         return None
 
-    def _blocked_for(self, operation: str) -> timedelta:
-        with self._lock:
-            until = max(self._blocked_until.get(key, _NOTHING) for key in (ALL_OPERATIONS, operation))
-        return until - self._clock.monotonic()
+    def _reason(self, operation: str, queue: CallQueue | None) -> str:
+        """Return why no call is permitted: by a block, by the block of another daemon, or by the quota."""
+        if (block := self._blocks.longest(operation)).duration > self._longest_wait:
+            return block.reason
+        if queue and queue.blocked_for > self._longest_wait:
+            return self._blocks.learn(queue.blocked_for)
+        return f"the quota for {operation} is exhausted"
 
     def _queue_of(self, operation: str) -> CallQueue | None:
         return self._queues.get(operation) or self._queues.get(ALL_OPERATIONS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Block:
+    """Attributes: `duration` from now on, and `reason`, a sentence that names the end."""
+
+    duration: timedelta
+    reason: str
+
+
+class _Blocks:
+    """The blocks by operation, each with its end on the monotonic clock and its reason. Logs each long block once."""
+
+    def __init__(self, provider: str, *, clock: Clock) -> None:
+        self._provider = provider
+        self._clock = clock
+        self._ends: dict[str, tuple[timedelta, str]] = {}
+        self._logged_until = _NOTHING
+        self._lock = threading.Lock()
+
+    def extend(self, operation: str, until: datetime, reason: str) -> bool:
+        """Block the operation until then at least. Return whether this is more than other answers have asked for."""
+        duration = until - self._clock.now()
+        text = f"{reason} until {until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        with self._lock:
+            before, named = self._ends.get(operation, (_NOTHING, ""))
+            end = self._clock.monotonic() + duration
+            self._ends[operation] = max((before, named), (end, text), key=lambda block: block[0])
+        self._log(end, until, reason)
+        return end > before + _SAME_BLOCK
+
+    def duration(self, operation: str) -> timedelta:
+        """Return for how long the operation is blocked; negative or zero if it is not."""
+        return self.longest(operation).duration
+
+    def longest(self, operation: str) -> _Block:
+        """Return the block of the operation, or of all operations, that ends last."""
+        with self._lock:
+            end, reason = max(
+                (self._ends.get(key, (_NOTHING, "")) for key in (ALL_OPERATIONS, operation)), key=lambda block: block[0]
+            )
+        return _Block(duration=end - self._clock.monotonic(), reason=reason)
+
+    def learn(self, duration: timedelta) -> str:
+        """Return the reason of a block that another daemon has shared, and log the block if it is new."""
+        until = self._clock.now() + duration
+        self._log(self._clock.monotonic() + duration, until, _TOLD)
+        return f"{_TOLD} until {until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+    def _log(self, end: timedelta, until: datetime, reason: str) -> None:
+        """Log a long block; not again for answers that extend it by little, such as those of calls under way."""
+        with self._lock:
+            is_long = end - self._clock.monotonic() > _LONG_BLOCK
+            if not is_long or end <= self._logged_until + _LONG_BLOCK:
+                return
+            self._logged_until = end
+        log_event(
+            _log,
+            logging.WARNING,
+            "provider.held_back",
+            provider=self._provider,
+            until=f"{until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            reason=reason,
+        )
 
 
 class LeaseCheckedGate:
@@ -140,5 +214,5 @@ class LeaseCheckedGate:
     def throttled(self, operation: str) -> None:
         self._inner.throttled(operation)
 
-    def block_until(self, until: datetime, operation: str = ALL_OPERATIONS) -> None:
-        self._inner.block_until(until, operation)
+    def block_until(self, until: datetime, operation: str = ALL_OPERATIONS, *, reason: str) -> None:
+        self._inner.block_until(until, operation, reason=reason)

@@ -132,6 +132,12 @@ class CallQueue:
             self._extend_block(duration)
         self._apply(partial(block_quota, rate=self._rate, duration=duration))
 
+    @property
+    def blocked_for(self) -> timedelta:
+        """For how long no call is permitted, in any process; negative or zero if calls are."""
+        with self._changed:
+            return self._blocked_until - self._clock.monotonic()
+
     def slow_down(self) -> None:
         """Reduce the pace in all processes, because the service throttled a call."""
         shared = self._apply(partial(slow_quota, rate=self._rate))

@@ -43,8 +43,12 @@ class CallGate(Protocol):
     def throttled(self, operation: str) -> None:
         """Record that the service refused a request of this operation because there were too many."""
 
-    def block_until(self, until: datetime, operation: str = ALL_OPERATIONS) -> None:
-        """Permit no request of this operation before `until`, a time that the service named."""
+    def block_until(self, until: datetime, operation: str = ALL_OPERATIONS, *, reason: str) -> None:
+        """Permit no request of this operation before `until`, a time that the service named.
+
+        Args:
+            reason: why, as the beginning of a sentence that ends with the time, such as "AWS asked for no calls".
+        """
 
 
 class OpenCallGate:
@@ -59,5 +63,5 @@ class OpenCallGate:
     def throttled(self, operation: str) -> None:
         """Ignore the report."""
 
-    def block_until(self, until: datetime, operation: str = ALL_OPERATIONS) -> None:
+    def block_until(self, until: datetime, operation: str = ALL_OPERATIONS, *, reason: str) -> None:
         """Ignore the report."""

@@ -60,6 +60,7 @@ def _require_database_uri(settings: "Settings") -> None:
 
 def _log_settings(settings: "Settings") -> None:
     from wes_daemon.application.runtime.event_log import log_event
+    from wes_daemon.bootstrap.providers import sevenbridges_setup
     from wes_daemon.bootstrap.settings import ENV_FILE, misspelt, names_in_env_file
 
     for where, names in (("environment", os.environ), (ENV_FILE, names_in_env_file())):
@@ -76,6 +77,7 @@ def _log_settings(settings: "Settings") -> None:
         status_check_interval=settings.status_check_interval,
         max_concurrent_workflows=settings.max_concurrent_workflows,
         default_provider=settings.default_provider,
+        sevenbridges=sevenbridges_setup(settings),
         local_workdir=settings.local_workdir or "off",
     )
 

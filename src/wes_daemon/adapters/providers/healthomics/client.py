@@ -204,7 +204,7 @@ class HealthOmicsClient:
     def _report_limits(self, error: Exception, operation: str) -> None:
         now = self._clock.now()
         if wait := retry_after(error, now):
-            self._gate.block_until(now + wait, operation)
+            self._gate.block_until(now + wait, operation, reason=f"AWS HealthOmics asked for no {operation}")
         if error_kind(error) is ErrorKind.THROTTLED:
             self._gate.throttled(operation)
 

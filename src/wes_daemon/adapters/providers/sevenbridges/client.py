@@ -1,13 +1,20 @@
 """Calls to the Seven Bridges API, and readers for its headers and JSON. Requests and answers are plain objects."""
 
+import json
+import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
+from wes_daemon.adapters.providers.sevenbridges.errors import Failure
 from wes_daemon.application.ports.call_gate import Allowance, CallGate
 from wes_daemon.application.ports.environment import Clock
+from wes_daemon.application.ports.errors import Misconfigured
 
 if TYPE_CHECKING:
     from wes_daemon.adapters.providers.sevenbridges.sdk import Sdk
@@ -19,6 +26,7 @@ PAGE = 100
 _PLAUSIBLE = timedelta(days=1)
 # Three times the service's window.
 _MAX_BLOCK = timedelta(minutes=15)
+_EXHAUSTED = "the quota for calls with the Seven Bridges token is exhausted"
 # For a 429 without a usable time: short enough to lose little, long enough not to spin.
 _DEFAULT_BLOCK = timedelta(seconds=10)
 # The clocks of the service and of this process differ, and the service's times are whole seconds.
@@ -37,6 +45,7 @@ class SevenBridgesClient:
         self._clock = clock
         self._gate = gate
         self._sdk: Sdk | None = None
+        self._reloads = 0
         self._lock = threading.Lock()
 
     def get(self, operation: str, path: str, **params: object) -> Mapping[str, object]:
@@ -96,10 +105,37 @@ class SevenBridgesClient:
         body: object = None,
         is_write: bool,
     ) -> Mapping[str, object]:
-        sdk = self._get_sdk()
+        self._get_sdk()
         self._gate.acquire(operation)
         given = {name: value for name, value in (params or {}).items() if value is not None}
-        return sdk.request(verb, path, params=given, body=body, is_write=is_write)
+        sdk, reloads = self._get_sdk(), self._reloads
+        try:
+            return sdk.request(verb, path, params=given, body=body, is_write=is_write)
+        except Failure as failure:
+            if failure.status != 401 or self._config.read_token is None:
+                raise
+            # The service did not process the call. The next one uses the new token, if there is one.
+            raise failure.with_note(self._reload_token(reloads)) from None
+
+    def _reload_token(self, reloads: int) -> str:
+        """Read the token again, and return what has become of it. One of several refused threads reads it.
+
+        Args:
+            reloads: how often the token had been read again when the refused call began.
+        """
+        with self._lock:
+            if self._reloads != reloads or self._config.read_token is None:
+                return "the token was read again meanwhile"
+            self._reloads += 1
+            try:
+                config = replace(self._config, token=self._config.read_token())
+            except Misconfigured as error:
+                return f"the token could not be read again: {error}"
+            if config.token == self._config.token:
+                return "the token was read again and is the same"
+            # Calls of other threads may still use the connections of the former SDK, so these are not closed here.
+            self._config, self._sdk = config, None
+            return "the token was read again and has changed: the next call uses the new one"
 
     def _get_sdk(self) -> "Sdk":
         with self._lock:
@@ -113,11 +149,11 @@ class SevenBridgesClient:
     def _report_to_gate(self, status: int, headers: Mapping[str, str]) -> timedelta | None:
         now = self._clock.now()
         self._gate.observe(allowance(headers))
-        until = blocked_until(status, headers, now=now)
-        if until is None:
+        block = requested_block(status, headers, now=now)
+        if block is None:
             return None
-        self._gate.block_until(until)
-        return until - now
+        self._gate.block_until(block.until, reason=block.reason)
+        return block.until - now
 
 
 def allowance(headers: Mapping[str, str]) -> Allowance:
@@ -133,18 +169,33 @@ def allowance(headers: Mapping[str, str]) -> Allowance:
     )
 
 
-def blocked_until(status: int, headers: Mapping[str, str], *, now: datetime) -> datetime | None:
-    """Return the time before which an answer forbids further calls; None if it forbids none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """The time before which an answer forbids further calls, and why."""
+
+    until: datetime
+    reason: str
+
+
+def requested_block(status: int, headers: Mapping[str, str], *, now: datetime) -> Block | None:
+    """Return the block that an answer requests; None if it requests none.
+
+    Every answer names the end of the present window, so that time counts only if no call is left in the window, or if
+    the answer is a 429 that does not say that calls are left. `Retry-After` counts in refusals only.
 
     Args:
         headers: of the answer, by name in any case.
     """
-    requested = _requested_time(headers, now)
-    if status == 429:
-        return requested or now + _DEFAULT_BLOCK
-    if status == 503 or headers.get("X-RateLimit-Remaining", "").strip() == "0":
-        return requested
-    return None
+    remaining = _count(headers.get("X-RateLimit-Remaining"))
+    is_throttled, is_exhausted = status == 429, remaining == 0
+    times = [_retry_time(headers.get("Retry-After"), now)] if is_throttled or status == 503 else []
+    if is_exhausted or (is_throttled and remaining is None):
+        times.append(_reset_time(headers.get("X-RateLimit-Reset")))
+    until = _latest_plausible(times, now) or (now + _DEFAULT_BLOCK if is_throttled else None)
+    if until is None:
+        return None
+    asked = f"Seven Bridges answered HTTP {status} and asked for no calls"
+    return Block(until=until, reason=_EXHAUSTED if is_exhausted else asked)
 
 
 def as_object(value: object) -> Mapping[str, object]:
@@ -162,8 +213,17 @@ def as_text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def as_message(value: object) -> str:
+    """Return what an error or a warning says: its message, or else the whole, which is all that the service says."""
+    if not value:
+        return ""
+    return as_text(as_object(value).get("message")).strip() or (value if isinstance(value, str) else json.dumps(value))
+
+
 def as_integer(value: object) -> int:
-    """Return the integer; 0 for a value of another type."""
+    """Return the integer, also from its digits in a text; 0 for any other value."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value.strip()):
+        return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
@@ -180,8 +240,7 @@ def _has_next(page: Mapping[str, object]) -> bool:
     return any(as_text(link.get("rel")).lower() == "next" for link in as_objects(page.get("links")))
 
 
-def _requested_time(headers: Mapping[str, str], now: datetime) -> datetime | None:
-    times = [_reset_time(headers.get("X-RateLimit-Reset")), _retry_time(headers.get("Retry-After"), now)]
+def _latest_plausible(times: Iterable[datetime | None], now: datetime) -> datetime | None:
     plausible = [time + _CLOCK_MARGIN for time in times if time and now < time <= now + _PLAUSIBLE]
     return min(max(plausible), now + _MAX_BLOCK) if plausible else None
 
@@ -189,23 +248,26 @@ def _requested_time(headers: Mapping[str, str], now: datetime) -> datetime | Non
 def _count(text: str | None) -> int | None:
     """Some platforms send -1 for "no limit"."""
     try:
-        number = int(text or "")
+        number = float(text or "")
     except ValueError:
         return None
-    return number if number >= 0 else None
+    return int(number) if number >= 0 and number.is_integer() else None
 
 
 def _reset_time(text: str | None) -> datetime | None:
-    """The header holds Unix seconds."""
+    """The header holds Unix seconds, whole ones or with a fraction."""
     try:
-        return datetime.fromtimestamp(int(text or ""), UTC)
+        return datetime.fromtimestamp(float(text or ""), UTC)
     except (ValueError, OverflowError, OSError):
         return None
 
 
 def _retry_time(text: str | None, now: datetime) -> datetime | None:
-    """The header holds seconds from now; the service is not known to send its other form, a date."""
+    """The header holds seconds from now, or a date (RFC 9110, section 10.2.3)."""
+    with suppress(ValueError, OverflowError):
+        return now + timedelta(seconds=float(text or ""))
     try:
-        return now + timedelta(seconds=int(text or ""))
+        time = parsedate_to_datetime(text or "")
     except (ValueError, OverflowError):
         return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,7 +1,7 @@
 """Settings for one Seven Bridges platform and credential, and the credentials file of the vendor's own tools."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from configparser import ConfigParser, Error
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -34,6 +34,8 @@ class SevenBridgesConfig:
         look_back: the age of the oldest task that is searched when a task of an earlier attempt may exist.
         listing_lag: how long a new task may be missing from listings; not documented by the service.
         connections: the maximum number of simultaneous calls.
+        read_token: reads the token again from where it is kept; None if it cannot change while the process runs. It
+            raises `Misconfigured` if the token cannot be read.
         drs_host: the host of the platform's DRS addresses; by default derived from the endpoint, if it is documented.
     """
 
@@ -46,6 +48,7 @@ class SevenBridgesConfig:
     listing_lag: timedelta = timedelta(seconds=30)
     connections: int = 32
     drs_host: str | None = None
+    read_token: Callable[[], str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # The HTTP library's error about a header that cannot be sent quotes the header in full.

@@ -2,13 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 
 from wes_daemon.adapters.providers.sevenbridges.client import (
     SevenBridgesClient,
+    as_message,
     as_object,
-    as_objects,
     as_text,
     as_time,
 )
@@ -22,6 +22,14 @@ from wes_daemon.application.ports.providers import ProviderTask, RunDetails
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _CHILDREN = {"order_by": "created_time", "order": "asc", "fields": "id,name,status,start_time,end_time"}
+_STDOUT, _STDERR = "stdout", "stderr"
+# From the exact name to the words that a name may contain; a name that only contains the letters comes last.
+_SPELLINGS: Sequence[Mapping[str, Set[str]]] = (
+    {_STDOUT: {"stdout"}, _STDERR: {"stderr"}},
+    {_STDOUT: {"stdout"}, _STDERR: {"stderr"}},
+    {_STDOUT: {"out"}, _STDERR: {"err"}},
+    {_STDOUT: {"output"}, _STDERR: {"error", "errors"}},
+)
 _FILE = re.compile(r"/files/([0-9a-f]{24})\b")
 
 
@@ -91,8 +99,8 @@ def _job_task(job: Mapping[str, object], id: str, *, config: SevenBridgesConfig)
         cmd=[command] if command else [],
         started_at=as_time(job.get("start_time")),
         ended_at=as_time(job.get("end_time")),
-        stdout=_log_of(logs, "out"),
-        stderr=_log_of(logs, "err"),
+        stdout=logs.get(_log_name(logs, _STDOUT)),
+        stderr=logs.get(_log_name(logs, _STDERR)),
         system_logs=[f"status: {status}", *(["retried"] if job.get("retried") else []), *_other_logs(logs)],
     )
 
@@ -116,8 +124,8 @@ def _system_logs(task: Mapping[str, object]) -> Iterator[str]:
         yield f"message: {message}"
     if (code := progress.get("message_code")) is not None:
         yield f"message code: {code}"
-    for warning in as_objects(task.get("warnings")):
-        yield f"warning: {as_text(warning.get('message'))}"
+    warnings = task.get("warnings")
+    yield from (f"warning: {as_message(warning)}" for warning in (warnings if isinstance(warnings, list) else []))
 
 
 def _log_address(link: object, config: SevenBridgesConfig) -> str | None:
@@ -126,18 +134,28 @@ def _log_address(link: object, config: SevenBridgesConfig) -> str | None:
     return f"{config.endpoint.rstrip('/')}/files/{match.group(1)}" if match else None
 
 
-def _log_of(logs: Mapping[str, str], stream: str) -> str | None:
-    return next((address for name, address in logs.items() if stream in _stream(name)), None)
+def _log_name(logs: Mapping[str, str], stream: str) -> str:
+    """Return the name of the stream's log; empty if no log has such a name. The first of equally good names wins."""
+    ranks = {name: rank for name in logs if (found := _stream(name)) and found[1] == stream for rank in [found[0]]}
+    return min(ranks, key=lambda name: ranks[name], default="")
 
 
-def _stream(name: str) -> str:
-    """Return the stream of a log by the log's name: the service names no streams."""
-    return "err" if re.search(r"err", name, re.IGNORECASE) else "out" if re.search(r"out", name, re.IGNORECASE) else ""
+def _stream(name: str) -> tuple[int, str] | None:
+    """Return which stream's log has this name, and how far the name is from an exact one; None for other logs.
+
+    The service names no streams. Of `error_correction.out.log`, which has words for both, the nearer word counts.
+    """
+    words = re.split(r"[^a-z]+", name.lower())
+    for rank, spellings in enumerate(_SPELLINGS):
+        for stream in (_STDERR, _STDOUT):
+            if spellings[stream] & ({name.lower()} if rank == 0 else set(words)):
+                return rank, stream
+    return next(((len(_SPELLINGS), stream) for stream in (_STDERR, _STDOUT) if stream[3:] in name.lower()), None)
 
 
 def _other_logs(logs: Mapping[str, str]) -> Iterator[str]:
-    streams = {_log_of(logs, "out"), _log_of(logs, "err")}
-    return (f"{name}: {address}" for name, address in logs.items() if address not in streams)
+    streams = {_log_name(logs, _STDOUT), _log_name(logs, _STDERR)}
+    return (f"{name}: {address}" for name, address in logs.items() if name not in streams)
 
 
 def _stable(value: object, drs_host: str | None) -> object:

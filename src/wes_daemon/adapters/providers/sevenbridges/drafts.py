@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from datetime import datetime, timedelta
 
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_text, as_time
+from wes_daemon.adapters.providers.sevenbridges.codes import PROJECT_CODES
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure, outcome_unknown, provider_error
 from wes_daemon.adapters.providers.sevenbridges.inputs import InputFiles
@@ -26,7 +27,14 @@ from wes_daemon.adapters.providers.sevenbridges.tasks import (
     reject_invalid_draft,
 )
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown, ProviderError, Unavailable
+from wes_daemon.application.ports.errors import (
+    AmbiguousRefusal,
+    NotNow,
+    OutcomeUnknown,
+    ProviderError,
+    Rejected,
+    Unavailable,
+)
 from wes_daemon.domain.runs import IdempotencyKey
 
 _MAX_RECENT = 1_000
@@ -74,8 +82,21 @@ class Drafts:
         """Return the task whose draft is recorded, or None if the service does not know it.
 
         The first call after `find_or_create` sends no request.
+        A refusal never rejects the run: an earlier attempt may have started the task.
+
+        Raises:
+            OutcomeUnknown: the service does not show the task.
+            Failure, NotNow: the call failed; the settings have to be corrected, or it works later.
         """
-        return self._recent.pop(id, None) or find_task(self._client, id)
+        try:
+            return self._recent.pop(id, None) or find_task(self._client, id)
+        except Failure as failure:
+            if failure.code in PROJECT_CODES:
+                # The draft was created in that project, so a person can restore the access.
+                raise NotNow(str(failure)) from failure
+            if isinstance(provider_error(failure), Rejected | AmbiguousRefusal):
+                raise outcome_unknown(f"it is unknown whether the draft {id} runs", failure) from failure
+            raise
 
     def _find(self, request: TaskRequest, created: Task | None = None) -> Task | None:
         """Return the submission's task among all tasks with its ownership marker, and delete the surplus drafts.

@@ -4,6 +4,7 @@ To add a parameter, add an attribute to `EngineParameters`, its reader to `_READ
 `_EXECUTION_SETTINGS` or `_TASK_FIELDS`, and a row to the table in `docs/providers/sevenbridges.md`.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ TAG_PREFIX = "provider_"
 _PROJECT = re.compile(r"[^\s/?#%\\]+/[^\s/?#%\\]+")
 # Tags with the prefix that are no engine parameters.
 _RESERVED_TAGS = frozenset({PROVIDER_TYPE_TAG, PROVIDER_ID_TAG})
-_LOCATION_KEYS = frozenset({"main_location", "main_location_alias", "nodes_override", "nodes_location"})
 
 # Where the service takes each parameter: in the task's `execution_settings`, or in the task itself.
 _EXECUTION_SETTINGS = ("instance_type", "max_parallel_instances", "use_memoization", "use_elastic_disk")
@@ -55,8 +55,9 @@ class EngineParameters:
 def read_engine_parameters(parameters: Mapping[str, object], tags: Mapping[str, object]) -> EngineParameters:
     """Read the engine parameters of a run.
 
-    A parameter takes precedence over the tag `provider_<parameter>`. A null counts as absent.
-    WES 1.1 defines every value as a string, so `"true"` and `"2"` are read like `true` and `2`.
+    A parameter takes precedence over the tag `provider_<parameter>`. A null or an empty text counts as absent.
+    WES 1.1 defines every value as a string, so `"true"`, `"2"` and the text of a JSON object are read like `true`, `2`
+    and the object.
 
     Raises:
         Rejected: a name is unknown, or a value has the wrong type.
@@ -91,6 +92,11 @@ def read_boolean(source: str, value: object) -> bool:
     return boolean
 
 
+def is_absent(value: object) -> bool:
+    """Whether a value stands for "not given": null, or a text without any letter, as an empty form field is sent."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def _reject_unknown(source: str, given: Mapping[str, object], *, prefix: str) -> None:
     if unknown := sorted(name for name in given if name.removeprefix(prefix) not in _READERS):
         known = ", ".join(f"{prefix}{name}" for name in sorted(_READERS))
@@ -98,16 +104,17 @@ def _reject_unknown(source: str, given: Mapping[str, object], *, prefix: str) ->
 
 
 def _read(source: str, given: Mapping[str, object], *, prefix: str) -> dict[str, Any]:
-    return {
+    read = {
         name.removeprefix(prefix): _READERS[name.removeprefix(prefix)](f"{source}.{name}", value)
         for name, value in given.items()
-        if value is not None
+        if not is_absent(value)
     }
+    return {name: value for name, value in read.items() if value is not None}
 
 
 def _read_text(source: str, value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise _invalid(source, value, expected="a non-empty string")
+    if not isinstance(value, str):
+        raise _invalid(source, value, expected="a string")
     return value
 
 
@@ -118,17 +125,49 @@ def _read_count(source: str, value: object) -> int:
     return count
 
 
-def _read_location(source: str, value: object) -> Mapping[str, object]:
-    if isinstance(value, str) and value.strip():
-        return {"main_location": value}
-    if not isinstance(value, Mapping) or not value or value.keys() - _LOCATION_KEYS:
-        raise _invalid(source, value, expected=f"a location, or an object of {', '.join(sorted(_LOCATION_KEYS))}")
-    return value
+def _read_location(source: str, value: object) -> Mapping[str, object] | None:
+    """Read a location; None if every member of the object is absent."""
+    location = _structured(value)
+    if isinstance(location, str):
+        return {"main_location": location}
+    expected = f"a location, or an object of {', '.join(sorted(_LOCATION_READERS))}"
+    if not isinstance(location, Mapping) or not location or location.keys() - _LOCATION_READERS.keys():
+        raise _invalid(source, value, expected=expected)
+    given = {
+        name: _LOCATION_READERS[name](f"{source}.{name}", item)
+        for name, item in location.items()
+        if not is_absent(item)
+    }
+    return given or None
+
+
+def _read_nodes(source: str, value: object) -> Mapping[str, object]:
+    nodes = _structured(value)
+    if not isinstance(nodes, Mapping):
+        raise _invalid(source, value, expected="an object with the outputs' names as keys")
+    return nodes
+
+
+def _structured(value: object) -> object:
+    """Return the object that a text of JSON contains, None for a text that only begins like one, else the value."""
+    if not isinstance(value, str) or not value.lstrip().startswith("{"):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return None
 
 
 def _invalid(source: str, value: object, *, expected: str) -> Rejected:
     return Rejected(f"{source} must be {expected}, but is {value!r}")
 
+
+_LOCATION_READERS: Mapping[str, Callable[[str, object], Any]] = {
+    "main_location": _read_text,
+    "main_location_alias": _read_text,
+    "nodes_override": read_boolean,
+    "nodes_location": _read_nodes,
+}
 
 _READERS: Mapping[str, Callable[[str, object], Any]] = {
     "instance_type": _read_text,

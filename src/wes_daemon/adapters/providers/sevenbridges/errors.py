@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from enum import StrEnum
+from types import MappingProxyType
 
+from wes_daemon.adapters.providers.sevenbridges.codes import CODES, PROJECT_CODES, Verdict, advice
 from wes_daemon.application.ports.errors import (
+    AmbiguousRefusal,
     AnswerLost,
     Misconfigured,
     NotNow,
@@ -34,7 +37,7 @@ class FailureKind(StrEnum):
     """The call may have been carried out: no answer came, or it cannot be read."""
 
     UNUSABLE = "unusable"
-    """No call can be made until a person corrects the certificates or the address."""
+    """No call can be made until a person corrects the certificates, the proxy or the address."""
 
 
 class Failure(Exception):
@@ -45,6 +48,7 @@ class Failure(Exception):
         status: the HTTP status of the answer, if there was one.
         code: the service's own number for the error, if it gave one.
         retry_after: how long the service asked the caller to wait.
+        answer: the answer's JSON object; empty if there is none.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Failure(Exception):
         status: int | None = None,
         code: int | None = None,
         retry_after: timedelta | None = None,
+        answer: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -64,6 +69,19 @@ class Failure(Exception):
         self.status = status
         self.code = code
         self.retry_after = retry_after
+        self.answer = answer
+
+    def with_note(self, note: str) -> "Failure":
+        """Return the same failure with a note at the end of its message."""
+        return Failure(
+            self.kind,
+            f"{self.message}; {note}",
+            is_write=self.is_write,
+            status=self.status,
+            code=self.code,
+            retry_after=self.retry_after,
+            answer=self.answer,
+        )
 
     @property
     def is_unprocessed(self) -> bool:
@@ -74,6 +92,11 @@ class Failure(Exception):
     def is_transient(self) -> bool:
         """Whether the same call may succeed later without any intervention."""
         return isinstance(provider_error(self), NotNow | OutcomeUnknown)
+
+    @property
+    def is_about_access(self) -> bool:
+        """Whether the service refuses access to something, or does not find it."""
+        return self.code in PROJECT_CODES or self.status in (403, 404)
 
     @property
     def is_permanent_refusal(self) -> bool:
@@ -87,48 +110,27 @@ class Failure(Exception):
         return f"Seven Bridges: {self.message}" + (f" ({', '.join(numbers)})" if numbers else "")
 
 
-TASK_NOT_FOUND = 7002
-TASK_FORBIDDEN = 7001
-NO_TASK_ID = 7005
-NO_DRAFT = 7010
-FILE_NOT_FOUND = 5002
-FILE_EXISTS = 5003
-
-PROJECT_CODES = frozenset({3001, 3002})
-"""Project forbidden, project not found: an error of the run that names it, or else of the settings."""
-
-_UNAVAILABLE = (0, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 90005)
-# The cloud that holds a volume does not answer.
-_CLOUD_UNAVAILABLE = (9000, 9100)
-_TOO_MANY = 1000
-_STATE_HAS_CHANGED = (7007, 7008, NO_DRAFT, 7011, 7026, 90007)
-_BAD_REQUEST = (
-    *(3001, 3002, 5001, 5002, 5003, 6001, 6002, 6003, 6011),
-    *(7002, 7005, 7006, 7012, 7015, 7016, 7018, 7019, 7020, 7021, 7022, 7023, 7024),
-    *(9001, 9007, 9026, 9101, 9103, 9104, 9105, 9107, 9108),
-    90000,
-)
-_NEEDS_A_PERSON = (7001, 90001, 90002, 90003)
-# Method not allowed, media type, undecodable body: this package sent a malformed request.
-_BUGS = frozenset({90006, 90008, 90009})
-
-# Source: the vendor's table of API codes (sevenbridges-r, R/api-http.R) and the documentation of API status codes.
-# The HTTP status of most codes is not documented, so a code takes precedence over the status.
-CODES: Mapping[int, type[ProviderError]] = {
-    **dict.fromkeys(_UNAVAILABLE, Unavailable),
-    **dict.fromkeys(_CLOUD_UNAVAILABLE, NotNow),
-    _TOO_MANY: Throttled,
-    **dict.fromkeys(_STATE_HAS_CHANGED, OutcomeUnknown),
-    **dict.fromkeys(_BAD_REQUEST, Rejected),
-    **dict.fromkeys(_NEEDS_A_PERSON, Misconfigured),
+# By the code's verdict. Most codes say whose fault the refusal is, whatever its HTTP status.
+_VERDICTS: Mapping[Verdict, type[ProviderError] | None] = {
+    Verdict.UNAVAILABLE: Unavailable,
+    Verdict.CLOUD: NotNow,
+    Verdict.TOO_MANY: Throttled,
+    Verdict.FAILED: AnswerLost,
+    Verdict.STATE: OutcomeUnknown,
+    Verdict.RUN: Rejected,
+    Verdict.PROJECT: Rejected,
+    Verdict.SETTINGS: Misconfigured,
+    Verdict.UNCLEAR: AmbiguousRefusal,
+    Verdict.PACKAGE: None,
 }
 
-# 404 without a code from the table is not about a task or a file: the endpoint is wrong.
+# For answers without a code. A refusal without one does not say whose fault it is: a 403 may come from a missing
+# permission of the token's owner, a 404 from a wrong endpoint, a 405 from a proxy, and all from a thing that the run
+# names.
 STATUSES: Mapping[int, type[ProviderError]] = {
+    **dict.fromkeys(range(400, 500), AmbiguousRefusal),
     400: Rejected,
     401: Misconfigured,
-    403: Misconfigured,
-    404: Misconfigured,
     408: OutcomeUnknown,
     409: OutcomeUnknown,
     413: Rejected,
@@ -147,14 +149,20 @@ _KINDS: Mapping[FailureKind, type[ProviderError]] = {
 # A read can be repeated, so its outcome is never in doubt.
 _FOR_READS: Mapping[type[ProviderError], type[ProviderError]] = {OutcomeUnknown: NotNow, AnswerLost: Unavailable}
 
+# With a code, also one that this version does not know, these statuses refuse the run.
+_REFUSED_BY_CODE = (400, 402, 403, 404, 410, 413, 414, 422, 423)
+
 # These statuses take precedence over the code: the token is not known, or there are too many calls.
 _STATUS_BEFORE_CODE = (401, 429)
 
 _HINTS: Mapping[int, str] = {
     401: "check SEVENBRIDGES_API_TOKEN, and that it is a token of SEVENBRIDGES_API_ENDPOINT's platform",
-    403: "give the token's owner the permissions to read, write and execute in the project",
-    404: "check SEVENBRIDGES_API_ENDPOINT, which ends with /v2",
+    403: "give the token's owner the permissions to read, write and execute in the project, "
+    "and check what the run names",
+    404: "check SEVENBRIDGES_API_ENDPOINT, which ends with /v2, and what the run names",
 }
+_OTHER_HINT = "check SEVENBRIDGES_API_ENDPOINT, and what the run names"
+_PROJECT_HINT = "check SEVENBRIDGES_PROJECT, and that the token's owner is a member of the project"
 
 
 def provider_error(failure: Failure) -> ProviderError | Failure:
@@ -166,7 +174,7 @@ def provider_error(failure: Failure) -> ProviderError | Failure:
         kind = _FOR_READS.get(kind, kind)
     if issubclass(kind, NotNow):
         return kind(str(failure), retry_after=failure.retry_after)
-    hint = _HINTS.get(failure.status or 0) if kind is Misconfigured else None
+    hint = _hint(kind, failure)
     return kind(f"{failure}: {hint}" if hint else str(failure))
 
 
@@ -189,19 +197,39 @@ def translated() -> Iterator[None]:
 
 @contextmanager
 def translated_unless_rejected() -> Iterator[None]:
-    """Raise the port's error for each `Failure`, for operations that cannot be rejected: a rejection is a bug."""
+    """Raise the port's error for each `Failure`, for operations that cannot be rejected.
+
+    A refusal of access is `Misconfigured`: such an operation names nothing but the project of the settings, and tasks
+    of this package. Any other rejection is a bug.
+    """
     try:
         yield
     except Failure as failure:
         error = provider_error(failure)
+        if isinstance(error, Rejected) and failure.is_about_access:
+            raise Misconfigured(f"{failure}: {_hint(Misconfigured, failure)}") from failure
         if isinstance(error, Failure | Rejected):
             raise
         raise error from failure
 
 
-def _refusal_kind(failure: Failure) -> type[ProviderError] | None:
-    if failure.status in _STATUS_BEFORE_CODE:
-        return STATUSES[failure.status]
-    if failure.code in _BUGS:
+def _hint(kind: type[ProviderError], failure: Failure) -> str | None:
+    """Return what a person checks."""
+    code, status = failure.code, failure.status
+    if kind is Rejected:
+        return None if code is None else advice(code)
+    if not issubclass(kind, Misconfigured) or status is None:
         return None
-    return CODES.get(failure.code if failure.code is not None else -1) or STATUSES.get(failure.status or 0)
+    if code in PROJECT_CODES:
+        return _PROJECT_HINT
+    return _HINTS[401] if CODES.get(code or 0) is Verdict.SETTINGS else _HINTS.get(status, _OTHER_HINT)
+
+
+def _refusal_kind(failure: Failure) -> type[ProviderError] | None:
+    code, status = failure.code, failure.status or 0
+    if status in _STATUS_BEFORE_CODE or code is None:
+        return STATUSES.get(status)
+    if code in CODES:
+        return _VERDICTS[CODES[code]]
+    # A code that this version does not know: a coded refusal is about what the run names, unless the status says more.
+    return Rejected if status in _REFUSED_BY_CODE else STATUSES.get(status)

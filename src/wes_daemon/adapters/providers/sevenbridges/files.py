@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_text
-from wes_daemon.adapters.providers.sevenbridges.errors import FILE_EXISTS, PROJECT_CODES, Failure
+from wes_daemon.adapters.providers.sevenbridges.codes import FOLDER_EXISTS
+from wes_daemon.adapters.providers.sevenbridges.errors import Failure, provider_error
 from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.domain.addresses import public_url
 
@@ -72,7 +73,7 @@ def find_or_create_folder(client: SevenBridgesClient, container: Container, name
         folder = client.post("CreateFolder", "/files", {"name": name, "type": _FOLDER, **container})
     except Failure as failure:
         # Another thread or process may have created it since the listing.
-        if failure.code == FILE_EXISTS and (ids := ids_by_name(client, container, name=name, kind="Directory")):
+        if failure.code in FOLDER_EXISTS and (ids := ids_by_name(client, container, name=name, kind="Directory")):
             return ids[0]
         raise
     return as_text(folder.get("id"))
@@ -82,8 +83,9 @@ def _only_id(client: SevenBridgesClient, reference: Reference, *, container: Con
     try:
         ids = ids_by_name(client, container, name=name, kind=kind)
     except Failure as failure:
-        if failure.code in PROJECT_CODES:
-            raise Rejected(f"input {reference.at}: {reference}: {failure}") from failure
+        error = provider_error(failure)
+        if isinstance(error, Rejected):
+            raise Rejected(f"input {reference.at}: {reference}: {error}") from failure
         raise
     if len(ids) == 1:
         return ids[0]

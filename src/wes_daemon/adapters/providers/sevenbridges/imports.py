@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from urllib.parse import quote, urlsplit
 
-from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_object, as_text
-from wes_daemon.adapters.providers.sevenbridges.errors import FILE_NOT_FOUND, Failure
+from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_message, as_object, as_text
+from wes_daemon.adapters.providers.sevenbridges.codes import NO_IMPORT, PARENT_GONE
+from wes_daemon.adapters.providers.sevenbridges.errors import Failure, provider_error
 from wes_daemon.adapters.providers.sevenbridges.files import Reference, find_or_create_folder, ids_by_name
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import NotNow, Rejected
@@ -68,18 +69,22 @@ class Imports:
         self._files[source] = (id, self._clock.now())
 
     def _poll_or_start(self, source: _Source, reference: Reference) -> str | None:
-        step = self._poll if source in self._import_ids else self._find_or_start
-        try:
-            return step(source, reference)
-        except Failure as failure:
-            if failure.code == FILE_NOT_FOUND and self._folders.pop(_bucket_folder(source), ""):
-                raise NotNow(
-                    f"the folder {FOLDER} of {source[0]} no longer exists and will be created again"
-                ) from failure
-            raise
-
-    def _find_or_start(self, source: _Source, reference: Reference) -> str | None:
+        if source in self._import_ids:
+            return self._poll(source, reference)
         volume_object = self._volumes.find_object(reference)
+        try:
+            return self._find_or_start(source, reference, volume_object=volume_object)
+        except Failure as failure:
+            if failure.code not in PARENT_GONE:
+                raise _refused_import(reference, failure) from failure
+        # The folder was deleted after it had been found: it is created again, once.
+        self._folders.pop(_bucket_folder(source), None)
+        try:
+            return self._find_or_start(source, reference, volume_object=volume_object)
+        except Failure as failure:
+            raise _refused_import(reference, failure) from failure
+
+    def _find_or_start(self, source: _Source, reference: Reference, *, volume_object: Mapping[str, str]) -> str | None:
         folder, name = self._folder(source), PurePosixPath(reference.path).name
         if ids := ids_by_name(self._client, {"parent": folder}, name=name, kind="File"):
             return ids[0]
@@ -88,7 +93,12 @@ class Imports:
             "destination": {"parent": folder, "name": name},
             "overwrite": False,
         }
-        started = self._client.post("StartImport", "/storage/imports", body)
+        try:
+            started = self._client.post("StartImport", "/storage/imports", body)
+        except Failure as failure:
+            if not _has_failed(failure.answer):
+                raise
+            started = failure.answer
         self._import_ids[source] = as_text(started.get("id"))
         return self._result(source, reference, answer=started)
 
@@ -99,8 +109,13 @@ class Imports:
         except Failure as failure:
             if failure.is_transient:
                 raise
-            del self._import_ids[source]
-            raise NotNow(f"the import of {reference} is no longer known and starts again: {failure}") from failure
+            if failure.code in NO_IMPORT:
+                del self._import_ids[source]
+                raise NotNow(f"the import of {reference} is no longer known and starts again: {failure}") from failure
+            if not _has_failed(failure.answer):
+                raise _refused_import(reference, failure) from failure
+            # The service answers 404 about an import whose object does not exist, with the import as the body.
+            answer = failure.answer
         return self._result(source, reference, answer=answer)
 
     def _result(self, source: _Source, reference: Reference, *, answer: Mapping[str, object]) -> str | None:
@@ -108,7 +123,7 @@ class Imports:
         if answer.get("state") == "COMPLETED":
             del self._import_ids[source]
             return as_text(as_object(answer.get("result")).get("id")) or None
-        if answer.get("state") == "FAILED":
+        if _has_failed(answer):
             del self._import_ids[source]
             return self._imported_by_another(source, reference, answer=answer)
         return None
@@ -118,7 +133,7 @@ class Imports:
         name = PurePosixPath(reference.path).name
         if ids := ids_by_name(self._client, {"parent": self._folder(source)}, name=name, kind="File"):
             return ids[0]
-        reason = as_text(as_object(answer.get("error")).get("message")) or "the service gave no reason"
+        reason = as_message(answer.get("error")) or as_text(answer.get("message")) or "the service gave no reason"
         raise Rejected(f"input {reference.at}: {reference}: the import into {source[0]} failed: {reason}")
 
     def _folder(self, source: _Source) -> str:
@@ -146,23 +161,24 @@ class Volumes:
     def find_object(self, reference: Reference) -> Mapping[str, str]:
         """Return volume and location of the object, as the source of an import.
 
-        Of several volumes the one with the longest prefix is used.
+        Of several active volumes the one with the longest prefix is used.
 
         Raises:
             Rejected: no volume holds the object; the message says how to attach one.
         """
         parts = urlsplit(reference.path, allow_fragments=False)
-        key = parts.path.removeprefix("/") + (f"?{parts.query}" if parts.query else "")
+        key = parts.path.lstrip("/") + (f"?{parts.query}" if parts.query else "")
         service, bucket = _SERVICES[parts.scheme], parts.netloc
-        prefixes = {
-            _prefix(volume): as_text(volume.get("id"))
+        volumes = [
+            volume
             for volume in self._list()
-            if _holds(volume, service=service, bucket=bucket) and key.startswith(_prefix(volume))
-        }
-        if not prefixes or not key or key.endswith("/"):
-            raise _not_importable(reference, bucket=bucket, key=key)
-        prefix = max(prefixes, key=len)
-        return {"volume": prefixes[prefix], "location": key.removeprefix(prefix)}
+            if _is_of_bucket(volume, service=service, bucket=bucket) and key.startswith(_prefix(volume))
+        ]
+        active = [volume for volume in volumes if volume.get("active") is not False]
+        if not active or not key or key.endswith("/"):
+            raise _not_importable(reference, bucket=bucket, key=key, inactive=volumes)
+        volume = max(active, key=lambda volume: len(_prefix(volume)))
+        return {"volume": as_text(volume.get("id")), "location": key.removeprefix(_prefix(volume))}
 
     def _list(self) -> Sequence[Mapping[str, object]]:
         with self._lock:
@@ -177,22 +193,43 @@ def _bucket_folder(source: _Source) -> _Source:
     return (source[0], source[1].rpartition("/")[0])
 
 
-def _holds(volume: Mapping[str, object], *, service: str, bucket: str) -> bool:
+def _is_of_bucket(volume: Mapping[str, object], *, service: str, bucket: str) -> bool:
     described = as_object(volume.get("service"))
-    is_service = as_text(described.get("type")).upper() == service
-    return is_service and described.get("bucket") == bucket and volume.get("active") is not False
+    return as_text(described.get("type")).upper() == service and described.get("bucket") == bucket
 
 
 def _prefix(volume: Mapping[str, object]) -> str:
-    """Return the part of the volume's keys that precedes a location."""
-    return as_text(as_object(volume.get("service")).get("prefix"))
+    """Return the part of the volume's keys that precedes a location: empty, or whole folders with a `/` at the end.
+
+    The service treats a prefix as the name of a folder, with or without slashes around it.
+    """
+    folders = as_text(as_object(volume.get("service")).get("prefix")).strip("/")
+    return f"{folders}/" if folders else ""
 
 
-def _not_importable(reference: Reference, *, bucket: str, key: str) -> Rejected:
+def _has_failed(answer: Mapping[str, object]) -> bool:
+    return answer.get("state") == "FAILED"
+
+
+def _refused_import(reference: Reference, failure: Failure) -> Failure | Rejected:
+    """Return the rejection that names the input, if the failure rejects the run; else the failure."""
+    error = provider_error(failure)
+    return Rejected(f"input {reference.at}: {reference}: {error}") if isinstance(error, Rejected) else failure
+
+
+def _not_importable(
+    reference: Reference, *, bucket: str, key: str, inactive: Sequence[Mapping[str, object]]
+) -> Rejected:
     if key.endswith("/"):
         return Rejected(
             f"input {reference.at}: {reference}: whole folders of a bucket are not imported: "
             "name its files one by one, or import the folder into the project and name it by its path there"
+        )
+    if inactive and key:
+        names = ", ".join(as_text(volume.get("id")) for volume in inactive)
+        return Rejected(
+            f"input {reference.at}: {reference}: the volume {names}, which holds the object, is inactive: "
+            "activate it on the platform (Data, Volumes), then submit the run again"
         )
     return Rejected(
         f"input {reference.at}: {reference}: no volume of this account holds the bucket {bucket}: "

@@ -5,15 +5,11 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
+from wes_daemon.adapters.providers.sevenbridges.codes import PROJECT_CODES
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.details import run_details
 from wes_daemon.adapters.providers.sevenbridges.drafts import Drafts
-from wes_daemon.adapters.providers.sevenbridges.errors import (
-    PROJECT_CODES,
-    Failure,
-    translated,
-    translated_unless_rejected,
-)
+from wes_daemon.adapters.providers.sevenbridges.errors import Failure, translated, translated_unless_rejected
 from wes_daemon.adapters.providers.sevenbridges.imports import Imports
 from wes_daemon.adapters.providers.sevenbridges.inputs import InputFiles
 from wes_daemon.adapters.providers.sevenbridges.inventory import (

@@ -6,7 +6,7 @@ This is the only module that imports `sevenbridges`. It is imported when the fir
 import json
 import logging
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from importlib.metadata import version
 
@@ -14,11 +14,25 @@ import requests
 import sevenbridges
 import sevenbridges.http.client
 from sevenbridges.errors import SbgError, URITooLong
-from urllib3 import Retry
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
+from urllib3.exceptions import (
+    ClosedPoolError,
+    ConnectTimeoutError,
+    EmptyPoolError,
+    HTTPError,
+    LocationValueError,
+    ProxyError,
+)
 
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure, FailureKind
+from wes_daemon.adapters.providers.sevenbridges.transport import (
+    Adapter,
+    NoConnection,
+    proxy_failure,
+    unusable_certificates,
+    unusable_proxy,
+    without_proxy_secrets,
+)
 from wes_daemon.application.ports.errors import Misconfigured
 
 OnAnswer = Callable[[int, Mapping[str, str]], timedelta | None]
@@ -31,8 +45,9 @@ _UNUSABLE = (
     requests.exceptions.MissingSchema,
     requests.exceptions.InvalidHeader,
     requests.exceptions.TooManyRedirects,
+    LocationValueError,
 )
-_NOT_SENT = (NewConnectionError, ConnectTimeoutError, ProxyError)
+_NOT_SENT = (ConnectTimeoutError, ProxyError, NoConnection, ClosedPoolError, EmptyPoolError)
 
 
 class Sdk:
@@ -61,10 +76,12 @@ class Sdk:
         except URITooLong as error:
             raise Failure(FailureKind.REFUSED, str(error), is_write=is_write, status=414) from error
         except SbgError as error:
-            raise self._unanswered(error, is_write) from error
-        except OSError as error:
-            # requests raises a plain OSError if the file that REQUESTS_CA_BUNDLE names cannot be read.
-            raise Failure(FailureKind.UNUSABLE, self._without_token(str(error)), is_write=is_write) from error
+            # The SDK wraps every error of requests in an `SbgError`, whose context is the original error.
+            raise self._unanswered(error.__context__ or error, is_write) from None
+        except (OSError, HTTPError, UnicodeError) as error:
+            # Before it sends anything, requests raises a plain OSError if the file that REQUESTS_CA_BUNDLE names does
+            # not exist, and a UnicodeError for a proxy's login. It passes some errors of urllib3 on.
+            raise self._unanswered(error, is_write) from None
         return {} if response is None else _parse(response, is_write)
 
     def close(self) -> None:
@@ -85,8 +102,7 @@ class Sdk:
             raise Misconfigured(f"SEVENBRIDGES_API_ENDPOINT: {self._without_token(str(error))}") from error
         # Replaces `maintenance_sleeper`, which sleeps for five minutes and then repeats the request, also a POST.
         api.error_handlers = [self._handle_answer]
-        pool = requests.adapters.HTTPAdapter(max_retries=Retry(0), pool_maxsize=self._config.connections)
-        api.session.mount("https://", pool)
+        api.session.mount("https://", Adapter(connections=self._config.connections))
         # requests would send the token's header to the host that it is redirected to, and a POST as a GET.
         api.session.max_redirects = 0
         api.headers["User-Agent"] = f"wes-daemon/{version('wes-daemon')} {api.headers['User-Agent']}"
@@ -104,7 +120,9 @@ class Sdk:
         return response
 
     def _refused(self, answer: "_ErrorAnswer", is_write: bool) -> Failure:
-        code, message = _code_and_message(answer.body)
+        fields = _json(answer.body)
+        fields = fields if isinstance(fields, Mapping) else {}
+        code, message = _code_and_message(fields)
         return Failure(
             FailureKind.REFUSED,
             self._without_token(message) or "answered with an error",
@@ -112,21 +130,34 @@ class Sdk:
             status=answer.status,
             code=code,
             retry_after=answer.retry_after,
+            answer=fields,
         )
 
-    def _unanswered(self, error: SbgError, is_write: bool) -> Failure:
-        """Return the failure for a call without an answer.
+    def _unanswered(self, error: BaseException, is_write: bool) -> Failure:
+        """Return the failure for a call without an answer; `error` is the one of the HTTP library.
 
-        The SDK wraps every error of requests in an `SbgError`, whose context is the original error.
+        It is not chained: it may quote the user and the password of a proxy.
         """
-        causes = list(_causes(error.__context__))
-        if any(isinstance(cause, _UNUSABLE) for cause in causes):
-            kind, hint = FailureKind.UNUSABLE, ": check SEVENBRIDGES_API_ENDPOINT and REQUESTS_CA_BUNDLE"
-        elif any(isinstance(cause, _NOT_SENT) for cause in causes):
-            kind, hint = FailureKind.NOT_SENT, ""
-        else:
-            kind, hint = FailureKind.NO_ANSWER, ""
-        return Failure(kind, f"{self._without_token(str(error))}{hint}", is_write=is_write)
+        causes = list(_causes(error))
+        message = self._public(
+            next((str(each.args[0]) for each in causes if isinstance(each, NoConnection)), str(error))
+        )
+        if problem := unusable_proxy(self._config.endpoint, causes) or self._certificate_problem(causes):
+            return Failure(FailureKind.UNUSABLE, problem, is_write=is_write)
+        if _is_raised_before_sending(error) or any(isinstance(cause, _UNUSABLE) for cause in causes):
+            hint = "check SEVENBRIDGES_API_ENDPOINT and REQUESTS_CA_BUNDLE"
+            return Failure(FailureKind.UNUSABLE, f"{message}: {hint}", is_write=is_write)
+        is_unsent = any(isinstance(cause, _NOT_SENT) for cause in causes)
+        kind = FailureKind.NOT_SENT if is_unsent else FailureKind.NO_ANSWER
+        return Failure(kind, message + proxy_failure(self._config.endpoint, causes), is_write=is_write)
+
+    def _certificate_problem(self, causes: Sequence[object]) -> str | None:
+        """Return what is wrong with the certificate authorities, if they prevented the connection."""
+        is_unsent = _is_raised_before_sending(causes[0]) or any(isinstance(each, NoConnection) for each in causes)
+        return unusable_certificates() if is_unsent else None
+
+    def _public(self, text: str) -> str:
+        return without_proxy_secrets(self._config.endpoint, self._without_token(text))
 
     def _without_token(self, text: str) -> str:
         return text.replace(self._config.token, "[token]")
@@ -150,11 +181,9 @@ def _parse(response: requests.Response, is_write: bool) -> Mapping[str, object]:
     return answer
 
 
-def _code_and_message(body: bytes) -> tuple[int | None, str]:
-    """Read the service's number for an error, and its message; None and "" if the body has none."""
-    answer = _json(body)
-    fields = answer if isinstance(answer, Mapping) else {}
-    code, message = fields.get("code"), fields.get("message")
+def _code_and_message(answer: Mapping[str, object]) -> tuple[int | None, str]:
+    """Read the service's number for an error, and its message; None and "" if the answer has none."""
+    code, message = answer.get("code"), answer.get("message")
     return (
         code if isinstance(code, int) and not isinstance(code, bool) else None,
         message if isinstance(message, str) else "",
@@ -166,6 +195,11 @@ def _json(body: bytes) -> object:
         return json.loads(body)
     except ValueError:
         return None
+
+
+def _is_raised_before_sending(error: object) -> bool:
+    """Whether the error is from the preparation of a request: requests wraps the errors that follow."""
+    return isinstance(error, OSError | UnicodeError) and not isinstance(error, requests.RequestException)
 
 
 def _causes(error: object) -> Iterator[object]:

@@ -10,12 +10,14 @@ from wes_daemon.adapters.providers.sevenbridges.client import (
     PAGE,
     SevenBridgesClient,
     as_integer,
+    as_message,
     as_object,
     as_objects,
     as_text,
     as_time,
 )
-from wes_daemon.adapters.providers.sevenbridges.errors import TASK_FORBIDDEN, TASK_NOT_FOUND, Failure
+from wes_daemon.adapters.providers.sevenbridges.codes import TASK_FORBIDDEN, TASK_NOT_FOUND
+from wes_daemon.adapters.providers.sevenbridges.errors import Failure
 from wes_daemon.adapters.providers.sevenbridges.tasks import get_fields, is_task_id
 from wes_daemon.application.ports.errors import NotNow
 from wes_daemon.domain.runs import ProviderRunId, StatusReport
@@ -105,7 +107,7 @@ def _reason_for_unknown(items: Collection[Mapping[str, object]], missing: int) -
     errors = [as_object(item.get("error")) for item in items if item.get("error")]
     others = [error for error in errors if error.get("code") != TASK_NOT_FOUND]
     if others:
-        return f"one of the tasks could not be read: {as_text(others[0].get('message'))}"
+        return f"one of the tasks could not be read: {as_message(others[0])}"
     return None if len(errors) == missing else "the answer does not contain every task"
 
 
@@ -144,10 +146,17 @@ def _state(status: str, task: Mapping[str, object]) -> RunState:
     progress = as_object(task.get("execution_status"))
     if status == "RUNNING" and progress.get("instance_init") is True:
         return RunState.INITIALIZING
-    # The final status of a batch with failed children is not documented; such a batch has not succeeded.
-    if status == "COMPLETED" and task.get("batch") is True and as_integer(progress.get("failed")):
-        return RunState.EXECUTOR_ERROR
+    if status == "COMPLETED" and task.get("batch") is True:
+        return _state_of_completed_batch(progress)
     return STATES.get(status, RunState.UNKNOWN)
+
+
+def _state_of_completed_batch(progress: Mapping[str, object]) -> RunState:
+    """Decide by the children: which final status a batch has whose children failed or were aborted is undocumented."""
+    failed, aborted, completed = (as_integer(progress.get(name)) for name in ("failed", "aborted", "completed"))
+    if failed:
+        return RunState.EXECUTOR_ERROR
+    return RunState.CANCELED if aborted and not completed else RunState.COMPLETE
 
 
 def _message(status: str, state: RunState, *, task: Mapping[str, object]) -> str:
@@ -156,8 +165,15 @@ def _message(status: str, state: RunState, *, task: Mapping[str, object]) -> str
         return ""
     progress = as_object(task.get("execution_status"))
     code = progress.get("message_code")
-    message = as_text(progress.get("message")) or f"the task ended as {status}, and the service gave no reason"
+    message = as_text(progress.get("message")) or _own_message(status, progress)
     return f"{message} (message code {code})" if code is not None else message
+
+
+def _own_message(status: str, progress: Mapping[str, object]) -> str:
+    if status != "COMPLETED":
+        return f"the task ended as {status}, and the service gave no reason"
+    failed, aborted = as_integer(progress.get("failed")), as_integer(progress.get("aborted"))
+    return f"of the tasks of the batch {failed} failed and {aborted} were aborted"
 
 
 def _join(names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.engine_parameters import (
     EngineParameters,
+    is_absent,
     read_boolean,
     read_engine_parameters,
     read_project,
@@ -144,9 +145,9 @@ def _without_envelope(
 def _with_envelope(params: Mapping[str, object], engine: EngineParameters) -> EngineParameters:
     """Engine parameters take precedence over the envelope."""
     project, interruptible = params.get("project"), params.get("use_interruptible_instances")
-    if project is not None and engine.project is None:
+    if not is_absent(project) and engine.project is None:
         engine = replace(engine, project=read_project("workflow_params.project", project))
-    if interruptible is not None and engine.use_interruptible_instances is None:
+    if not is_absent(interruptible) and engine.use_interruptible_instances is None:
         source = "workflow_params.use_interruptible_instances"
         engine = replace(engine, use_interruptible_instances=read_boolean(source, interruptible))
     return engine

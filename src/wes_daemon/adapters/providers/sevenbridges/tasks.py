@@ -6,16 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_objects, as_text
-from wes_daemon.adapters.providers.sevenbridges.errors import (
-    NO_DRAFT,
-    NO_TASK_ID,
-    PROJECT_CODES,
-    TASK_NOT_FOUND,
-    Failure,
-    outcome_unknown,
-    provider_error,
-)
+from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_message, as_object, as_text
+from wes_daemon.adapters.providers.sevenbridges.codes import NO_DRAFT, NO_TASK_ID, PROJECT_CODES, TASK_NOT_FOUND
+from wes_daemon.adapters.providers.sevenbridges.errors import Failure, outcome_unknown, provider_error
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, Rejected
 from wes_daemon.application.runtime.event_log import log_event
 
@@ -23,10 +16,11 @@ DRAFT = "DRAFT"
 PAGE_OVERLAP = 10
 """Tasks that each page of a listing repeats from the page before: a draft may be deleted between the two calls."""
 
-_FIELDS = "id,name,description,status,parent,batch,errors"
+_FIELDS = "id,name,description,status,parent,batch,errors,app,project"
 _TASK_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NO_SUCH_TASK = frozenset({TASK_NOT_FOUND, NO_TASK_ID})
 _ABORTED_OR_ENDED = frozenset({"COMPLETED", "FAILED", "ABORTED", "ABORTING"})
+_MONEY = re.compile(r"\b(funds|billing|payment)\b", re.IGNORECASE)
 _MISSING_MONEY_DELAY = timedelta(minutes=10)
 
 _log = logging.getLogger(__name__)
@@ -37,6 +31,7 @@ class Task:
     """The fields of a task that decide whether it is started.
 
     Attributes:
+        app: with the revision that the service has pinned.
         is_batch: whether the task is split into other tasks.
         is_child: whether the task is a part of a batch.
         problems: the reasons why the service refuses to run this draft, by input; errors at run time are not included.
@@ -49,6 +44,8 @@ class Task:
     is_batch: bool
     is_child: bool = False
     problems: Sequence["Problem"] = ()
+    app: str = ""
+    project: str = ""
 
     @property
     def is_draft(self) -> bool:
@@ -58,15 +55,15 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One entry of a task's `errors`, which hold the results of validation only."""
+    """One entry of a task's `errors`, which hold the results of validation only.
+
+    Attributes:
+        is_about_money: whether a payment solves the problem.
+    """
 
     input: str
     message: str
-
-    @property
-    def is_about_money(self) -> bool:
-        """Whether a payment solves the problem; the service has no type for that, only text."""
-        return not self.input and bool(re.search(r"\b(funds|billing|payment)\b", self.message, re.IGNORECASE))
+    is_about_money: bool = False
 
     def __str__(self) -> str:
         return f"{self.input}: {self.message}" if self.input else self.message
@@ -86,7 +83,9 @@ def read_task(fields: Mapping[str, object]) -> Task:
         status=as_text(fields.get("status")),
         is_batch=fields.get("batch") is True,
         is_child=bool(fields.get("parent")),
-        problems=[_read_problem(entry) for entry in as_objects(fields.get("errors"))],
+        problems=_read_problems(fields.get("errors")),
+        app=as_text(fields.get("app")),
+        project=as_text(fields.get("project")),
     )
 
 
@@ -125,7 +124,8 @@ def reject_invalid_draft(client: SevenBridgesClient, task: Task) -> None:
     problems = "; ".join(map(str, task.problems))
     if any(problem.is_about_money for problem in task.problems):
         raise NotNow(f"Seven Bridges: {problems}", retry_after=_MISSING_MONEY_DELAY)
-    raise Rejected(f"Seven Bridges refused the inputs: {problems}")
+    place = f" of {task.app} in {task.project}" if task.app and task.project else ""
+    raise Rejected(f"Seven Bridges refused the inputs{place}: {problems}")
 
 
 def start_task(client: SevenBridgesClient, task: Task) -> None:
@@ -219,9 +219,18 @@ def try_to_delete_draft(client: SevenBridgesClient, id: str) -> None:
         log_event(_log, logging.WARNING, "sevenbridges.draft_left", task=id, reason=error)
 
 
-def _read_problem(entry: Mapping[str, object]) -> Problem:
-    message = as_text(entry.get("message")) or as_text(entry.get("type")) or "refused without a reason"
-    return Problem(input=as_text(entry.get("input_id")), message=message)
+def _read_problems(errors: object) -> Sequence[Problem]:
+    """Read a task's `errors`: a list of objects by the documentation, which other values stand for as a whole."""
+    entries = errors if isinstance(errors, list) else [errors]
+    return [_read_problem(entry) for entry in entries if entry]
+
+
+def _read_problem(entry: object) -> Problem:
+    fields = as_object(entry)
+    input, message = as_text(fields.get("input_id")), as_text(fields.get("message"))
+    # Which type the service has for missing money is not documented: its message counts as well.
+    says_money = any(_MONEY.search(text) for text in (message, as_text(fields.get("type"))))
+    return Problem(input=input, message=as_message(entry), is_about_money=says_money and not input)
 
 
 def _is_no_such_task(failure: Failure) -> bool:
