@@ -24,6 +24,7 @@ from tests.simulators.healthomics.service import Repeats
 from tests.simulators.healthomics.workflows import ACCOUNT, OTHER_ACCOUNT
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
 from wes_daemon.application.ports.errors import (
+    AmbiguousRefusal,
     Misconfigured,
     NotNow,
     OutcomeUnknown,
@@ -35,6 +36,11 @@ from wes_daemon.application.ports.errors import (
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.runs import Attachment, ProviderRunId
 from wes_daemon.domain.states import RunState
+
+NOT_ALLOWED = (
+    f"User: arn:aws:iam::{ACCOUNT}:user/wes is not authorized to perform: omics:StartRun on resource: "
+    f"arn:aws:omics:us-east-1:{ACCOUNT}:run/*"
+)
 
 
 @pytest.fixture
@@ -118,7 +124,7 @@ class TestLostAnswers:
         first = provider.submit(a_healthomics_submission())
 
         with pytest.raises(OutcomeUnknown, match="listed yet"):
-            provider.submit(a_healthomics_submission())
+            provider.submit(replace(a_healthomics_submission(), resumed=True))
 
         simulator.service.list_all()
         assert provider.submit(a_healthomics_submission()) == first
@@ -325,7 +331,10 @@ class TestRefusals:
         [
             (faults.throttled(), Throttled),
             (faults.quota(), Throttled),
-            (faults.error(403, "AccessDeniedException", "not authorized to perform: omics:StartRun"), Misconfigured),
+            (faults.error(403, "AccessDeniedException", NOT_ALLOWED), Misconfigured),
+            (faults.error(403, "AccessDeniedException", "not allowed"), AmbiguousRefusal),
+            (faults.answer_with(b"<html>Forbidden</html>", status=403), AmbiguousRefusal),
+            (faults.error(418, "SomethingNew"), AmbiguousRefusal),
             (faults.error(403, "ExpiredTokenException"), Misconfigured),
             (faults.error(408, "RequestTimeoutException"), OutcomeUnknown),
         ],
@@ -348,7 +357,9 @@ class TestRefusals:
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         own = f"arn:aws:iam::{ACCOUNT}:role/mine"
-        simulator.service.denied["StartRun"] = f"not authorized to perform: iam:PassRole on resource: {own}"
+        simulator.service.denied["StartRun"] = (
+            f"User: arn:aws:iam::{ACCOUNT}:user/wes is not authorized to perform: iam:PassRole on resource: {own}"
+        )
 
         with pytest.raises(Rejected, match="role/mine"):
             provider.submit(a_healthomics_submission(workflow_engine_parameters={"roleArn": own}))
