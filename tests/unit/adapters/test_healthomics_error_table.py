@@ -358,7 +358,7 @@ class TestSecrets:
             sdk.HTTPClientError(error=ValueError(f"Invalid header value b'{SECRET}\\n'")),
             sdk.HTTPClientError(error=urllib3.LocationParseError(f"http://me:{SECRET}@proxy:99999")),
             sdk.HTTPClientError(error=UnicodeEncodeError("ascii", f"ü:{SECRET}", 0, 1, "?")),
-            sdk.ParamValidationError(report=f"Invalid type for parameter tags.x, value: {SECRET}\nmore, type: <int>"),
+            sdk.ParamValidationError(report=f"Invalid type for parameter tags.x, value: more\n{SECRET}, type: <int>"),
         ],
         ids=lambda error: str(error)[:40],
     )

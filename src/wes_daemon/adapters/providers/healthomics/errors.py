@@ -35,8 +35,11 @@ _MAX_RETRY_AFTER = timedelta(minutes=15)
 _CERTIFICATE_LIBRARIES = ("X509", "PEM")
 # Source: http.client. The proxy itself refuses the daemon.
 _PROXY_DENIAL = re.compile(r"Tunnel connection failed: (401|403|407)\b", re.ASCII)
-# Source: botocore.validate.
-_VALUE_IN_REPORT = re.compile(r",? value: .*", re.DOTALL)
+# Source: botocore.validate, whose messages repeat values behind this.
+_INVALID_PARAMETER = re.compile(
+    r"^(?:Missing required parameter in|Unknown parameter in|Invalid \w+ for(?: document)? parameter) [^,:\n]{1,100}",
+    re.MULTILINE,
+)
 
 
 def sdk_errors() -> tuple[type[Exception], ...]:
@@ -141,7 +144,7 @@ def service_message(error: Exception) -> str:
     if _is_response(error):
         return str(_response_part(error, "Error").get("Message") or "")
     if type(error).__name__ == "ParamValidationError":
-        return "; ".join(_VALUE_IN_REPORT.sub("", line) for line in str(error).splitlines()[1:])
+        return "; ".join(_INVALID_PARAMETER.findall(str(error))) or "a value cannot be sent"
     if isinstance(_cause(error), ValueError):
         return f"{type(error).__name__} ({type(_cause(error)).__name__})"
     return str(error)
