@@ -353,6 +353,52 @@ class TestRefusals:
 
         assert type(caught.value) is expected
 
+    @pytest.mark.parametrize(
+        "message",
+        ["Parameter Request ID is missing", "bucket results_size is unknown", "s3://results/reads.fq was not found"],
+    )
+    def test_a_value_of_the_run_in_a_message_is_neither_a_repeated_request_nor_the_set_up(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, message: str
+    ) -> None:
+        """B1: such a run was sent nine times and then needed review, or blocked the provider."""
+        simulator.faults.put("StartRun", faults.error(400, "ValidationException", message))
+
+        with pytest.raises(Rejected, match=message):
+            provider.submit(a_healthomics_submission())
+
+        assert simulator.operations["StartRun"] == 1
+
+    @pytest.mark.parametrize(
+        ("code", "expected"),
+        [
+            ("ValidationException", OutcomeUnknown),
+            ("ResourceNotFoundException", OutcomeUnknown),
+            ("ValidationError", OutcomeUnknown),
+            ("AccessDeniedException", Misconfigured),
+            ("AccessDenied", Misconfigured),
+            ("SomethingNew", Misconfigured),
+        ],
+    )
+    def test_no_refusal_ends_a_run_that_an_earlier_attempt_may_have_started(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, code: str, expected: type[ProviderError]
+    ) -> None:
+        """B1: not even later, when another run is accepted, as after an `AmbiguousRefusal`."""
+        simulator.faults.put("StartRun", faults.error(400, code, "The requestId was used"))
+
+        with pytest.raises(expected) as caught:
+            provider.submit(replace(a_healthomics_submission(), resumed=True))
+
+        assert type(caught.value) is expected
+
+    @pytest.mark.parametrize("code", ["ResourceNotFoundException", "ValidationError", "ValidationException"])
+    def test_a_search_that_is_refused_rejects_no_run(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, code: str
+    ) -> None:
+        simulator.faults.put("ListRuns", faults.error(400, code))
+
+        with pytest.raises(NotNow):
+            provider.submit(a_healthomics_submission())
+
     def test_a_denied_role_that_the_run_names_rejects_this_run_only(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
