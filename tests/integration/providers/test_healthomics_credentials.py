@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from botocore.credentials import ProcessProvider, ReadOnlyCredentials, SSOProvider
+from botocore.utils import ContainerMetadataFetcher
 
 from tests.integration.providers.healthomics_harness import (
     CONFIG,
@@ -399,6 +400,24 @@ class TestSts:
         assert simulator.calls == []
 
 
+def test_what_the_service_of_a_container_answers_is_neither_told_nor_logged(
+    simulator: HealthOmicsSimulator,
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(ContainerMetadataFetcher, "SLEEP_TIME", 0)
+    with refusing_sts(200, "none") as address:
+        machine.set(AWS_CONTAINER_CREDENTIALS_FULL_URI=address)
+
+        with pytest.raises(Misconfigured, match="AWS_CONTAINER_CREDENTIALS_FULL_URI: no credentials") as caught:
+            bare_provider(FROM_THE_CHAIN).submit(a_healthomics_submission())
+
+    assert SECRET not in "".join(traceback.format_exception(caught.value)) + caplog.text
+    assert simulator.calls == []
+
+
 class refusing_sts:  # noqa: N801 - a context manager
     """An STS that refuses everything, and repeats the token."""
 
@@ -406,8 +425,11 @@ class refusing_sts:  # noqa: N801 - a context manager
         body = f"<ErrorResponse><Error><Code>{code}</Code><Message>{SECRET}</Message></Error></ErrorResponse>".encode()
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()

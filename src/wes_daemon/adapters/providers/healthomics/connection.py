@@ -14,13 +14,15 @@ from wes_daemon.adapters.providers.healthomics.errors import sdk_errors
 from wes_daemon.adapters.providers.healthomics.transport import check_ca_bundle, check_proxy
 from wes_daemon.application.ports.errors import Misconfigured
 
-# At DEBUG these loggers write signed headers, session token included, and whole payloads.
+# At DEBUG these loggers write signed headers, session token included, whole payloads, and what a service that issues
+# credentials has answered.
 _LOGGERS_WITH_SECRETS = (
     "botocore.auth",
     "botocore.endpoint",
     "botocore.hooks",
     "botocore.parsers",
     "botocore.httpsession",
+    "botocore.utils",
 )
 _STATUSES_WITH_BODY = (200, 201)
 # Source: botocore.endpoint.
