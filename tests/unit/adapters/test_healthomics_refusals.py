@@ -15,7 +15,7 @@ OMICS = "arn:aws:omics:eu-west-1:123456789012"
 SHARED = "arn:aws:omics:eu-west-1:999988887777"
 
 
-def judged(code: str, text: str, **changes: str) -> ProviderError:
+def judged(code: str, text: str, **changes: Any) -> ProviderError:
     request: dict[str, Any] = {"roleArn": ROLE, "outputUri": "s3://bucket/wes", "workflowId": "7", **changes}
     return refusal_error(Refusal(code, f"{code} {text}", text), request, CONFIG)
 
@@ -82,6 +82,13 @@ class TestDenials:
     )
     def test_a_denial_that_does_not_say_so_is_ambiguous(self, message: str, changes: dict[str, str]) -> None:
         assert type(judged("AccessDeniedException", message, **changes)) is AmbiguousRefusal
+
+    def test_a_run_with_tags_of_its_own_may_be_denied_for_them(self) -> None:
+        message = denied("omics:StartRun", f"{OMICS}:run/*", BECAUSE)
+        own = {"WESRunId": "1", "WESSubmissionKey": "wes-1"}
+
+        assert type(judged("AccessDeniedException", message, tags=own)) is Misconfigured
+        assert type(judged("AccessDeniedException", message, tags=own | {"Project": "x"})) is AmbiguousRefusal
 
 
 class TestInvalidRequests:

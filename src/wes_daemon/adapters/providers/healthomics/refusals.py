@@ -11,6 +11,7 @@ from typing import Any
 from wes_daemon.adapters.providers.healthomics.client import Refusal
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.errors import SEE_PERMISSIONS
+from wes_daemon.adapters.providers.healthomics.start_request import KEY_TAG, RUN_ID_TAG
 from wes_daemon.application.ports.errors import AmbiguousRefusal, Misconfigured, ProviderError, Rejected
 
 # Source: the IAM User Guide, "Troubleshoot access denied error messages".
@@ -58,7 +59,8 @@ def _denial(refusal: Refusal, request: Mapping[str, Any], config: HealthOmicsCon
         is_configured = "roleArn" in _from_settings(request, config)
         return Misconfigured(text) if is_configured else _denied_own(request["roleArn"], refusal)
     if action in _START and resource and _ANY_RUN.fullmatch(resource):
-        return Misconfigured(text)
+        # A policy can require or forbid tags, by the condition keys aws:RequestTag and aws:TagKeys.
+        return AmbiguousRefusal(text) if _has_own_tags(request) else Misconfigured(text)
     own = next((own for own in _own_resources(request) if _is_resource(resource, own)), None)
     return _denied_own(own, refusal) if own else AmbiguousRefusal(text)
 
@@ -77,6 +79,10 @@ def _own_resources(request: Mapping[str, Any]) -> Iterator[str]:
     for member, kind in (("runGroupId", "runGroup"), ("cacheId", "runCache"), ("configurationName", "configuration")):
         if member in request:
             yield f"{kind}/{request[member]}"
+
+
+def _has_own_tags(request: Mapping[str, Any]) -> bool:
+    return bool(set(request.get("tags", ())) - {RUN_ID_TAG, KEY_TAG})
 
 
 def _is_resource(arn: str | None, end: str) -> bool:
