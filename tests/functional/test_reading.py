@@ -86,6 +86,19 @@ def test_one_run_as_the_run_log_of_wes(run_ids: list[str], call: Call) -> None:
     assert "null" not in json.dumps(shown)
 
 
+@pytest.mark.parametrize("option", [["--json"], []])
+@pytest.mark.parametrize("name", ["parametersUri", "parameters_uri"])
+def test_the_address_of_a_file_with_parameters_is_not_shown(call: Call, name: str, option: list[str]) -> None:
+    """B8: it may be presigned."""
+    address = "s3://private/parameters.json"
+    given = ["--engine-parameter", f"{name}={address}", "--tag", f"provider_{name}={address}"]
+    run_id = call("submit", "--provider", "healthomics", "omics:1234567", *given).stdout.strip()
+
+    for result in (call("show", run_id, *option), call("list", *option)):
+        assert result.exit_code == 0
+        assert "private" not in result.output
+
+
 def test_one_run_for_a_person(run_ids: list[str], call: Call) -> None:
     result = call("show", run_ids[1])
 

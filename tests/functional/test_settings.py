@@ -1,10 +1,15 @@
 """What may be configured, where it comes from, and what a wrong value says."""
 
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
+import boto3
 import pytest
 
+from wes_daemon.application.ports.errors import Misconfigured
 from wes_daemon.bootstrap.settings import (
     ConfigurationError,
     documented_settings,
@@ -33,7 +38,8 @@ def test_everything_has_its_documented_default() -> None:
     assert settings.max_concurrent_workflows == 10
     assert settings.default_provider is ProviderType.SEVENBRIDGES
     assert settings.sevenbridges_api_endpoint == "https://api.sbgenomics.com/v2"
-    assert settings.aws_region == "us-east-1"
+    assert settings.aws_region is None
+    assert settings.aws_default_region is None
     assert settings.workers == 16
     assert settings.auto_migrate
     assert settings.service_tables == "create"
@@ -264,3 +270,74 @@ def test_a_limit_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(ConfigurationError, match=r"DAEMON_MAX_CONCURRENT_PER_PROVIDER.*expected provider=runs"):
         read_settings()
+
+
+class TestRegionOfHealthOmics:
+    """A3: the region is found where boto3 finds it, after AWS_REGION."""
+
+    @pytest.fixture(autouse=True)
+    def _no_profiles(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("HOME", str(tmp_path))
+
+    PROFILES = "[default]\nregion = eu-west-1\n[profile other]\nregion = eu-west-2\n[profile none]\noutput = json\n"
+
+    @pytest.mark.parametrize(
+        ("variables", "region"),
+        [
+            ({}, "eu-west-1"),
+            ({"AWS_PROFILE": "other"}, "eu-west-2"),
+            ({"AWS_DEFAULT_PROFILE": "other"}, "eu-west-2"),
+            ({"AWS_DEFAULT_REGION": "eu-central-1"}, "eu-central-1"),
+            ({"AWS_DEFAULT_REGION": "eu-central-1", "AWS_PROFILE": "other"}, "eu-central-1"),
+        ],
+    )
+    def test_it_is_the_one_that_boto3_finds(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], region: str
+    ) -> None:
+        (tmp_path / ".aws").mkdir()
+        (tmp_path / ".aws/config").write_text(self.PROFILES)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+        assert read_settings().healthomics_region == region
+        assert boto3.Session().region_name == region
+
+    def test_aws_region_comes_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_REGION", "ap-southeast-1")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+
+        assert read_settings().healthomics_region == "ap-southeast-1"
+
+    def test_the_file_of_variables_counts(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("AWS_DEFAULT_REGION=eu-central-1\n")
+
+        assert read_settings().healthomics_region == "eu-central-1"
+
+    @pytest.mark.parametrize("profile", [None, "none"])
+    def test_it_is_us_east_1_if_nothing_names_one(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, profile: str | None
+    ) -> None:
+        if profile:
+            monkeypatch.setenv("AWS_PROFILE", profile)
+            monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+            (tmp_path / "config").write_text(self.PROFILES)
+
+        assert read_settings().healthomics_region == "us-east-1"
+
+    def test_a_profile_that_cannot_be_read_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_PROFILE", "gone")
+
+        with pytest.raises(Misconfigured, match=r"profile \(gone\) could not be found"):
+            _ = read_settings().healthomics_region
+
+    def test_no_sdk_is_imported_where_there_is_no_profile(self) -> None:
+        script = (
+            "import sys\n"
+            "from wes_daemon.bootstrap.settings import read_settings\n"
+            "assert read_settings().healthomics_region == 'us-east-1'\n"
+            "assert not {'boto3', 'botocore'} & set(sys.modules), 'imported'\n"
+        )
+
+        assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

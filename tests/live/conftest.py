@@ -98,7 +98,7 @@ def healthomics(settings: Settings, request: pytest.FixtureRequest) -> Iterator[
     has_keys = keys[0] or (boto3.Session().get_credentials() if all(asked.values()) else _names_credentials())
     _skip_without({"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)": has_keys, **asked})
     config = HealthOmicsConfig(
-        region=settings.aws_region,
+        region=settings.healthomics_region,
         role_arn=role,
         output_uri=output,
         access_key_id=keys[0],

@@ -12,7 +12,7 @@ from dependency_injector import containers, providers
 from sqlalchemy import Engine
 
 from wes_daemon.adapters.events.interruptible import InterruptibleSource
-from wes_daemon.adapters.events.sqs import SqsHints
+from wes_daemon.adapters.events.sqs import SqsHints, queue_location
 from wes_daemon.adapters.persistence.change_feed import DatabaseChangeFeed
 from wes_daemon.adapters.persistence.checks import SqlChecks
 from wes_daemon.adapters.persistence.engine import make_engine
@@ -191,7 +191,9 @@ def _events_loops(
     """Return the loop that receives events of HealthOmics runs, if a queue is configured."""
     if settings.aws_healthomics_events_queue_url is None:
         return ()
-    queue = SqsHints(settings.aws_healthomics_events_queue_url, healthomics_config(settings))
+    url = settings.aws_healthomics_events_queue_url
+    region, _ = queue_location(url)
+    queue = SqsHints(url, healthomics_config(settings, region=region))
     follow = FollowEvents(
         source=InterruptibleSource(queue, stop),
         provider=ProviderType.HEALTHOMICS,

@@ -49,11 +49,18 @@ def provider_directory(
     return LazyProviderDirectory(makers)
 
 
-def healthomics_config(settings: Settings) -> HealthOmicsConfig:
-    """Return the configuration of the AWS clients, for HealthOmics and for its event queue."""
+def healthomics_config(settings: Settings, *, region: str | None = None) -> HealthOmicsConfig:
+    """Return the configuration of the AWS clients, for HealthOmics and for its event queue.
+
+    Args:
+        region: another region than that of the runs.
+
+    Raises:
+        Misconfigured: no setting names the region, and the AWS profile cannot be read.
+    """
     timeouts = request_timeouts(settings)
     return HealthOmicsConfig(
-        region=settings.aws_region,
+        region=region or settings.healthomics_region,
         role_arn=settings.aws_healthomics_workflow_role_arn,
         output_uri=settings.aws_healthomics_output_uri,
         access_key_id=_revealed(settings.aws_access_key_id),
@@ -123,7 +130,7 @@ class _Builder:
     def healthomics(self) -> WorkflowProvider:
         gate = self._gate(
             self.settings.aws_healthomics_rate_limits,
-            account=account_name("healthomics", self.settings.aws_region, _aws_account(self.settings)),
+            account=account_name("healthomics", self.settings.healthomics_region, _aws_account(self.settings)),
         )
         config = healthomics_config(self.settings)
         return self._decorated(HealthOmicsProvider(config, clock=self.clock, gate=gate), ProviderType.HEALTHOMICS)

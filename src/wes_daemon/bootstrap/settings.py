@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from wes_daemon.adapters.persistence.address import read_address
+from wes_daemon.adapters.providers.healthomics.profile import profile_region
 from wes_daemon.adapters.providers.sevenbridges.config import Profile, read_profile
 from wes_daemon.application.ports.errors import Misconfigured
 from wes_daemon.bootstrap.setting_types import (
@@ -38,6 +39,8 @@ from wes_daemon.domain.runs import ProviderType
 
 ENV_FILE = ".env"
 _ENCODING = "utf-8"
+_AWS_REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
+_LAST_AWS_REGION = "us-east-1"
 _PREFIXES = ("DAEMON_", "DATABASE_", "SEVENBRIDGES_", "AWS_HEALTHOMICS_")
 
 
@@ -237,11 +240,18 @@ class Settings(BaseSettings):
     aws_session_token: SecretStr | None = Field(
         None, validation_alias="AWS_SESSION_TOKEN", description="The token that belongs to temporary keys."
     )
-    aws_region: str = Field(
-        "us-east-1",
+    aws_region: str | None = Field(
+        None,
         validation_alias="AWS_REGION",
-        pattern=r"^[a-z]{2}(-[a-z]+)+-\d$",
-        description="AWS region of the HealthOmics runs.",
+        pattern=_AWS_REGION,
+        description="AWS region of the HealthOmics runs; without it AWS_DEFAULT_REGION, then the region of the AWS "
+        "profile, then us-east-1.",
+    )
+    aws_default_region: str | None = Field(
+        None,
+        validation_alias="AWS_DEFAULT_REGION",
+        pattern=_AWS_REGION,
+        description="The variable in which boto3 expects the region; it counts where AWS_REGION is not set.",
     )
     aws_healthomics_workflow_role_arn: str | None = Field(
         None,
@@ -304,6 +314,15 @@ class Settings(BaseSettings):
 
     def _sevenbridges_profile_with(self, token: str) -> Profile:
         return Profile(endpoint=self.sevenbridges_api_endpoint, token=token)
+
+    @cached_property
+    def healthomics_region(self) -> str:
+        """The AWS region of the HealthOmics runs, from the settings or from the AWS profile.
+
+        Raises:
+            Misconfigured: the profile cannot be read.
+        """
+        return self.aws_region or self.aws_default_region or profile_region() or _LAST_AWS_REGION
 
     @cached_property
     def secrets(self) -> frozenset[str]:

@@ -1,6 +1,7 @@
-"""Workflow URLs without their secrets, for logs and messages."""
+"""Workflow URLs and other addresses without their secrets, for logs and messages."""
 
 import re
+from collections.abc import Mapping
 
 # Source: RFC 3986, appendix B.
 _PARTS = re.compile(
@@ -12,6 +13,8 @@ _LOGIN = re.compile(r":.*@", re.DOTALL)
 # A fragment with which CWL names one of several processes in a document: `#main`, `#main/align`.
 _PROCESS_NAME = re.compile(r"[\w.\-/:]*")
 _HIDDEN = "***"
+# Engine parameters, and tags in their place, whose value may be a presigned address; in lower case, without `_`.
+_PRIVATE_NAMES = frozenset({"parametersuri", "providerparametersuri"})
 
 
 def public_url(url: str) -> str:
@@ -32,6 +35,13 @@ def public_url(url: str) -> str:
     return shown if parts["fragment"] is None else f"{shown}#{_public_fragment(parts['fragment'])}"
 
 
+def public_values(values: object) -> object:
+    """Return engine parameters or tags with the values of private addresses hidden; anything else unchanged."""
+    if not isinstance(values, Mapping):
+        return values
+    return {name: _HIDDEN if _is_private(name) and value else value for name, value in values.items()}
+
+
 def without_secrets_of(url: str, text: str) -> str:
     """Return the text with the secrets of this URL hidden, even where they occur without the rest of the URL."""
     parts = _PARTS.fullmatch(url)
@@ -41,6 +51,10 @@ def without_secrets_of(url: str, text: str) -> str:
     text = text.replace(url, public_url(url))
     text = text.replace(f"{user}@", f"{_HIDDEN}@") if user else text
     return text.replace(f"?{parts['query']}", f"?{_HIDDEN}") if parts["query"] else text
+
+
+def _is_private(name: object) -> bool:
+    return isinstance(name, str) and name.replace("_", "").lower() in _PRIVATE_NAMES
 
 
 def _may_contain_password(scheme: str, authority: str | None, path: str, rest: str) -> bool:

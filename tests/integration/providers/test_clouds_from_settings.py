@@ -79,6 +79,32 @@ def test_runs_for_healthomics_end_complete(healthomics: HealthOmicsSimulator, tm
     container.engine().dispose()
 
 
+def test_a_profile_without_which_there_is_no_region_leaves_the_runs_queued(
+    healthomics: HealthOmicsSimulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A3, A1."""
+    monkeypatch.setenv("AWS_PROFILE", "gone")
+    container = _container(
+        tmp_path,
+        default_provider="healthomics",
+        aws_healthomics_workflow_role_arn=CONFIG.role_arn,
+        aws_healthomics_output_uri=CONFIG.output_uri,
+    )
+    _queue(container, a_request(workflow_url="omics:1234567"))
+
+    container.submit_queued_runs()()
+
+    states = {record.run.state for record in container.queries().list(RunFilter())}
+    container.engine().dispose()
+    assert states == {RunState.QUEUED}
+    assert "AWS profile 'gone'" in caplog.text
+    assert " bug " not in caplog.text
+    assert healthomics.calls == []
+
+
 def test_no_secret_of_either_cloud_reaches_a_log_or_the_database(
     harness: SevenBridgesHarness,
     healthomics: HealthOmicsSimulator,

@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -117,6 +119,36 @@ def test_fifty_runs_end_complete_when_one_call_in_five_fails(
     assert world.states() == {RunState.COMPLETE}
     assert started_once_each(simulator)
     assert simulator.early == []
+
+
+def test_credentials_that_cannot_be_had_leave_every_run_queued_until_they_are_corrected(
+    world: World,
+    simulator: HealthOmicsSimulator,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A1: no run is in doubt, none needs review, and nothing is logged as a bug."""
+    profile = tmp_path / "config"
+    profile.write_text("[default]\ncredential_process = /nonexistent/keys\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(profile))
+    from_the_chain = replace(CONFIG, access_key_id=None, secret_access_key=None)
+    provider = HealthOmicsProvider(from_the_chain, clock=clock)
+    world.directory = MemoryProviderDirectory({ProviderType.HEALTHOMICS: provider})
+
+    live(world, clock, passes=20)
+
+    assert world.states() == {RunState.QUEUED}
+    assert simulator.calls == []
+    assert "credential_process of profile 'default'" in caplog.text
+    assert not [word for word in ("bug", "in_doubt", "needs_review", "Traceback") if word in caplog.text]
+
+    profile.write_text("[default]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    live(world, clock, passes=200)
+
+    assert world.states() == {RunState.COMPLETE}
+    assert started_once_each(simulator)
 
 
 def test_runs_that_are_cancelled_end_cancelled_at_the_service_too(

@@ -270,7 +270,7 @@ class TestReusedIds:
         assert provider.statuses([id, later]).keys() == {later}
 
         assert "healthomics.run_id_reused" in caplog.text
-        with pytest.raises(Rejected):
+        with pytest.raises(Rejected, match=f"retentionMode REMOVE.*manifest/run/{id} of /aws/omics/WorkflowLog"):
             provider.details(id)
 
     def test_the_end_of_a_later_run_with_a_reused_id_is_not_the_end_of_the_earlier_run(

@@ -5,7 +5,7 @@ import sys
 
 from botocore.loaders import Loader
 
-from wes_daemon.adapters.providers.healthomics.errors import CODES
+from wes_daemon.adapters.providers.healthomics.error_tables import CODES
 from wes_daemon.adapters.providers.healthomics.runs import ACTIVE, DELETED, STATES
 
 _MODEL = Loader().load_service_model("omics", "service-2")

@@ -24,6 +24,7 @@ from tests.simulators.healthomics.service import Repeats
 from tests.simulators.healthomics.workflows import ACCOUNT, OTHER_ACCOUNT
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
 from wes_daemon.application.ports.errors import (
+    AmbiguousRefusal,
     Misconfigured,
     NotNow,
     OutcomeUnknown,
@@ -35,6 +36,11 @@ from wes_daemon.application.ports.errors import (
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.runs import Attachment, ProviderRunId
 from wes_daemon.domain.states import RunState
+
+NOT_ALLOWED = (
+    f"User: arn:aws:iam::{ACCOUNT}:user/wes is not authorized to perform: omics:StartRun on resource: "
+    f"arn:aws:omics:us-east-1:{ACCOUNT}:run/*"
+)
 
 
 @pytest.fixture
@@ -118,7 +124,7 @@ class TestLostAnswers:
         first = provider.submit(a_healthomics_submission())
 
         with pytest.raises(OutcomeUnknown, match="listed yet"):
-            provider.submit(a_healthomics_submission())
+            provider.submit(replace(a_healthomics_submission(), resumed=True))
 
         simulator.service.list_all()
         assert provider.submit(a_healthomics_submission()) == first
@@ -325,7 +331,10 @@ class TestRefusals:
         [
             (faults.throttled(), Throttled),
             (faults.quota(), Throttled),
-            (faults.error(403, "AccessDeniedException", "not authorized to perform: omics:StartRun"), Misconfigured),
+            (faults.error(403, "AccessDeniedException", NOT_ALLOWED), Misconfigured),
+            (faults.error(403, "AccessDeniedException", "not allowed"), AmbiguousRefusal),
+            (faults.answer_with(b"<html>Forbidden</html>", status=403), AmbiguousRefusal),
+            (faults.error(418, "SomethingNew"), AmbiguousRefusal),
             (faults.error(403, "ExpiredTokenException"), Misconfigured),
             (faults.error(408, "RequestTimeoutException"), OutcomeUnknown),
         ],
@@ -344,11 +353,59 @@ class TestRefusals:
 
         assert type(caught.value) is expected
 
+    @pytest.mark.parametrize(
+        "message",
+        ["Parameter Request ID is missing", "bucket results_size is unknown", "s3://results/reads.fq was not found"],
+    )
+    def test_a_value_of_the_run_in_a_message_is_neither_a_repeated_request_nor_the_set_up(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, message: str
+    ) -> None:
+        """B1: such a run was sent nine times and then needed review, or blocked the provider."""
+        simulator.faults.put("StartRun", faults.error(400, "ValidationException", message))
+
+        with pytest.raises(Rejected, match=message):
+            provider.submit(a_healthomics_submission())
+
+        assert simulator.operations["StartRun"] == 1
+
+    @pytest.mark.parametrize(
+        ("code", "expected"),
+        [
+            ("ValidationException", OutcomeUnknown),
+            ("ResourceNotFoundException", OutcomeUnknown),
+            ("ValidationError", OutcomeUnknown),
+            ("AccessDeniedException", Misconfigured),
+            ("AccessDenied", Misconfigured),
+            ("SomethingNew", Misconfigured),
+        ],
+    )
+    def test_no_refusal_ends_a_run_that_an_earlier_attempt_may_have_started(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, code: str, expected: type[ProviderError]
+    ) -> None:
+        """B1: not even later, when another run is accepted, as after an `AmbiguousRefusal`."""
+        simulator.faults.put("StartRun", faults.error(400, code, "The requestId was used"))
+
+        with pytest.raises(expected) as caught:
+            provider.submit(replace(a_healthomics_submission(), resumed=True))
+
+        assert type(caught.value) is expected
+
+    @pytest.mark.parametrize("code", ["ResourceNotFoundException", "ValidationError", "ValidationException"])
+    def test_a_search_that_is_refused_rejects_no_run(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, code: str
+    ) -> None:
+        simulator.faults.put("ListRuns", faults.error(400, code))
+
+        with pytest.raises(NotNow):
+            provider.submit(a_healthomics_submission())
+
     def test_a_denied_role_that_the_run_names_rejects_this_run_only(
         self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
     ) -> None:
         own = f"arn:aws:iam::{ACCOUNT}:role/mine"
-        simulator.service.denied["StartRun"] = f"not authorized to perform: iam:PassRole on resource: {own}"
+        simulator.service.denied["StartRun"] = (
+            f"User: arn:aws:iam::{ACCOUNT}:user/wes is not authorized to perform: iam:PassRole on resource: {own}"
+        )
 
         with pytest.raises(Rejected, match="role/mine"):
             provider.submit(a_healthomics_submission(workflow_engine_parameters={"roleArn": own}))

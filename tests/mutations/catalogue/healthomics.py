@@ -1,21 +1,26 @@
 """Mutants of the HealthOmics provider: idempotency keys, searches, refusals, sweeps."""
 
 import ast
+import re
 from collections.abc import Sequence
 
 from tests.mutations.changes import always, drop, never, replace
 from tests.mutations.mutant import Mutant, Variable
 from tests.mutations.picks import call, calls, entry, field_of, handler, has, raises, the, uses
-from wes_daemon.adapters.providers.healthomics import errors
+from wes_daemon.adapters.providers.healthomics import error_tables
 from wes_daemon.adapters.providers.healthomics.active_runs import ActiveRuns, Sweep, _max_age
 from wes_daemon.adapters.providers.healthomics.client import HealthOmicsClient
 from wes_daemon.adapters.providers.healthomics.connection import Connection
-from wes_daemon.adapters.providers.healthomics.errors import ErrorKind, retry_after
+from wes_daemon.adapters.providers.healthomics.credentials import _CheckedCredentials, _refuse_mfa
+from wes_daemon.adapters.providers.healthomics.error_tables import ErrorKind
+from wes_daemon.adapters.providers.healthomics.errors import retry_after, without_values
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
+from wes_daemon.adapters.providers.healthomics.refusals import _denial
 from wes_daemon.adapters.providers.healthomics.runs import RunIdentity
 from wes_daemon.adapters.providers.healthomics.start_request import _tags, start_run_request
 from wes_daemon.adapters.providers.healthomics.submission import RunStarter, _final_or_in_doubt
-from wes_daemon.application.ports.errors import OutcomeUnknown, Rejected, Unprovable
+from wes_daemon.adapters.providers.healthomics.transport import check_ca_bundle
+from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, Rejected, Unprovable
 from wes_daemon.application.ports.providers import Submission
 
 _HERE = "tests/integration/providers"
@@ -23,7 +28,11 @@ _SUBMISSION = f"{_HERE}/test_healthomics_submission.py"
 _LOST = f"{_SUBMISSION}::TestLostAnswers"
 _FOLLOWING = f"{_HERE}/test_healthomics_following.py"
 _MANNERS = f"{_HERE}/test_healthomics_manners.py"
-_ERRORS = "tests/unit/adapters/test_healthomics_errors.py"
+_CREDENTIALS = f"{_HERE}/test_healthomics_credentials.py"
+_TRANSPORT = f"{_HERE}/test_healthomics_transport.py"
+_NEW_MEMBERS = f"{_HERE}/test_healthomics_new_members.py"
+_ERRORS = "tests/unit/adapters/test_healthomics_error_table.py"
+_REFUSALS = "tests/unit/adapters/test_healthomics_refusals.py"
 _LISTING = "tests/unit/adapters/test_healthomics_listing.py"
 
 HEALTHOMICS: Sequence[Mutant] = (
@@ -145,7 +154,7 @@ HEALTHOMICS: Sequence[Mutant] = (
     Mutant(
         name="silence-means-nothing-happened-at-healthomics",
         breaks="A call that was executed but not answered counts as not executed.",
-        at=Variable(errors, errors.EXCEPTIONS),
+        at=Variable(error_tables, error_tables.EXCEPTIONS),
         change=replace(entry("ReadTimeoutError"), "other", other=ErrorKind.NOTHING_SENT),
         tests=[_ERRORS],
     ),
@@ -162,5 +171,40 @@ HEALTHOMICS: Sequence[Mutant] = (
         at=HealthOmicsClient._report_limits,
         change=drop(the(ast.If, calls(retry_after)).part(lambda it: it.body[0])),
         tests=[f"{_MANNERS}::TestStorm::test_the_time_that_a_service_names_holds_for_everybody"],
+    ),
+    Mutant(
+        name="failed-renewal-counts-as-sent",
+        breaks="Credentials that cannot be renewed while StartRun is signed put a run in doubt that was never sent.",
+        at=_CheckedCredentials.get_frozen_credentials,
+        change=replace(the(ast.With), lambda it: it.body[0]),
+        tests=[f"{_CREDENTIALS}::TestRenewal"],
+    ),
+    Mutant(
+        name="mfa-is-asked-for",
+        breaks="A profile with MFA makes the daemon wait for a code at its terminal.",
+        at=_refuse_mfa,
+        change=never(the(ast.If, raises(Misconfigured))),
+        tests=[f"{_CREDENTIALS}::test_an_mfa_code_is_not_asked_for"],
+    ),
+    Mutant(
+        name="ca-bundle-unread",
+        breaks="A CA bundle that cannot be read is not named.",
+        at=Connection._check_transport,
+        change=drop(call(check_ca_bundle)),
+        tests=[f"{_TRANSPORT}::TestCaBundle"],
+    ),
+    Mutant(
+        name="denial-read-anywhere",
+        breaks="A run's own value in a denial decides whose fault the denial is.",
+        at=_denial,
+        change=replace(call(re.Pattern.match), "_NOT_AUTHORIZED.search(refusal.text)"),
+        tests=[_REFUSALS],
+    ),
+    Mutant(
+        name="parameters-address-quoted",
+        breaks="A message of the service shows the presigned address of a run's parameters.",
+        at=HealthOmicsClient._translating_errors,
+        change=replace(call(without_values), "raised"),
+        tests=[_NEW_MEMBERS],
     ),
 )

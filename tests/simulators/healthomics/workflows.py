@@ -57,6 +57,8 @@ def asked_for(request: Mapping[str, Any], known: Mapping[str, Workflow]) -> Work
     version = request.get("workflowVersionName")
     if version is not None and version not in workflow.versions:
         raise ServiceError("ResourceNotFoundException", f"Version {version} was not found")
+    if kind == "READY2RUN" and (request.get("storageType") or request.get("storageCapacity") is not None):
+        raise ServiceError("ValidationException", "storage is not allowed for a Ready2Run workflow")
     if request.get("storageCapacity") is not None and request.get("storageType") == "DYNAMIC":
         raise ServiceError("ValidationException", "storageCapacity is not allowed with DYNAMIC storage")
     _check_parameters(workflow, request.get("parameters", {}))

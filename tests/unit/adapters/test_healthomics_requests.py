@@ -145,6 +145,11 @@ class TestEngineParameters:
             ("scratchStorageMode", "LOCAL", "LOCAL"),
             ("engineSettings", {"profile": "x"}, {"profile": "x"}),
             ("engineSettings", '{"profile": "x"}', {"profile": "x"}),
+            ("tags", '{"Project": "x"}', {"Project": "x", "WESRunId": "run-1", "WESSubmissionKey": "wes-run-1"}),
+            ("outputUriPrefixMode", "service_defined", "SERVICE_DEFINED"),
+            ("requesterPaysEnabled", True, True),
+            ("requesterPaysEnabled", False, False),
+            ("requesterPaysEnabled", "False", False),
         ],
     )
     def test_each_parameter_is_sent(self, name: str, value: object, sent: object) -> None:
@@ -174,6 +179,13 @@ class TestEngineParameters:
             ("engineSettings", "x"),
             ("engineSettings", [1]),
             ("tags", {"a": 1}),
+            ("outputUriPrefixMode", "NONE"),
+            ("requesterPaysEnabled", "yes"),
+            ("requesterPaysEnabled", 1),
+            ("parametersUri", "s3://bucket"),
+            ("parametersUri", "https://bucket/key"),
+            ("parametersUri", 5),
+            ("parametersUri", f"s3://bucket/{'x' * 1082}"),
         ],
     )
     def test_each_parameter_is_checked_by_its_type(self, name: str, value: object) -> None:
@@ -195,6 +207,20 @@ class TestEngineParameters:
         found = request(tags={"provider_run_group_id": "7", "provider_type": "healthomics", "project": "x"})
 
         assert found["runGroupId"] == "7"
+
+    @pytest.mark.parametrize("absent", ["", " ", "\n", None])
+    @pytest.mark.parametrize(
+        "name", ["tags", "engineSettings", "outputUri", "roleArn", "storageCapacity", "parametersUri", "priority"]
+    )
+    def test_empty_text_means_absent(self, name: str, absent: object) -> None:
+        """B5."""
+        assert request(workflow_engine_parameters={name: absent}) == request()
+
+    @pytest.mark.parametrize("name", ["parametersUri", "parameters_uri"])
+    def test_the_address_of_parameters_is_in_no_message(self, name: str) -> None:
+        """B8."""
+        for value in ("https://private/parameters", ["s3://private/parameters"]):
+            assert "private" not in refusal(workflow_engine_parameters={name: value}, workflow_params=None)
 
     @pytest.mark.parametrize(("given", "sent"), [("8", "8"), ("", "7"), (None, "7")])
     def test_a_parameter_has_precedence_over_its_tag(self, given: object, sent: str) -> None:
@@ -225,6 +251,29 @@ class TestEngineParameters:
     def test_a_member_that_the_installed_boto3_does_not_support_is_refused(self) -> None:
         with pytest.raises(Rejected, match="engineSettings: not supported by the installed boto3"):
             refuse_unknown_members(request(workflow_engine_parameters={"engineSettings": {}}), set(request()))
+
+
+class TestReady2Run:
+    """B7: the service refuses a storage type for its own workflows."""
+
+    URL = "arn:aws:omics:eu-west-1::workflow/9500764"
+
+    @pytest.mark.parametrize(
+        ("url", "parameters"),
+        [(URL, {}), (URL, {"storageType": "DYNAMIC"}), ("9500764", {"workflowType": "READY2RUN"})],
+    )
+    def test_no_storage_is_sent(self, url: str, parameters: dict[str, object]) -> None:
+        found = request(url, workflow_engine_parameters=parameters)
+
+        assert not {"storageType", "storageCapacity", "scratchStorageMode"} & {*found}
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("storageType", "STATIC"), ("storageCapacity", 1200), ("scratchStorageMode", "LOCAL")]
+    )
+    def test_another_storage_is_refused_by_name(self, name: str, value: object) -> None:
+        message = refusal(self.URL, workflow_engine_parameters={name: value})
+
+        assert f"workflow_engine_parameters: {name}: a Ready2Run workflow has storage of its own" in message
 
 
 class TestRoleAndOutput:
@@ -258,7 +307,18 @@ class TestParameters:
         envelope = len('{"a":""}')
 
         assert request(workflow_params={"a": "x" * (50_000 - envelope)})["parameters"]
-        assert "50,001 bytes" in refusal(workflow_params={"a": "x" * (50_001 - envelope)})
+        message = refusal(workflow_params={"a": "x" * (50_001 - envelope)})
+
+        assert "50,001 bytes" in message
+        assert "parametersUri" in message
+
+    def test_parameters_in_a_file_replace_those_of_the_request(self) -> None:
+        found = request(
+            workflow_params={}, workflow_engine_parameters={"parametersUri": "s3://private/parameters.json"}
+        )
+
+        assert "parameters" not in found
+        assert found["parametersUri"] == "s3://private/parameters.json"
 
     def test_bytes_are_counted_not_characters(self) -> None:
         assert "accepts 50,000" in refusal(workflow_params={"a": "ä" * 25_001})

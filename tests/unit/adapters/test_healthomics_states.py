@@ -48,6 +48,7 @@ def test_every_status_has_its_state(status: str, state: RunState) -> None:
         "MODIFIED_INPUT_RESOURCE",
         "UNSUPPORTED_INPUT_SIZE",
         "INACTIVE_OMICS_STORAGE_RESOURCE",
+        "INVALID_RUN_PARAMETERS",
         "A_REASON_OF_NEXT_YEAR",
     ],
 )
@@ -79,7 +80,7 @@ def test_a_failure_of_the_service_or_the_account_is_a_system_error(failure: str)
 
 
 def test_the_table_of_failures_contains_only_what_is_tested_here() -> None:
-    assert len(FAILURES) == 17 + 8
+    assert len(FAILURES) == 18 + 8
 
 
 def test_a_failure_without_a_reason_says_so() -> None:

@@ -303,6 +303,19 @@ class TestUnknown:
         assert world.run().state is RunState.SYSTEM_ERROR
         assert "no longer knows the run that it accepted as memory-1" in (world.run().error or "")
 
+    def test_the_provider_says_why_it_may_be_unknown_and_where_to_search(
+        self, world: World, daemon: DaemonUnderTest
+    ) -> None:
+        """B7."""
+        id = _held(world, daemon)
+        world.provider.forget(id)
+        world.directory.providers[ProviderType.SEVENBRIDGES] = _Explaining(world.provider)
+        for _ in range(100):
+            world.clock.advance(timedelta(minutes=1))
+            daemon.refresh()
+
+        assert (world.run().error or "").endswith("accepted as memory-1: records are deleted; search for log memory-1")
+
     def test_one_that_comes_back_starts_its_absence_anew(self, world: World, daemon: DaemonUnderTest) -> None:
         id = _held(world, daemon)
         forgetful = _Forgetful(world.provider, absent_at={0, 1, 2, 4, 5, 6})
@@ -753,6 +766,17 @@ class _Forgetful(MemoryProvider):
         absent = self._looks in self._absent_at
         self._looks += 1
         return {} if absent else self._inner.statuses(ids)
+
+
+class _Explaining(_Forgetful):
+    """A provider that knows no run any more, and says why."""
+
+    def __init__(self, inner: MemoryProvider) -> None:
+        super().__init__(inner, absent_at=set(range(1_000)))
+
+    @property
+    def limits(self) -> ProviderLimits:
+        return replace(super().limits, why_unknown="records are deleted; search for log {id}")
 
 
 def _held(world: World, daemon: DaemonUnderTest) -> ProviderRunId:

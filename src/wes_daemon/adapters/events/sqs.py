@@ -13,10 +13,16 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
-from wes_daemon.adapters.providers.healthomics.connection import Connection, sdk_errors
-from wes_daemon.adapters.providers.healthomics.errors import ErrorKind, error_code, error_kind, error_message
+from wes_daemon.adapters.providers.healthomics.connection import Connection
+from wes_daemon.adapters.providers.healthomics.error_tables import ErrorKind
+from wes_daemon.adapters.providers.healthomics.errors import (
+    error_code,
+    error_kind,
+    error_message,
+    sdk_errors,
+)
 from wes_daemon.adapters.providers.healthomics.runs import RunIdentity
-from wes_daemon.application.ports.errors import Misconfigured
+from wes_daemon.application.ports.errors import ProviderError
 from wes_daemon.application.ports.events import HintsUnavailable, Message, Receipt, Subject
 from wes_daemon.domain.runs import ProviderRunId
 
@@ -97,7 +103,7 @@ class SqsHints:
         # After an error the credentials are read again: a person may have replaced them.
         try:
             return call()
-        except Misconfigured as error:
+        except ProviderError as error:
             self._connection.reset()
             raise HintsUnavailable(f"{self._url}: {operation}: {error}") from error
         except sdk_errors() as error:

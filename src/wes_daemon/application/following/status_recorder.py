@@ -125,23 +125,25 @@ class StatusRecorder:
         self, provider: WorkflowProvider, poll: DuePoll, report: StatusReport | None
     ) -> PollOutcome | PollResult:
         if report is None:
-            return self._missing(poll)
+            return self._missing(poll, why_unknown=provider.limits.why_unknown)
         if report.state.has_ended:
             return self._ended(provider, poll, report)
         return PollResult(poll, report)
 
-    def _missing(self, poll: DuePoll) -> PollOutcome:
+    def _missing(self, poll: DuePoll, *, why_unknown: str) -> PollOutcome:
         if poll.missing_for is not None and poll.missing_for >= self._policy.lost_after:
-            return self._lost(poll)
+            return self._lost(poll, why_unknown=why_unknown)
         if poll.missing_for is None:
             log_event(_log, logging.WARNING, "refresh.missing", run_id=poll.run_id, provider_id=poll.provider_run_id)
         delay = self._policy.retry_delay
         self._recorder.record(lambda recording: recording.work.polls.record_missing(poll, delay=delay))
         return PollOutcome.MISSING
 
-    def _lost(self, poll: DuePoll) -> PollOutcome:
+    def _lost(self, poll: DuePoll, *, why_unknown: str) -> PollOutcome:
         now = self._clock.now()
         reason = f"{poll.provider} no longer knows the run that it accepted as {poll.provider_run_id}"
+        if why_unknown:
+            reason += f": {why_unknown.replace('{id}', poll.provider_run_id)}"
 
         def write(recording: Recording) -> None:
             if not recording.work.polls.finish([poll]):

@@ -113,6 +113,8 @@ class ProviderLimits:
             None if it never does.
         ended_list: the name of the list that `ended` reads, equal in every process that reads the same list; None if
             the provider has no such list.
+        why_unknown: why the provider may no longer know a run that it accepted, and where a person finds what became
+            of it; `{id}` stands for the provider run id. Empty if there is nothing to add.
     """
 
     status_batch: int
@@ -120,6 +122,7 @@ class ProviderLimits:
     fills_batches: bool = False
     sweeps_from: int | None = None
     ended_list: str | None = None
+    why_unknown: str = ""
 
 
 _KEY_PREFIX = "wes-"

@@ -79,7 +79,18 @@ def _log_settings(settings: "Settings") -> None:
         default_provider=settings.default_provider,
         sevenbridges=sevenbridges_setup(settings),
         local_workdir=settings.local_workdir or "off",
+        healthomics_region=_healthomics_region(settings),
     )
+
+
+def _healthomics_region(settings: "Settings") -> str:
+    from wes_daemon.application.ports.errors import Misconfigured
+
+    try:
+        return settings.healthomics_region
+    except Misconfigured:
+        # The provider reports it when a run needs it: the daemon may serve other providers.
+        return "unknown"
 
 
 def _prepare_database(application: "Application") -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from wes_daemon.application.ports.queries import RunRecord
 from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.domain.addresses import public_values
 from wes_daemon.domain.runs import TaskLog, Unreadable, WorkflowRequest
 
 Document = dict[str, Any]
@@ -26,7 +27,7 @@ def run_summary(record: RunRecord) -> Document:
         state=run.state.value,
         start_time=instant(run.start_time),
         end_time=instant(run.end_time),
-        tags=_stored(run.tags),
+        tags=public_values(_stored(run.tags)),
         request=_request(run.request),
         daemon=_daemon(record),
     )
@@ -37,7 +38,7 @@ def run_log(record: RunRecord) -> Document:
     run, details = record.run, record.details
     return _known(
         run_id=run.id,
-        request={**_request(run.request), **_parameters(run.request), **_known(tags=_stored(run.tags))},
+        request={**_request(run.request), **_parameters(run.request), **_known(tags=public_values(_stored(run.tags)))},
         state=run.state.value,
         run_log=_known(
             start_time=instant(run.start_time),
@@ -103,7 +104,7 @@ def _request(request: WorkflowRequest) -> Document:
 def _parameters(request: WorkflowRequest) -> Document:
     return _known(
         workflow_params=_stored(request.workflow_params),
-        workflow_engine_parameters=_stored(request.workflow_engine_parameters) or None,
+        workflow_engine_parameters=public_values(_stored(request.workflow_engine_parameters)) or None,
     )
 
 

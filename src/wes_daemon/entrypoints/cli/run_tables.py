@@ -11,7 +11,7 @@ from rich.text import Text
 from wes_daemon.application.ports.queries import RunRecord
 from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.application.ports.submissions import SubmissionState
-from wes_daemon.domain.addresses import public_url
+from wes_daemon.domain.addresses import public_url, public_values
 from wes_daemon.domain.runs import ERROR_TAG, PROVIDER_ID_TAG, PROVIDER_TYPE_TAG, TaskLog, Unreadable
 from wes_daemon.entrypoints.cli.console import (
     TextConsole,
@@ -161,8 +161,8 @@ def _request(record: RunRecord) -> Iterator[tuple[str, str | Text | None]]:
     yield "type", f"{request.workflow_type} {request.workflow_type_version}"
     yield "parameters", _values(request.workflow_params)
     yield "engine", engine
-    yield "engine parameters", _values(request.workflow_engine_parameters)
-    yield "tags", _values(_own_tags(record.run.tags))
+    yield "engine parameters", _values(public_values(request.workflow_engine_parameters))
+    yield "tags", _values(public_values(_own_tags(record.run.tags)))
     yield "attachments", ", ".join(record.attachments)
 
 

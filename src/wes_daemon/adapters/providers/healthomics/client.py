@@ -3,15 +3,20 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
-from wes_daemon.adapters.providers.healthomics.connection import Connection, sdk_errors
+from wes_daemon.adapters.providers.healthomics.connection import Connection
+from wes_daemon.adapters.providers.healthomics.engine_parameters import PARAMETERS_URI
+from wes_daemon.adapters.providers.healthomics.error_tables import ErrorKind
 from wes_daemon.adapters.providers.healthomics.errors import (
-    ErrorKind,
     error_code,
     error_kind,
     error_message,
     is_permanent_s3_refusal,
+    may_show_secrets,
     retry_after,
+    sdk_errors,
+    service_message,
     translate,
+    without_values,
 )
 from wes_daemon.application.ports.call_gate import CallGate
 from wes_daemon.application.ports.environment import Clock
@@ -32,9 +37,11 @@ _RELOAD_CREDENTIALS_AFTER = (ErrorKind.CREDENTIALS, ErrorKind.DENIED, ErrorKind.
 class Refusal(Exception):
     """An error response whose meaning depends on the operation; its caller handles it inside the provider."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, text: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.text = text or message
+        """The service's own text, complete and without the code."""
 
 
 class HealthOmicsClient:
@@ -60,7 +67,8 @@ class HealthOmicsClient:
             Refusal: the request is repeated, invalid or not allowed.
         """
         handled = (_CONFLICT, _INVALID, _NOT_FOUND, _DENIED)
-        return self._call("StartRun", handled=handled, when_unknown=OutcomeUnknown, **request)
+        hidden = [request[PARAMETERS_URI]] if PARAMETERS_URI in request else []
+        return self._call("StartRun", handled=handled, when_unknown=OutcomeUnknown, hidden=hidden, **request)
 
     def reload_credentials(self) -> None:
         """Read credentials and profiles again at the next call."""
@@ -166,9 +174,14 @@ class HealthOmicsClient:
         *,
         handled: Collection[str] = (),
         when_unknown: type[OutcomeUnknown] | type[NotNow] = NotNow,
+        hidden: Collection[str] = (),
         **request: Any,
     ) -> Answer:
-        """Send one request; error codes in `handled` raise `Refusal`."""
+        """Send one request; error codes in `handled` raise `Refusal`.
+
+        Args:
+            hidden: values of the request that no error may repeat.
+        """
 
         def call() -> Answer:
             from botocore import xform_name
@@ -177,7 +190,7 @@ class HealthOmicsClient:
             return answer
 
         self._gate.acquire(operation)
-        return self._translating_errors(operation, call, handled=handled, when_unknown=when_unknown)
+        return self._translating_errors(operation, call, handled=handled, when_unknown=when_unknown, hidden=hidden)
 
     def _translating_errors(
         self,
@@ -186,20 +199,22 @@ class HealthOmicsClient:
         *,
         handled: Collection[str] = (),
         when_unknown: type[OutcomeUnknown] | type[NotNow],
+        hidden: Collection[str] = (),
     ) -> T:
         try:
             return call()
-        except sdk_errors() as error:
+        except sdk_errors() as raised:
+            error = without_values(raised, hidden)
             self._report_limits(error, operation)
             if error_code(error) in handled:
-                raise Refusal(error_code(error), error_message(error)) from error
+                raise Refusal(error_code(error), error_message(error), service_message(error)) from error
             if error_kind(error) in _RELOAD_CREDENTIALS_AFTER:
                 self.reload_credentials()
             translated = translate(error, operation, when_unknown=when_unknown, now=self._clock.now())
             if translated is None:
-                raise
-            # A service's message about a wrong signature repeats the signed headers: keep it out of tracebacks.
-            raise translated from (None if error_kind(error) is ErrorKind.CREDENTIALS else error)
+                raise error from None
+            # For example, a service's message about a wrong signature repeats the signed headers.
+            raise translated from (None if may_show_secrets(error) else error)
 
     def _report_limits(self, error: Exception, operation: str) -> None:
         now = self._clock.now()

@@ -2,31 +2,45 @@
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
+from wes_daemon.adapters.providers.healthomics.credentials import PLAIN_ERRORS, create_session, renew
+from wes_daemon.adapters.providers.healthomics.errors import sdk_errors
+from wes_daemon.adapters.providers.healthomics.transport import check_ca_bundle, check_proxy
 from wes_daemon.application.ports.errors import Misconfigured
 
-# At DEBUG these loggers write signed headers, session token included, and whole payloads.
+# At DEBUG these loggers write signed headers, session token included, whole payloads, and what a service that issues
+# credentials has answered.
 _LOGGERS_WITH_SECRETS = (
     "botocore.auth",
     "botocore.endpoint",
     "botocore.hooks",
     "botocore.parsers",
     "botocore.httpsession",
+    "botocore.utils",
 )
 _STATUSES_WITH_BODY = (200, 201)
+# Source: botocore.endpoint.
+_INVALID_ENDPOINT = re.compile(r"Invalid endpoint: ")
 
 
 class Connection:
-    """One client per AWS service for one set of credentials, shared by all threads."""
+    """One client per AWS service for one set of credentials, shared by all threads.
+
+    A client is returned only with credentials that are valid now, and with a CA bundle and a proxy that can be used.
+    Otherwise `Misconfigured` or `NotNow` is raised: no request has left this process.
+    """
 
     def __init__(self, config: HealthOmicsConfig) -> None:
         self._config = config
+        self._sdk: Any = None
         self._session: Any = None
+        self._credentials: Any = None
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -46,32 +60,41 @@ class Connection:
         """Create session and clients anew at the next use, with the credentials that are found then."""
         with self._lock:
             self._session = None
+            self._credentials = None
             self._clients.clear()
 
     def _client(self, service: str, create: Callable[[], Any]) -> Any:
+        try:
+            client, credentials = self._prepared(service, create)
+            # Outside the lock: it may take a request to STS.
+            renew(credentials)
+        except Misconfigured:
+            self.reset()
+            raise
+        return client
+
+    def _prepared(self, service: str, create: Callable[[], Any]) -> tuple[Any, Any]:
         # boto3 clients are thread-safe, sessions are not.
         with self._lock:
             if self._session is None:
-                self._session = self._create_session()
+                self._start_session()
             if service not in self._clients:
-                self._clients[service] = create()
-            return self._clients[service]
+                client = create()
+                self._check_transport(client.meta.endpoint_url)
+                self._clients[service] = client
+            return self._clients[service], self._credentials
 
-    def _create_session(self) -> Any:
-        import boto3
-
-        # With only one of the two, boto3 silently signs with other credentials that it finds.
-        if (self._config.access_key_id is None) != (self._config.secret_access_key is None):
-            raise Misconfigured("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: only one of the two is set; set both")
+    def _start_session(self) -> None:
         for name in _LOGGERS_WITH_SECRETS:
             logger = logging.getLogger(name)
             logger.setLevel(max(logger.level, logging.INFO))
-        return boto3.Session(
-            aws_access_key_id=self._config.access_key_id,
-            aws_secret_access_key=self._config.secret_access_key,
-            aws_session_token=self._config.session_token,
-            region_name=self._config.region,
-        )
+        from botocore.session import get_session
+
+        self._sdk = get_session()
+        session = create_session(self._config, self._sdk)
+        # Before the first client, so that an error while a client is created cannot be one of the credentials.
+        self._credentials = session.get_credentials()
+        self._session = session
 
     def _create_omics(self) -> Any:
         # botocore puts a prefix before the host, one per group of operations: `workflows-omics.…`.
@@ -104,16 +127,23 @@ class Connection:
             return self._session.client(service, endpoint_url=endpoint, config=config)
         except sdk_errors():
             raise
-        except ValueError as error:
-            raise Misconfigured(f"AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_{service.upper()}: {error}") from error
+        except PLAIN_ERRORS as error:
+            raise _unusable_settings(service, error) from error
+
+    def _check_transport(self, endpoint: str) -> None:
+        if endpoint.startswith("https:"):
+            check_ca_bundle(self._sdk)
+        check_proxy(endpoint)
 
 
-def sdk_errors() -> tuple[type[Exception], ...]:
-    """Return the SDK's exception classes; called in an `except` clause, so that boto3 is imported only on an error."""
-    from botocore.exceptions import BotoCoreError, ClientError
-    from botocore.parsers import ResponseParserError
-
-    return BotoCoreError, ClientError, ResponseParserError
+def _unusable_settings(service: str, error: Exception) -> Misconfigured:
+    """Blame the address only where botocore does: any setting of AWS may be wrong."""
+    if _INVALID_ENDPOINT.match(str(error)):
+        return Misconfigured(f"AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_{service.upper()}: {error}")
+    return Misconfigured(
+        f"the AWS settings in the environment or in the AWS profile cannot be used for {service}: "
+        f"{type(error).__name__}: {error}; nothing was sent"
+    )
 
 
 def _check_body(response_dict: dict[str, Any], **_: object) -> None:

@@ -17,6 +17,9 @@ LOCATION_OUTPUT = "runOutputUri"
 
 LOG_GROUP = "/aws/omics/WorkflowLog"
 
+MANIFEST = "manifest/run/"
+"""Followed by ID/UUID it is the log stream that describes a run at its end, and outlives the run's record."""
+
 # A list does not contain the reason for a task's failure; the first ones are enough.
 _MAX_EXPLAINED_FAILURES = 25
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
@@ -153,8 +156,7 @@ def _run_notes(run: Answer) -> Iterator[str]:
         f"{f' version {version}' if version else ', default version'}, {run.get('status')}"
     )
     if run.get("logLevel") != "OFF":
-        # The manifest describes the run at its end, and outlives the run's record.
-        manifest = f", manifest/run/{run['id']}/{run['uuid']}" if run.get("uuid") else ""
+        manifest = f", {MANIFEST}{run['id']}/{run['uuid']}" if run.get("uuid") else ""
         yield f"log streams in {LOG_GROUP}: {_run_streams(run)[0]}{manifest}"
     if message := failure_message(run):
         yield message

@@ -10,6 +10,8 @@ from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, PROVIDER_TYPE_TAG
 
 TAG_PREFIX = "provider_"
+PARAMETERS_URI = "parametersUri"
+"""May be presigned or name what is private: it stands in no message and in no log."""
 
 _NOT_PARAMETERS = frozenset({PROVIDER_ID_TAG, PROVIDER_TYPE_TAG})
 
@@ -21,14 +23,22 @@ class _Parameter:
     location: str
     value: object
 
+    @property
+    def is_absent(self) -> bool:
+        return self.value is None or (isinstance(self.value, str) and not self.value.strip())
+
     def must_be(self, expected: str) -> Rejected:
         return Rejected(f"{self.location} must be {expected}, but is {self.value!r}")
+
+    def hidden_must_be(self, expected: str) -> Rejected:
+        """Like `must_be` for a value that may be secret."""
+        return Rejected(f"{self.location} must be {expected}")
 
 
 def read_engine_parameters(parameters: Mapping[str, object], tags: Mapping[str, object]) -> Mapping[str, Any]:
     """Return members of StartRun's request, each converted to the type that StartRun needs.
 
-    A tag `provider_NAME` is the fallback for a missing parameter. Null and empty text count as missing.
+    A tag `provider_NAME` is the fallback for a missing parameter. Null and empty or blank text count as missing.
     WES 1.1 defines all values as strings, so numbers and objects are accepted as strings too.
 
     Raises:
@@ -52,7 +62,7 @@ def _by_member(parameters: Iterator[tuple[str, _Parameter]]) -> dict[str, _Param
         member = _MEMBERS.get(name.replace("_", "").lower())
         if member is None:
             raise Rejected(f"{parameter.location}: AWS HealthOmics supports only {', '.join(_READERS)}")
-        if parameter.value in (None, ""):
+        if parameter.is_absent:
             continue
         if member in found:
             raise Rejected(f"{parameter.location}: the same as {found[member].location}; give it once")
@@ -82,6 +92,25 @@ def _one_of(*choices: str) -> Callable[[_Parameter], str]:
         return str(choice)
 
     return read
+
+
+def _parameters_uri(parameter: _Parameter) -> str:
+    value = parameter.value
+    if not isinstance(value, str) or not _PARAMETERS_URI.fullmatch(value) or len(value) > _MAX_PARAMETERS_URI:
+        raise parameter.hidden_must_be(
+            f"the address of a JSON file, s3://bucket/key of at most {_MAX_PARAMETERS_URI} characters"
+        )
+    return value
+
+
+def _truth(parameter: _Parameter) -> bool:
+    value = parameter.value
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word not in ("true", "false"):
+        raise parameter.must_be("true or false")
+    return word == "true"
 
 
 def _whole_number(lowest: int, highest: int, unit: str) -> Callable[[_Parameter], int]:
@@ -116,8 +145,10 @@ def _tags(parameter: _Parameter) -> Mapping[str, str]:
 
 _ID = r"[0-9]+"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9\-._]*"
+_PARAMETERS_URI = re.compile(r"s3://[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]/.+")
+_MAX_PARAMETERS_URI = 1093
 
-# Source: botocore's omics model 2022-11-28, shape StartRunRequest.
+# Source: botocore's omics model 2022-11-28, shape StartRunRequest, as of botocore 1.44.8.
 _READERS: Mapping[str, Callable[[_Parameter], Any]] = {
     "roleArn": _text(r"arn:\S+", "the ARN of a role", max_length=128),
     "outputUri": _text(r"s3://[a-z0-9.\-]{3,63}(/\S*)?", "an address such as s3://bucket/prefix", max_length=750),
@@ -136,6 +167,9 @@ _READERS: Mapping[str, Callable[[_Parameter], Any]] = {
     "configurationName": _text(_NAME, "the name of a configuration", max_length=128),
     "scratchStorageMode": _one_of("LOCAL", "SHARED"),
     "engineSettings": _object,
+    "outputUriPrefixMode": _one_of("SERVICE_DEFINED", "NONE_WITH_OVERWRITE"),
+    "parametersUri": _parameters_uri,
+    "requesterPaysEnabled": _truth,
     "tags": _tags,
 }
 _MEMBERS: Mapping[str, str] = {name.lower(): name for name in _READERS}

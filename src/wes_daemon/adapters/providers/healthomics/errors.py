@@ -1,16 +1,20 @@
-"""Classification of the SDK's exceptions and of AWS error responses, and their translation into the port's errors.
+"""Translation of the SDK's exceptions and of AWS error responses into the port's errors.
 
-Exceptions are looked up by class name: older SDKs lack some of the classes, and this module imports nothing of the SDK.
-An exception that is in none of the tables is a bug and passes unchanged.
+An exception that is in none of the tables is a bug and passes unchanged. Codes, statuses and classes decide, and never
+a text that can contain a value of a run.
 """
 
-from collections.abc import Mapping
+import re
+import ssl
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from enum import Enum, auto
 from typing import Any
 
+from wes_daemon.adapters.providers.healthomics.error_tables import CODES, EXCEPTIONS, HTTP_STATUSES, ErrorKind
+from wes_daemon.adapters.providers.healthomics.transport import proxy_variables
 from wes_daemon.application.ports.errors import (
+    AmbiguousRefusal,
     AnswerLost,
     Misconfigured,
     NotNow,
@@ -21,123 +25,40 @@ from wes_daemon.application.ports.errors import (
     Unavailable,
 )
 
-
-class ErrorKind(Enum):
-    """What an error says about the effect of the call."""
-
-    NOTHING_SENT = auto()
-    """Nothing was sent, because the service cannot be reached."""
-    THROTTLED = auto()
-    """The service refused the call because of its rate limit; the same call may succeed later."""
-    QUOTA = auto()
-    """A quota of the account is used up, and stays so for some minutes at least."""
-    IN_DOUBT = auto()
-    """The call may have been carried out."""
-    FAILED = auto()
-    """The call may have been carried out, and the service or the network has failed."""
-    REFUSED = auto()
-    """The request as it was sent can never succeed."""
-    DENIED = auto()
-    CREDENTIALS = auto()
-    SETUP = auto()
-
-
-# Sources: botocore.exceptions, and the places in botocore.httpsession that raise them.
-EXCEPTIONS: Mapping[str, ErrorKind] = {
-    "EndpointConnectionError": ErrorKind.NOTHING_SENT,
-    "ConnectTimeoutError": ErrorKind.NOTHING_SENT,
-    "ProxyConnectionError": ErrorKind.NOTHING_SENT,
-    "ReadTimeoutError": ErrorKind.FAILED,
-    "ConnectionClosedError": ErrorKind.FAILED,
-    "HTTPClientError": ErrorKind.FAILED,
-    "ResponseStreamingError": ErrorKind.FAILED,
-    "IncompleteReadError": ErrorKind.FAILED,
-    "ResponseParserError": ErrorKind.FAILED,
-    "SSLError": ErrorKind.FAILED,
-    "NoCredentialsError": ErrorKind.CREDENTIALS,
-    "NoAuthTokenError": ErrorKind.CREDENTIALS,
-    "PartialCredentialsError": ErrorKind.CREDENTIALS,
-    "CredentialRetrievalError": ErrorKind.CREDENTIALS,
-    "TokenRetrievalError": ErrorKind.CREDENTIALS,
-    "MetadataRetrievalError": ErrorKind.CREDENTIALS,
-    "UnknownCredentialError": ErrorKind.CREDENTIALS,
-    "RefreshWithMFAUnsupportedError": ErrorKind.CREDENTIALS,
-    "SSOError": ErrorKind.CREDENTIALS,
-    "LoginError": ErrorKind.CREDENTIALS,
-    "ProfileNotFound": ErrorKind.SETUP,
-    "ConfigNotFound": ErrorKind.SETUP,
-    "ConfigParseError": ErrorKind.SETUP,
-    "InvalidConfigError": ErrorKind.SETUP,
-    "InvalidProxiesConfigError": ErrorKind.SETUP,
-    "MissingDependencyException": ErrorKind.SETUP,
-    "BaseEndpointResolverError": ErrorKind.SETUP,
-    "EndpointProviderError": ErrorKind.SETUP,
-    "InvalidRegionError": ErrorKind.SETUP,
-}
-
-# Sources: the eight errors of every HealthOmics operation in botocore's model; AWS' common errors; S3's.
-CODES: Mapping[str, ErrorKind] = {
-    "ThrottlingException": ErrorKind.THROTTLED,
-    "Throttling": ErrorKind.THROTTLED,
-    "TooManyRequestsException": ErrorKind.THROTTLED,
-    "RequestLimitExceeded": ErrorKind.THROTTLED,
-    "SlowDown": ErrorKind.THROTTLED,
-    "ServiceQuotaExceededException": ErrorKind.QUOTA,
-    "InternalServerException": ErrorKind.FAILED,
-    "RequestTimeoutException": ErrorKind.IN_DOUBT,
-    "ConflictException": ErrorKind.IN_DOUBT,
-    "ValidationException": ErrorKind.REFUSED,
-    "ResourceNotFoundException": ErrorKind.REFUSED,
-    "AccessDeniedException": ErrorKind.DENIED,
-    "AccessDenied": ErrorKind.DENIED,
-    "UnrecognizedClientException": ErrorKind.CREDENTIALS,
-    "InvalidClientTokenId": ErrorKind.CREDENTIALS,
-    "InvalidAccessKeyId": ErrorKind.CREDENTIALS,
-    "InvalidSignatureException": ErrorKind.CREDENTIALS,
-    "SignatureDoesNotMatch": ErrorKind.CREDENTIALS,
-    "IncompleteSignatureException": ErrorKind.CREDENTIALS,
-    "MissingAuthenticationTokenException": ErrorKind.CREDENTIALS,
-    "MissingAuthenticationToken": ErrorKind.CREDENTIALS,
-    "ExpiredTokenException": ErrorKind.CREDENTIALS,
-    "ExpiredToken": ErrorKind.CREDENTIALS,
-    "InvalidToken": ErrorKind.CREDENTIALS,
-    "AuthFailure": ErrorKind.CREDENTIALS,
-    "RequestExpired": ErrorKind.CREDENTIALS,
-    "RequestTimeTooSkewed": ErrorKind.CREDENTIALS,
-    "OptInRequired": ErrorKind.SETUP,
-    "SubscriptionRequiredException": ErrorKind.SETUP,
-    "UnknownOperationException": ErrorKind.SETUP,
-}
-
-# For responses without one of these codes, such as those of load balancers and proxies.
-# A plain 404 comes from an address at which there is no HealthOmics.
-HTTP_STATUSES: Mapping[int, ErrorKind] = {
-    401: ErrorKind.DENIED,
-    402: ErrorKind.QUOTA,
-    403: ErrorKind.DENIED,
-    404: ErrorKind.SETUP,
-    407: ErrorKind.SETUP,
-    408: ErrorKind.IN_DOUBT,
-    429: ErrorKind.THROTTLED,
-}
-
+START_RUN = "StartRun"
 QUOTA_PAUSE = timedelta(minutes=1)
 SEE_PERMISSIONS = "docs/providers/healthomics.md lists the required permissions"
 _MAX_MESSAGE_LENGTH = 500
 # A longer Retry-After is shortened to this.
 _MAX_RETRY_AFTER = timedelta(minutes=15)
+# OpenSSL's parts that read certificates; the errors of a connection come from others.
+_CERTIFICATE_LIBRARIES = ("X509", "PEM")
+# Source: http.client. The proxy itself refuses the daemon.
+_PROXY_DENIAL = re.compile(r"Tunnel connection failed: (401|403|407)\b", re.ASCII)
+# Source: botocore.validate, whose messages repeat values behind this.
+_INVALID_PARAMETER = re.compile(
+    r"^(?:Missing required parameter in|Unknown parameter in|Invalid \w+ for(?: document)? parameter) [^,:\n]{1,100}",
+    re.MULTILINE,
+)
+
+
+def sdk_errors() -> tuple[type[Exception], ...]:
+    """Return the SDK's exception classes; called in an `except` clause, so that boto3 is imported only on an error."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    return BotoCoreError, ClientError, ResponseParserError
 
 
 def error_kind(error: Exception) -> ErrorKind | None:
     """Return the kind that the tables give for an error; None for a bug."""
     if _is_response(error):
         status = _http_status(error)
-        return (
-            CODES.get(error_code(error)) or HTTP_STATUSES.get(status) or (ErrorKind.FAILED if status >= 500 else None)
-        )
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return CODES.get(error_code(error)) or HTTP_STATUSES.get(status) or _kind_of_other_status(status)
+    if _is_wrong_setup(error):
         return ErrorKind.SETUP
-    return next((EXCEPTIONS[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in EXCEPTIONS), None)
+    names = (cls.__name__ for cls in type(error).__mro__ if cls.__module__.startswith("botocore."))
+    return next((EXCEPTIONS[name] for name in names if name in EXCEPTIONS), None)
 
 
 def translate(
@@ -149,11 +70,11 @@ def translate(
         when_unknown: the error for an unknown outcome: `NotNow` for operations that only read, which can be repeated.
     """
     wait, message = retry_after(error, now), error_message(error)
-    match error_kind(error):
+    match kind := error_kind(error):
         case None:
             return None
         case ErrorKind.NOTHING_SENT:
-            return Unavailable(f"{operation} did not reach the service: {message}; check network, proxy and AWS_REGION")
+            return Unavailable(f"{operation} did not reach the service: {message}; {_check_what(error)}")
         case ErrorKind.THROTTLED:
             return Throttled(f"{operation} was throttled: {message}", retry_after=wait)
         case ErrorKind.QUOTA:
@@ -165,22 +86,34 @@ def translate(
         case ErrorKind.FAILED:
             text = f"{operation} got no certain answer: {message}"
             return AnswerLost(text) if when_unknown is OutcomeUnknown else Unavailable(text, retry_after=wait)
+        case ErrorKind.REFUSED if when_unknown is NotNow:
+            # What is only read proves nothing about the run.
+            return NotNow(f"{operation} was refused: {message}", retry_after=wait)
         case ErrorKind.REFUSED:
             return Rejected(f"AWS HealthOmics refused {operation}: {message}")
-        case ErrorKind.DENIED:
-            return Misconfigured(f"AWS does not allow {operation}: {message}; {SEE_PERMISSIONS}")
+        case ErrorKind.DENIED | ErrorKind.UNCLEAR:
+            return _unclear_refusal(operation, message, kind)
         case ErrorKind.SETUP:
-            return Misconfigured(f"AWS HealthOmics is not set up correctly: {operation}: {message}")
+            return Misconfigured(
+                f"AWS HealthOmics is not set up correctly: {operation}: {message}{_setup_advice(error)}"
+            )
         case ErrorKind.CREDENTIALS:
             return _bad_credentials(error, operation)
 
 
 def is_permanent_s3_refusal(error: Exception) -> bool:
     """Whether a repeated GetObject would get the same refusal, which concerns this object alone."""
-    if type(error).__name__ == "ParamValidationError":
-        return True
-    refusing = (None, ErrorKind.REFUSED, ErrorKind.DENIED, ErrorKind.SETUP)
-    return 300 <= _http_status(error) < 500 and error_kind(error) in refusing
+    kind = error_kind(error)
+    if not _is_response(error):
+        return kind is ErrorKind.REFUSED
+    refusing = (None, ErrorKind.REFUSED, ErrorKind.DENIED, ErrorKind.UNCLEAR, ErrorKind.SETUP)
+    return 300 <= _http_status(error) < 500 and kind in refusing
+
+
+def may_show_secrets(error: Exception) -> bool:
+    """Whether the error's own text may contain a signed header, a password or a value of the request."""
+    is_value = type(error).__name__ == "ParamValidationError" or isinstance(_cause(error), ValueError)
+    return is_value or error_kind(error) is ErrorKind.CREDENTIALS
 
 
 def error_code(error: Exception) -> str:
@@ -202,9 +135,94 @@ def retry_after(error: Exception, now: datetime) -> timedelta | None:
 
 def error_message(error: Exception) -> str:
     """Return the service's or the SDK's message, on one line and shortened."""
-    message = str(_response_part(error, "Error").get("Message") or "") if _is_response(error) else str(error)
-    text = " ".join(f"{error_code(error)} {message}".split())
+    text = " ".join(f"{error_code(error)} {service_message(error)}".split())
     return text if len(text) <= _MAX_MESSAGE_LENGTH else f"{text[:_MAX_MESSAGE_LENGTH]}…"
+
+
+def service_message(error: Exception) -> str:
+    """Return the text in an error response, or the SDK's text without secrets and values."""
+    if _is_response(error):
+        return str(_response_part(error, "Error").get("Message") or "")
+    if type(error).__name__ == "ParamValidationError":
+        return "; ".join(_INVALID_PARAMETER.findall(str(error))) or "a value cannot be sent"
+    if isinstance(_cause(error), ValueError):
+        return f"{type(error).__name__} ({type(_cause(error)).__name__})"
+    return str(error)
+
+
+def without_values(error: Exception, values: Collection[str]) -> Exception:
+    """Return the error without these values in the service's message; the same error if it contains none of them."""
+    text = service_message(error)
+    if not any(value in text for value in values):
+        return error
+    from botocore.exceptions import ClientError
+
+    if not isinstance(error, ClientError):
+        return error
+    for value in values:
+        text = text.replace(value, "***")
+    response = {**error.response, "Error": {**error.response["Error"], "Message": text}}
+    public: Exception = ClientError(response, error.operation_name)
+    return public
+
+
+def _kind_of_other_status(status: int) -> ErrorKind | None:
+    if status >= 500:
+        return ErrorKind.FAILED
+    return ErrorKind.UNCLEAR if 400 <= status < 500 else None
+
+
+def _unclear_refusal(operation: str, message: str, kind: ErrorKind) -> ProviderError:
+    """A refused StartRun may concern its run alone; the other operations send no value of a run but its id."""
+    is_denial = kind is ErrorKind.DENIED
+    text = f"AWS does not allow {operation}" if is_denial else f"AWS or a proxy refused {operation}"
+    advice = f"; {SEE_PERMISSIONS}" if is_denial else ""
+    return (AmbiguousRefusal if operation == START_RUN else Misconfigured)(f"{text}: {message}{advice}")
+
+
+def _is_wrong_setup(error: Exception) -> bool:
+    """Whether the connection failed before the request was sent, because of this machine's certificates or proxy."""
+    cause = _cause(error)
+    match type(error).__name__:
+        case "SSLError":
+            if isinstance(cause, ssl.SSLError):
+                is_certificate = isinstance(cause, ssl.SSLCertVerificationError)
+                return is_certificate or getattr(cause, "library", None) in _CERTIFICATE_LIBRARIES
+            # urllib3 raises its own SSLError for a CA bundle that cannot be read.
+            return isinstance(cause, OSError)
+        case "ProxyConnectionError":
+            return any(_PROXY_DENIAL.match(str(part)) for part in getattr(cause, "args", ()))
+        case "HTTPClientError":
+            # A proxy's address that cannot be parsed, and its user or password that cannot be encoded.
+            names = {cls.__name__ for cls in type(cause).__mro__}
+            return bool(names & {"LocationValueError", "UnicodeEncodeError"})
+    return False
+
+
+def _cause(error: Exception) -> object:
+    """Return the error of urllib3, of OpenSSL or of Python that an error of the SDK was raised for."""
+    kwargs = getattr(error, "kwargs", None)
+    cause = kwargs.get("error") if isinstance(kwargs, Mapping) else None
+    args = getattr(cause, "args", ())
+    is_wrapped = type(cause).__module__ == "urllib3.exceptions" and type(cause).__name__ == "SSLError"
+    return args[0] if is_wrapped and args else cause
+
+
+def _check_what(error: Exception) -> str:
+    if type(error).__name__ == "ProxyConnectionError":
+        return f"check the proxy in {proxy_variables()}"
+    return "check network, proxy and AWS_REGION"
+
+
+def _setup_advice(error: Exception) -> str:
+    match type(error).__name__:
+        case "SSLError":
+            return "; AWS_CA_BUNDLE or REQUESTS_CA_BUNDLE names a PEM file with the certificates to trust"
+        case "ProxyConnectionError":
+            return f"; correct the proxy in {proxy_variables()}"
+        case "HTTPClientError":
+            return f"; correct the address of the endpoint in AWS_ENDPOINT_URL, or of the proxy in {proxy_variables()}"
+    return f"; correct the proxy in {proxy_variables()}" if _http_status(error) == 407 else ""
 
 
 def _bad_credentials(error: Exception, operation: str) -> ProviderError:

@@ -9,7 +9,7 @@ from wes_daemon.adapters.providers.healthomics.active_runs import MIN_SWEEP_CALL
 from wes_daemon.adapters.providers.healthomics.client import Answer, HealthOmicsClient
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.connection import Connection
-from wes_daemon.adapters.providers.healthomics.details import DetailsReader
+from wes_daemon.adapters.providers.healthomics.details import LOG_GROUP, MANIFEST, DetailsReader
 from wes_daemon.adapters.providers.healthomics.runs import (
     ACTIVE,
     DELETED,
@@ -43,8 +43,13 @@ from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, StatusReport
 
 _log = logging.getLogger(__name__)
 
+_WHY_UNKNOWN = (
+    "AWS HealthOmics deletes the record of an ended run with retentionMode REMOVE when the account's limit of records "
+    f"is reached, and a person may have deleted it; the log stream {MANIFEST}{{id}} of {LOG_GROUP} describes the run "
+    "at its end, and its outputs are kept"
+)
 # A full batch of ended runs takes one GetRun for each run: 50 seconds at the service's default rate.
-_LIMITS = ProviderLimits(status_batch=STATUS_BATCH, sweeps_from=MIN_SWEEP_CALLS + 1)
+_LIMITS = ProviderLimits(status_batch=STATUS_BATCH, sweeps_from=MIN_SWEEP_CALLS + 1, why_unknown=_WHY_UNKNOWN)
 _MAX_CONSECUTIVE_FAILURES = 3
 _FORMER_TAG = "WES-RunId"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -159,7 +164,7 @@ class HealthOmicsProvider:
         run = RunIdentity.parse(id)
         found = self._get_run(run) if run else None
         if found is None:
-            raise Rejected(f"AWS HealthOmics has no run {id!r}, or has deleted its record")
+            raise Rejected(f"AWS HealthOmics no longer knows run {id!r}: {_WHY_UNKNOWN.replace('{id}', id)}")
         return self._details_reader.read(found)
 
     def _statuses_one_by_one(

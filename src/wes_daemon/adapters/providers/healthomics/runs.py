@@ -58,6 +58,7 @@ FAILURES: Mapping[str, RunState] = {
     "MODIFIED_INPUT_RESOURCE": RunState.EXECUTOR_ERROR,
     "UNSUPPORTED_INPUT_SIZE": RunState.EXECUTOR_ERROR,
     "INACTIVE_OMICS_STORAGE_RESOURCE": RunState.EXECUTOR_ERROR,
+    "INVALID_RUN_PARAMETERS": RunState.EXECUTOR_ERROR,
     # Caused by the service, the account's set-up or a lack of capacity.
     "IMPORT_FAILED": RunState.SYSTEM_ERROR,
     "FILE_SYSTEM_OUT_OF_SPACE": RunState.SYSTEM_ERROR,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
-from wes_daemon.adapters.providers.healthomics.engine_parameters import read_engine_parameters
+from wes_daemon.adapters.providers.healthomics.engine_parameters import PARAMETERS_URI, read_engine_parameters
 from wes_daemon.application.ports.errors import Rejected, WrongProvider
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.addresses import public_url
@@ -29,10 +29,12 @@ _TAGS_LIMIT = 50
 _KEY_LIMIT = 128
 _READY2RUN = "READY2RUN"
 
-# Always sent, since the service's own pages contradict each other on the defaults.
-# Dynamic storage needs no size. REMOVE lets the service delete the records of ended runs: an account that is full of
-# records accepts no new run. Logs and outputs are kept.
-_DEFAULTS: Mapping[str, Any] = {"storageType": "DYNAMIC", "retentionMode": "REMOVE"}
+# Both are always sent, since the service's own pages contradict each other on the defaults; a Ready2Run workflow has
+# storage of its own. Dynamic storage needs no size. REMOVE lets the service delete the records of ended runs: an
+# account that is full of records accepts no new run. Logs and outputs are kept.
+_STORAGE_TYPE = "DYNAMIC"
+_RETENTION_MODE = "REMOVE"
+_STORAGE_MEMBERS = ("storageType", "storageCapacity", "scratchStorageMode")
 
 _WORKFLOW = r"(?P<id>[0-9]{1,18})"
 _VERSION = r"(?:/version/(?P<version>[A-Za-z0-9][A-Za-z0-9\-._]{0,63}))?"
@@ -52,12 +54,13 @@ def start_run_request(submission: Submission, config: HealthOmicsConfig) -> Mapp
     """
     given = read_engine_parameters(submission.request.engine_parameters, submission.tags)
     chosen = {**_role_and_output(given, config), **given}
+    workflow = _workflow(submission.request.workflow_url, chosen, config)
     return {
-        **_DEFAULTS,
-        **_storage(given),
-        **chosen,
-        **_workflow(submission.request.workflow_url, chosen, config),
-        "parameters": _parameters(submission.request.params),
+        "retentionMode": _RETENTION_MODE,
+        **{name: value for name, value in chosen.items() if name not in _STORAGE_MEMBERS},
+        **workflow,
+        **_storage(given, is_ready2run=_READY2RUN in (workflow.get("workflowType"), chosen.get("workflowType"))),
+        **_parameters(submission.request.params, given),
         "name": run_name(submission.key),
         "requestId": submission.key,
         "tags": _tags(submission, given.get("tags", {})),
@@ -124,12 +127,20 @@ def _role_and_output(given: Mapping[str, Any], config: HealthOmicsConfig) -> Map
     return {"roleArn": role, "outputUri": output}
 
 
-def _storage(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "storageCapacity" not in given:
+def _storage(given: Mapping[str, Any], *, is_ready2run: bool) -> Mapping[str, Any]:
+    chosen = {name: given[name] for name in _STORAGE_MEMBERS if name in given}
+    if is_ready2run:
+        if others := sorted(name for name, value in chosen.items() if value != _STORAGE_TYPE):
+            raise Rejected(
+                f"workflow_engine_parameters: {', '.join(others)}: a Ready2Run workflow has storage of its own; "
+                "leave them out"
+            )
         return {}
-    if given.get("storageType", "STATIC") != "STATIC":
+    if "storageCapacity" not in chosen:
+        return {"storageType": _STORAGE_TYPE, **chosen}
+    if chosen.get("storageType", "STATIC") != "STATIC":
         raise Rejected("workflow_engine_parameters.storageCapacity requires storageType STATIC; leave one of them out")
-    return {"storageType": "STATIC"}
+    return {**chosen, "storageType": "STATIC"}
 
 
 def _workflow(url: str, chosen: Mapping[str, Any], config: HealthOmicsConfig) -> Mapping[str, Any]:
@@ -149,7 +160,14 @@ def _workflow(url: str, chosen: Mapping[str, Any], config: HealthOmicsConfig) ->
     return members
 
 
-def _parameters(params: Mapping[str, object]) -> Mapping[str, Any]:
+def _parameters(params: Mapping[str, object], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    if PARAMETERS_URI in given:
+        if params:
+            raise Rejected(
+                f"workflow_params and workflow_engine_parameters.{PARAMETERS_URI} are both given, AWS HealthOmics "
+                "accepts one of them: put the parameters into the file, or leave the address out"
+            )
+        return {}
     try:
         text = json.dumps(params, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         size = len(text.encode())
@@ -157,10 +175,11 @@ def _parameters(params: Mapping[str, object]) -> Mapping[str, Any]:
         raise Rejected(f"workflow_params cannot be sent as JSON: {error}") from error
     if size > PARAMETERS_LIMIT:
         raise Rejected(
-            f"workflow_params are {size:,} bytes of JSON, AWS HealthOmics accepts {PARAMETERS_LIMIT:,}: "
-            "put long lists into a file and give its S3 address"
+            f"workflow_params are {size:,} bytes of JSON, AWS HealthOmics accepts {PARAMETERS_LIMIT:,}: put them into "
+            f"a JSON file in S3, name it in the engine parameter {PARAMETERS_URI} (boto3 1.44.8 or later), and leave "
+            "workflow_params empty; or put long lists into a file and give its S3 address"
         )
-    return dict(params)
+    return {"parameters": dict(params)}
 
 
 def _tags(submission: Submission, given: Mapping[str, str]) -> Mapping[str, str]:

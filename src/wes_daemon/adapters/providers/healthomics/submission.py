@@ -1,16 +1,14 @@
 """Starts the run of a submission, and starts it only once."""
 
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from wes_daemon.adapters.providers.healthomics.client import HealthOmicsClient, Refusal
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
-from wes_daemon.adapters.providers.healthomics.errors import SEE_PERMISSIONS
+from wes_daemon.adapters.providers.healthomics.refusals import refusal_error
 from wes_daemon.adapters.providers.healthomics.runs import RunIdentity
 from wes_daemon.adapters.providers.healthomics.start_request import (
     KEY_TAG,
@@ -19,6 +17,7 @@ from wes_daemon.adapters.providers.healthomics.start_request import (
     start_run_request,
 )
 from wes_daemon.application.ports.errors import (
+    AmbiguousRefusal,
     Misconfigured,
     OutcomeUnknown,
     ProviderError,
@@ -35,7 +34,6 @@ _log = logging.getLogger(__name__)
 # It is not documented how soon after its start a run is listed.
 _MAX_LISTING_DELAY = timedelta(minutes=5)
 _LATEST = datetime.max.replace(tzinfo=UTC)
-_REPEATED_REQUEST = re.compile(r"request.?id|idempoten|duplicate (run|request)", re.IGNORECASE)
 
 
 class RunStarter:
@@ -91,6 +89,8 @@ class RunStarter:
             return self._started_id(self._client.start_run(request))
         except Refusal as refusal:
             return self._resolve_refusal(submission, request, refusal)
+        except (Rejected, AmbiguousRefusal) as error:
+            raise _final_or_in_doubt(error, submission) from error
 
     def _resolve_refusal(self, submission: Submission, request: Mapping[str, Any], refusal: Refusal) -> ProviderRunId:
         """Search again: the service may answer a repeated request id with this refusal, which is not documented."""
@@ -98,12 +98,12 @@ class RunStarter:
             found = self._find(submission.key)
         if found is not None:
             return found
-        if refusal.code == "ConflictException" or mentions_repeated_request(str(refusal)):
+        if refusal.code == "ConflictException":
             raise OutcomeUnknown(f"StartRun answered {refusal}, but no run {run_name(submission.key)} is listed yet")
         error = refusal_error(refusal, request, self._config)
         if isinstance(error, Misconfigured):
             self._client.reload_credentials()
-        raise (_final_or_in_doubt(error, submission) if isinstance(error, Rejected) else error) from refusal
+        raise _final_or_in_doubt(error, submission) from refusal
 
     def _started_id(self, answer: Mapping[str, Any]) -> ProviderRunId:
         if not answer.get("id"):
@@ -140,55 +140,20 @@ class RunStarter:
             log_event(_log, logging.WARNING, "healthomics.attachments_unused", run_id=submission.run_id, names=names)
 
 
-def mentions_repeated_request(message: str) -> bool:
-    """Whether a refusal may be about a request id that was used before."""
-    return _REPEATED_REQUEST.search(message) is not None
+def _final_or_in_doubt(error: ProviderError, submission: Submission) -> ProviderError:
+    """Return the error, or a doubt for a rejection if an earlier attempt may have started a run that is not listed.
 
-
-def refusal_error(refusal: Refusal, request: Mapping[str, Any], config: HealthOmicsConfig) -> ProviderError:
-    """Return `Rejected` if a refusal of StartRun concerns this run alone, `Misconfigured` if it concerns all runs.
-
-    A denial concerns all runs, unless it names a resource that this run has chosen itself. Without this exception,
-    one run with a role that the daemon may not pass on would stop all others. An invalid request concerns this run,
-    unless the invalid value comes from the settings.
+    An ambiguous refusal then counts as one of the set-up: otherwise it could become a rejection later.
     """
-    message = str(refusal)
-    if refusal.code == "AccessDeniedException":
-        return _denial(message, request, config)
-    if config.role_arn and request["roleArn"] == config.role_arn and config.role_arn in message:
-        return Misconfigured(f"AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN: {message}")
-    if config.output_uri and request["outputUri"] == config.output_uri and _bucket(config.output_uri) in message:
-        return Misconfigured(f"AWS_HEALTHOMICS_OUTPUT_URI: {message}")
-    return Rejected(f"AWS HealthOmics refused the run: {message}")
-
-
-def _denial(message: str, request: Mapping[str, Any], config: HealthOmicsConfig) -> ProviderError:
-    if denied := [resource for resource in _resources_of_the_run(request, config) if resource in message]:
-        return Rejected(f"AWS does not allow {' and '.join(denied)}, which this run names itself: {message}")
-    return Misconfigured(f"AWS does not allow StartRun: {message}; {SEE_PERMISSIONS}")
-
-
-def _resources_of_the_run(request: Mapping[str, Any], config: HealthOmicsConfig) -> Iterator[str]:
-    if request["roleArn"] != config.role_arn:
-        yield request["roleArn"]
-    if "workflowOwnerId" in request:
-        yield f":{request['workflowOwnerId']}:workflow/{request['workflowId']}"
-    for member, kind in (("runGroupId", "runGroup"), ("cacheId", "runCache"), ("configurationName", "configuration")):
-        if member in request:
-            yield f"{kind}/{request[member]}"
-
-
-def _bucket(uri: str) -> str:
-    return urlsplit(uri).netloc
-
-
-def _final_or_in_doubt(rejection: Rejected, submission: Submission) -> ProviderError:
-    """Return the rejection, or a doubt if an earlier attempt may have started a run that is not listed."""
     if not submission.resumed:
-        return rejection
+        return error
+    if isinstance(error, AmbiguousRefusal):
+        return Misconfigured(str(error))
+    if not isinstance(error, Rejected):
+        return error
     if submission.in_doubt_for < _MAX_LISTING_DELAY:
-        return OutcomeUnknown(f"{rejection}; but an earlier attempt may have started a run that is not listed yet")
-    return Unprovable(f"{rejection}; but an earlier attempt may have started a run, though none is listed")
+        return OutcomeUnknown(f"{error}; but an earlier attempt may have started a run that is not listed yet")
+    return Unprovable(f"{error}; but an earlier attempt may have started a run, though none is listed")
 
 
 @contextmanager
