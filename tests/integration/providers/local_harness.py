@@ -39,10 +39,11 @@ class LocalHarness(ProviderHarness):
         self.workdir = folder / "runs"
         self.workdir.mkdir()
         self.ledger = folder / "ledger"
+        self.fetch_timeout = timedelta(seconds=60)
         self._numbers = count(1)
 
     def provider(self) -> LocalProvider:
-        return LocalProvider(self.workdir, clock=SystemClock())
+        return LocalProvider(self.workdir, clock=SystemClock(), fetch_timeout=self.fetch_timeout)
 
     def submission(self, fate: RunState = RunState.COMPLETE) -> Submission:
         name = f"wes-{next(self._numbers)}"

@@ -97,12 +97,12 @@ def test_an_error_in_the_request_is_reported_without_the_rest_of_the_log(
     assert details.exit_code == 1
 
 
-def test_a_document_that_cannot_be_fetched_fails_the_run(harness: LocalHarness) -> None:
+def test_a_document_at_a_server_that_cannot_be_reached_fails_the_run(harness: LocalHarness) -> None:
     submission = harness.of("", url="http://127.0.0.1:9/nothing.cwl#main")
 
-    report, _ = run(harness, submission, RunState.EXECUTOR_ERROR)
+    report, _ = run(harness, submission, RunState.SYSTEM_ERROR)
 
-    assert "127.0.0.1" in report.message
+    assert "http://127.0.0.1:9/nothing.cwl, because the connection failed: Connection refused" in report.message
 
 
 def test_each_shard_of_a_scatter_is_a_task(harness: LocalHarness) -> None:

@@ -174,7 +174,7 @@ def test_no_value_of_the_request_becomes_an_option_of_cwltool() -> None:
     assert arguments[-3:] == [
         "--",
         "file:///work/wes-1/attachments/--version",
-        "/work/wes-1/attachments/wes-inputs-0.json",
+        "file:///work/wes-1/attachments/wes-inputs-0.json",
     ]
     assert "--preserve-environment=TZ" in arguments
     assert "--no-container" in arguments

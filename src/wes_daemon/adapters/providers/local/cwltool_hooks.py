@@ -114,6 +114,16 @@ class RecordingTool(CommandLineTool):
         self._journal = journal
         self._steps = steps
 
+    @staticmethod
+    def make_path_mapper(
+        reffiles: Any,
+        stagedir: str,
+        runtimeContext: RuntimeContext,  # noqa: N803 -- cwltool's name
+        separateDirs: bool,  # noqa: N803 -- cwltool's name
+    ) -> Any:
+        """Locate the files of a step with the class that the context names; older versions of cwltool ignore it."""
+        return runtimeContext.path_mapper(reffiles, runtimeContext.basedir, stagedir, separateDirs)
+
     def make_job_runner(self, runtimeContext: RuntimeContext) -> type[JobBase]:  # noqa: N803 -- cwltool's name
         """Return a subclass of `RecordingJob` and of the job class that cwltool selects."""
         name = runtimeContext.name or shortname(str(self.tool.get("id", "tool"))).removesuffix(".cwl")

@@ -4,10 +4,12 @@ The runner starts it; its stdout and stderr are cwltool's.
 """
 
 import signal
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine
 from wes_daemon.adapters.providers.local.journal import Journal
@@ -16,6 +18,7 @@ from wes_daemon.adapters.providers.local.run_directory import (
     NO_CWLTOOL,
     RUN_VARIABLE,
     TERMINATED,
+    UNREACHABLE,
     RunDirectory,
     read_object,
 )
@@ -55,7 +58,9 @@ def cwltool_arguments(plan: Plan, run: RunDirectory) -> list[str]:
         f"--on-error={parameters.on_error}",
         *(f"--preserve-environment={variable}" for variable in parameters.preserve_environment),
         *_CONTAINER_OPTIONS[parameters.container],
-        *("--", plan.document_address(run), str(run.attachments / plan.inputs_file)),
+        # The inputs' file as an address, because cwltool reads a path as one: a "#" or "%20" would have a meaning.
+        f"--basedir={run.attachments}",
+        *("--", plan.document_address(run), (run.attachments / plan.inputs_file).as_uri()),
     ]
 
 
@@ -66,16 +71,39 @@ def _execute(plan: Plan, run: RunDirectory) -> int:
     journal = Journal(run.steps, SystemClock())
     # cwltool's own handler waits ten seconds for the tools; the runner has sent SIGTERM to them as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    hooks, files = _recording(plan, run, arguments, journal), None
+    if not hooks:
+        arguments = [f"--preserve-environment={RUN_VARIABLE}", *arguments]
+    try:
+        from wes_daemon.adapters.providers.local.cwltool_files import RunFiles, read_with
+        from wes_daemon.adapters.providers.local.downloads import Downloads
+
+        files = RunFiles(Downloads(run.temporary, timeout=plan.fetch_timeout, note=journal.note))
+        hooks = read_with(files, arguments, hooks, produced=run.temporary)
+    except (ImportError, AttributeError, TypeError) as error:
+        journal.note(f"the downloads of this run could not be bounded with this version of cwltool: {error}")
+    # Some libraries open connections of their own, such as rdflib for what a schema refers to.
+    socket.setdefaulttimeout(plan.fetch_timeout.total_seconds())
+    exit_code = run_cwltool(arguments, **hooks)
+    is_unreachable = files is not None and files.is_unreachable and not journal.has_failed_tool
+    return UNREACHABLE if exit_code and is_unreachable else exit_code
+
+
+def _recording(plan: Plan, run: RunDirectory, arguments: Sequence[str], journal: Journal) -> dict[str, Any]:
+    """Return the arguments with which cwltool records its steps; none when its version lacks the hooks."""
     try:
         from wes_daemon.adapters.providers.local.cwltool_hooks import input_checking_executor, recording_context
 
-        executor = input_checking_executor(parallel=plan.parameters.parallel)
-        context = recording_context(arguments, journal, run.steps, container_advice=_container_advice(plan))
+        return {
+            "executor": input_checking_executor(parallel=plan.parameters.parallel),
+            "loadingContext": recording_context(
+                arguments, journal, run.steps, container_advice=_container_advice(plan)
+            ),
+        }
     except (ImportError, AttributeError, TypeError) as error:
         # Another version of cwltool may lack the hooks: the run is executed without them, and without its steps.
         journal.note(f"the steps of this run could not be recorded with this version of cwltool: {error}")
-        return run_cwltool([f"--preserve-environment={RUN_VARIABLE}", *arguments])
-    return run_cwltool(arguments, executor=executor, loadingContext=context)
+        return {}
 
 
 def _container_advice(plan: Plan) -> str:

@@ -50,13 +50,18 @@ class Step:
 
 
 class Journal:
-    """Writes the journal; several threads may use it at once."""
+    """Writes the journal; several threads may use it at once.
+
+    Attributes:
+        has_failed_tool: a tool has ended with an exit code that means failure.
+    """
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder
         self._clock = clock
         self._lock = threading.Lock()
         self._count = 0
+        self.has_failed_tool = False
 
     def begin(self, name: str, cmd: Sequence[str], *, stdout: str | None, stderr: str | None) -> Step:
         """Record the beginning of a step and create the directory for its logs.
@@ -91,6 +96,7 @@ class Journal:
 
     def end(self, step: Step, *, exit_code: int | None, status: str) -> None:
         """Record the end of a step."""
+        self.has_failed_tool |= status != SUCCESS and exit_code not in (None, 0)
         self._write(
             {
                 "event": "ended",

@@ -14,7 +14,7 @@ from pathlib import Path
 from wes_daemon.adapters.providers.local.containers import ContainerEngines
 from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine, run_environment
 from wes_daemon.adapters.providers.local.errors import translate_os_errors, unusable_directory
-from wes_daemon.adapters.providers.local.plan import Plan, make_plan
+from wes_daemon.adapters.providers.local.plan import FETCH_TIMEOUT, Plan, make_plan
 from wes_daemon.adapters.providers.local.run_directory import Result, RunDirectory
 from wes_daemon.adapters.providers.local.status import details, read_snapshot, status_report, unreadable_report
 from wes_daemon.adapters.providers.local.work_directory import (
@@ -84,16 +84,19 @@ class LocalProvider:
         *,
         clock: Clock,
         launch: Callable[[RunDirectory], None] = launch_runner,
+        fetch_timeout: timedelta = FETCH_TIMEOUT,
     ) -> None:
         """Create the provider without accessing the file system.
 
         Args:
             workdir: contains the runs' directories; created by the first submission.
             launch: starts a runner for a run.
+            fetch_timeout: the longest wait of a run for the next byte of a document or of an input file.
         """
         self._workdir = workdir
         self._clock = clock
         self._launch = launch
+        self._fetch_timeout = fetch_timeout
         self._engines = ContainerEngines(clock)
 
     @property
@@ -186,7 +189,7 @@ class LocalProvider:
         return run if (run := self._directory(id)).exists else None
 
     def _prepare(self, run: RunDirectory, submission: Submission) -> None:
-        plan = make_plan(submission)
+        plan = replace(make_plan(submission), fetch_timeout=self._fetch_timeout)
         _require_modules()
         self._workdir.mkdir(parents=True, exist_ok=True)
         remove_stale_drafts(self._workdir, self._clock.now())

@@ -27,6 +27,8 @@ RUN_VARIABLE = "WES_DAEMON_LOCAL_RUN"
 """Environment variable that identifies the processes of a run; its value is the path of the run's directory."""
 NO_CWLTOOL = 70
 """Exit code of the engine process when cwltool is not installed (sysexits.h: internal software error)."""
+UNREACHABLE = 75
+"""Exit code of the engine process when a download failed that may succeed later (sysexits.h: temporary failure)."""
 TERMINATED = 143
 """Exit code of the engine process after SIGTERM (128 plus the signal number, as in a shell)."""
 
