@@ -27,6 +27,7 @@ from schema_salad.exceptions import ValidationException
 from schema_salad.fetcher import DefaultFetcher
 from schema_salad.ref_resolver import file_uri
 
+from wes_daemon.adapters.providers.local.disk import FULL, require_space, write_when_possible
 from wes_daemon.adapters.providers.local.downloads import DownloadFailed, DownloadRefused, Downloads
 from wes_daemon.domain.addresses import public_url
 
@@ -47,11 +48,21 @@ class RunFiles:
 
     Attributes:
         is_unreachable: a download that the run needs failed, and may succeed in another run.
+        has_met_full_disk: the disk had no space for an input file.
     """
 
-    def __init__(self, downloads: Downloads) -> None:
+    def __init__(self, downloads: Downloads, *, outputs: Path, has_failed: Callable[[], bool]) -> None:
+        """Create what a run reads with.
+
+        Args:
+            outputs: the directory to which cwltool moves the outputs of the workflow.
+            has_failed: whether a tool has failed.
+        """
         self._downloads = downloads
+        self._outputs = outputs
+        self._has_failed = has_failed
         self.is_unreachable = False
+        self.has_met_full_disk = False
 
     def document(self, session: requests.Session, url: str, headers: dict[str, str], *, is_needed: bool) -> str:
         """Download a document."""
@@ -76,6 +87,17 @@ class RunFiles:
         except DownloadFailed as error:
             self.is_unreachable = True
             raise WorkflowException(str(error)) from error
+        except OSError as error:
+            self.has_met_full_disk |= error.errno in FULL
+            raise WorkflowException(f"cannot save {public_url(url)}, because {error.strerror}") from error
+
+    def wait_for_space(self, folder: str) -> None:
+        """Return when the outputs can be moved to `folder`, if it is their directory: nothing else has them.
+
+        A run that has failed does not wait, because its own files may fill the disk.
+        """
+        if Path(folder) == self._outputs and not self._has_failed():
+            write_when_possible(lambda: require_space(self._outputs), folder=self._outputs)
 
     def fetcher(self) -> Callable[..., "BoundedFetcher"]:
         """Return the class that reads documents."""
@@ -150,6 +172,11 @@ class DownloadingPathMapper(PathMapper):
     """Locates the files of a step, and downloads those that are addresses."""
 
     run_files: ClassVar[RunFiles]
+
+    def setup(self, referenced_files: Any, basedir: str) -> None:
+        """Map the files of a step, or those of the workflow's outputs before they are moved."""
+        self.run_files.wait_for_space(self.stagedir)
+        super().setup(referenced_files, basedir)
 
     def visit(self, obj: Any, stagedir: str, basedir: str, copy: bool = False, staged: bool = False) -> None:
         """Map one file or directory."""

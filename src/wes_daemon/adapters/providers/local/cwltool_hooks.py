@@ -162,17 +162,23 @@ class RecordingJob(_Mixin):
         outcome: dict[str, Any] = {}
         self._capture_outcome(outcome)
         with ExitStack() as files:
-            context = given.copy()
-            folder = self.steps / f"{step.number}"
-            context.default_stdout = files.enter_context((folder / "stdout").open("wb"))
-            context.default_stderr = files.enter_context((folder / "stderr").open("wb"))
-            context.set_log_dir = lambda *_: str(folder / "declared")
-            context.log_dir_handler = keep_logs
             try:
-                super().run(context, tmpdir_lock)
+                super().run(self._with_logs(step, given, files), tmpdir_lock)
             finally:
                 status = outcome.get("status", "permanentFail")
                 self.journal.end(step, exit_code=outcome.get("exit_code"), status=status)
+
+    def _with_logs(self, step: Step, given: RuntimeContext, files: ExitStack) -> RuntimeContext:
+        context = given.copy()
+        folder = self.steps / f"{step.number}"
+        try:
+            context.default_stdout = files.enter_context((folder / "stdout").open("wb"))
+            context.default_stderr = files.enter_context((folder / "stderr").open("wb"))
+        except OSError:
+            return given  # Without logs, which a full disk cannot hold, the step is executed all the same.
+        context.set_log_dir = lambda *_: str(folder / "declared")
+        context.log_dir_handler = keep_logs
+        return context
 
     def _capture_outcome(self, outcome: dict[str, Any]) -> None:
         collect_outputs, output_callback = self.collect_outputs, self.output_callback

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from wes_daemon.adapters.providers.local.containers import ContainerEngines
+from wes_daemon.adapters.providers.local.disk import is_nearly_full, no_space, require_space
 from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine, run_environment
 from wes_daemon.adapters.providers.local.errors import translate_os_errors, unusable_directory
 from wes_daemon.adapters.providers.local.plan import FETCH_TIMEOUT, Plan, make_plan
@@ -40,11 +41,13 @@ from wes_daemon.application.ports.providers import (
     nothing_recorded,
 )
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, StatusReport
+from wes_daemon.domain.states import RunState
 
 logger = logging.getLogger(__name__)
 
 RUNNER = "wes_daemon.adapters.providers.local.runner"
 _START_TIMEOUT = timedelta(seconds=30)
+_ACTIVE = frozenset({RunState.INITIALIZING, RunState.RUNNING, RunState.CANCELING})
 _REQUIRED_MODULES = ("cwltool", "psutil")
 
 
@@ -112,6 +115,7 @@ class LocalProvider:
                 self._prepare(run, submission)
             if not run.has_started:
                 _require_modules()
+                require_space(run.path)  # The run could not be recorded as started, and would be in doubt.
                 self._launch(run)
         if not run.has_started:
             raise OutcomeUnknown(f"run {run.path.name}: no runner has started it yet; see {run.runner_log}")
@@ -120,7 +124,9 @@ class LocalProvider:
     def statuses(self, ids: Collection[ProviderRunId]) -> Mapping[ProviderRunId, StatusReport]:
         """Return the status of each run; finalises runs whose runner died."""
         with self._translate_os_errors():
-            return {id: self._report(run) for id in ids if (run := self._find(id)) is not None}
+            full = self._note_if_full()
+            reports = {id: report for id in ids if (report := self._report(id)) is not None}
+            return {id: _with_note(report, full) for id, report in reports.items()}
 
     def cancel(self, id: ProviderRunId) -> None:
         """Record the cancellation and wake the runner; finalises a run whose runner died."""
@@ -203,13 +209,22 @@ class LocalProvider:
         container = None if found is ContainerEngine.NONE else found
         return replace(plan, parameters=replace(plan.parameters, container=container))
 
-    def _report(self, run: RunDirectory) -> StatusReport:
+    def _report(self, id: ProviderRunId) -> StatusReport | None:
         try:
+            run = self._find(id)
+            if run is None:
+                return None
             snapshot = read_snapshot(run)
         except OSError as error:
             # One damaged directory must not hide the other runs.
-            return unreadable_report(f"{run.path}: {error.strerror}")
+            return unreadable_report(f"{self._workdir / id}: {error.strerror}")
         return status_report(replace(snapshot, result=self._finalise(run)) if snapshot.is_orphaned else snapshot)
+
+    def _note_if_full(self) -> str:
+        if not is_nearly_full(self._workdir):
+            return ""
+        kept = "the results of runs that end now are kept until there is space"
+        return f"{no_space(self._workdir)} of DAEMON_LOCAL_WORKDIR={self._workdir}; {kept}"
 
     def _finalise(self, run: RunDirectory) -> Result:
         # Imported here because psutil is an optional dependency, which the daemon needs only in this rare case.
@@ -220,6 +235,10 @@ class LocalProvider:
 
     def _translate_os_errors(self) -> AbstractContextManager[None]:
         return translate_os_errors(self._workdir)
+
+
+def _with_note(report: StatusReport, note: str) -> StatusReport:
+    return replace(report, message=note) if note and report.state in _ACTIVE and not report.message else report
 
 
 def _require_modules() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from wes_daemon.adapters.providers.local.journal import Step, read_journal
 from wes_daemon.adapters.providers.local.run_directory import (
     NO_CWLTOOL,
+    NO_SPACE,
     TERMINATED,
     UNREACHABLE,
     Ending,
@@ -21,7 +22,7 @@ from wes_daemon.domain.states import RunState
 
 # cwltool exits with 0 on success, 1 when the workflow or its inputs are wrong, and 33 when it does not support what
 # the document requires. It exits with 2 when the command line that this package built is wrong.
-_SYSTEM_ERROR_EXIT_CODES = frozenset({2, NO_CWLTOOL, TERMINATED, UNREACHABLE})
+_SYSTEM_ERROR_EXIT_CODES = frozenset({2, NO_CWLTOOL, NO_SPACE, TERMINATED, UNREACHABLE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
