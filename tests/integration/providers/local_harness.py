@@ -112,7 +112,7 @@ class LocalHarness(ProviderHarness):
 
     def close(self) -> None:
         """End all processes of all runs and check that none is left."""
-        for path in self.workdir.iterdir():
+        for path in filter(Path.is_dir, self.workdir.iterdir()):
             run = RunDirectory(path)
             self.provider().cancel(ProviderRunId(path.name))
             end_processes(run, grace=timedelta())

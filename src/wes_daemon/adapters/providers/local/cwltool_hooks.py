@@ -9,10 +9,12 @@ import difflib
 import logging
 import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import unquote, urlsplit
 
 from cwltool.argparser import arg_parser
 from cwltool.command_line_tool import CommandLineTool
@@ -22,6 +24,7 @@ from cwltool.executors import JobExecutor, MultithreadedJobExecutor, SingleJobEx
 from cwltool.job import CommandLineJob, JobBase
 from cwltool.process import Process, shortname
 from cwltool.workflow import default_make_tool
+from schema_salad.ref_resolver import uri_file_path
 
 from wes_daemon.adapters.providers.local.journal import Journal, Step
 from wes_daemon.adapters.providers.local.run_directory import RUN_VARIABLE
@@ -126,7 +129,7 @@ class RecordingTool(CommandLineTool):
 
     def make_job_runner(self, runtimeContext: RuntimeContext) -> type[JobBase]:  # noqa: N803 -- cwltool's name
         """Return a subclass of `RecordingJob` and of the job class that cwltool selects."""
-        name = runtimeContext.name or shortname(str(self.tool.get("id", "tool"))).removesuffix(".cwl")
+        name = runtimeContext.name or tool_name(str(self.tool.get("id", "tool")))
         _, is_required = self.get_requirement("DockerRequirement")
         if is_required and not runtimeContext.use_container:
             raise UnsupportedRequirement(f"{name} needs a container, and {self._container_advice}")
@@ -156,6 +159,8 @@ class RecordingJob(_Mixin):
         if isinstance(self, CommandLineJob):
             # cwltool gives a tool a new environment; containers are found by their ids instead.
             self.environment[RUN_VARIABLE] = os.environ.get(RUN_VARIABLE, "")
+        if self.inplace_update:
+            self._separate_logs()
         self._run(step, runtimeContext, tmpdir_lock)
 
     def _run(self, step: Step, given: RuntimeContext, tmpdir_lock: Any) -> None:
@@ -166,7 +171,9 @@ class RecordingJob(_Mixin):
                 super().run(self._with_logs(step, given, files), tmpdir_lock)
             finally:
                 status = outcome.get("status", "permanentFail")
-                self.journal.end(step, exit_code=outcome.get("exit_code"), status=status)
+                self.journal.end(
+                    step, exit_code=outcome.get("exit_code"), status=status, time_limit=getattr(self, "timelimit", None)
+                )
 
     def _with_logs(self, step: Step, given: RuntimeContext, files: ExitStack) -> RuntimeContext:
         context = given.copy()
@@ -179,6 +186,14 @@ class RecordingJob(_Mixin):
         context.set_log_dir = lambda *_: str(folder / "declared")
         context.log_dir_handler = keep_logs
         return context
+
+    def _separate_logs(self) -> None:
+        """Give the files that the tool changes in place data of their own: they may be linked to a kept log."""
+        for entry in self.generatefiles["listing"]:
+            location = str(entry.get("location", ""))
+            if entry.get("writable") and location.startswith("file:"):
+                for path in _regular_files(Path(uri_file_path(location))):
+                    separate_links(path)
 
     def _capture_outcome(self, outcome: dict[str, Any]) -> None:
         collect_outputs, output_callback = self.collect_outputs, self.output_callback
@@ -209,6 +224,32 @@ def keep_logs(outdir: str, base_path_logs: str, stdout_path: str | None, stderr_
             output.hardlink_to(log)
         except OSError:
             shutil.copy2(log, output)
+
+
+def separate_links(path: Path) -> None:
+    """Replace a file that has several names by a copy, so that a change does not reach the other names."""
+    if path.stat().st_nlink == 1:
+        return
+    descriptor, copy = mkstemp(prefix=".copy-", dir=path.parent)
+    os.close(descriptor)
+    try:
+        shutil.copy2(path, copy)
+        os.replace(copy, path)
+    except BaseException:
+        Path(copy).unlink(missing_ok=True)
+        raise
+
+
+def tool_name(id: str) -> str:
+    """Return the name of a tool as its author wrote it: that of the process, else that of the file without `.cwl`."""
+    parts = urlsplit(id)
+    name = parts.fragment.rpartition("/")[2] or unquote(parts.path.rpartition("/")[2])
+    return name.removesuffix(".cwl")
+
+
+def _regular_files(path: Path) -> Iterable[Path]:
+    found = path.rglob("*") if path.is_dir() else [path]
+    return [each for each in found if each.is_file() and not each.is_symlink()]
 
 
 def _is_input_name(name: str) -> bool:

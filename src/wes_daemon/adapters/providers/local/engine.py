@@ -64,6 +64,7 @@ def cwltool_arguments(plan: Plan, run: RunDirectory) -> list[str]:
         *(f"--outdir={run.outputs}", f"--cidfile-dir={run.containers}"),
         *(f"--tmpdir-prefix={run.temporary}/t-", f"--tmp-outdir-prefix={run.temporary}/o-"),
         *(["--parallel"] if parameters.parallel else []),
+        *(["--relax-path-checks"] if parameters.relax_path_checks else []),
         f"--on-error={parameters.on_error}",
         *(f"--preserve-environment={variable}" for variable in parameters.preserve_environment),
         *_CONTAINER_OPTIONS[parameters.container],

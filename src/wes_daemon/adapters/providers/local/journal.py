@@ -30,6 +30,7 @@ class Step:
         number: from 1, in the order in which the steps began.
         stdout, stderr: files relative to the directory of steps; they may not exist yet, or never.
         status: cwltool's status of the ended step.
+        exceeded_seconds: the time limit that the step exceeded before it failed, if it did.
     """
 
     number: int
@@ -41,6 +42,7 @@ class Step:
     ended_at: datetime | None = None
     exit_code: int | None = None
     status: str | None = None
+    exceeded_seconds: float | None = None
 
     @property
     def id(self) -> str:
@@ -104,8 +106,16 @@ class Journal:
         )
         return step
 
-    def end(self, step: Step, *, exit_code: int | None, status: str) -> None:
-        """Record the end of a step."""
+    def end(self, step: Step, *, exit_code: int | None, status: str, time_limit: float | None = None) -> None:
+        """Record the end of a step.
+
+        Args:
+            time_limit: the seconds that the tool's description permits, if it does.
+        """
+        now = self._clock.now()
+        is_late = (
+            bool(time_limit) and status != SUCCESS and (now - step.started_at).total_seconds() >= (time_limit or 0)
+        )
         if status != SUCCESS:
             self.has_failed_tool |= exit_code not in (None, 0)
             # Now, because cwltool removes the step's files when the run ends.
@@ -114,9 +124,10 @@ class Journal:
             {
                 "event": "ended",
                 "number": step.number,
-                "at": self._clock.now().isoformat(),
+                "at": now.isoformat(),
                 "exit_code": exit_code,
                 "status": status,
+                "exceeded_seconds": time_limit if is_late else None,
             }
         )
 
@@ -207,4 +218,5 @@ def _ended_step(step: Step, event: Mapping[str, Any]) -> Step:
         ended_at=datetime.fromisoformat(event["at"]),
         exit_code=event["exit_code"],
         status=event["status"],
+        exceeded_seconds=event.get("exceeded_seconds"),
     )

@@ -50,6 +50,7 @@ class Plan:
             "on_error": self.parameters.on_error.value,
             "preserve_environment": list(self.parameters.preserve_environment),
             "container": self.parameters.container,
+            "relax_path_checks": self.parameters.relax_path_checks,
         }
 
     @classmethod
@@ -66,6 +67,7 @@ class Plan:
                 on_error=OnError(str(found.get("on_error", OnError.STOP))),
                 preserve_environment=[str(name) for name in names] if isinstance(names, list) else [],
                 container=None if container is None else ContainerEngine(str(container)),
+                relax_path_checks=found.get("relax_path_checks") is True,
             ),
             fetch_timeout=timedelta(seconds=fetch_timeout) if isinstance(fetch_timeout, int | float) else FETCH_TIMEOUT,
         )

@@ -17,7 +17,13 @@ from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngin
 from wes_daemon.adapters.providers.local.errors import translate_os_errors, unusable_directory
 from wes_daemon.adapters.providers.local.plan import FETCH_TIMEOUT, Plan, make_plan
 from wes_daemon.adapters.providers.local.run_directory import Result, RunDirectory
-from wes_daemon.adapters.providers.local.status import details, read_snapshot, status_report, unreadable_report
+from wes_daemon.adapters.providers.local.status import (
+    deleted_report,
+    details,
+    read_snapshot,
+    status_report,
+    unreadable_report,
+)
 from wes_daemon.adapters.providers.local.work_directory import (
     delete_draft,
     directory_name,
@@ -25,6 +31,7 @@ from wes_daemon.adapters.providers.local.work_directory import (
     list_owned_runs,
     prepare_run,
     remove_stale_drafts,
+    remove_stale_markers,
 )
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, Rejected
@@ -112,6 +119,7 @@ class LocalProvider:
         run = self._run(submission.key)
         with self._translate_os_errors():
             if not run.exists:
+                _require_no_processes(run)
                 self._prepare(run, submission)
             if not run.has_started:
                 _require_modules()
@@ -132,7 +140,10 @@ class LocalProvider:
         """Record the cancellation and wake the runner; finalises a run whose runner died."""
         with self._translate_os_errors():
             run = self._find(id)
-            if run is None or run.result is not None:
+            if run is None:
+                self._cancel_deleted(id)
+                return
+            if run.result is not None:
                 return
             run.record_cancellation(self._clock.now())
             if not run.wake_runner() and read_snapshot(run).is_orphaned:
@@ -175,9 +186,11 @@ class LocalProvider:
         """Return outputs, logs and tasks as far as the run's files contain them."""
         with self._translate_os_errors():
             run = self._find(id)
-            if run is None:
-                raise Rejected(f"the local provider has no run {id!r} in {self._workdir}")
-            return details(run)
+            if run is not None:
+                return details(run)
+            if deleted := self._find_deleted(id):
+                return RunDetails(system_logs=[deleted_report(deleted, has_processes=False).message])
+            raise Rejected(f"the local provider has no run {id!r} in {self._workdir}")
 
     def _run(self, key: IdempotencyKey) -> RunDirectory:
         return self._directory(directory_name(key))
@@ -194,11 +207,25 @@ class LocalProvider:
             return None
         return run if (run := self._directory(id)).exists else None
 
+    def _find_deleted(self, id: ProviderRunId) -> RunDirectory | None:
+        return run if is_directory_name(id) and (run := self._directory(id)).was_deleted else None
+
+    def _cancel_deleted(self, id: ProviderRunId) -> None:
+        """End the processes of a run whose directory was deleted, as far as this machine has any."""
+        run = self._find_deleted(id)
+        if run is None:
+            return
+        from wes_daemon.adapters.providers.local.cleanup import end_processes
+
+        run.active_marker.write_bytes(b"cancelled")
+        end_processes(run, grace=timedelta())
+
     def _prepare(self, run: RunDirectory, submission: Submission) -> None:
         plan = replace(make_plan(submission), fetch_timeout=self._fetch_timeout)
         _require_modules()
         self._workdir.mkdir(parents=True, exist_ok=True)
         remove_stale_drafts(self._workdir, self._clock.now())
+        remove_stale_markers(self._workdir, self._clock.now())
         prepare_run(run, submission, plan=self._with_container_engine(plan))
 
     def _with_container_engine(self, plan: Plan) -> Plan:
@@ -213,7 +240,8 @@ class LocalProvider:
         try:
             run = self._find(id)
             if run is None:
-                return None
+                deleted = self._find_deleted(id)
+                return deleted_report(deleted, has_processes=_has_processes(deleted)) if deleted else None
             snapshot = read_snapshot(run)
         except OSError as error:
             # One damaged directory must not hide the other runs.
@@ -235,6 +263,18 @@ class LocalProvider:
 
     def _translate_os_errors(self) -> AbstractContextManager[None]:
         return translate_os_errors(self._workdir)
+
+
+def _has_processes(run: RunDirectory) -> bool:
+    # Imported here for the reason given in `_finalise`.
+    from wes_daemon.adapters.providers.local.cleanup import find_processes
+
+    return bool(find_processes(run))
+
+
+def _require_no_processes(run: RunDirectory) -> None:
+    if run.was_deleted and _has_processes(run):
+        raise OutcomeUnknown(f"run {run.path.name}: its directory was deleted while it was running; cancel it first")
 
 
 def _with_note(report: StatusReport, note: str) -> StatusReport:

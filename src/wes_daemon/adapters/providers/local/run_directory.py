@@ -141,6 +141,19 @@ class RunDirectory:
         return self.path / "bell"
 
     @property
+    def active_marker(self) -> Path:
+        """A file beside the directory, from the preparation of the run to its end: it outlives a deleted directory.
+
+        It is not empty if the run was cancelled after its directory was deleted.
+        """
+        return self.path.with_name(f".{self.path.name}.active")
+
+    @property
+    def was_deleted(self) -> bool:
+        """Whether the directory of a run that has not ended was deleted."""
+        return self.active_marker.exists() and not self.exists
+
+    @property
     def exists(self) -> bool:
         """Whether the run is prepared: all files except the later state files exist."""
         return self.request.exists()
@@ -181,6 +194,7 @@ class RunDirectory:
 
     def record_result(self, result: Result) -> None:
         """Write `result.json`."""
+        self.active_marker.unlink(missing_ok=True)
         replace_file(self._result, as_json(result.as_object()))
 
     @property

@@ -79,6 +79,22 @@ def status_report(snapshot: RunSnapshot) -> StatusReport:
     return StatusReport(state=RunState.RUNNING, provider_status="running", started_at=snapshot.started_at)
 
 
+def deleted_report(run: RunDirectory, *, has_processes: bool) -> StatusReport:
+    """Return the report for a run that has not ended and whose directory was deleted."""
+    was_cancelled = run.active_marker.stat().st_size > 0
+    if has_processes:
+        return StatusReport(
+            state=RunState.CANCELING if was_cancelled else RunState.RUNNING,
+            provider_status="deleted",
+            message=f"the run's directory {run.path} was deleted; its processes go on until the run is cancelled",
+        )
+    return StatusReport(
+        state=RunState.CANCELED if was_cancelled else RunState.SYSTEM_ERROR,
+        provider_status="deleted",
+        message=f"the run's directory {run.path} was deleted before the run ended, with its outputs and logs",
+    )
+
+
 def unreadable_report(reason: str) -> StatusReport:
     """Return the report for a run that exists but whose state cannot be read."""
     return StatusReport(state=RunState.UNKNOWN, provider_status="unreadable", message=reason)
