@@ -110,6 +110,10 @@ class LocalHarness(ProviderHarness):
         """The directory of a run."""
         return RunDirectory(self.workdir / directory_name(IdempotencyKey(key)))
 
+    def id(self, submission: Submission) -> ProviderRunId:
+        """The id that a submission's run has."""
+        return ProviderRunId(directory_name(submission.key))
+
     def close(self) -> None:
         """End all processes of all runs and check that none is left."""
         for path in filter(Path.is_dir, self.workdir.iterdir()):

@@ -194,7 +194,8 @@ class RunDirectory:
 
     def record_result(self, result: Result) -> None:
         """Write `result.json`."""
-        self.active_marker.unlink(missing_ok=True)
+        if self.exists:
+            self.active_marker.unlink(missing_ok=True)
         replace_file(self._result, as_json(result.as_object()))
 
     @property
