@@ -1,6 +1,7 @@
 """Status, outputs, tasks and logs of workflows that run with the real cwltool."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -67,6 +68,37 @@ def test_the_failure_message_is_the_output_of_the_failed_tool(harness: LocalHarn
     [task] = [task for task in details.tasks if task.name == "break"]
     assert task.exit_code == 3
     assert read(task.stderr) == "sample S1 has no reads\n"
+
+
+def test_a_tool_that_exceeds_its_time_limit_is_described_in_a_sentence(harness: LocalHarness, tmp_path: Path) -> None:
+    """D4."""
+    tool = tmp_path / "slow.cwl"
+    tool.write_text(
+        "cwlVersion: v1.2\nclass: CommandLineTool\nrequirements: {ToolTimeLimit: {timelimit: 1}}\n"
+        "baseCommand: [sh, -c, 'echo working >&2; exec sleep 600']\ninputs: {}\noutputs: {}\n"
+    )
+
+    report, _ = run(harness, harness.of("", url=tool.as_uri()), RunState.EXECUTOR_ERROR)
+
+    assert report.message == "slow exceeded its time limit of 1 s (ToolTimeLimit) and was ended: working"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="JavaScript needs Node.js")
+def test_a_javascript_error_is_described_in_a_sentence_without_the_inputs(
+    harness: LocalHarness, tmp_path: Path
+) -> None:
+    """D4."""
+    tool = tmp_path / "tool.cwl"
+    tool.write_text(
+        "cwlVersion: v1.2\nclass: CommandLineTool\nrequirements: {InlineJavascriptRequirement: {}}\n"
+        "baseCommand: echo\narguments: ['$(inputs.sample.name.length)']\ninputs: {sample: Any}\noutputs: {}\n"
+    )
+
+    report, _ = run(harness, harness.of("", {"sample": "Geheim"}, url=tool.as_uri()), RunState.EXECUTOR_ERROR)
+
+    assert "tool.cwl:5:13: a JavaScript expression failed: TypeError: Cannot read prop" in report.message
+    assert report.message.endswith(", in (function(){return ((inputs.sample.name.length));})()")
+    assert "Geheim" not in report.message
 
 
 def test_on_error_continue_runs_the_steps_that_do_not_depend_on_the_failed_one(harness: LocalHarness) -> None:
