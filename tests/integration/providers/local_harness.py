@@ -9,10 +9,12 @@ from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
+import psutil
+
 from tests.contracts.provider import ProviderHarness
 from tests.integration.providers import local_processes
 from wes_daemon.adapters.providers.local.cleanup import end_processes, find_processes
-from wes_daemon.adapters.providers.local.provider import LocalProvider, launch_runner
+from wes_daemon.adapters.providers.local.provider import RUNNER, LocalProvider, launch_runner
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory
 from wes_daemon.adapters.providers.local.work_directory import directory_name
 from wes_daemon.adapters.system import SystemClock
@@ -132,6 +134,14 @@ class LocalHarness(ProviderHarness):
 def _launch_and_forget(run: RunDirectory) -> None:
     launch_runner(run)
     raise OutcomeUnknown("the answer was lost")
+
+
+def runners_of(run: RunDirectory) -> Sequence[psutil.Process]:
+    """Return the runner of a run, and processes that are about to become it."""
+    arguments = [RUNNER, str(run.path)]
+    return [
+        process for process in psutil.process_iter(["cmdline"]) if (process.info["cmdline"] or [])[-2:] == arguments
+    ]
 
 
 def wait_until(holds: Callable[[], object], what: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.provider import status
-from tests.integration.providers.local_harness import LocalHarness, wait_until
+from tests.integration.providers.local_harness import LocalHarness, runners_of, wait_until
 from wes_daemon.adapters.providers.local.cleanup import end_processes, find_processes
 from wes_daemon.adapters.providers.local.work_directory import remove_stale_markers
 from wes_daemon.application.ports.errors import OutcomeUnknown
@@ -64,6 +64,7 @@ def test_a_run_that_ended_after_its_directory_was_deleted_has_a_reason(
 ) -> None:
     id, provider = harness.id(deleted), harness.provider()
     end_processes(harness.run(id), grace=timedelta())
+    wait_until(lambda: not runners_of(harness.run(id)), "the runner to end")
 
     report = status(provider, id)
 

@@ -205,6 +205,7 @@ PLACES = {
         {"folder": {"class": "Directory", "basename": "d", "listing": [file_at("GONE")]}},
         "inputs: {folder: Directory}",
     ),
+    "a directory itself": ({"folder": {"class": "Directory", "location": "GONE"}}, "inputs: {folder: Directory}"),
     "a default": ({}, "inputs: {text: {type: File, default: {class: File, location: GONE}}}"),
     "the initial work directory": (
         {},

@@ -173,7 +173,7 @@ def test_a_run_whose_runner_died_on_a_full_disk_names_it(harness: LocalHarness, 
     report = status(harness.provider(), id)
 
     assert report.state is RunState.SYSTEM_ERROR
-    assert f"This may be the cause: no space is left on the file system {disk.path}." in report.message
+    assert f"(this may be the cause: no space is left on the file system {disk.path})" in report.message
     assert report.started_at is not None
 
 
@@ -253,6 +253,6 @@ def test_a_write_is_given_up_after_a_long_time(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "full")
 
     with pytest.raises(OSError, match="full"):
-        write_when_possible(write, folder=tmp_path, pause=pauses.append, patience=timedelta(minutes=1))
+        write_when_possible(write, folder=tmp_path, pause=pauses.append, longest_wait=timedelta(minutes=1))
 
     assert sum(pauses, timedelta()) == timedelta(minutes=1)

@@ -72,12 +72,12 @@ def find_processes(run: RunDirectory) -> Collection[psutil.Process]:
 def _final_result(run: RunDirectory, now: datetime) -> Result:
     if run.is_cancelled:
         return Result(ending=Ending.CANCELLED, ended_at=now)
-    cause = f" This may be the cause: {no_space(run.path)}." if is_full(run.path) else ""
+    cause = f" (this may be the cause: {no_space(run.path)})" if is_full(run.path) else ""
     return Result(
         ending=Ending.LOST,
         ended_at=now,
         message="the runner process that supervised this run was killed, or the machine was restarted, before the run "
-        f"ended; see {run.runner_log.as_uri()}.{cause}",
+        f"ended{cause}; see {run.runner_log.as_uri()}",
     )
 
 

@@ -147,7 +147,8 @@ class BoundedFetcher(DefaultFetcher):
                 f"{public_url(url)} is an HTML page and not a CWL document; use the address of the file itself, "
                 "such as the address behind a button 'Raw' or 'Download'"
             )
-        self.texts.append(text)
+        if "$include" in text or "$schemas" in text:
+            self.texts.append(text)
         return text
 
     def check_exists(self, url: str) -> bool:
@@ -181,9 +182,11 @@ class DownloadingPathMapper(PathMapper):
     def visit(self, obj: Any, stagedir: str, basedir: str, copy: bool = False, staged: bool = False) -> None:
         """Map one file or directory."""
         location = obj["location"]
-        if obj["class"] != "File" or urlsplit(location).scheme not in _HTTP or location in self:
+        if urlsplit(location).scheme not in _HTTP or location in self:
             super().visit(obj, stagedir, basedir, copy, staged)
             return
+        if obj["class"] == "Directory":
+            raise WorkflowException(f"cannot fetch the directory {public_url(location)}; name its files as its listing")
         target = os.path.join(obj.get("dirname") or stagedir, obj["basename"])
         path = str(self.run_files.input_file(location))
         self._pathmap[location] = MapperEnt(path, target, "WritableFile" if copy else "File", staged)

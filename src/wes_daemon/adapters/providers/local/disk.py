@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 from wes_daemon.adapters.system import sleep
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-PATIENCE = timedelta(days=7)
+LONGEST_WAIT = timedelta(days=7)
 """How long something is kept that cannot be written."""
 
 _PAUSE = timedelta(seconds=5)
@@ -67,10 +67,10 @@ def write_when_possible(
     write: Callable[[], None],
     *,
     folder: Path,
-    patience: timedelta = PATIENCE,
+    longest_wait: timedelta = LONGEST_WAIT,
     pause: Callable[[timedelta], None] = sleep,
 ) -> None:
-    """Call `write` until it succeeds, as long as its error can pass, at most for `patience`.
+    """Call `write` until it succeeds, as long as its error can pass, at most for `longest_wait`.
 
     Args:
         folder: the directory that is written to; without it there is nothing to wait for.
@@ -78,7 +78,7 @@ def write_when_possible(
     Raises:
         OSError: the error cannot pass, or has not passed.
     """
-    for _ in range(patience // _PAUSE):
+    for _ in range(longest_wait // _PAUSE):
         try:
             write()
         except OSError as error:

@@ -30,7 +30,7 @@ _GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _TRANSIENT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _PAUSES = (timedelta(seconds=1), timedelta(seconds=5))
 _LONGEST_PAUSE = timedelta(minutes=1)
-_CHUNK = 1 << 16
+_PIECE = 1 << 16
 
 
 class DownloadRefused(Exception):
@@ -145,8 +145,8 @@ class Downloads:
         path = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                for chunk in response.iter_content(_CHUNK):
-                    file.write(chunk)
+                for piece in response.iter_content(_PIECE):
+                    file.write(piece)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
