@@ -241,6 +241,21 @@ def _replaced(value: object, names: dict[str, str]) -> object:
     return names.get(value, value) if isinstance(value, str) else value
 
 
+def test_a_container_image_that_is_not_found_is_not_loaded(
+    harness: LocalHarness, server: FileServer, tmp_path: Path
+) -> None:
+    url = server.address("/image.tar")
+    tool = tmp_path / "tool.cwl"
+    tool.write_text(
+        "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: 'true'\ninputs: {}\noutputs: {}\n"
+        f"requirements: {{DockerRequirement: {{dockerLoad: '{url}', dockerImageId: image}}}}\n"
+    )
+
+    report, _ = run(harness, harness.of("", url=tool.as_uri(), engine={"container": "docker"}), RunState.EXECUTOR_ERROR)
+
+    assert f"cannot fetch {url}, because the server answered 404 (Not Found)" in report.message
+
+
 def test_an_output_that_an_expression_names_is_checked_too(
     harness: LocalHarness, server: FileServer, tmp_path: Path
 ) -> None:

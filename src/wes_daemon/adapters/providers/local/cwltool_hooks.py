@@ -9,8 +9,11 @@ import difflib
 import logging
 import os
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import subprocess
+import threading
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -36,6 +39,7 @@ else:
 
 _LOGGER = logging.getLogger("cwltool")
 _MAX_LISTED_NAMES = 30
+_KILL_DELAY = timedelta(seconds=5)
 # Names in a job object that are not inputs; besides them, names with ":" or "$" such as cwl:tool and $namespaces.
 _RESERVED_NAMES = frozenset({"id", "__id"})
 
@@ -130,9 +134,11 @@ class RecordingTool(CommandLineTool):
     def make_job_runner(self, runtimeContext: RuntimeContext) -> type[JobBase]:  # noqa: N803 -- cwltool's name
         """Return a subclass of `RecordingJob` and of the job class that cwltool selects."""
         name = runtimeContext.name or tool_name(str(self.tool.get("id", "tool")))
-        _, is_required = self.get_requirement("DockerRequirement")
+        container, is_required = self.get_requirement("DockerRequirement")
         if is_required and not runtimeContext.use_container:
             raise UnsupportedRequirement(f"{name} needs a container, and {self._container_advice}")
+        if container and runtimeContext.use_container:
+            _download_image(container, runtimeContext)
         job_class = super().make_job_runner(runtimeContext)
         return type(
             f"Recording{job_class.__name__}",
@@ -159,21 +165,32 @@ class RecordingJob(_Mixin):
         if isinstance(self, CommandLineJob):
             # cwltool gives a tool a new environment; containers are found by their ids instead.
             self.environment[RUN_VARIABLE] = os.environ.get(RUN_VARIABLE, "")
-        if self.inplace_update:
-            self._separate_logs()
         self._run(step, runtimeContext, tmpdir_lock)
+
+    def process_monitor(self, sproc: "subprocess.Popen[str]") -> None:
+        """Watch the tool, and kill it if it goes on after SIGTERM, which cwltool sends at the tool's time limit."""
+        if not self.timelimit:
+            super().process_monitor(sproc)
+            return
+        killer = threading.Timer(self.timelimit + _KILL_DELAY.total_seconds(), sproc.kill)
+        killer.daemon = True
+        killer.start()
+        try:
+            super().process_monitor(sproc)
+        finally:
+            killer.cancel()
 
     def _run(self, step: Step, given: RuntimeContext, tmpdir_lock: Any) -> None:
         outcome: dict[str, Any] = {}
         self._capture_outcome(outcome)
         with ExitStack() as files:
             try:
+                if self.inplace_update:
+                    self._separate_logs()
                 super().run(self._with_logs(step, given, files), tmpdir_lock)
             finally:
                 status = outcome.get("status", "permanentFail")
-                self.journal.end(
-                    step, exit_code=outcome.get("exit_code"), status=status, time_limit=getattr(self, "timelimit", None)
-                )
+                self.journal.end(step, exit_code=outcome.get("exit_code"), status=status, time_limit=self.timelimit)
 
     def _with_logs(self, step: Step, given: RuntimeContext, files: ExitStack) -> RuntimeContext:
         context = given.copy()
@@ -250,6 +267,14 @@ def tool_name(id: str) -> str:
 def _regular_files(path: Path) -> Iterable[Path]:
     found = path.rglob("*") if path.is_dir() else [path]
     return [each for each in found if each.is_file() and not each.is_symlink()]
+
+
+def _download_image(container: MutableMapping[str, Any], runtime: RuntimeContext) -> None:
+    """Replace the address of a container image by the downloaded file; cwltool would load an error page."""
+    address = str(container.get("dockerLoad") or "")
+    files = getattr(runtime.path_mapper, "run_files", None)
+    if files and urlsplit(address).scheme in ("http", "https"):
+        container["dockerLoad"] = str(files.input_file(address))
 
 
 def _is_input_name(name: str) -> bool:
