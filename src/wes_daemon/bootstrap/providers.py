@@ -142,7 +142,8 @@ class _Builder:
                 "the local provider is off here: setting DAEMON_LOCAL_WORKDIR to a directory in the daemon's "
                 "environment switches it on, and lets everyone who can queue a run execute commands on its machine"
             )
-        return self._decorated(LocalProvider(workdir, clock=self.clock), ProviderType.LOCAL)
+        provider = LocalProvider(workdir, clock=self.clock, fetch_timeout=self.settings.local_fetch_timeout)
+        return self._decorated(provider, ProviderType.LOCAL)
 
     def _gate(self, rates: Mapping[str, Rate], *, account: str) -> CallGate:
         limiter = RateLimiter(rates, quotas=self.quotas, account=account, clock=self.clock, sleep=sleep)

@@ -191,6 +191,13 @@ class Settings(BaseSettings):
         validation_alias="DAEMON_LOCAL_WORKDIR",
         description="Directory of the local provider's runs; the local provider is off while this is not set.",
     )
+    local_fetch_timeout: Seconds = Field(
+        60,
+        validate_default=True,
+        validation_alias="DAEMON_LOCAL_FETCH_TIMEOUT",
+        description="Seconds for which a local run waits for a server that sends nothing, when it fetches a document "
+        "or an input file.",
+    )
     log_level: LogLevel = Field(
         "INFO", validation_alias="DAEMON_LOG_LEVEL", description="DEBUG, INFO, WARNING, ERROR or CRITICAL."
     )

@@ -9,10 +9,12 @@ from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
+import psutil
+
 from tests.contracts.provider import ProviderHarness
 from tests.integration.providers import local_processes
 from wes_daemon.adapters.providers.local.cleanup import end_processes, find_processes
-from wes_daemon.adapters.providers.local.provider import LocalProvider, launch_runner
+from wes_daemon.adapters.providers.local.provider import RUNNER, LocalProvider, launch_runner
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory
 from wes_daemon.adapters.providers.local.work_directory import directory_name
 from wes_daemon.adapters.system import SystemClock
@@ -39,10 +41,11 @@ class LocalHarness(ProviderHarness):
         self.workdir = folder / "runs"
         self.workdir.mkdir()
         self.ledger = folder / "ledger"
+        self.fetch_timeout = timedelta(seconds=60)
         self._numbers = count(1)
 
     def provider(self) -> LocalProvider:
-        return LocalProvider(self.workdir, clock=SystemClock())
+        return LocalProvider(self.workdir, clock=SystemClock(), fetch_timeout=self.fetch_timeout)
 
     def submission(self, fate: RunState = RunState.COMPLETE) -> Submission:
         name = f"wes-{next(self._numbers)}"
@@ -109,9 +112,13 @@ class LocalHarness(ProviderHarness):
         """The directory of a run."""
         return RunDirectory(self.workdir / directory_name(IdempotencyKey(key)))
 
+    def id(self, submission: Submission) -> ProviderRunId:
+        """The id that a submission's run has."""
+        return ProviderRunId(directory_name(submission.key))
+
     def close(self) -> None:
         """End all processes of all runs and check that none is left."""
-        for path in self.workdir.iterdir():
+        for path in filter(Path.is_dir, self.workdir.iterdir()):
             run = RunDirectory(path)
             self.provider().cancel(ProviderRunId(path.name))
             end_processes(run, grace=timedelta())
@@ -127,6 +134,14 @@ class LocalHarness(ProviderHarness):
 def _launch_and_forget(run: RunDirectory) -> None:
     launch_runner(run)
     raise OutcomeUnknown("the answer was lost")
+
+
+def runners_of(run: RunDirectory) -> Sequence[psutil.Process]:
+    """Return the runner of a run, and processes that are about to become it."""
+    arguments = [RUNNER, str(run.path)]
+    return [
+        process for process in psutil.process_iter(["cmdline"]) if (process.info["cmdline"] or [])[-2:] == arguments
+    ]
 
 
 def wait_until(holds: Callable[[], object], what: str) -> None:

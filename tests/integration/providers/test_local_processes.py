@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,7 +14,7 @@ import pytest
 
 from tests.contracts.provider import status
 from tests.integration.providers import local_processes
-from tests.integration.providers.local_harness import TIMEOUT, LocalHarness, wait_until
+from tests.integration.providers.local_harness import TIMEOUT, LocalHarness, runners_of, wait_until
 from wes_daemon.adapters.providers.local.cleanup import find_processes
 from wes_daemon.adapters.providers.local.engine_parameters import run_environment
 from wes_daemon.adapters.providers.local.provider import RUNNER, launch_runner
@@ -40,14 +40,6 @@ def start_runner(run: RunDirectory) -> subprocess.Popen[bytes]:
     """Start a runner as the provider does, without waiting for it."""
     command = [sys.executable, "-P", "-m", RUNNER, str(run.path)]
     return subprocess.Popen(command, env=run_environment(os.environ))
-
-
-def runners_of(run: RunDirectory) -> Sequence[psutil.Process]:
-    """Return the runner of a run, and processes that are about to become it."""
-    arguments = [RUNNER, str(run.path)]
-    return [
-        process for process in psutil.process_iter(["cmdline"]) if (process.info["cmdline"] or [])[-2:] == arguments
-    ]
 
 
 def runner_of(run: RunDirectory) -> psutil.Process:

@@ -1,6 +1,7 @@
 """Status, outputs, tasks and logs of workflows that run with the real cwltool."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -69,6 +70,41 @@ def test_the_failure_message_is_the_output_of_the_failed_tool(harness: LocalHarn
     assert read(task.stderr) == "sample S1 has no reads\n"
 
 
+@pytest.mark.parametrize("on_sigterm", ["trap - TERM", "trap : TERM"])
+def test_a_tool_that_exceeds_its_time_limit_is_ended_and_described_in_a_sentence(
+    harness: LocalHarness, tmp_path: Path, on_sigterm: str
+) -> None:
+    """D4."""
+    tool = tmp_path / "slow.cwl"
+    tool.write_text(
+        "cwlVersion: v1.2\nclass: CommandLineTool\nrequirements: {ToolTimeLimit: {timelimit: 1}}\n"
+        f"baseCommand: [sh, -c, '{on_sigterm}; echo working >&2; while true; do sleep 1; done']\n"
+        "inputs: {}\noutputs: {}\n"
+    )
+
+    report, _ = run(harness, harness.of("", url=tool.as_uri()), RunState.EXECUTOR_ERROR)
+
+    assert report.message.startswith("slow exceeded its time limit of 1 s (ToolTimeLimit) and was ended: working")
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="JavaScript needs Node.js")
+def test_a_javascript_error_is_described_in_a_sentence_without_the_inputs(
+    harness: LocalHarness, tmp_path: Path
+) -> None:
+    """D4."""
+    tool = tmp_path / "tool.cwl"
+    tool.write_text(
+        "cwlVersion: v1.2\nclass: CommandLineTool\nrequirements: {InlineJavascriptRequirement: {}}\n"
+        "baseCommand: echo\narguments: ['$(inputs.sample.name.length)']\ninputs: {sample: Any}\noutputs: {}\n"
+    )
+
+    report, _ = run(harness, harness.of("", {"sample": "Geheim"}, url=tool.as_uri()), RunState.EXECUTOR_ERROR)
+
+    assert "tool.cwl:5:13: a JavaScript expression failed: TypeError: Cannot read prop" in report.message
+    assert report.message.endswith(", in (function(){return ((inputs.sample.name.length));})()")
+    assert "Geheim" not in report.message
+
+
 def test_on_error_continue_runs_the_steps_that_do_not_depend_on_the_failed_one(harness: LocalHarness) -> None:
     submission = harness.of("failing_step.cwl", engine={"on_error": "continue", "parallel": True})
 
@@ -97,12 +133,12 @@ def test_an_error_in_the_request_is_reported_without_the_rest_of_the_log(
     assert details.exit_code == 1
 
 
-def test_a_document_that_cannot_be_fetched_fails_the_run(harness: LocalHarness) -> None:
+def test_a_document_at_a_server_that_cannot_be_reached_fails_the_run(harness: LocalHarness) -> None:
     submission = harness.of("", url="http://127.0.0.1:9/nothing.cwl#main")
 
-    report, _ = run(harness, submission, RunState.EXECUTOR_ERROR)
+    report, _ = run(harness, submission, RunState.SYSTEM_ERROR)
 
-    assert "127.0.0.1" in report.message
+    assert "http://127.0.0.1:9/nothing.cwl, because the connection failed: Connection refused" in report.message
 
 
 def test_each_shard_of_a_scatter_is_a_task(harness: LocalHarness) -> None:

@@ -245,6 +245,18 @@ def test_a_lost_run_stops_its_containers(harness: LocalHarness, machine: Path) -
     wait_until(lambda: not run.temporary.exists(), "the rest to be removed")
 
 
+def test_a_run_whose_engine_cannot_be_started_ends_with_the_reason(harness: LocalHarness) -> None:
+    """D3: the runner does not die of an error of the disk."""
+    submission = harness.submission()
+    run = harness.run(harness.only_prepare(submission))
+    run.cwltool_stderr.mkdir()
+
+    id = harness.provider().submit(submission).id
+
+    harness.reach(id, RunState.SYSTEM_ERROR)
+    assert "cwltool could not be started: Is a directory" in status(harness.provider(), id).message
+
+
 def test_a_run_that_is_there_is_accepted_again_without_being_judged_again(
     harness: LocalHarness, tmp_path: Path
 ) -> None:

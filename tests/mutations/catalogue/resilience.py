@@ -3,9 +3,11 @@
 import ast
 from collections.abc import Sequence
 
-from tests.mutations.changes import drop, never, replace
+from tests.mutations.changes import always, drop, never, replace
 from tests.mutations.mutant import Mutant
 from tests.mutations.picks import call, calls, handler, has, name_of, raises, the, uses
+from wes_daemon.adapters.providers.local.disk import write_when_possible
+from wes_daemon.adapters.providers.local.downloads import _received
 from wes_daemon.adapters.providers.local.provider import LocalProvider
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory, _write_state_file
 from wes_daemon.adapters.providers.local.work_directory import delete_draft, directory_name
@@ -24,6 +26,8 @@ from wes_daemon.domain.runs import IdempotencyKey
 _HERE = "tests/integration/providers"
 _CONTRACT = f"{_HERE}/test_local_contract.py::TestLocalProvider"
 _SETUP = f"{_HERE}/test_local_setup.py"
+_DOWNLOADS = f"{_HERE}/test_local_downloads.py"
+_FULL_DISK = f"{_HERE}/test_local_full_disk.py"
 _PROCESSES = f"{_HERE}/test_local_processes.py"
 _DECORATORS = "tests/unit/adapters/test_decorators.py"
 _BREAKING = "tests/unit/adapters/test_circuit_breaking.py"
@@ -72,6 +76,27 @@ LOCAL: Sequence[Mutant] = (
             key=IdempotencyKey,
         ),
         tests=[f"{_SETUP}::test_a_run_that_is_there_is_accepted_again_without_being_judged_again"],
+    ),
+    Mutant(
+        name="error-page-as-data",
+        breaks="The text of an error page becomes the input of a run, which completes.",
+        at=_received,
+        change=always(the(ast.If, nth=0)),
+        tests=[f"{_DOWNLOADS}::test_an_answer_that_is_not_the_file_is_refused_at_once"],
+    ),
+    Mutant(
+        name="result-written-once",
+        breaks="The result of a run that ends on a full disk is lost.",
+        at=write_when_possible,
+        change=always(the(ast.If)),
+        tests=[f"{_FULL_DISK}::test_a_write_is_repeated_while_its_error_can_pass"],
+    ),
+    Mutant(
+        name="deletion-forgotten",
+        breaks="A run whose directory was deleted is unknown, and no cancellation finds its processes.",
+        at=RunDirectory.record_result,
+        change=always(the(ast.If)),
+        tests=[f"{_HERE}/test_local_deleted.py::test_a_run_that_ended_after_its_directory_was_deleted_has_a_reason"],
     ),
 )
 

@@ -1,5 +1,7 @@
 """Validation of submissions and engine parameters, and the command line of cwltool."""
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -128,8 +130,14 @@ def test_the_inputs_file_has_a_name_that_no_attachment_has() -> None:
 
 
 def test_a_plan_is_read_as_it_was_written() -> None:
-    engine = {"parallel": True, "on_error": "continue", "preserve_environment": ["TZ"], "container": "podman"}
-    plan = make_plan(submission(engine=engine))
+    engine = {
+        "parallel": True,
+        "on_error": "continue",
+        "preserve_environment": ["TZ"],
+        "container": "podman",
+        "relax_path_checks": True,
+    }
+    plan = replace(make_plan(submission(engine=engine)), fetch_timeout=timedelta(seconds=2.5))
 
     assert Plan.from_object(plan.as_object()) == plan
 
@@ -150,6 +158,7 @@ def test_engine_parameters_may_be_text_as_in_wes() -> None:
         ({"parallel": 1}, "parallel must be true or false, but is 1"),
         ({"on_error": "--debug"}, "on_error must be stop or continue"),
         ({"container": "--no-container"}, "container must be one of docker, podman"),
+        ({"relax_path_checks": "yes"}, "relax_path_checks must be true or false, but is 'yes'"),
         ({"container": ["docker"]}, "container must be one of"),
         ({"preserve_environment": {"TZ": 1}}, "must be a list of names"),
         ({"preserve_environment": [1]}, "must be a list of names"),
@@ -174,7 +183,7 @@ def test_no_value_of_the_request_becomes_an_option_of_cwltool() -> None:
     assert arguments[-3:] == [
         "--",
         "file:///work/wes-1/attachments/--version",
-        "/work/wes-1/attachments/wes-inputs-0.json",
+        "file:///work/wes-1/attachments/wes-inputs-0.json",
     ]
     assert "--preserve-environment=TZ" in arguments
     assert "--no-container" in arguments

@@ -15,7 +15,14 @@ from wes_daemon.adapters.providers.local.failure_messages import (
     without_secrets,
 )
 from wes_daemon.adapters.providers.local.journal import Step
-from wes_daemon.adapters.providers.local.run_directory import NO_CWLTOOL, TERMINATED, Ending, Result
+from wes_daemon.adapters.providers.local.run_directory import (
+    NO_CWLTOOL,
+    NO_SPACE,
+    TERMINATED,
+    UNREACHABLE,
+    Ending,
+    Result,
+)
 from wes_daemon.adapters.providers.local.status import RunSnapshot, status_report
 from wes_daemon.adapters.providers.local.work_directory import directory_name, is_directory_name
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, Rejected
@@ -41,6 +48,8 @@ def ended(exit_code: int | None, ending: Ending = Ending.EXITED) -> RunSnapshot:
         (ended(1), RunState.EXECUTOR_ERROR, "exited 1"),
         (ended(33), RunState.EXECUTOR_ERROR, "exited 33"),
         (ended(2), RunState.SYSTEM_ERROR, "exited 2"),
+        (ended(NO_SPACE), RunState.SYSTEM_ERROR, "exited 74"),
+        (ended(UNREACHABLE), RunState.SYSTEM_ERROR, "exited 75"),
         (ended(TERMINATED), RunState.SYSTEM_ERROR, "exited 143"),
         (ended(NO_CWLTOOL), RunState.SYSTEM_ERROR, "exited 70"),
         (ended(-9), RunState.SYSTEM_ERROR, "killed 9"),
@@ -87,6 +96,65 @@ def test_the_errors_are_extracted_from_cwltools_log() -> None:
 def test_a_log_in_another_format_is_shortened_to_its_end() -> None:
     assert cwltool_errors("something\nTraceback: ValueError: no\n").endswith("ValueError: no")
     assert cwltool_errors("") == ""
+
+
+SCRIPT = """Expression evaluation error:
+                       Expecting value: line 1 column 1 (char 0)
+                       script was:
+                       01 "use strict";
+                       02 var inputs = {"token": "Geheim"};
+                       03 (function(){return ((foo(1)));})()
+                       stdout was: ''
+                       stderr was: 'evalmachine.<anonymous>:3
+                       (function(){return ((foo(1)));})()
+                                            ^
+
+                       ReferenceError: foo is not defined
+                           at evalmachine.<anonymous>:14:31'
+"""
+UNEXPLAINED = SCRIPT.partition("evalmachine")[0] + "'\n"
+TIMED_OUT = """Expression evaluation error:
+Long-running script killed after 60 seconds: Javascript expression was: { while(true){} }
+stdout was:
+stderr was:
+"""
+AT = "[2026-01-02 03:04:05] "
+
+
+@pytest.mark.parametrize(
+    ("log", "message"),
+    [
+        (
+            f"{AT}ERROR Workflow error:\nmain.cwl:5:13: {SCRIPT}{AT}WARNING Final process status is permanentFail\n",
+            "main.cwl:5:13: a JavaScript expression failed: ReferenceError: foo is not defined, "
+            "in (function(){return ((foo(1)));})()",
+        ),
+        (
+            f"{AT}WARNING Failed to evaluate expression:\n{SCRIPT}",
+            "a JavaScript expression failed: ReferenceError: foo is not defined, in (function(){return ((foo(1)));})()",
+        ),
+        (f"{AT}ERROR x\n{UNEXPLAINED}", "a JavaScript expression failed; see the run's stderr"),
+        (f"{AT}ERROR x\n{TIMED_OUT}", "a JavaScript expression was ended because it ran for 60 seconds"),
+    ],
+)
+def test_a_javascript_error_is_one_sentence_without_the_values_of_inputs(log: str, message: str) -> None:
+    """D4."""
+    assert failure_message([], Path("/nowhere"), log=log) == message
+
+
+def test_a_parameter_reference_that_is_no_javascript_is_reported_as_cwltool_does() -> None:
+    log = (
+        f"{AT}ERROR Workflow error:\nmain.cwl:4:13: Expression evaluation error:\nSyntax error in reference '(1+1)'.\n"
+    )
+
+    assert "Syntax error in reference '(1+1)'." in failure_message([], Path("/nowhere"), log=log)
+
+
+def test_only_a_complaint_of_cwltool_about_a_file_name_is_given_advice() -> None:
+    """D4."""
+    log = f"{AT}ERROR Workflow error:\nbad: Invalid filename: 'a b' contains illegal characters, says the tool\n"
+
+    assert "relax_path_checks" not in failure_message([], Path("/nowhere"), log=log)
 
 
 def test_a_long_text_is_shortened_to_its_last_whole_lines() -> None:

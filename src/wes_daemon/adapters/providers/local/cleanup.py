@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import psutil
 
 from wes_daemon.adapters.providers.local.containers import stop_containers
+from wes_daemon.adapters.providers.local.disk import is_full, no_space
 from wes_daemon.adapters.providers.local.plan import Plan
 from wes_daemon.adapters.providers.local.run_directory import RUN_VARIABLE, Ending, Result, RunDirectory, read_object
 from wes_daemon.adapters.system import sleep
@@ -71,11 +72,12 @@ def find_processes(run: RunDirectory) -> Collection[psutil.Process]:
 def _final_result(run: RunDirectory, now: datetime) -> Result:
     if run.is_cancelled:
         return Result(ending=Ending.CANCELLED, ended_at=now)
+    cause = f" (this may be the cause: {no_space(run.path)})" if is_full(run.path) else ""
     return Result(
         ending=Ending.LOST,
         ended_at=now,
         message="the runner process that supervised this run was killed, or the machine was restarted, before the run "
-        f"ended; see {run.runner_log.as_uri()}",
+        f"ended{cause}; see {run.runner_log.as_uri()}",
     )
 
 

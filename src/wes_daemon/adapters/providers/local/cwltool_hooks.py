@@ -9,10 +9,15 @@ import difflib
 import logging
 import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+import subprocess
+import threading
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
+from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import unquote, urlsplit
 
 from cwltool.argparser import arg_parser
 from cwltool.command_line_tool import CommandLineTool
@@ -22,6 +27,7 @@ from cwltool.executors import JobExecutor, MultithreadedJobExecutor, SingleJobEx
 from cwltool.job import CommandLineJob, JobBase
 from cwltool.process import Process, shortname
 from cwltool.workflow import default_make_tool
+from schema_salad.ref_resolver import uri_file_path
 
 from wes_daemon.adapters.providers.local.journal import Journal, Step
 from wes_daemon.adapters.providers.local.run_directory import RUN_VARIABLE
@@ -33,6 +39,7 @@ else:
 
 _LOGGER = logging.getLogger("cwltool")
 _MAX_LISTED_NAMES = 30
+_KILL_DELAY = timedelta(seconds=5)
 # Names in a job object that are not inputs; besides them, names with ":" or "$" such as cwl:tool and $namespaces.
 _RESERVED_NAMES = frozenset({"id", "__id"})
 
@@ -114,12 +121,24 @@ class RecordingTool(CommandLineTool):
         self._journal = journal
         self._steps = steps
 
+    @staticmethod
+    def make_path_mapper(
+        reffiles: Any,
+        stagedir: str,
+        runtimeContext: RuntimeContext,  # noqa: N803 -- cwltool's name
+        separateDirs: bool,  # noqa: N803 -- cwltool's name
+    ) -> Any:
+        """Locate the files of a step with the class that the context names; older versions of cwltool ignore it."""
+        return runtimeContext.path_mapper(reffiles, runtimeContext.basedir, stagedir, separateDirs)
+
     def make_job_runner(self, runtimeContext: RuntimeContext) -> type[JobBase]:  # noqa: N803 -- cwltool's name
         """Return a subclass of `RecordingJob` and of the job class that cwltool selects."""
-        name = runtimeContext.name or shortname(str(self.tool.get("id", "tool"))).removesuffix(".cwl")
-        _, is_required = self.get_requirement("DockerRequirement")
+        name = runtimeContext.name or tool_name(str(self.tool.get("id", "tool")))
+        container, is_required = self.get_requirement("DockerRequirement")
         if is_required and not runtimeContext.use_container:
             raise UnsupportedRequirement(f"{name} needs a container, and {self._container_advice}")
+        if container and runtimeContext.use_container:
+            _download_image(container, runtimeContext)
         job_class = super().make_job_runner(runtimeContext)
         return type(
             f"Recording{job_class.__name__}",
@@ -148,21 +167,50 @@ class RecordingJob(_Mixin):
             self.environment[RUN_VARIABLE] = os.environ.get(RUN_VARIABLE, "")
         self._run(step, runtimeContext, tmpdir_lock)
 
+    def process_monitor(self, sproc: "subprocess.Popen[str]") -> None:
+        """Watch the tool, and kill it if it goes on after SIGTERM, which cwltool sends at the tool's time limit."""
+        if not self.timelimit:
+            super().process_monitor(sproc)
+            return
+        killer = threading.Timer(self.timelimit + _KILL_DELAY.total_seconds(), sproc.kill)
+        killer.daemon = True
+        killer.start()
+        try:
+            super().process_monitor(sproc)
+        finally:
+            killer.cancel()
+
     def _run(self, step: Step, given: RuntimeContext, tmpdir_lock: Any) -> None:
         outcome: dict[str, Any] = {}
         self._capture_outcome(outcome)
         with ExitStack() as files:
-            context = given.copy()
-            folder = self.steps / f"{step.number}"
-            context.default_stdout = files.enter_context((folder / "stdout").open("wb"))
-            context.default_stderr = files.enter_context((folder / "stderr").open("wb"))
-            context.set_log_dir = lambda *_: str(folder / "declared")
-            context.log_dir_handler = keep_logs
             try:
-                super().run(context, tmpdir_lock)
+                if self.inplace_update:
+                    self._separate_logs()
+                super().run(self._with_logs(step, given, files), tmpdir_lock)
             finally:
                 status = outcome.get("status", "permanentFail")
-                self.journal.end(step, exit_code=outcome.get("exit_code"), status=status)
+                self.journal.end(step, exit_code=outcome.get("exit_code"), status=status, time_limit=self.timelimit)
+
+    def _with_logs(self, step: Step, given: RuntimeContext, files: ExitStack) -> RuntimeContext:
+        context = given.copy()
+        folder = self.steps / f"{step.number}"
+        try:
+            context.default_stdout = files.enter_context((folder / "stdout").open("wb"))
+            context.default_stderr = files.enter_context((folder / "stderr").open("wb"))
+        except OSError:
+            return given  # Without logs, which a full disk cannot hold, the step is executed all the same.
+        context.set_log_dir = lambda *_: str(folder / "declared")
+        context.log_dir_handler = keep_logs
+        return context
+
+    def _separate_logs(self) -> None:
+        """Give the files that the tool changes in place data of their own: they may be linked to a kept log."""
+        for entry in self.generatefiles["listing"]:
+            location = str(entry.get("location", ""))
+            if entry.get("writable") and location.startswith("file:"):
+                for path in _regular_files(Path(uri_file_path(location))):
+                    separate_links(path)
 
     def _capture_outcome(self, outcome: dict[str, Any]) -> None:
         collect_outputs, output_callback = self.collect_outputs, self.output_callback
@@ -193,6 +241,40 @@ def keep_logs(outdir: str, base_path_logs: str, stdout_path: str | None, stderr_
             output.hardlink_to(log)
         except OSError:
             shutil.copy2(log, output)
+
+
+def separate_links(path: Path) -> None:
+    """Replace a file that has several names by a copy, so that a change does not reach the other names."""
+    if path.stat().st_nlink == 1:
+        return
+    descriptor, copy = mkstemp(prefix=".copy-", dir=path.parent)
+    os.close(descriptor)
+    try:
+        shutil.copy2(path, copy)
+        os.replace(copy, path)
+    except BaseException:
+        Path(copy).unlink(missing_ok=True)
+        raise
+
+
+def tool_name(id: str) -> str:
+    """Return the name of a tool as its author wrote it: that of the process, else that of the file without `.cwl`."""
+    parts = urlsplit(id)
+    name = parts.fragment.rpartition("/")[2] or unquote(parts.path.rpartition("/")[2])
+    return name.removesuffix(".cwl")
+
+
+def _regular_files(path: Path) -> Iterable[Path]:
+    found = path.rglob("*") if path.is_dir() else [path]
+    return [each for each in found if each.is_file() and not each.is_symlink()]
+
+
+def _download_image(container: MutableMapping[str, Any], runtime: RuntimeContext) -> None:
+    """Replace the address of a container image by the downloaded file; cwltool would load an error page."""
+    address = str(container.get("dockerLoad") or "")
+    files = getattr(runtime.path_mapper, "run_files", None)
+    if files and urlsplit(address).scheme in ("http", "https"):
+        container["dockerLoad"] = str(files.input_file(address))
 
 
 def _is_input_name(name: str) -> bool:

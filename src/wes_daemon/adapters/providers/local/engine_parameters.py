@@ -48,12 +48,14 @@ class EngineParameters:
 
     Attributes:
         container: `None` uses the engine that the machine has.
+        relax_path_checks: input files may have spaces and other special characters in their names.
     """
 
     parallel: bool = False
     on_error: OnError = OnError.STOP
     preserve_environment: Sequence[str] = ()
     container: ContainerEngine | None = None
+    relax_path_checks: bool = False
 
 
 def read_engine_parameters(given: Mapping[str, object]) -> EngineParameters:
@@ -126,4 +128,5 @@ _READERS: Mapping[str, Callable[[str, object], Any]] = {
     "on_error": _read_on_error,
     "parallel": _read_boolean,
     "preserve_environment": _read_variables,
+    "relax_path_checks": _read_boolean,
 }

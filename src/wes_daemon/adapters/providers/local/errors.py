@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from wes_daemon.adapters.providers.local.disk import FULL, describe
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, Rejected
 
 # The machine lacks a resource that becomes available again. The error is not `Unavailable`, which can open the
 # circuit breaker: existing runs can be read and cancelled even while no new run can be written.
 TRANSIENT = frozenset(
     {
-        *(errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM),
+        *FULL,
+        *(errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM),
         *(errno.EIO, errno.ESTALE, errno.EINTR, errno.ETIMEDOUT, errno.ENOLCK),
     }
 )
@@ -32,6 +34,8 @@ def translate_os_errors(workdir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in FULL:
+            raise NotNow(f"the local provider's directory {workdir}: {describe(workdir, error)}") from error
         if error.errno in TRANSIENT:
             raise NotNow(f"the local provider's directory {workdir}: {error.strerror}") from error
         if error.errno in MISCONFIGURED:

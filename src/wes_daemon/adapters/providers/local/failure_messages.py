@@ -15,6 +15,14 @@ _RECORD = re.compile(r"^\[\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\] (?P<level>[A-Z]+
 # cwltool wraps long lines and indents the continuation deeply.
 _LINE_WRAP = re.compile(r"\n {16,}")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>()\[\],;]+")
+_EVALUATION_ERROR = "Expression evaluation error:"
+# `main.cwl:5:13: `, which cwltool may repeat at each line.
+_POSITION = re.compile(r"(\S+:\d+:\d+):\s*$")
+_POSITION_PREFIX = re.compile(r"^\S+:\d+:\d+:")
+_TIMED_OUT = re.compile(r"Long-running script killed after (\d+(?:\.\d+)?) seconds")
+_MAX_ERROR = 300
+_ILLEGAL_NAME = re.compile(r"^Invalid filename: '.*' contains illegal characters$", re.MULTILINE)
+_RELAX_ADVICE = "the engine parameter relax_path_checks=true permits spaces and other special characters in file names"
 _DEBUG_ADVICE = re.compile(r", try again with --debug for more information")
 
 
@@ -28,11 +36,14 @@ def failure_message(steps: Sequence[Step], folder: Path, *, log: str) -> str:
     failed = [step for step in steps if step.has_failed and step.exit_code not in (None, 0)]
     if not failed:
         # The document, its inputs or a missing output is the cause; only cwltool's log describes it.
-        return shorten(cwltool_errors(log))
+        return javascript_error(log) or shorten(_with_advice(cwltool_errors(log)))
     first = min(failed, key=lambda step: (step.ended_at or step.started_at, step.number))
     more = f" (and {len(failed) - 1} more failed)" if len(failed) > 1 else ""
     output = _tool_output(first, folder)
-    return f"{first.name} {describe_exit(first.exit_code)}{more}{': ' if output else ''}{output}"
+    ended = describe_exit(first.exit_code)
+    if first.exceeded_seconds:
+        ended = f"exceeded its time limit of {first.exceeded_seconds:g} s (ToolTimeLimit) and was ended"
+    return f"{first.name} {ended}{more}{': ' if output else ''}{output}"
 
 
 def cwltool_errors(log: str) -> str:
@@ -45,6 +56,43 @@ def cwltool_errors(log: str) -> str:
         if is_error:
             lines.append(_DEBUG_ADVICE.sub("", line))
     return _LINE_WRAP.sub(" ", "\n".join(lines)).strip() or shorten(log.strip())
+
+
+def javascript_error(log: str) -> str:
+    """Describe the first JavaScript error of cwltool's log in one sentence; empty when there is none.
+
+    cwltool prints the whole script, which begins with the values of all inputs; they are left out.
+    """
+    before, found, after = log.partition(_EVALUATION_ERROR)
+    lines = _without_positions(after)
+    if not found or not (_TIMED_OUT.match(" ".join(lines[:2])) or "script was:" in lines):
+        return ""
+    position = _POSITION.search(before)
+    return f"{f'{position[1]}: ' if position else ''}a JavaScript expression {_what_failed(lines)}"
+
+
+def _what_failed(lines: Sequence[str]) -> str:
+    if timed_out := _TIMED_OUT.match(" ".join(lines[:2])):
+        return f"was ended because it ran for {timed_out[1]} seconds"
+    output = lines[next((n for n, line in enumerate(lines) if line.startswith("stderr was:")), len(lines)) :]
+    pointer = next((n for n, line in enumerate(output) if line and not line.strip("^")), None)
+    if pointer is None:
+        return "failed; see the run's stderr"
+    error = next((line for line in output[pointer + 1 :] if line), "an unknown error").rstrip("'")
+    return f"failed: {shorten(error, _MAX_ERROR)}, in {shorten(output[pointer - 1], _MAX_ERROR)}"
+
+
+def _without_positions(text: str) -> Sequence[str]:
+    lines: list[str] = []
+    for line in text.splitlines():
+        if _RECORD.match(line):
+            break
+        lines.append(_POSITION_PREFIX.sub("", line.strip()).strip())
+    return lines[1:] if lines and not lines[0] else lines
+
+
+def _with_advice(errors: str) -> str:
+    return _ILLEGAL_NAME.sub(rf"\g<0>; {_RELAX_ADVICE}", errors)
 
 
 def without_secrets(text: str, document: str) -> str:

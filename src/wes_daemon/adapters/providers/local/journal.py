@@ -4,14 +4,18 @@
 The logs of a step are in `steps/<number>/`.
 """
 
+import errno
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from wes_daemon.adapters.providers.local.disk import is_full
 from wes_daemon.application.ports.environment import Clock
 
 SUCCESS = "success"
@@ -26,6 +30,7 @@ class Step:
         number: from 1, in the order in which the steps began.
         stdout, stderr: files relative to the directory of steps; they may not exist yet, or never.
         status: cwltool's status of the ended step.
+        exceeded_seconds: the time limit that the step exceeded before it failed, if it did.
     """
 
     number: int
@@ -37,6 +42,7 @@ class Step:
     ended_at: datetime | None = None
     exit_code: int | None = None
     status: str | None = None
+    exceeded_seconds: float | None = None
 
     @property
     def id(self) -> str:
@@ -50,13 +56,24 @@ class Step:
 
 
 class Journal:
-    """Writes the journal; several threads may use it at once."""
+    """Writes the journal; several threads may use it at once.
+
+    An event that cannot be written, because the disk is full, is kept and written before the next one.
+
+    Attributes:
+        has_failed_tool: a tool has ended with an exit code that means failure.
+        has_met_full_disk: the disk was full when a step failed.
+    """
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder
         self._clock = clock
         self._lock = threading.Lock()
         self._count = 0
+        self._unwritten: list[bytes] = []
+        self._has_partial_line = False
+        self.has_failed_tool = False
+        self.has_met_full_disk = False
 
     def begin(self, name: str, cmd: Sequence[str], *, stdout: str | None, stderr: str | None) -> Step:
         """Record the beginning of a step and create the directory for its logs.
@@ -89,15 +106,28 @@ class Journal:
         )
         return step
 
-    def end(self, step: Step, *, exit_code: int | None, status: str) -> None:
-        """Record the end of a step."""
+    def end(self, step: Step, *, exit_code: int | None, status: str, time_limit: float | None = None) -> None:
+        """Record the end of a step.
+
+        Args:
+            time_limit: the seconds that the tool's description permits, if it does.
+        """
+        now = self._clock.now()
+        is_late = (
+            bool(time_limit) and status != SUCCESS and (now - step.started_at).total_seconds() >= (time_limit or 0)
+        )
+        if status != SUCCESS:
+            self.has_failed_tool |= exit_code not in (None, 0)
+            # Now, because cwltool removes the step's files when the run ends.
+            self.has_met_full_disk |= is_full(self._folder)
         self._write(
             {
                 "event": "ended",
                 "number": step.number,
-                "at": self._clock.now().isoformat(),
+                "at": now.isoformat(),
                 "exit_code": exit_code,
                 "status": status,
+                "exceeded_seconds": time_limit if is_late else None,
             }
         )
 
@@ -105,10 +135,34 @@ class Journal:
         """Record a remark about the journal itself; it appears among the system logs of the run."""
         self._write({"event": "note", "text": text})
 
+    def flush(self) -> None:
+        """Write the events that could not be written before.
+
+        Raises:
+            OSError: one still cannot be written.
+        """
+        with self._lock:
+            self._write_kept()
+
     def _write(self, event: Mapping[str, object]) -> None:
-        line = json.dumps(event)
-        with self._lock, _file(self._folder).open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+        with self._lock:
+            self._unwritten.append(f"{json.dumps(event)}\n".encode())
+            with suppress(OSError):
+                self._write_kept()
+
+    def _write_kept(self) -> None:
+        if not self._unwritten:
+            return
+        with _file(self._folder).open("ab", buffering=0) as file:
+            while self._unwritten:
+                # An empty line is skipped by readers; it ends what a full disk has cut off.
+                line = b"\n" * self._has_partial_line + self._unwritten[0]
+                written = file.write(line) or 0
+                if written < len(line):
+                    self._has_partial_line |= written > 0
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                self._has_partial_line = False
+                del self._unwritten[0]
 
 
 def read_journal(folder: Path) -> tuple[Sequence[Step], Sequence[str]]:
@@ -164,4 +218,5 @@ def _ended_step(step: Step, event: Mapping[str, Any]) -> Step:
         ended_at=datetime.fromisoformat(event["at"]),
         exit_code=event["exit_code"],
         status=event["status"],
+        exceeded_seconds=event.get("exceeded_seconds"),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Self
@@ -21,6 +22,7 @@ from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import Attachment, WorkflowRequest
 
 VERSIONS = ("v1.0", "v1.1", "v1.2")
+FETCH_TIMEOUT = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,21 +32,25 @@ class Plan:
     Attributes:
         document: an address, or a reference relative to the attachments; percent-encoded, with its fragment.
         inputs_file: the name of the file among the attachments that contains the workflow's inputs.
+        fetch_timeout: the longest wait for the next byte of a download.
     """
 
     document: str
     inputs_file: str
     parameters: EngineParameters
+    fetch_timeout: timedelta = FETCH_TIMEOUT
 
     def as_object(self) -> Mapping[str, object]:
         """Return the JSON object to write."""
         return {
             "document": self.document,
             "inputs_file": self.inputs_file,
+            "fetch_timeout": self.fetch_timeout.total_seconds(),
             "parallel": self.parameters.parallel,
             "on_error": self.parameters.on_error.value,
             "preserve_environment": list(self.parameters.preserve_environment),
             "container": self.parameters.container,
+            "relax_path_checks": self.parameters.relax_path_checks,
         }
 
     @classmethod
@@ -52,6 +58,7 @@ class Plan:
         """Read a JSON object that `as_object` returned."""
         names = found.get("preserve_environment")
         container = found.get("container")
+        fetch_timeout = found.get("fetch_timeout")
         return cls(
             document=str(found["document"]),
             inputs_file=str(found["inputs_file"]),
@@ -60,7 +67,9 @@ class Plan:
                 on_error=OnError(str(found.get("on_error", OnError.STOP))),
                 preserve_environment=[str(name) for name in names] if isinstance(names, list) else [],
                 container=None if container is None else ContainerEngine(str(container)),
+                relax_path_checks=found.get("relax_path_checks") is True,
             ),
+            fetch_timeout=timedelta(seconds=fetch_timeout) if isinstance(fetch_timeout, int | float) else FETCH_TIMEOUT,
         )
 
     def document_address(self, run: RunDirectory) -> str:

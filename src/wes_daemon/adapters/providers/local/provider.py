@@ -12,11 +12,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from wes_daemon.adapters.providers.local.containers import ContainerEngines
+from wes_daemon.adapters.providers.local.disk import is_nearly_full, no_space, require_space
 from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine, run_environment
 from wes_daemon.adapters.providers.local.errors import translate_os_errors, unusable_directory
-from wes_daemon.adapters.providers.local.plan import Plan, make_plan
+from wes_daemon.adapters.providers.local.plan import FETCH_TIMEOUT, Plan, make_plan
 from wes_daemon.adapters.providers.local.run_directory import Result, RunDirectory
-from wes_daemon.adapters.providers.local.status import details, read_snapshot, status_report, unreadable_report
+from wes_daemon.adapters.providers.local.status import (
+    deleted_report,
+    details,
+    read_snapshot,
+    status_report,
+    unreadable_report,
+)
 from wes_daemon.adapters.providers.local.work_directory import (
     delete_draft,
     directory_name,
@@ -24,6 +31,7 @@ from wes_daemon.adapters.providers.local.work_directory import (
     list_owned_runs,
     prepare_run,
     remove_stale_drafts,
+    remove_stale_markers,
 )
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, Rejected
@@ -40,11 +48,13 @@ from wes_daemon.application.ports.providers import (
     nothing_recorded,
 )
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, StatusReport
+from wes_daemon.domain.states import RunState
 
 logger = logging.getLogger(__name__)
 
 RUNNER = "wes_daemon.adapters.providers.local.runner"
 _START_TIMEOUT = timedelta(seconds=30)
+_ACTIVE = frozenset({RunState.INITIALIZING, RunState.RUNNING, RunState.CANCELING})
 _REQUIRED_MODULES = ("cwltool", "psutil")
 
 
@@ -84,16 +94,19 @@ class LocalProvider:
         *,
         clock: Clock,
         launch: Callable[[RunDirectory], None] = launch_runner,
+        fetch_timeout: timedelta = FETCH_TIMEOUT,
     ) -> None:
         """Create the provider without accessing the file system.
 
         Args:
             workdir: contains the runs' directories; created by the first submission.
             launch: starts a runner for a run.
+            fetch_timeout: the longest wait of a run for the next byte of a document or of an input file.
         """
         self._workdir = workdir
         self._clock = clock
         self._launch = launch
+        self._fetch_timeout = fetch_timeout
         self._engines = ContainerEngines(clock)
 
     @property
@@ -106,9 +119,11 @@ class LocalProvider:
         run = self._run(submission.key)
         with self._translate_os_errors():
             if not run.exists:
+                _require_no_processes(run)
                 self._prepare(run, submission)
             if not run.has_started:
                 _require_modules()
+                require_space(run.path)  # The run could not be recorded as started, and would be in doubt.
                 self._launch(run)
         if not run.has_started:
             raise OutcomeUnknown(f"run {run.path.name}: no runner has started it yet; see {run.runner_log}")
@@ -117,13 +132,18 @@ class LocalProvider:
     def statuses(self, ids: Collection[ProviderRunId]) -> Mapping[ProviderRunId, StatusReport]:
         """Return the status of each run; finalises runs whose runner died."""
         with self._translate_os_errors():
-            return {id: self._report(run) for id in ids if (run := self._find(id)) is not None}
+            full = self._note_if_full()
+            reports = {id: report for id in ids if (report := self._report(id)) is not None}
+            return {id: _with_note(report, full) for id, report in reports.items()}
 
     def cancel(self, id: ProviderRunId) -> None:
         """Record the cancellation and wake the runner; finalises a run whose runner died."""
         with self._translate_os_errors():
             run = self._find(id)
-            if run is None or run.result is not None:
+            if run is None:
+                self._cancel_deleted(id)
+                return
+            if run.result is not None:
                 return
             run.record_cancellation(self._clock.now())
             if not run.wake_runner() and read_snapshot(run).is_orphaned:
@@ -166,9 +186,11 @@ class LocalProvider:
         """Return outputs, logs and tasks as far as the run's files contain them."""
         with self._translate_os_errors():
             run = self._find(id)
-            if run is None:
-                raise Rejected(f"the local provider has no run {id!r} in {self._workdir}")
-            return details(run)
+            if run is not None:
+                return details(run)
+            if deleted := self._find_deleted(id):
+                return RunDetails(system_logs=[deleted_report(deleted, has_processes=False).message])
+            raise Rejected(f"the local provider has no run {id!r} in {self._workdir}")
 
     def _run(self, key: IdempotencyKey) -> RunDirectory:
         return self._directory(directory_name(key))
@@ -185,11 +207,25 @@ class LocalProvider:
             return None
         return run if (run := self._directory(id)).exists else None
 
+    def _find_deleted(self, id: ProviderRunId) -> RunDirectory | None:
+        return run if is_directory_name(id) and (run := self._directory(id)).was_deleted else None
+
+    def _cancel_deleted(self, id: ProviderRunId) -> None:
+        """End the processes of a run whose directory was deleted, as far as this machine has any."""
+        run = self._find_deleted(id)
+        if run is None:
+            return
+        from wes_daemon.adapters.providers.local.cleanup import end_processes
+
+        run.active_marker.write_bytes(b"cancelled")
+        end_processes(run, grace=timedelta())
+
     def _prepare(self, run: RunDirectory, submission: Submission) -> None:
-        plan = make_plan(submission)
+        plan = replace(make_plan(submission), fetch_timeout=self._fetch_timeout)
         _require_modules()
         self._workdir.mkdir(parents=True, exist_ok=True)
         remove_stale_drafts(self._workdir, self._clock.now())
+        remove_stale_markers(self._workdir, self._clock.now())
         prepare_run(run, submission, plan=self._with_container_engine(plan))
 
     def _with_container_engine(self, plan: Plan) -> Plan:
@@ -200,13 +236,23 @@ class LocalProvider:
         container = None if found is ContainerEngine.NONE else found
         return replace(plan, parameters=replace(plan.parameters, container=container))
 
-    def _report(self, run: RunDirectory) -> StatusReport:
+    def _report(self, id: ProviderRunId) -> StatusReport | None:
         try:
+            run = self._find(id)
+            if run is None:
+                deleted = self._find_deleted(id)
+                return deleted_report(deleted, has_processes=_has_processes(deleted)) if deleted else None
             snapshot = read_snapshot(run)
         except OSError as error:
             # One damaged directory must not hide the other runs.
-            return unreadable_report(f"{run.path}: {error.strerror}")
+            return unreadable_report(f"{self._workdir / id}: {error.strerror}")
         return status_report(replace(snapshot, result=self._finalise(run)) if snapshot.is_orphaned else snapshot)
+
+    def _note_if_full(self) -> str:
+        if not is_nearly_full(self._workdir):
+            return ""
+        kept = "the results of runs that end now are kept until there is space"
+        return f"{no_space(self._workdir)} of DAEMON_LOCAL_WORKDIR={self._workdir}; {kept}"
 
     def _finalise(self, run: RunDirectory) -> Result:
         # Imported here because psutil is an optional dependency, which the daemon needs only in this rare case.
@@ -217,6 +263,22 @@ class LocalProvider:
 
     def _translate_os_errors(self) -> AbstractContextManager[None]:
         return translate_os_errors(self._workdir)
+
+
+def _has_processes(run: RunDirectory) -> bool:
+    # Imported here for the reason given in `_finalise`.
+    from wes_daemon.adapters.providers.local.cleanup import find_processes
+
+    return bool(find_processes(run))
+
+
+def _require_no_processes(run: RunDirectory) -> None:
+    if run.was_deleted and _has_processes(run):
+        raise OutcomeUnknown(f"run {run.path.name}: its directory was deleted while it was running; cancel it first")
+
+
+def _with_note(report: StatusReport, note: str) -> StatusReport:
+    return replace(report, message=note) if note and report.state in _ACTIVE and not report.message else report
 
 
 def _require_modules() -> None:

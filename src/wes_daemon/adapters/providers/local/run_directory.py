@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -27,6 +27,10 @@ RUN_VARIABLE = "WES_DAEMON_LOCAL_RUN"
 """Environment variable that identifies the processes of a run; its value is the path of the run's directory."""
 NO_CWLTOOL = 70
 """Exit code of the engine process when cwltool is not installed (sysexits.h: internal software error)."""
+NO_SPACE = 74
+"""Exit code of the engine process when the run failed and the disk was full (sysexits.h: error while doing I/O)."""
+UNREACHABLE = 75
+"""Exit code of the engine process when a download failed that may succeed later (sysexits.h: temporary failure)."""
 TERMINATED = 143
 """Exit code of the engine process after SIGTERM (128 plus the signal number, as in a shell)."""
 
@@ -137,6 +141,19 @@ class RunDirectory:
         return self.path / "bell"
 
     @property
+    def active_marker(self) -> Path:
+        """A file beside the directory, from the preparation of the run to its end: it outlives a deleted directory.
+
+        It is not empty if the run was cancelled after its directory was deleted.
+        """
+        return self.path.with_name(f".{self.path.name}.active")
+
+    @property
+    def was_deleted(self) -> bool:
+        """Whether the directory of a run that has not ended was deleted."""
+        return self.active_marker.exists() and not self.exists
+
+    @property
     def exists(self) -> bool:
         """Whether the run is prepared: all files except the later state files exist."""
         return self.request.exists()
@@ -177,6 +194,8 @@ class RunDirectory:
 
     def record_result(self, result: Result) -> None:
         """Write `result.json`."""
+        if self.exists:
+            self.active_marker.unlink(missing_ok=True)
         replace_file(self._result, as_json(result.as_object()))
 
     @property
@@ -239,10 +258,14 @@ def write_new(path: Path, content: bytes) -> None:
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file durably and atomically; of two concurrent writers, one wins."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with suppress(FileNotFoundError):
-        temporary.unlink()
-    write_new(temporary, content)
-    temporary.replace(path)
+    temporary.unlink(missing_ok=True)
+    try:
+        write_new(temporary, content)
+        temporary.replace(path)
+    except OSError:
+        # What a full disk has cut off must not occupy the space that the next try needs.
+        temporary.unlink(missing_ok=True)
+        raise
     sync_directory(path.parent)
 
 
@@ -284,12 +307,21 @@ def _write_state_file(path: Path, at: datetime) -> bool:
         write_new(path, as_json({"at": at.isoformat()}))
     except FileExistsError:
         return False
+    except OSError:
+        # The file's existence counts. On a full disk it may exist and be empty.
+        if not path.exists():
+            raise
     return True
 
 
 def _read_time(path: Path) -> datetime | None:
-    # The file is empty for a moment, between its creation and its first write.
-    return _parse_time((read_object(path) or {}).get("at"))
+    found = read_object(path)
+    if found is None:
+        return None
+    # The file is empty for a moment, between its creation and its first write, and for ever on a full disk.
+    with suppress(OSError):
+        return _parse_time(found.get("at")) or datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return None
 
 
 def _parse_time(value: object) -> datetime | None:

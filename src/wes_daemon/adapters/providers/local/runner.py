@@ -9,10 +9,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 from wes_daemon.adapters.providers.local.cleanup import clean_up, end_processes
+from wes_daemon.adapters.providers.local.disk import describe, is_full, no_space, write_when_possible
 from wes_daemon.adapters.providers.local.failure_messages import (
     describe_exit,
     failure_message,
@@ -22,6 +24,7 @@ from wes_daemon.adapters.providers.local.failure_messages import (
 from wes_daemon.adapters.providers.local.journal import read_journal
 from wes_daemon.adapters.providers.local.run_directory import (
     NO_CWLTOOL,
+    NO_SPACE,
     RUN_VARIABLE,
     Ending,
     Result,
@@ -57,11 +60,17 @@ def supervise(run: RunDirectory, on_started: Callable[[], None]) -> None:
             if is_locked:
                 if run.record_start(SystemClock().now()):
                     on_started()
-                    run.record_result(_execute(run))
+                    _record(run, _execute(run))
                 return
         if run.has_started:
             return
         sleep(_LOCK_RETRY_INTERVAL)
+
+
+def _record(run: RunDirectory, result: Result) -> None:
+    # Without the result the run would count as lost; without its directory it is.
+    with suppress(FileNotFoundError):
+        write_when_possible(lambda: run.record_result(result), folder=run.path)
 
 
 def _execute(run: RunDirectory) -> Result:
@@ -71,20 +80,30 @@ def _execute(run: RunDirectory) -> Result:
     if run.is_cancelled:
         clean_up(run, grace=timedelta())
         return _result(run, None)
-    with run.cwltool_stdout.open("wb") as stdout, run.cwltool_stderr.open("wb") as stderr:
-        cwltool = subprocess.Popen(
+    try:
+        cwltool = _start_cwltool(run)
+    except OSError as error:
+        return _not_executed(run, f"cwltool could not be started: {describe(run.path, error)}")
+    threading.Thread(target=_end_on_cancellation, args=(run, wakeup_pipe), daemon=True).start()
+    exit_code = cwltool.wait()
+    # Before the clean-up, which makes space. The engine has looked itself, unless it was killed.
+    full = exit_code == NO_SPACE or (exit_code < 0 and is_full(run.path))
+    clean_up(run, grace=GRACE)
+    return _result(run, exit_code, full=full)
+
+
+def _start_cwltool(run: RunDirectory) -> subprocess.Popen[bytes]:
+    run.cwltool_stdout.touch()
+    with run.cwltool_stderr.open("wb") as log:
+        return subprocess.Popen(
             [sys.executable, "-P", "-m", ENGINE, str(run.path)],
             stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
+            stdout=log,  # The engine writes the outputs itself.
+            stderr=log,
             env=_cwltool_environment(run),
             cwd=run.attachments,  # cwltool's error messages name files relative to its working directory.
             start_new_session=True,
         )
-    threading.Thread(target=_end_on_cancellation, args=(run, wakeup_pipe), daemon=True).start()
-    exit_code = cwltool.wait()
-    clean_up(run, grace=GRACE)
-    return _result(run, exit_code)
 
 
 def _cwltool_environment(run: RunDirectory) -> Mapping[str, str]:
@@ -99,15 +118,23 @@ def _end_on_cancellation(run: RunDirectory, wakeup_pipe: int) -> None:
     end_processes(run, grace=GRACE)
 
 
-def _result(run: RunDirectory, exit_code: int | None) -> Result:
+def _result(run: RunDirectory, exit_code: int | None, *, full: bool = False) -> Result:
     # A run that succeeded before its cancellation took effect counts as complete.
-    cancelled = run.is_cancelled and exit_code != 0
+    if exit_code == 0 or run.is_cancelled:
+        ending = Ending.CANCELLED if exit_code != 0 else Ending.EXITED
+        return Result(ending=ending, ended_at=SystemClock().now(), exit_code=exit_code)
+    message = _failure_message(run, exit_code)
     return Result(
-        ending=Ending.CANCELLED if cancelled else Ending.EXITED,
+        ending=Ending.EXITED,
         ended_at=SystemClock().now(),
         exit_code=exit_code,
-        message="" if cancelled or exit_code == 0 else _failure_message(run, exit_code),
+        message=f"{no_space(run.path)}: make some, and submit the run again. {message}" if full else message,
     )
+
+
+def _not_executed(run: RunDirectory, message: str) -> Result:
+    clean_up(run, grace=timedelta())
+    return Result(ending=Ending.EXITED, ended_at=SystemClock().now(), message=message)
 
 
 def _failure_message(run: RunDirectory, exit_code: int | None) -> str:

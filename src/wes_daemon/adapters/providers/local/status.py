@@ -8,7 +8,9 @@ from pathlib import Path
 from wes_daemon.adapters.providers.local.journal import Step, read_journal
 from wes_daemon.adapters.providers.local.run_directory import (
     NO_CWLTOOL,
+    NO_SPACE,
     TERMINATED,
+    UNREACHABLE,
     Ending,
     Result,
     RunDirectory,
@@ -20,7 +22,7 @@ from wes_daemon.domain.states import RunState
 
 # cwltool exits with 0 on success, 1 when the workflow or its inputs are wrong, and 33 when it does not support what
 # the document requires. It exits with 2 when the command line that this package built is wrong.
-_SYSTEM_ERROR_EXIT_CODES = frozenset({2, NO_CWLTOOL, TERMINATED})
+_SYSTEM_ERROR_EXIT_CODES = frozenset({2, NO_CWLTOOL, NO_SPACE, TERMINATED, UNREACHABLE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,22 @@ def status_report(snapshot: RunSnapshot) -> StatusReport:
     if snapshot.cancelled:
         return StatusReport(state=RunState.CANCELING, provider_status="cancelling", started_at=snapshot.started_at)
     return StatusReport(state=RunState.RUNNING, provider_status="running", started_at=snapshot.started_at)
+
+
+def deleted_report(run: RunDirectory, *, has_processes: bool) -> StatusReport:
+    """Return the report for a run that has not ended and whose directory was deleted."""
+    was_cancelled = run.active_marker.stat().st_size > 0
+    if has_processes:
+        return StatusReport(
+            state=RunState.CANCELING if was_cancelled else RunState.RUNNING,
+            provider_status="deleted",
+            message=f"the run's directory {run.path} was deleted; its processes go on until the run is cancelled",
+        )
+    return StatusReport(
+        state=RunState.CANCELED if was_cancelled else RunState.SYSTEM_ERROR,
+        provider_status="deleted",
+        message=f"the run's directory {run.path} was deleted before the run ended, with its outputs and logs",
+    )
 
 
 def unreadable_report(reason: str) -> StatusReport:

@@ -31,6 +31,7 @@ _PLAIN_KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 _DIRECTORY_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}(~[0-9a-f]{32})?")
 _UNPUBLISHED_PREFIX = ".preparing-"
 _STALE_AFTER = timedelta(hours=24)
+_MARKER_STALE_AFTER = timedelta(days=90)
 _PAGE_SIZE = 500
 
 
@@ -58,6 +59,7 @@ def prepare_run(run: RunDirectory, submission: Submission, *, plan: Plan) -> Non
     unpublished = RunDirectory(_unpublished_path(run))
     try:
         _write_files(unpublished, submission, plan=plan)
+        run.active_marker.touch()
         _publish(unpublished, run)
     finally:
         shutil.rmtree(unpublished.path, ignore_errors=True)
@@ -70,6 +72,7 @@ def delete_draft(run: RunDirectory, now: datetime) -> bool:
         return False
     unpublished = _unpublished_path(run)
     run.path.rename(unpublished)
+    run.active_marker.unlink(missing_ok=True)
     shutil.rmtree(unpublished, ignore_errors=True)
     return True
 
@@ -80,6 +83,16 @@ def remove_stale_drafts(workdir: Path, now: datetime) -> None:
         with suppress(FileNotFoundError):
             if now - datetime.fromtimestamp(path.stat().st_mtime, UTC) > _STALE_AFTER:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_stale_markers(workdir: Path, now: datetime) -> None:
+    """Remove the markers of runs whose directories were deleted long ago."""
+    for marker in workdir.glob(".*.active"):
+        name = marker.name.removeprefix(".").removesuffix(".active")
+        with suppress(FileNotFoundError):
+            is_stale = now - datetime.fromtimestamp(marker.stat().st_mtime, UTC) > _MARKER_STALE_AFTER
+            if is_stale and not RunDirectory(workdir / name).exists:
+                marker.unlink()
 
 
 def list_owned_runs(workdir: Path, since: datetime, *, after: str | None) -> OwnedPage:
