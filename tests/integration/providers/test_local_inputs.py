@@ -1,15 +1,17 @@
-"""Failure messages for unknown inputs, and for required containers on a machine without a container engine."""
+"""Unknown inputs, texts in any script, and failure messages for required containers on a machine without a container engine."""
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from tests.contracts.provider import status
 from tests.integration.providers.local_harness import CWL, LocalHarness
 from wes_daemon.application.ports.providers import Submission
+from wes_daemon.domain.runs import Attachment
 from wes_daemon.domain.states import RunState
 
 pytest.importorskip("cwltool")
@@ -70,6 +72,50 @@ def test_keys_that_cwltool_allows_besides_inputs_are_allowed(harness: LocalHarne
     id = harness.provider().submit(harness.of("two_steps.cwl", params)).id
 
     harness.reach(id, RunState.COMPLETE)
+
+
+def copied(harness: LocalHarness, text: Mapping[str, object], message: str = "hi") -> tuple[object, str, str]:
+    """Run `unicode.cwl`; return its text output, and the name and the content of its file."""
+    submission = harness.of(
+        "unicode.cwl",
+        {"message": message, "text": text},
+        attachments=[Attachment(name="\U0001f600.txt", content="attached \U0001f9ec".encode())],
+    )
+    provider = harness.provider()
+    id = provider.submit(submission).id
+    harness.reach(id, RunState.COMPLETE)
+    outputs = provider.details(id).outputs
+    copy = outputs["copy"]
+    assert isinstance(copy, dict)
+    path = Path(unquote(urlsplit(copy["location"]).path))
+    assert path.name == copy["basename"]
+    return outputs["said"], path.name, path.read_text(encoding="utf-8")
+
+
+def test_characters_beyond_the_bmp_reach_the_workflow_and_come_back(harness: LocalHarness) -> None:
+    """C2: in a text, in the name of a file, and in its content."""
+    literal = {"class": "File", "basename": "\U0001f603.txt", "contents": "gene \U0001f9ec\n"}
+
+    assert copied(harness, literal, "\U0001f600 and \U0010ffff") == (
+        "\U0001f600 and \U0010ffff",
+        "copy of \U0001f603.txt",
+        "gene \U0001f9ec\n",
+    )
+
+
+def test_a_file_may_have_a_name_beyond_the_bmp(harness: LocalHarness) -> None:
+    """C2."""
+    file = {"class": "File", "path": "\U0001f600.txt"}
+
+    assert copied(harness, file)[1:] == ("copy of \U0001f600.txt", "attached \U0001f9ec")
+
+
+def test_characters_that_readers_of_yaml_refuse_reach_the_workflow(harness: LocalHarness) -> None:
+    """C2: cwltool reads its inputs as YAML."""
+    message = "\x01\x7f\x85\x9f\u2028\u2029\ufeff\ufffe\uffff\u00e9"
+    literal = {"class": "File", "basename": "a.txt", "contents": ""}
+
+    assert copied(harness, literal, message)[0] == message
 
 
 @pytest.mark.parametrize(

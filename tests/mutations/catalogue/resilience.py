@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from tests.mutations.changes import drop, never, replace
 from tests.mutations.mutant import Mutant
-from tests.mutations.picks import call, calls, handler, has, name_of, raises, the, uses
+from tests.mutations.picks import call, calls, constant, handler, has, name_of, raises, the, uses
 from wes_daemon.adapters.providers.local.provider import LocalProvider
-from wes_daemon.adapters.providers.local.run_directory import RunDirectory, _write_state_file
+from wes_daemon.adapters.providers.local.run_directory import RunDirectory, _write_state_file, as_json
 from wes_daemon.adapters.providers.local.work_directory import delete_draft, directory_name
 from wes_daemon.adapters.resilience.call_gate import LeaseCheckedGate, RateLimiter
 from wes_daemon.adapters.resilience.call_priority import Prioritising
@@ -24,6 +24,7 @@ from wes_daemon.domain.runs import IdempotencyKey
 _HERE = "tests/integration/providers"
 _CONTRACT = f"{_HERE}/test_local_contract.py::TestLocalProvider"
 _SETUP = f"{_HERE}/test_local_setup.py"
+_INPUTS = f"{_HERE}/test_local_inputs.py"
 _PROCESSES = f"{_HERE}/test_local_processes.py"
 _DECORATORS = "tests/unit/adapters/test_decorators.py"
 _BREAKING = "tests/unit/adapters/test_circuit_breaking.py"
@@ -72,6 +73,13 @@ LOCAL: Sequence[Mutant] = (
             key=IdempotencyKey,
         ),
         tests=[f"{_SETUP}::test_a_run_that_is_there_is_accepted_again_without_being_judged_again"],
+    ),
+    Mutant(
+        name="surrogates-escaped",
+        breaks="A character beyond the BMP reaches cwltool as two characters that no text may contain.",
+        at=as_json,
+        change=replace(constant(False), "True"),
+        tests=[f"{_INPUTS}::test_characters_beyond_the_bmp_reach_the_workflow_and_come_back"],
     ),
 )
 
