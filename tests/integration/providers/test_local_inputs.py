@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -35,15 +35,25 @@ def failure_message(harness: LocalHarness, submission: Submission) -> str:
     return status(provider, id).message
 
 
-def test_a_misspelt_name_fails_before_anything_runs_even_if_the_real_one_has_a_default(harness: LocalHarness) -> None:
-    message = failure_message(harness, harness.of("", {"min_qualty": 30}, url=f"{GRAPH}#other"))
+def notices(harness: LocalHarness, submission: Submission) -> Sequence[str]:
+    """Submit a run that completes, and return the notices among its system logs."""
+    provider = harness.provider()
+    id = provider.submit(submission).id
+    harness.reach(id, RunState.COMPLETE)
+    assert status(provider, id).message == ""
+    return provider.details(id).system_logs
 
-    assert message == (
-        "the workflow has no input 'min_qualty'; did you mean 'min_quality'? Its inputs are: depth, min_quality"
-    )
+
+def test_an_unknown_input_is_ignored_and_leaves_a_notice(harness: LocalHarness) -> None:
+    """D1: CWL runners run such a workflow."""
+    assert notices(harness, harness.of("", {"min_qualty": 30}, url=f"{GRAPH}#other")) == [
+        "the workflow has no input 'min_qualty'; did you mean 'min_quality'? Its inputs are: depth, min_quality; "
+        "CWL ignores what the workflow does not declare"
+    ]
 
 
-def test_the_inputs_are_those_of_the_selected_process(harness: LocalHarness) -> None:
+def test_an_unknown_input_fails_a_run_that_lacks_a_required_one(harness: LocalHarness) -> None:
+    """D1: the run fails anyway, so its message names both."""
     message = failure_message(harness, harness.of("", {"min_quality": 30}, url=f"{GRAPH}#main"))
 
     assert message == (
@@ -51,12 +61,18 @@ def test_the_inputs_are_those_of_the_selected_process(harness: LocalHarness) -> 
     )
 
 
-def test_the_names_of_a_parallel_run_are_checked_too(harness: LocalHarness) -> None:
+def test_an_unknown_input_of_a_parallel_run_leaves_a_notice_too(harness: LocalHarness) -> None:
+    """D1."""
     params = {"Messages": ["a"], "messages": ["a"]}
 
-    assert "'Messages'; did you mean 'messages'?" in failure_message(
-        harness, harness.of("scatter.cwl", params, engine={"parallel": True})
-    )
+    [notice] = notices(harness, harness.of("scatter.cwl", params, engine={"parallel": True}))
+
+    assert "'Messages'; did you mean 'messages'?" in notice
+
+
+def test_a_run_without_unknown_inputs_has_no_notice(harness: LocalHarness) -> None:
+    """D1."""
+    assert notices(harness, harness.of("two_steps.cwl", {"message": "hi"})) == []
 
 
 def test_keys_that_cwltool_allows_besides_inputs_are_allowed(harness: LocalHarness) -> None:

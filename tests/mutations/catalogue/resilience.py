@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from tests.mutations.changes import drop, never, replace
 from tests.mutations.mutant import Mutant
 from tests.mutations.picks import call, calls, constant, handler, has, name_of, raises, the, uses
+from wes_daemon.adapters.providers.local.journal import Journal
 from wes_daemon.adapters.providers.local.provider import LocalProvider
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory, _write_state_file, as_json
 from wes_daemon.adapters.providers.local.work_directory import delete_draft, directory_name
@@ -80,6 +81,13 @@ LOCAL: Sequence[Mutant] = (
         at=as_json,
         change=replace(constant(False), "True"),
         tests=[f"{_INPUTS}::test_characters_beyond_the_bmp_reach_the_workflow_and_come_back"],
+    ),
+    Mutant(
+        name="notice-lost",
+        breaks="An input that the workflow ignores leaves no notice.",
+        at=Journal.note,
+        change=drop(call(Journal._write)),
+        tests=[f"{_INPUTS}::test_an_unknown_input_is_ignored_and_leaves_a_notice"],
     ),
 )
 

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -37,24 +37,34 @@ _MAX_LISTED_NAMES = 30
 _RESERVED_NAMES = frozenset({"id", "__id"})
 
 
-def input_checking_executor(*, parallel: bool) -> JobExecutor:
+def input_checking_executor(journal: Journal, *, parallel: bool) -> JobExecutor:
     """Return the executor that cwltool would use, preceded by a check of the inputs' names."""
-    return InputCheckingExecutor(MultithreadedJobExecutor() if parallel else SingleJobExecutor())
+    return InputCheckingExecutor(MultithreadedJobExecutor() if parallel else SingleJobExecutor(), journal)
 
 
 class InputCheckingExecutor(JobExecutor):
-    """Fails a job object that contains unknown inputs, which cwltool ignores; otherwise executes it with `inner`."""
+    """Executes a job object with `inner`, and notes the unknown inputs in it, which CWL runners ignore.
 
-    def __init__(self, inner: JobExecutor) -> None:
+    A job object that lacks a required input as well is not executed: the unknown input may be the missing one.
+    """
+
+    def __init__(self, inner: JobExecutor, journal: Journal) -> None:
         super().__init__()
         self._inner = inner
+        self._journal = journal
 
     def execute(
         self, process: Process, job_order_object: Any, runtime_context: RuntimeContext, logger: logging.Logger = _LOGGER
     ) -> tuple[Any, str]:
-        if message := describe_unknown_inputs(process.tool["inputs"], job_order_object):
-            logger.error(message)
-            return None, "permanentFail"
+        inputs = process.tool["inputs"]
+        if message := describe_unknown_inputs(inputs, job_order_object):
+            if missing_inputs(inputs, job_order_object):
+                logger.error(message)
+                return None, "permanentFail"
+            notice = f"{message}; CWL ignores what the workflow does not declare"
+            logger.warning(notice)
+            with suppress(OSError):  # A run whose notice cannot be recorded is executed all the same.
+                self._journal.note(notice)
         if isinstance(self._inner, MultithreadedJobExecutor):
             # cwltool sets this only for an executor that it has created itself.
             runtime_context.select_resources = self._inner.select_resources
@@ -68,12 +78,11 @@ class InputCheckingExecutor(JobExecutor):
 
 def describe_unknown_inputs(inputs: Sequence[Mapping[str, Any]], given: Mapping[str, object]) -> str:
     """Describe the unknown names in a job object that includes the defaults; empty when all names are known."""
-    names = [shortname(str(declared["id"])) for declared in inputs]
+    names = _names(inputs)
     unknown = [name for name in given if name not in names and _is_input_name(name)]
     if not unknown:
         return ""
-    by_name = zip(names, inputs, strict=True)
-    missing = [name for name, declared in by_name if given.get(name) is None and _is_required(declared)]
+    missing = missing_inputs(inputs, given)
     return " ".join(
         [
             *(f"the workflow has no input {name!r}{_suggestion(name, names)}" for name in unknown),
@@ -81,6 +90,12 @@ def describe_unknown_inputs(inputs: Sequence[Mapping[str, Any]], given: Mapping[
             f"Its inputs are: {_listed(names)}" if names else "It has no inputs at all",
         ]
     )
+
+
+def missing_inputs(inputs: Sequence[Mapping[str, Any]], given: Mapping[str, object]) -> Sequence[str]:
+    """Return the names of the required inputs that a job object lacks."""
+    by_name = zip(_names(inputs), inputs, strict=True)
+    return [name for name, declared in by_name if given.get(name) is None and _is_required(declared)]
 
 
 def recording_context(
@@ -193,6 +208,10 @@ def keep_logs(outdir: str, base_path_logs: str, stdout_path: str | None, stderr_
             output.hardlink_to(log)
         except OSError:
             shutil.copy2(log, output)
+
+
+def _names(inputs: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    return [shortname(str(declared["id"])) for declared in inputs]
 
 
 def _is_input_name(name: str) -> bool:

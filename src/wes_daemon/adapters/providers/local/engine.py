@@ -69,7 +69,7 @@ def _execute(plan: Plan, run: RunDirectory) -> int:
     try:
         from wes_daemon.adapters.providers.local.cwltool_hooks import input_checking_executor, recording_context
 
-        executor = input_checking_executor(parallel=plan.parameters.parallel)
+        executor = input_checking_executor(journal, parallel=plan.parameters.parallel)
         context = recording_context(arguments, journal, run.steps, container_advice=_container_advice(plan))
     except (ImportError, AttributeError, TypeError) as error:
         # Another version of cwltool may lack the hooks: the run is executed without them, and without its steps.
