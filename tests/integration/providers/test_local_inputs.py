@@ -1,4 +1,4 @@
-"""Unknown inputs, texts in any script, and failure messages for required containers on a machine without a container engine."""
+"""Unknown inputs, texts in any script, and failure messages for required containers where no engine answers."""
 
 import os
 import stat

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cwltool.argparser import arg_parser
 from cwltool.command_line_tool import CommandLineTool
 from cwltool.context import LoadingContext, RuntimeContext
+from cwltool.docker import PodmanCommandLineJob
 from cwltool.errors import UnsupportedRequirement
 from cwltool.executors import JobExecutor, MultithreadedJobExecutor, SingleJobExecutor
 from cwltool.job import CommandLineJob, JobBase
@@ -136,9 +137,10 @@ class RecordingTool(CommandLineTool):
         if is_required and not runtimeContext.use_container:
             raise UnsupportedRequirement(f"{name} needs a container, and {self._container_advice}")
         job_class = super().make_job_runner(runtimeContext)
+        as_root = issubclass(job_class, PodmanCommandLineJob) and os.geteuid() == 0
         return type(
             f"Recording{job_class.__name__}",
-            (RecordingJob, job_class),
+            (RecordingJob, *([PodmanAsRoot] if as_root else []), job_class),
             {"journal": self._journal, "steps": self._steps, "step_name": name},
         )
 
@@ -193,6 +195,15 @@ class RecordingJob(_Mixin):
 
         self.collect_outputs = capture_exit_code
         self.output_callback = capture_status
+
+
+class PodmanAsRoot(PodmanCommandLineJob):
+    """A job of Podman for root, who has no user namespace to keep: Podman 4.3 refuses to."""
+
+    def create_runtime(self, env: Any, runtimeContext: RuntimeContext) -> tuple[list[str], str | None]:  # noqa: N803 -- cwltool's name
+        """Return Podman's command line and the file of the container's id."""
+        runtime, cidfile = super().create_runtime(env, runtimeContext)
+        return [option for option in runtime if option != "--userns=keep-id"], cidfile
 
 
 def keep_logs(outdir: str, base_path_logs: str, stdout_path: str | None, stderr_path: str | None) -> None:
