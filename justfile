@@ -33,7 +33,8 @@ test *arguments="-n 3":
 coverage:
     {{bin}}/pytest -q -n 3 tests/unit --cov=wes_daemon.domain --cov=wes_daemon.application --cov-branch --cov-fail-under=90
 
-# What takes too long for every change, for an hour and a half: nightly tests, larger searches, mutants, faults, benchmarks
+# What takes too long for every change, for an hour and a half: nightly tests, larger searches, mutants, faults, benchmarks;
+# with WES_DAEMON_TEST_CWL_SUITE=DIRECTORY, a copy of the CWL standard's repository, also all of its conformance tests
 nightly:
     {{bin}}/pytest -n 2 -m nightly
     WES_DAEMON_TEST_EXAMPLES=3000 {{bin}}/pytest -n 2 tests/unit/stateful
@@ -50,6 +51,10 @@ mutants *arguments="--jobs 2":
 # Everything that may go wrong, with real processes, for about half an hour; see docs/faults.md
 faults *arguments:
     {{bin}}/python -m tests.faults {{arguments}}
+
+# The CWL standard's conformance tests through the daemon and by cwltool alone: `just conformance --suite DIRECTORY`
+conformance *arguments:
+    {{bin}}/python -m tests.conformance {{arguments}}
 
 # Measure everything for about twenty minutes, on a machine that does nothing else, and write docs/benchmarks.md;
 # `just bench NAME` for one figure, `just bench --quick` to see in three minutes whether they work

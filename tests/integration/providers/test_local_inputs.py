@@ -1,15 +1,17 @@
-"""Failure messages for unknown inputs, and for required containers on a machine without a container engine."""
+"""Unknown inputs, texts in any script, and failure messages for required containers where no engine answers."""
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from tests.contracts.provider import status
 from tests.integration.providers.local_harness import CWL, LocalHarness
 from wes_daemon.application.ports.providers import Submission
+from wes_daemon.domain.runs import Attachment
 from wes_daemon.domain.states import RunState
 
 pytest.importorskip("cwltool")
@@ -33,15 +35,25 @@ def failure_message(harness: LocalHarness, submission: Submission) -> str:
     return status(provider, id).message
 
 
-def test_a_misspelt_name_fails_before_anything_runs_even_if_the_real_one_has_a_default(harness: LocalHarness) -> None:
-    message = failure_message(harness, harness.of("", {"min_qualty": 30}, url=f"{GRAPH}#other"))
+def notices(harness: LocalHarness, submission: Submission) -> Sequence[str]:
+    """Submit a run that completes, and return the notices among its system logs."""
+    provider = harness.provider()
+    id = provider.submit(submission).id
+    harness.reach(id, RunState.COMPLETE)
+    assert status(provider, id).message == ""
+    return provider.details(id).system_logs
 
-    assert message == (
-        "the workflow has no input 'min_qualty'; did you mean 'min_quality'? Its inputs are: depth, min_quality"
-    )
+
+def test_an_unknown_input_is_ignored_and_leaves_a_notice(harness: LocalHarness) -> None:
+    """D1: CWL runners run such a workflow."""
+    assert notices(harness, harness.of("", {"min_qualty": 30}, url=f"{GRAPH}#other")) == [
+        "the workflow has no input 'min_qualty'; did you mean 'min_quality'? Its inputs are: depth, min_quality; "
+        "CWL ignores what the workflow does not declare"
+    ]
 
 
-def test_the_inputs_are_those_of_the_selected_process(harness: LocalHarness) -> None:
+def test_an_unknown_input_fails_a_run_that_lacks_a_required_one(harness: LocalHarness) -> None:
+    """D1: the run fails anyway, so its message names both."""
     message = failure_message(harness, harness.of("", {"min_quality": 30}, url=f"{GRAPH}#main"))
 
     assert message == (
@@ -49,12 +61,18 @@ def test_the_inputs_are_those_of_the_selected_process(harness: LocalHarness) -> 
     )
 
 
-def test_the_names_of_a_parallel_run_are_checked_too(harness: LocalHarness) -> None:
+def test_an_unknown_input_of_a_parallel_run_leaves_a_notice_too(harness: LocalHarness) -> None:
+    """D1."""
     params = {"Messages": ["a"], "messages": ["a"]}
 
-    assert "'Messages'; did you mean 'messages'?" in failure_message(
-        harness, harness.of("scatter.cwl", params, engine={"parallel": True})
-    )
+    [notice] = notices(harness, harness.of("scatter.cwl", params, engine={"parallel": True}))
+
+    assert "'Messages'; did you mean 'messages'?" in notice
+
+
+def test_a_run_without_unknown_inputs_has_no_notice(harness: LocalHarness) -> None:
+    """D1."""
+    assert notices(harness, harness.of("two_steps.cwl", {"message": "hi"})) == []
 
 
 def test_keys_that_cwltool_allows_besides_inputs_are_allowed(harness: LocalHarness) -> None:
@@ -70,6 +88,50 @@ def test_keys_that_cwltool_allows_besides_inputs_are_allowed(harness: LocalHarne
     id = harness.provider().submit(harness.of("two_steps.cwl", params)).id
 
     harness.reach(id, RunState.COMPLETE)
+
+
+def copied(harness: LocalHarness, text: Mapping[str, object], message: str = "hi") -> tuple[object, str, str]:
+    """Run `unicode.cwl`; return its text output, and the name and the content of its file."""
+    submission = harness.of(
+        "unicode.cwl",
+        {"message": message, "text": text},
+        attachments=[Attachment(name="\U0001f600.txt", content="attached \U0001f9ec".encode())],
+    )
+    provider = harness.provider()
+    id = provider.submit(submission).id
+    harness.reach(id, RunState.COMPLETE)
+    outputs = provider.details(id).outputs
+    copy = outputs["copy"]
+    assert isinstance(copy, dict)
+    path = Path(unquote(urlsplit(copy["location"]).path))
+    assert path.name == copy["basename"]
+    return outputs["said"], path.name, path.read_text(encoding="utf-8")
+
+
+def test_characters_beyond_the_bmp_reach_the_workflow_and_come_back(harness: LocalHarness) -> None:
+    """C2: in a text, in the name of a file, and in its content."""
+    literal = {"class": "File", "basename": "\U0001f603.txt", "contents": "gene \U0001f9ec\n"}
+
+    assert copied(harness, literal, "\U0001f600 and \U0010ffff") == (
+        "\U0001f600 and \U0010ffff",
+        "copy of \U0001f603.txt",
+        "gene \U0001f9ec\n",
+    )
+
+
+def test_a_file_may_have_a_name_beyond_the_bmp(harness: LocalHarness) -> None:
+    """C2."""
+    file = {"class": "File", "path": "\U0001f600.txt"}
+
+    assert copied(harness, file)[1:] == ("copy of \U0001f600.txt", "attached \U0001f9ec")
+
+
+def test_characters_that_readers_of_yaml_refuse_reach_the_workflow(harness: LocalHarness) -> None:
+    """C2: cwltool reads its inputs as YAML."""
+    message = "\x01\x7f\x85\x9f\u2028\u2029\ufeff\ufffe\uffff\u00e9"
+    literal = {"class": "File", "basename": "a.txt", "contents": ""}
+
+    assert copied(harness, literal, message)[0] == message
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def test_running_containers_are_stopped(machine: Path, tmp_path: Path) -> None:
 
     stop_containers(ids, ContainerEngine.DOCKER)
 
-    assert calls.read_text() == "kill abc123\n"
+    assert calls.read_text() == "rm --force abc123\n"
 
 
 def test_a_lost_run_stops_its_containers(harness: LocalHarness, machine: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_lost_run_stops_its_containers(harness: LocalHarness, machine: Path) -
 
     assert status(harness.provider(), id).provider_status == "lost"
 
-    wait_until(lambda: calls.exists() and calls.read_text() == "kill abc123\n", "docker to be called")
+    wait_until(lambda: calls.exists() and calls.read_text() == "rm --force abc123\n", "docker to be called")
     wait_until(lambda: not run.temporary.exists(), "the rest to be removed")
 
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 from tests.mutations.changes import always, drop, never, replace
 from tests.mutations.mutant import Mutant
-from tests.mutations.picks import call, calls, handler, has, name_of, raises, the, uses
+from tests.mutations.picks import call, calls, constant, handler, has, name_of, raises, the, uses
 from wes_daemon.adapters.providers.local.disk import write_when_possible
 from wes_daemon.adapters.providers.local.downloads import _received
+from wes_daemon.adapters.providers.local.journal import Journal
 from wes_daemon.adapters.providers.local.provider import LocalProvider
-from wes_daemon.adapters.providers.local.run_directory import RunDirectory, _write_state_file
+from wes_daemon.adapters.providers.local.run_directory import RunDirectory, _write_state_file, as_json
 from wes_daemon.adapters.providers.local.work_directory import delete_draft, directory_name
 from wes_daemon.adapters.resilience.call_gate import LeaseCheckedGate, _Blocks
 from wes_daemon.adapters.resilience.call_priority import Prioritising
@@ -28,6 +29,7 @@ _CONTRACT = f"{_HERE}/test_local_contract.py::TestLocalProvider"
 _SETUP = f"{_HERE}/test_local_setup.py"
 _DOWNLOADS = f"{_HERE}/test_local_downloads.py"
 _FULL_DISK = f"{_HERE}/test_local_full_disk.py"
+_INPUTS = f"{_HERE}/test_local_inputs.py"
 _PROCESSES = f"{_HERE}/test_local_processes.py"
 _DECORATORS = "tests/unit/adapters/test_decorators.py"
 _BREAKING = "tests/unit/adapters/test_circuit_breaking.py"
@@ -97,6 +99,20 @@ LOCAL: Sequence[Mutant] = (
         at=RunDirectory.record_result,
         change=always(the(ast.If)),
         tests=[f"{_HERE}/test_local_deleted.py::test_a_run_that_ended_after_its_directory_was_deleted_has_a_reason"],
+    ),
+    Mutant(
+        name="surrogates-escaped",
+        breaks="A character beyond the BMP reaches cwltool as two characters that no text may contain.",
+        at=as_json,
+        change=replace(constant(False), "True"),
+        tests=[f"{_INPUTS}::test_characters_beyond_the_bmp_reach_the_workflow_and_come_back"],
+    ),
+    Mutant(
+        name="notice-lost",
+        breaks="An input that the workflow ignores leaves no notice.",
+        at=Journal.note,
+        change=drop(call(Journal._write)),
+        tests=[f"{_INPUTS}::test_an_unknown_input_is_ignored_and_leaves_a_notice"],
     ),
 )
 

@@ -1,5 +1,6 @@
 """Validation of submissions and engine parameters, and the command line of cwltool."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from wes_daemon.adapters.providers.local.engine import cwltool_arguments
 from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine, read_engine_parameters
 from wes_daemon.adapters.providers.local.plan import Plan, make_plan
-from wes_daemon.adapters.providers.local.run_directory import RunDirectory
+from wes_daemon.adapters.providers.local.run_directory import RunDirectory, as_json
 from wes_daemon.application.ports.errors import Rejected, WrongProvider
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.runs import Attachment, IdempotencyKey, RunId, WorkflowRequest
@@ -44,6 +45,28 @@ def submission(
 @pytest.mark.parametrize("version", ["v1.0", "v1.1", "v1.2", "1.2", "V1.2", ""])
 def test_every_spelling_of_cwl_is_accepted(type: str, version: str) -> None:
     assert make_plan(submission(type=type, version=version)).document == "./main.cwl"
+
+
+@pytest.mark.parametrize(
+    ("params", "place"),
+    [
+        ({"message": "a\ud800"}, "workflow_params.message contains U\\+D800"),
+        ({"reads": [{"path": "a"}, {"path": "\udfff"}]}, r"workflow_params.reads\[1\].path contains U\+DFFF"),
+        ({"reads": {"\ud83d": 1}}, r"workflow_params.reads, in a name contains U\+D83D"),
+    ],
+)
+def test_half_a_character_is_rejected_with_its_place(params: object, place: str) -> None:
+    """C2: no file that cwltool could read can contain it."""
+    with pytest.raises(Rejected, match=place):
+        make_plan(submission(params=params))
+
+
+def test_inputs_are_written_so_that_json_and_yaml_read_the_same() -> None:
+    """C2: characters beyond the BMP as they are, all others outside ASCII escaped."""
+    written = as_json({"a": "\u00e9\x7f\x85\ufeff\uffff\U0001f600"})
+
+    assert written.decode("utf-8") == '{\n "a": "\\u00e9\\u007f\\u0085\\ufeff\\uffff\U0001f600"\n}'
+    assert json.loads(written) == {"a": "\u00e9\x7f\x85\ufeff\uffff\U0001f600"}
 
 
 @pytest.mark.parametrize(

@@ -36,12 +36,14 @@ class ContainerEngines:
 
 
 def stop_containers(ids: Path, engine: ContainerEngine | None) -> None:
-    """Stop the containers whose ids are in the files of the directory `ids`; ended containers are no error."""
+    """Stop and remove the containers whose ids are in the files of the directory `ids`; ended ones are no error."""
     if engine not in (ContainerEngine.DOCKER, ContainerEngine.PODMAN):
         return  # The other engines run containers as processes of the run.
     found = [path.read_text(encoding="ascii", errors="replace").strip() for path in ids.glob("*.cid")]
     if valid := [id for id in found if id.isalnum()]:
-        _succeeds(engine, ["kill", *valid], timeout=_KILL_TIMEOUT)
+        # Not `kill`: Podman cannot kill a container that it has created and not started yet, and keeps one whose
+        # supervisor was killed with the processes of the run.
+        _succeeds(engine, ["rm", "--force", *valid], timeout=_KILL_TIMEOUT)
 
 
 def _detect() -> ContainerEngine:

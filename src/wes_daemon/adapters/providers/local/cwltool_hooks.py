@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from tempfile import mkstemp
@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 from cwltool.argparser import arg_parser
 from cwltool.command_line_tool import CommandLineTool
 from cwltool.context import LoadingContext, RuntimeContext
+from cwltool.docker import PodmanCommandLineJob
 from cwltool.errors import UnsupportedRequirement
 from cwltool.executors import JobExecutor, MultithreadedJobExecutor, SingleJobExecutor
 from cwltool.job import CommandLineJob, JobBase
@@ -44,24 +45,34 @@ _KILL_DELAY = timedelta(seconds=5)
 _RESERVED_NAMES = frozenset({"id", "__id"})
 
 
-def input_checking_executor(*, parallel: bool) -> JobExecutor:
+def input_checking_executor(journal: Journal, *, parallel: bool) -> JobExecutor:
     """Return the executor that cwltool would use, preceded by a check of the inputs' names."""
-    return InputCheckingExecutor(MultithreadedJobExecutor() if parallel else SingleJobExecutor())
+    return InputCheckingExecutor(MultithreadedJobExecutor() if parallel else SingleJobExecutor(), journal)
 
 
 class InputCheckingExecutor(JobExecutor):
-    """Fails a job object that contains unknown inputs, which cwltool ignores; otherwise executes it with `inner`."""
+    """Executes a job object with `inner`, and notes the unknown inputs in it, which CWL runners ignore.
 
-    def __init__(self, inner: JobExecutor) -> None:
+    A job object that lacks a required input as well is not executed: the unknown input may be the missing one.
+    """
+
+    def __init__(self, inner: JobExecutor, journal: Journal) -> None:
         super().__init__()
         self._inner = inner
+        self._journal = journal
 
     def execute(
         self, process: Process, job_order_object: Any, runtime_context: RuntimeContext, logger: logging.Logger = _LOGGER
     ) -> tuple[Any, str]:
-        if message := describe_unknown_inputs(process.tool["inputs"], job_order_object):
-            logger.error(message)
-            return None, "permanentFail"
+        inputs = process.tool["inputs"]
+        if message := describe_unknown_inputs(inputs, job_order_object):
+            if missing_inputs(inputs, job_order_object):
+                logger.error(message)
+                return None, "permanentFail"
+            notice = f"{message}; CWL ignores what the workflow does not declare"
+            logger.warning(notice)
+            with suppress(OSError):  # A run whose notice cannot be recorded is executed all the same.
+                self._journal.note(notice)
         if isinstance(self._inner, MultithreadedJobExecutor):
             # cwltool sets this only for an executor that it has created itself.
             runtime_context.select_resources = self._inner.select_resources
@@ -75,12 +86,11 @@ class InputCheckingExecutor(JobExecutor):
 
 def describe_unknown_inputs(inputs: Sequence[Mapping[str, Any]], given: Mapping[str, object]) -> str:
     """Describe the unknown names in a job object that includes the defaults; empty when all names are known."""
-    names = [shortname(str(declared["id"])) for declared in inputs]
+    names = _names(inputs)
     unknown = [name for name in given if name not in names and _is_input_name(name)]
     if not unknown:
         return ""
-    by_name = zip(names, inputs, strict=True)
-    missing = [name for name, declared in by_name if given.get(name) is None and _is_required(declared)]
+    missing = missing_inputs(inputs, given)
     return " ".join(
         [
             *(f"the workflow has no input {name!r}{_suggestion(name, names)}" for name in unknown),
@@ -88,6 +98,12 @@ def describe_unknown_inputs(inputs: Sequence[Mapping[str, Any]], given: Mapping[
             f"Its inputs are: {_listed(names)}" if names else "It has no inputs at all",
         ]
     )
+
+
+def missing_inputs(inputs: Sequence[Mapping[str, Any]], given: Mapping[str, object]) -> Sequence[str]:
+    """Return the names of the required inputs that a job object lacks."""
+    by_name = zip(_names(inputs), inputs, strict=True)
+    return [name for name, declared in by_name if given.get(name) is None and _is_required(declared)]
 
 
 def recording_context(
@@ -140,9 +156,10 @@ class RecordingTool(CommandLineTool):
         if container and runtimeContext.use_container:
             _download_image(container, runtimeContext)
         job_class = super().make_job_runner(runtimeContext)
+        as_root = issubclass(job_class, PodmanCommandLineJob) and os.geteuid() == 0
         return type(
             f"Recording{job_class.__name__}",
-            (RecordingJob, job_class),
+            (RecordingJob, *([PodmanAsRoot] if as_root else []), job_class),
             {"journal": self._journal, "steps": self._steps, "step_name": name},
         )
 
@@ -228,6 +245,15 @@ class RecordingJob(_Mixin):
         self.output_callback = capture_status
 
 
+class PodmanAsRoot(PodmanCommandLineJob):
+    """A job of Podman for root, who has no user namespace to keep: Podman 4.3 refuses to."""
+
+    def create_runtime(self, env: Any, runtimeContext: RuntimeContext) -> tuple[list[str], str | None]:  # noqa: N803 -- cwltool's name
+        """Return Podman's command line and the file of the container's id."""
+        runtime, cidfile = super().create_runtime(env, runtimeContext)
+        return [option for option in runtime if option != "--userns=keep-id"], cidfile
+
+
 def keep_logs(outdir: str, base_path_logs: str, stdout_path: str | None, stderr_path: str | None) -> None:
     """Place the tool's declared stdout and stderr where cwltool collects outputs, and keep them as logs too.
 
@@ -275,6 +301,10 @@ def _download_image(container: MutableMapping[str, Any], runtime: RuntimeContext
     files = getattr(runtime.path_mapper, "run_files", None)
     if files and urlsplit(address).scheme in ("http", "https"):
         container["dockerLoad"] = str(files.input_file(address))
+
+
+def _names(inputs: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    return [shortname(str(declared["id"])) for declared in inputs]
 
 
 def _is_input_name(name: str) -> bool:

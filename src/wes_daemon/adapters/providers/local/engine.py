@@ -119,7 +119,7 @@ def _recording(plan: Plan, run: RunDirectory, arguments: Sequence[str], journal:
         from wes_daemon.adapters.providers.local.cwltool_hooks import input_checking_executor, recording_context
 
         return {
-            "executor": input_checking_executor(parallel=plan.parameters.parallel),
+            "executor": input_checking_executor(journal, parallel=plan.parameters.parallel),
             "loadingContext": recording_context(
                 arguments, journal, run.steps, container_advice=_container_advice(plan)
             ),

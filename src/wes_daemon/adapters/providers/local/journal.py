@@ -132,7 +132,7 @@ class Journal:
         )
 
     def note(self, text: str) -> None:
-        """Record a remark about the journal itself; it appears among the system logs of the run."""
+        """Record a remark about the run or the journal; it appears among the system logs of the run."""
         self._write({"event": "note", "text": text})
 
     def flush(self) -> None:

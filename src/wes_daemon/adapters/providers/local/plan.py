@@ -90,6 +90,7 @@ def make_plan(submission: Submission) -> Plan:
     except InvalidRequest as error:
         raise Rejected(str(error)) from error
     _check_type(request)
+    _check_texts(request.params, "workflow_params")
     return Plan(
         document=_document(request.workflow_url, submission.attachments),
         inputs_file=_unused_name(submission.attachments),
@@ -104,6 +105,29 @@ def _check_type(request: WorkflowRequest) -> None:
     if version and f"v{version.removeprefix('v')}" not in VERSIONS:
         known = ", ".join(VERSIONS)
         raise Rejected(f"workflow_type_version is {request.workflow_type_version!r}: the local provider runs {known}")
+
+
+def _check_texts(value: object, place: str) -> None:
+    """Reject lone surrogates: JSON can express them, and no file can contain them."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            _check_text(str(name), f"{place}, in a name")
+            _check_texts(inner, f"{place}.{name}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _check_texts(inner, f"{place}[{index}]")
+    elif isinstance(value, str):
+        _check_text(value, place)
+
+
+def _check_text(text: str, place: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        # Not `from error`: that error contains the value.
+        raise Rejected(
+            f"{place} contains U+{ord(text[error.start]):04X}, which is half of a character: correct the text"
+        ) from None
 
 
 def _document(url: str, attachments: Sequence[Attachment]) -> str:

@@ -15,6 +15,7 @@ a process id could belong to another process by then.
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -33,6 +34,11 @@ UNREACHABLE = 75
 """Exit code of the engine process when a download failed that may succeed later (sysexits.h: temporary failure)."""
 TERMINATED = 143
 """Exit code of the engine process after SIGTERM (128 plus the signal number, as in a shell)."""
+
+
+# cwltool reads its inputs as YAML. There the two escapes of a character beyond U+FFFF are two characters that no text
+# may contain, so such a character is not escaped; below it some characters are refused unless they are escaped.
+_ESCAPED = re.compile("[\x7f-\uffff]")
 
 
 class Ending(StrEnum):
@@ -290,8 +296,9 @@ def read_object(path: Path) -> Mapping[str, object] | None:
 
 
 def as_json(value: Mapping[str, object]) -> bytes:
-    """Serialise a JSON object."""
-    return json.dumps(value, indent=1, sort_keys=True).encode()
+    """Serialise a JSON object in UTF-8, so that readers of JSON and readers of YAML find the same texts in it."""
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def _try_lock(descriptor: int, operation: int) -> bool:
