@@ -223,7 +223,7 @@ def test_tags_are_named_as_the_inputs_are(create_run: CreateRun) -> None:
         ([Attachment(name="a\udcff", content=b"")], r"attachments\[0\].name contains half of a surrogate pair"),
         (
             [Attachment(name="a", content=b""), Attachment(name="./a", content=b"")],
-            r"attachments\[1\].name is 'a', as that of an earlier attachment: rename",
+            r"attachments\[1\].name is 'a', as is that of an earlier attachment: rename",
         ),
     ],
     ids=["no attachment", "text", "surrogate", "twice"],
