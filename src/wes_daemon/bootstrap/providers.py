@@ -76,7 +76,11 @@ class _Builder:
     def sevenbridges(self) -> WorkflowProvider:
         credentials, project = self.settings.sevenbridges_credentials, self.settings.sevenbridges_project
         if credentials is None or project is None:
-            raise WrongProvider("Seven Bridges is not set up here: set SEVENBRIDGES_API_TOKEN and SEVENBRIDGES_PROJECT")
+            missing = [
+                *([] if credentials else ["SEVENBRIDGES_API_TOKEN"]),
+                *([] if project else ["SEVENBRIDGES_PROJECT"]),
+            ]
+            raise WrongProvider(f"Seven Bridges is not set up here: set {' and '.join(missing)}")
         timeouts = request_timeouts(self.settings)
         config = SevenBridgesConfig(
             endpoint=credentials.endpoint,

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from wes_daemon.entrypoints.cli.parameters import load_yaml
+from wes_daemon.entrypoints.cli.documents_in_yaml import load_yaml
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from wes_daemon.entrypoints.cli.local_files import expand_home
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -56,18 +57,6 @@ class Seconds(click.FloatRange):
         if math.isnan(seconds):
             self.fail(f"{value!r} is not a number of seconds, such as 60 or 0.5.", param, ctx)
         return seconds
-
-
-def expand_home(text: str, hint: str) -> Path:
-    """Return the path with a `~` at its beginning replaced.
-
-    Raises:
-        click.BadParameter: it names a home that does not exist; `hint` names the argument.
-    """
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise click.BadParameter(f"{text!r} names a home that does not exist.", param_hint=hint) from error
 
 
 def _checked_uri(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
