@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from wes_daemon.bootstrap.env_file import names_in_env_file
 from wes_daemon.bootstrap.settings import (
     ConfigurationError,
     documented_settings,
     misspelt,
-    names_in_env_file,
     read_settings,
 )
 from wes_daemon.domain.runs import ProviderType

@@ -16,6 +16,8 @@ from wes_daemon.adapters.resilience.rates import Rate, read_rates, read_window
 from wes_daemon.domain.runs import RESERVED_TAGS, ProviderType
 
 _DAY = 86_400
+_UNITS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3_600, "d": _DAY}
+_WITH_UNIT = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)", re.I)
 _OFF = "off"
 _NO_PROVIDER = "none"
 
@@ -47,7 +49,15 @@ class SecondsBetween:
 
 
 def _seconds_of(value: object) -> object:
+    if isinstance(value, str) and (seconds := seconds_with_unit(value)) is not None:
+        raise ValueError(f"{value!r} has a unit: write the number of seconds, {seconds:g}")
     return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def seconds_with_unit(text: str) -> float | None:
+    """Return the seconds that a text such as `5m` or `2 hours` means; None for a text without a unit."""
+    match = _WITH_UNIT.fullmatch(text.strip())
+    return float(match["number"]) * _UNITS[match["unit"][0].lower()] if match else None
 
 
 def _timedelta_of(seconds: float) -> timedelta:
@@ -91,6 +101,14 @@ def _file_content(path: object) -> object:
 def _stripped(value: object) -> object:
     """Return the text without the spaces and newlines around it; None if nothing is left."""
     return value.strip() or None if isinstance(value, str) else value
+
+
+def _token(value: object) -> object:
+    """Return the text without the spaces and newlines around it; refuse those within it."""
+    text = _stripped(value)
+    if isinstance(text, str) and not (text.isprintable() and text.split() == [text]):
+        raise ValueError("it contains a blank or a line break: paste it again, in one line")
+    return text
 
 
 def _provider_limits(value: object) -> object:
@@ -153,6 +171,7 @@ ServiceTables = Annotated[Literal["create", "wait"], BeforeValidator(_lower)]
 SchemaName = Annotated[str | None, BeforeValidator(_schema_name)]
 LocalPath = Annotated[Path, BeforeValidator(_absolute_path)]
 SecretText = Annotated[SecretStr | None, BeforeValidator(_stripped)]
+Token = Annotated[SecretStr | None, BeforeValidator(_token)]
 SecretInFile = Annotated[SecretStr | None, BeforeValidator(_file_content)]
 
 Seconds = Annotated[timedelta, SecondsBetween(above=0, at_most=_DAY)]

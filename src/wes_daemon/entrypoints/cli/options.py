@@ -52,7 +52,11 @@ class Seconds(click.FloatRange):
         super().__init__(min=0, min_open=True, max=86_400)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Convert the value; refuse "nan", which a range accepts."""
+        """Convert the value; refuse a number with a unit, and "nan", which a range accepts."""
+        from wes_daemon.bootstrap.setting_types import seconds_with_unit
+
+        if isinstance(value, str) and (meant := seconds_with_unit(value)) is not None:
+            self.fail(f"{value!r} has a unit; write the number of seconds, {meant:g}.", param, ctx)
         seconds = float(super().convert(value, param, ctx))
         if math.isnan(seconds):
             self.fail(f"{value!r} is not a number of seconds, such as 60 or 0.5.", param, ctx)

@@ -23,6 +23,7 @@ HIDE_SECRETS = "wes_daemon.hide_secrets"
 
 _LOCAL_WORKDIR = 'DAEMON_LOCAL_WORKDIR="$PWD/local-runs" '
 _SQLITE = "sqlite:///"
+_DATABASE_URI = "DATABASE_URI"
 
 
 @contextmanager
@@ -83,11 +84,24 @@ def settings_of(ctx: click.Context, **arguments: object) -> "Settings":
 def sub_command_settings(ctx: click.Context) -> "Settings":
     """Read the settings. Without DATABASE_URI the database is a file in the user's data directory."""
     settings = settings_of(ctx)
+    _mention_misspelt()
     if settings.database_uri is not None:
         return settings
     uri = f"{_SQLITE}{user_data_directory() / 'runs.db'}"
     print_message(f"DATABASE_URI is not set{misspelt_database()}: using {uri}")
     return settings_of(ctx, database_uri=uri)
+
+
+def _mention_misspelt() -> None:
+    """Print which names in the environment and in `.env` resemble those of settings, and have no effect."""
+    from wes_daemon.bootstrap.env_file import ENV_FILE, names_in_env_file
+    from wes_daemon.bootstrap.settings import misspelt
+
+    for where, names in (("the environment", os.environ), (ENV_FILE, names_in_env_file())):
+        for name, meant in misspelt(names):
+            # A message of its own mentions it where it matters.
+            if meant != _DATABASE_URI:
+                print_message(f"{name} in {where} is no setting: did you mean {meant}?")
 
 
 def log_as_configured(ctx: click.Context, settings: "Settings", stream: TextIO) -> None:
@@ -188,9 +202,10 @@ def require_database(settings: "Settings") -> None:
         Failed: the file does not exist; the message names the commands that create it.
     """
     file = _sqlite_file(settings)
-    if file is None or file.exists():
+    # Unlike those of `Path`, these functions raise nothing for a name that is too long.
+    if file is None or os.path.exists(file):
         return
-    if file.parent != user_data_directory() and not file.parent.is_dir():
+    if file.parent != user_data_directory() and not os.path.isdir(file.parent):
         raise Failed(
             f"there is no database at {file}: the folder {file.parent} does not exist; "
             "correct the path in the database URI, or create the folder"
@@ -222,9 +237,10 @@ def searched_database(settings: "Settings") -> str:
 
 def misspelt_database() -> str:
     """Return ` (DATABASE_URL is: did you mean that?)` if a name like DATABASE_URI is set instead, or an empty text."""
-    from wes_daemon.bootstrap.settings import misspelt, names_in_env_file
+    from wes_daemon.bootstrap.env_file import names_in_env_file
+    from wes_daemon.bootstrap.settings import misspelt
 
-    names = [name for name, meant in misspelt({*os.environ, *names_in_env_file()}) if meant == "DATABASE_URI"]
+    names = [name for name, meant in misspelt({*os.environ, *names_in_env_file()}) if meant == _DATABASE_URI]
     return f" ({' and '.join(names)} is: did you mean that?)" if names else ""
 
 
