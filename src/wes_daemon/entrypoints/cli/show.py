@@ -10,18 +10,20 @@ from wes_daemon.entrypoints.cli.session import mention_absent_daemon, reading_se
 
 @click.command("show")
 @click.argument("run_id", metavar="RUN")
+@click.option("--all", "show_all", is_flag=True, help="Show long values, tasks and the timeline in full.")
 @database_option
 @json_option
 @click.pass_context
-def show(ctx: click.Context, run_id: str, as_json: bool) -> None:
+def show(ctx: click.Context, run_id: str, show_all: bool, as_json: bool) -> None:
     """Show everything about one run.
 
     Shows its request, the provider's status, tasks, outputs, logs and errors, and every change with time and reason.
-    With --json this is the RunLog of WES 1.1.0, with an object "daemon" for what WES does not define.
+    Of long values and lists the first 100 lines are shown, unless --all is given. With --json this is the RunLog of
+    WES 1.1.0, with an object "daemon" for what WES does not define.
     """
     from wes_daemon.application.ports.errors import RunNotFound
     from wes_daemon.entrypoints.cli.documents import json_text, run_log
-    from wes_daemon.entrypoints.cli.run_tables import print_run
+    from wes_daemon.entrypoints.cli.run_tables import LIMIT, print_run
 
     with reading_session(ctx) as application:
         try:
@@ -33,4 +35,4 @@ def show(ctx: click.Context, run_id: str, as_json: bool) -> None:
     if as_json:
         click.echo(json_text(run_log(record)))
     else:
-        print_run(record, now)
+        print_run(record, now, limit=None if show_all else LIMIT)
