@@ -8,7 +8,7 @@ import click
 from wes_daemon.domain.errors import IllegalTransition, WesDaemonError
 from wes_daemon.domain.runs import RunId
 from wes_daemon.domain.states import RunState
-from wes_daemon.entrypoints.cli.errors import ExitCode, one_line, print_message
+from wes_daemon.entrypoints.cli.errors import ExitCode, for_reader, print_message
 from wes_daemon.entrypoints.cli.options import database_option, json_option
 from wes_daemon.entrypoints.cli.session import mention_absent_daemon, reading_session, searched_database
 
@@ -67,4 +67,4 @@ def _result(run_id: str, outcome: RunState | WesDaemonError) -> dict[str, str]:
 
 
 def _line(result: Mapping[str, str]) -> str:
-    return one_line(result["error"] if "error" in result else f"run {result['run_id']} is {result['state']}")
+    return for_reader(result["error"] if "error" in result else f"run {result['run_id']} is {result['state']}")

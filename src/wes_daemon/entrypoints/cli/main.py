@@ -14,7 +14,7 @@ from wes_daemon.entrypoints.cli.cancel import cancel
 from wes_daemon.entrypoints.cli.daemon import run_daemon
 from wes_daemon.entrypoints.cli.db import db
 from wes_daemon.entrypoints.cli.demo import demo
-from wes_daemon.entrypoints.cli.errors import ExitCode, Failed
+from wes_daemon.entrypoints.cli.errors import ExitCode, Failed, many_lines
 from wes_daemon.entrypoints.cli.list import list_runs
 from wes_daemon.entrypoints.cli.logs import log_uncaught, log_uncaught_in_thread
 from wes_daemon.entrypoints.cli.options import Overrides, daemon_options
@@ -122,6 +122,12 @@ def _expected_failures(ctx: click.Context) -> Iterator[None]:
     except KeyboardInterrupt:
         ignore_interrupts()
         raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
+    except click.UsageError as error:
+        # It may quote a file that another person wrote.
+        message = error.format_message()
+        if message == many_lines(message):
+            raise
+        raise click.UsageError(many_lines(message), error.ctx) from error
     except WesDaemonError as error:
         hide: Callable[[str], str] = ctx.meta.get(HIDE_SECRETS, str)
         raise Failed(hide(str(error)), _exit_code(error)) from error

@@ -11,6 +11,7 @@ import click
 
 from wes_daemon.domain.addresses import public_url
 from wes_daemon.entrypoints.cli.documents_in_yaml import ChangedValue, load_json, load_yaml
+from wes_daemon.entrypoints.cli.errors import one_line
 from wes_daemon.entrypoints.cli.local_files import exists, expand_home, has_scheme, is_address, is_file
 from wes_daemon.entrypoints.cli.workflow_inputs import DeclaredInputs, Misfit
 
@@ -100,7 +101,7 @@ def require_readable_here(values: Mapping[str, object]) -> None:
                     f"{public_url(address)!r} cannot be read here: the local provider reads files of this machine, "
                     f"http:// and https://, and not {scheme}:; copy the file to this machine, or choose another "
                     "provider with --provider.",
-                    param_hint=name,
+                    param_hint=one_line(name),
                 )
 
 
