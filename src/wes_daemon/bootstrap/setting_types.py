@@ -16,6 +16,7 @@ from wes_daemon.adapters.resilience.rates import Rate, read_rates, read_window
 from wes_daemon.domain.runs import RESERVED_TAGS, ProviderType
 
 _DAY = 86_400
+_QUOTATION_MARKS = ("''", '""', "\u201c\u201d", "\u2018\u2019", "\u201e\u201c", "``")
 _UNITS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3_600, "d": _DAY}
 _WITH_UNIT = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)", re.I)
 _OFF = "off"
@@ -62,6 +63,13 @@ def seconds_with_unit(text: str) -> float | None:
 
 def _timedelta_of(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
+
+
+def without_quotation_marks(value: object) -> object:
+    """Return the value; raises `ValueError` for a text in quotation marks, which a shell would have removed."""
+    if isinstance(value, str) and len(value) > 1 and value[0] + value[-1] in _QUOTATION_MARKS:
+        raise ValueError("the quotation marks are part of the value here: remove them")
+    return value
 
 
 def _upper(value: object) -> object:

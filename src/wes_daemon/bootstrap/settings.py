@@ -33,11 +33,11 @@ from wes_daemon.bootstrap.setting_types import (
     Token,
     WindowRate,
     YearInSeconds,
+    without_quotation_marks,
 )
 from wes_daemon.domain.errors import WesDaemonError
 from wes_daemon.domain.runs import ProviderType
 
-_QUOTATION_MARKS = ("''", '""', "\u201c\u201d", "\u2018\u2019", "\u201e\u201c", "``")
 _PREFIXES = ("DAEMON_", "DATABASE_", "SEVENBRIDGES_", "AWS_HEALTHOMICS_")
 
 
@@ -275,9 +275,7 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _without_quotation_marks(cls, value: object) -> object:
-        if isinstance(value, str) and len(value) > 1 and value[0] + value[-1] in _QUOTATION_MARKS:
-            raise ValueError("the quotation marks are part of the value here: remove them")
-        return value
+        return without_quotation_marks(value)
 
     @field_validator("status_check_floor")
     @classmethod

@@ -108,7 +108,7 @@ def require_readable_here(values: Mapping[str, object]) -> None:
 def _advice(text: str, hint: str) -> str:
     name, colon, _ = text.partition(":")
     if hint != "NAME=VALUE":
-        return ""
+        return f", such as {hint} sample=S1"
     if colon and name.isidentifier():
         return f": write {name}=…, with = and no blanks around it"
     if is_file(Path(text), hint) and PurePath(text).suffix.lower() in (".json", ".yaml", ".yml"):
@@ -163,7 +163,7 @@ def _absolute(file: dict[str, object], base: Path) -> dict[str, object]:
 
 def _existing(path: Path, hint: str) -> Path:
     if not exists(path, hint):
-        raise click.BadParameter(f"there is no file {path.absolute()}.", param_hint=hint)
+        raise click.BadParameter(f"there is no file {path.absolute()}; correct its path.", param_hint=hint)
     return path.resolve()
 
 
@@ -191,7 +191,7 @@ def _read(name: str) -> str:
     try:
         return sys.stdin.read() if name == "-" else expand_home(name, "--params").read_text("utf-8")
     except OSError as error:
-        _refuse(f"{name} cannot be read: {error.strerror}.")
+        _refuse(f"{name} cannot be read: {error.strerror}; name a file of parameters in JSON or YAML.")
     except UnicodeDecodeError:
         _refuse(f"{name} is not a text in UTF-8.")
 

@@ -63,9 +63,14 @@ class SubmitArguments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """The run that is to be queued."""
+    """The run that is to be queued.
+
+    Attributes:
+        is_found: whether the workflow is a file of this machine or an attachment, or looks like an address.
+    """
 
     request: WorkflowRequest
+    is_found: bool = True
     tags: Mapping[str, object] = field(default_factory=dict)
     attachments: Sequence[Attachment] = ()
 
@@ -105,7 +110,8 @@ def read_new_run(arguments: SubmitArguments, *, default: ProviderType, engines: 
         workflow_engine_parameters=named_values(arguments.engine_parameters, "--engine-parameter"),
     )
     attachments = [Attachment(name=name, content=_content(file)) for name, file in files.items()]
-    return NewRun(request=request, tags=tags, attachments=attachments)
+    is_found = source.file is not None or url.partition("#")[0] in files or has_scheme(url)
+    return NewRun(request=request, is_found=is_found, tags=tags, attachments=attachments)
 
 
 def summary(tags: Mapping[str, object], engine: str | None) -> RunSummary:
@@ -200,7 +206,8 @@ def _named_file(text: str, workflow: Path | None) -> tuple[str, Path]:
     name, equals, path = text.partition("=")
     file = expand_home(path, "--attach")
     if not (equals and name and is_file(file, "--attach")):
-        problem = "is a directory; attach its files one by one" if is_directory(file, "--attach") else None
+        folder = file if path else plain
+        problem = "is a directory; attach its files one by one" if is_directory(folder, "--attach") else None
         problem = problem or "there is no such file; write FILE, or NAME=FILE"
         raise click.BadParameter(f"{path or text}: {problem}.", param_hint="--attach")
     return name, file.resolve()

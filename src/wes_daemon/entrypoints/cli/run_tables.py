@@ -74,6 +74,11 @@ def print_run(record: RunRecord, now: datetime, *, limit: int | None = LIMIT) ->
     TextConsole().print_unfolded(run_report(record, now, limit=limit))
 
 
+def print_timeline(timeline: Sequence[TimelineEntry], *, limit: int | None = LIMIT) -> None:
+    """Print the timeline of a run whose row was deleted."""
+    TextConsole().print_unfolded(_timeline(timeline, limit))
+
+
 def print_tasks(record: RunRecord) -> None:
     """Print the tasks on standard error, apart from the outputs, which programs read."""
     if record.tasks:
@@ -92,7 +97,7 @@ def run_report(record: RunRecord, now: datetime, *, limit: int | None = None) ->
     if record.tasks:
         parts += [_title("Tasks"), tasks_table(record, limit=limit)]
     if record.timeline:
-        parts += [_title("Timeline"), _timeline(record, limit)]
+        parts += [_title("Timeline"), _timeline(record.timeline, limit)]
     return Group(*parts)
 
 
@@ -259,16 +264,16 @@ def _task_time(task: TaskLog) -> Text:
     return plain(duration(task.end_time - task.start_time) if task.start_time and task.end_time else None)
 
 
-def _timeline(record: RunRecord, limit: int | None) -> Table:
+def _timeline(timeline: Sequence[TimelineEntry], limit: int | None) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("WHEN", "STATE", "BY"):
         table.add_column(title, no_wrap=True)
     table.add_column("WHY")
-    hidden = 0 if limit is None else max(len(record.timeline) - limit, 0)
+    hidden = 0 if limit is None else max(len(timeline) - limit, 0)
     if hidden:
         # The end of a timeline says more than its beginning.
         table.add_row(_more(hidden, "entries before these"))
-    for entry in record.timeline[hidden:]:
+    for entry in timeline[hidden:]:
         cells = (plain(moment(entry.at)), _new_state(entry), plain(entry.by))
         _add_rows(table, cells, _limited(_lines(entry.why), limit))
     return table

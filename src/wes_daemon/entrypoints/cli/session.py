@@ -23,6 +23,7 @@ HIDE_SECRETS = "wes_daemon.hide_secrets"
 
 _LOCAL_WORKDIR = 'DAEMON_LOCAL_WORKDIR="$PWD/local-runs" '
 _SQLITE = "sqlite:///"
+_SEARCHED_RUNS = 1_000
 _DATABASE_URI = "DATABASE_URI"
 
 
@@ -230,9 +231,14 @@ def shown_database(settings: "Settings") -> str:
     return f"{_SQLITE}{file}{mark}{query}{origin}"
 
 
-def searched_database(settings: "Settings") -> str:
+def searched_database(application: "Application", run_id: str) -> str:
     """Return the message for a person whose run does not exist."""
-    return f"looked in {shown_database(settings)}; `wes-daemon list` shows the runs in it"
+    from wes_daemon.application.ports.queries import RunFilter
+
+    found = [record.run.id for record in application.list_runs(RunFilter(limit=_SEARCHED_RUNS))]
+    similar = [id for id in found if run_id and id.casefold().startswith(run_id.casefold())]
+    meant = f"did you mean {similar[0]}? An id is given in full\n" if len(similar) == 1 else ""
+    return f"{meant}looked in {shown_database(application.settings)}; `wes-daemon list` shows the runs in it"
 
 
 def misspelt_database() -> str:

@@ -10,7 +10,7 @@ from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.errors import ExitCode, Failed, many_lines, print_message
-from wes_daemon.entrypoints.cli.options import Seconds, database_option, json_option
+from wes_daemon.entrypoints.cli.options import Seconds, database_option, is_daemon_option, json_option
 from wes_daemon.entrypoints.cli.process import ignore_interrupts
 from wes_daemon.entrypoints.cli.run_request import NewRun, SubmitArguments, read_new_run, summary
 from wes_daemon.entrypoints.cli.session import mention_absent_daemon, session, settings_of
@@ -42,7 +42,12 @@ class SubmitCommand(click.Command):
         """Parse the arguments; raises `click.UsageError`."""
         try:
             return super().parse_args(ctx, args)
+        except click.MissingParameter as error:
+            advice = "It is a file, an address, or the provider's name for a workflow."
+            raise click.UsageError(f"{error.format_message()} {advice}", ctx) from error
         except click.NoSuchOption as error:
+            if error.possibilities or is_daemon_option(error.option_name):
+                raise
             name = error.option_name.lstrip("-")
             raise click.UsageError(
                 f"{error.format_message()} An input of the workflow is written {name}=VALUE, without dashes.", ctx
@@ -154,7 +159,9 @@ def _require_taker(new_run: NewRun, settings: "Settings") -> str:
         is_named = run.named_provider(settings.engine_providers) or "default_provider" in settings.model_fields_set
         takers = [] if is_named else checks.takers(new_run.request, new_run.attachments)
         if not takers:
-            raise click.UsageError(f"{_refusal(provider, is_named=bool(is_named))}: {error}. {_INSIST}") from error
+            refusal = _refusal(provider, is_named=bool(is_named))
+            absent = "" if new_run.is_found else f"there is no file {new_run.request.workflow_url} here, and "
+            raise click.UsageError(f"{absent}{refusal}: {error}. {_INSIST}") from error
         message = f"with the settings here the run goes to {provider}, which refuses it: {error}"
         return f"{message}; --provider chooses another: {', '.join(takers)}"
     return ""

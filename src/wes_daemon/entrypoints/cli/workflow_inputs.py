@@ -14,6 +14,7 @@ _FILES = frozenset({"File", "Directory"})
 _PRIMITIVES = frozenset({"null", "boolean", "string", "Any", "record", *_INTEGERS, *_NUMBERS, *_FILES})
 _IMPORTS = frozenset({"$import", "$include", "$mixin"})
 _MAX_LISTED = 30
+_MAX_UNKNOWN = 5
 # Names in a job object that are not inputs; besides them, names with `:` or `$` such as cwl:tool and $namespaces.
 _RESERVED = frozenset({"id", "__id"})
 
@@ -82,7 +83,8 @@ class WorkflowInput:
         for value in (parsed,) if is_file else (parsed, text):
             if any(type.accepts(value) for type in self.types):
                 return value
-        advice = f"""; a text that begins with @ is written {self.name}='"@…"'""" if is_file else ""
+        is_text = any(type.accepts("") for type in self.types)
+        advice = f"""; a text that begins with @ is written {self.name}='"@…"'""" if is_file and is_text else ""
         problem = f"the workflow expects {self.expected}, and this is {_kind(parsed)}"
         raise Misfit(f"{problem}: write {self.spelling}{advice}")
 
@@ -108,9 +110,13 @@ class DeclaredInputs:
     def problems(self, given: Mapping[str, object]) -> list[str]:
         """Return what is wrong with the names of a run's inputs, in a sentence each; empty if nothing is."""
         unknown = [name for name in given if name not in self.by_name and _is_input_name(name)]
+        more = len(unknown) - _MAX_UNKNOWN
         missing = [input for name, input in self.by_name.items() if given.get(name) is None and input.is_required]
-        problems = [f"the workflow has no input {name!r}{self._similar(name)}" for name in unknown]
-        problems += [f"its required input {input.name!r} is missing: add {input.spelling}" for input in missing]
+        problems = [f"the workflow has no input {name!r}{self._similar(name)}" for name in unknown[:_MAX_UNKNOWN]]
+        problems += [f"{more} more inputs are unknown"] if more > 0 else []
+        problems += [
+            f"the workflow's required input {input.name!r} is missing: add {input.spelling}" for input in missing
+        ]
         return [*problems, self._listed()] if problems else []
 
     def _similar(self, name: str) -> str:
