@@ -78,6 +78,118 @@ def test_values_are_json_where_they_are_json_else_texts(queued: Any) -> None:
     }
 
 
+TYPED = """\
+cwlVersion: v1.2
+class: CommandLineTool
+inputs:
+  - {id: message, type: string}
+  - {id: choice, type: ["null", {type: enum, symbols: ["1", "2"]}]}
+  - {id: words, type: "string[]?"}
+  - {id: times, type: int?}
+  - {id: any, type: ["null", int, string]}
+outputs: []
+"""
+
+
+def test_a_value_is_read_in_the_type_that_the_workflow_declares(queued: Any, set_up: Path) -> None:
+    """C3"""
+    (set_up / "typed.cwl").write_text(TYPED)
+
+    params = queued("typed.cwl", "message=42", "choice=1", 'words=["a"]', "times=4", "any=7")["request"][
+        "workflow_params"
+    ]
+
+    assert params == {"message": "42", "choice": "1", "words": ["a"], "times": 4, "any": 7}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", "true"), ("null", "null"), ("1e3", "1e3"), ('"4"', "4"), ("[1, 2]", "[1, 2]")]
+)
+def test_whatever_is_given_for_a_text_is_a_text(queued: Any, set_up: Path, text: str, value: str) -> None:
+    """C3"""
+    (set_up / "typed.cwl").write_text(TYPED)
+
+    params = queued("typed.cwl", f"message={text}")["request"]["workflow_params"]
+
+    assert params == {"message": value}
+
+
+@pytest.mark.parametrize("more", [["sample=S1", "message=a"], []], ids=["unknown", "missing"])
+def test_a_person_can_insist_on_inputs_that_the_workflow_does_not_declare(
+    queued: Any, set_up: Path, more: list[str]
+) -> None:
+    """C3"""
+    (set_up / "typed.cwl").write_text(TYPED)
+
+    assert queued("typed.cwl", *more, "--no-checks")["state"] == "QUEUED"
+
+
+def test_names_that_runners_of_cwl_reserve_are_no_inputs(queued: Any, set_up: Path) -> None:
+    """C3"""
+    (set_up / "typed.cwl").write_text(TYPED)
+    (set_up / "job.yaml").write_text("id: job-1\n$namespaces: {}\ncwl:requirements: []\nmessage: hi\n")
+
+    assert queued("typed.cwl", "--params", "job.yaml")["state"] == "QUEUED"
+
+
+@pytest.mark.parametrize(
+    "inputs", ["inputs: {$import: inputs.yml}", "inputs: [{$import: input.yml}]", "inputs: {a: x.yml#T}"]
+)
+def test_a_document_that_needs_others_is_not_compared(queued: Any, set_up: Path, inputs: str) -> None:
+    """C3"""
+    (set_up / "importing.cwl").write_text(f"cwlVersion: v1.2\nclass: Workflow\n{inputs}\n")
+
+    assert queued("importing.cwl", "a=42")["request"]["workflow_params"] == {"a": 42}
+
+
+def test_the_version_of_a_draft_is_that_of_the_document(queued: Any, set_up: Path) -> None:
+    """C3"""
+    (set_up / "old.cwl").write_text(
+        "cwlVersion: sbg:draft-2\nclass: CommandLineTool\ninputs: [{id: '#in', type: [string]}]\n"
+    )
+
+    request = queued("old.cwl", "in=4", "--no-checks")["request"]
+
+    assert request["workflow_type_version"] == "sbg:draft-2"
+
+
+def test_the_same_provider_may_be_named_twice_but_not_two(queued: Any, call: Call) -> None:
+    """C3"""
+    workflow = ("https://example.org/a.cwl", "--provider", "local")
+
+    assert queued(*workflow, "--tag", "provider_type=local")["state"] == "QUEUED"
+    assert "name two providers" in call("submit", *workflow, "--tag", "provider_type=sevenbridges").stderr
+
+
+def test_a_name_of_a_file_is_a_name_before_it_is_an_address(queued: Any, set_up: Path) -> None:
+    """C4"""
+    for name in ("chr1:1000-2000.bam", "v1:echo.cwl", "a#b.cwl", "x%20y.txt"):
+        (set_up / name).write_text((CWL / "echo.cwl").read_text())
+    job = {"f": {"class": "File", "path": "chr1:1000-2000.bam"}, "g": {"class": "File", "location": "x%20y.txt"}}
+    (set_up / "job.json").write_text(json.dumps(job))
+    folder = set_up.as_uri()
+
+    one = queued("v1:echo.cwl", "f=@chr1:1000-2000.bam", "--no-checks")["request"]
+    two = queued("a#b.cwl", "--params", "job.json", "--no-checks")["request"]
+
+    assert one["workflow_url"] == f"{folder}/v1%3Aecho.cwl"
+    assert one["workflow_params"]["f"]["location"] == f"{folder}/chr1%3A1000-2000.bam"
+    assert two["workflow_url"] == f"{folder}/a%23b.cwl"
+    assert two["workflow_params"]["f"]["location"] == f"{folder}/chr1%3A1000-2000.bam"
+    assert two["workflow_params"]["g"]["location"] == f"{folder}/x%2520y.txt"
+
+
+def test_an_attachment_may_be_called_like_an_address(queued: Any) -> None:
+    """C4"""
+    file = 'f={"class": "File", "path": "v1:echo.cwl"}'
+    attached = ("--attach", f"v1:echo.cwl={CWL}/echo.cwl")
+
+    request = queued("v1:echo.cwl", file, *attached, "--no-checks")["request"]
+
+    assert request["workflow_url"] == "v1:echo.cwl"
+    assert request["workflow_params"] == {"f": {"class": "File", "path": "./v1:echo.cwl"}}
+
+
 def test_an_at_sign_makes_a_file_of_a_value(queued: Any, set_up: Path) -> None:
     (set_up / "S 1.fastq").touch()
 

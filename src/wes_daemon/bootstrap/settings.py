@@ -38,6 +38,15 @@ from wes_daemon.bootstrap.setting_types import (
 from wes_daemon.domain.errors import WesDaemonError
 from wes_daemon.domain.runs import ProviderType
 
+# How a value looks, for settings whose values have a pattern.
+_FORMS: Mapping[str, str] = {
+    "SEVENBRIDGES_API_ENDPOINT": "https://api.sbgenomics.com/v2",
+    "SEVENBRIDGES_PROJECT": "owner/project",
+    "AWS_REGION": "us-east-1",
+    "AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN": "arn:aws:iam::ACCOUNT:role/NAME",
+    "AWS_HEALTHOMICS_OUTPUT_URI": "s3://bucket/prefix",
+    "AWS_HEALTHOMICS_EVENTS_QUEUE_URL": "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME",
+}
 _PREFIXES = ("DAEMON_", "DATABASE_", "SEVENBRIDGES_", "AWS_HEALTHOMICS_")
 
 
@@ -324,7 +333,8 @@ def read_settings(**arguments: Any) -> Settings:
     except ValidationError as error:
         raise ConfigurationError("\n".join(_message(detail) for detail in error.errors())) from None
     except Misconfigured as error:
-        raise ConfigurationError(f"SEVENBRIDGES_PROFILE: {error}") from error
+        description = Settings.model_fields["sevenbridges_profile"].description
+        raise ConfigurationError(f"SEVENBRIDGES_PROFILE: {error}. {description}") from error
     except UnicodeDecodeError:
         raise ConfigurationError(f"{ENV_FILE} is not a text in UTF-8: save it in that encoding") from None
     except (SettingsError, OSError) as error:
@@ -368,9 +378,13 @@ def _message(detail: ErrorDetails) -> str:
     field = Settings.model_fields.get(name)
     alias = str(field.validation_alias) if field else name
     description = next((text for known, _, text in documented_settings() if known == alias), "")
-    return f"{alias}: {_problem(detail)}. {description}".rstrip()
+    return f"{alias}: {_problem(alias, detail)}. {description}".rstrip()
 
 
-def _problem(detail: ErrorDetails) -> str:
+def _problem(alias: str, detail: ErrorDetails) -> str:
+    if detail["type"] == "string_pattern_mismatch" and alias in _FORMS:
+        return f"write it as {_FORMS[alias]}"
+    if detail["type"] == "bool_parsing":
+        return "input should be a valid boolean: true or false"
     message = detail["msg"].removeprefix("Value error, ")
     return message[:1].lower() + message[1:]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -28,7 +29,9 @@ def check_is_workflow(name: str, content: bytes) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        _refuse(f"{name} is not a text in UTF-8, and so it is no workflow document.")
+        _refuse(
+            f"{name} is not a text in UTF-8, and so no workflow document; name the file that contains the workflow."
+        )
     if not text.strip():
         _refuse(f"{name} is empty; name the file that contains the workflow.")
     if _HTML.match(text):
@@ -49,7 +52,7 @@ def read_inputs(name: str, text: str, fragment: str) -> DeclaredInputs | None:
     if document is None:
         return None
     if not isinstance(document, Mapping):
-        _refuse(f"{name} is no CWL document: it holds no names and values.")
+        _refuse(f"{name} is no CWL document: it holds no names and values; name the file that contains the workflow.")
     if "$graph" in document:
         process = _process_of_graph(name, document["$graph"], fragment)
     elif any(str(member).startswith("$") or ":" in str(member) for member in document) and "class" not in document:
@@ -74,7 +77,7 @@ def _process_of_graph(name: str, graph: object, fragment: str) -> Mapping[str, o
 
 
 def _parsed(name: str, text: str) -> object:
-    """Return the document; None if only a reader that differs from this one can read it."""
+    """Return the document; None if it cannot be read without a change."""
     import yaml
 
     from wes_daemon.entrypoints.cli.documents_in_yaml import ChangedValue, load_yaml
@@ -84,23 +87,19 @@ def _parsed(name: str, text: str) -> object:
     except (ChangedValue, RecursionError):
         return None
     except yaml.YAMLError as error:
-        if _is_readable_for_cwltool(text):
-            return None
-        _refuse(f"{name} is neither YAML nor JSON, and so it is no CWL document: {' '.join(str(error).split())}.")
+        return _parsed_as_by_cwltool(name, text, error)
 
 
-def _is_readable_for_cwltool(text: str) -> bool:
-    """Return whether the library that cwltool uses can read the text; it accepts more than PyYAML."""
-    try:
+def _parsed_as_by_cwltool(name: str, text: str, error: Exception) -> object:
+    """Return the document as the library of cwltool reads it, which accepts more than PyYAML: `{type: int?}`."""
+    with suppress(ImportError):
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
-    except ImportError:
-        return False
-    try:
-        YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError):
-        return False
-    return True
+
+        with suppress(YAMLError, ValueError, RecursionError):
+            return YAML(typ="safe", pure=True).load(text)
+    problem = " ".join(str(error).split())
+    _refuse(f"{name} is neither YAML nor JSON, and so it is no CWL document: {problem}.")
 
 
 def _refuse(problem: str) -> NoReturn:

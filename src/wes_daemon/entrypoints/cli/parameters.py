@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import NoReturn
 from urllib.parse import unquote, urlsplit
@@ -85,6 +85,20 @@ def with_absolute_files(value: object, base: Path) -> object:
         return value
     inner = {name: with_absolute_files(item, base) for name, item in value.items()}
     return _absolute(inner, base) if inner.get("class") in _FILE_CLASSES else inner
+
+
+def with_attached_names(value: object, names: Collection[str]) -> object:
+    """Return the parameters with each File that names an attachment such as `v1:a.txt` written as no address."""
+    if isinstance(value, list):
+        return [with_attached_names(item, names) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    inner = {name: with_attached_names(item, names) for name, item in value.items()}
+    if inner.get("class") not in _FILE_CLASSES:
+        return inner
+    found = {key: inner[key] for key in ("location", "path") if inner.get(key) in names}
+    # RFC 3986, section 4.2: a relative reference whose first segment has a colon begins with a dot segment.
+    return {**inner, **{key: f"./{path}" for key, path in found.items() if has_scheme(str(path))}}
 
 
 def require_readable_here(values: Mapping[str, object]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from wes_daemon.entrypoints.cli.errors import ExitCode
+from wes_daemon.entrypoints.cli.errors import ExitCode, print_message
 from wes_daemon.entrypoints.cli.options import database_option, json_option
 from wes_daemon.entrypoints.cli.process import StopOnSignals
 from wes_daemon.entrypoints.cli.session import (
@@ -20,6 +20,7 @@ from wes_daemon.entrypoints.cli.session import (
 
 if TYPE_CHECKING:
     from wes_daemon.bootstrap.application import RunOnceReport
+    from wes_daemon.bootstrap.settings import Settings
 
 OutcomeT = TypeVar("OutcomeT", bound=str)
 
@@ -38,6 +39,7 @@ def run_once(ctx: click.Context, as_json: bool) -> int:
         settings = sub_command_settings(ctx)
         log_as_configured(ctx, settings, sys.stderr if as_json else sys.stdout)
         create_data_directory(settings)
+        _mention_missing_providers(settings)
         with open_application(settings) as application:
             signals.call(application.stop.set)
             prepare_schema(application)
@@ -46,6 +48,17 @@ def run_once(ctx: click.Context, as_json: bool) -> int:
     if signals.received:
         return 128 + signals.received
     return ExitCode.MISCONFIGURED if report.blocked else ExitCode.DONE
+
+
+def _mention_missing_providers(settings: "Settings") -> None:
+    """Print what to set if no provider can execute a run here."""
+    has_cloud = settings.sevenbridges_credentials or settings.aws_healthomics_workflow_role_arn
+    if not (has_cloud or settings.local_workdir):
+        print_message(
+            "no provider is set up here, and every run that it submits is refused: set DAEMON_LOCAL_WORKDIR for local "
+            "runs, SEVENBRIDGES_API_TOKEN and SEVENBRIDGES_PROJECT, or AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN and "
+            "AWS_HEALTHOMICS_OUTPUT_URI"
+        )
 
 
 def _document(report: "RunOnceReport") -> dict[str, object]:

@@ -26,6 +26,7 @@ from wes_daemon.entrypoints.cli.parameters import (
     parameters_from_arguments,
     require_readable_here,
     with_absolute_files,
+    with_attached_names,
 )
 from wes_daemon.entrypoints.cli.workflow_inputs import DeclaredInputs
 
@@ -97,6 +98,7 @@ def read_new_run(arguments: SubmitArguments, *, default: ProviderType, engines: 
     type = arguments.type or source.type
     inputs = _declared_inputs(source, files, type) if arguments.checks else None
     parameters = _parameters(arguments, inputs, resolve_files=not files and runs_here)
+    parameters = {name: with_attached_names(value, files) for name, value in parameters.items()}
     if arguments.checks and runs_here:
         require_readable_here(parameters)
     _check_names(parameters, inputs)

@@ -35,6 +35,7 @@ def session(ctx: click.Context) -> "Iterator[Application]":
     """
     settings = sub_command_settings(ctx)
     log_to_stderr(ctx, settings)
+    _require_no_directory(settings)
     create_data_directory(settings)
     with open_application(settings) as application:
         create_schema(application)
@@ -50,6 +51,7 @@ def reading_session(ctx: click.Context) -> "Iterator[Application]":
         StorageMisconfigured: the database was never prepared, or its schema is older or newer than this version.
     """
     settings = sub_command_settings(ctx)
+    _require_no_directory(settings)
     require_database(settings)
     log_to_stderr(ctx, settings)
     with open_application(settings) as application:
@@ -209,11 +211,27 @@ def require_database(settings: "Settings") -> None:
     if file.parent != user_data_directory() and not os.path.isdir(file.parent):
         raise Failed(
             f"there is no database at {file}: the folder {file.parent} does not exist; "
-            "correct the path in the database URI, or create the folder"
+            f"correct the path in the database URI, or create the folder{_slashes(file)}"
         )
     raise Failed(
         f"there is no database at {file} yet; `wes-daemon`, `wes-daemon submit` and `wes-daemon db upgrade` create it"
     )
+
+
+def _require_no_directory(settings: "Settings") -> None:
+    file = _sqlite_file(settings)
+    if file is not None and os.path.isdir(file):
+        raise Failed(
+            f"the SQLite database {file} is a directory: name a file in it, such as {_SQLITE}{file}/runs.db",
+            ExitCode.MISCONFIGURED,
+        )
+
+
+def _slashes(file: Path) -> str:
+    """Return a hint if the path would exist with one more slash, as one that begins at the root."""
+    relative = os.path.relpath(file.parent, Path.cwd())
+    is_below = not relative.startswith("..") and relative != "."
+    return f"; a path from the root has four slashes: {_SQLITE}/…" if is_below and os.path.isdir(f"/{relative}") else ""
 
 
 def shown_database(settings: "Settings") -> str:

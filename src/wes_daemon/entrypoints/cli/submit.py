@@ -160,7 +160,8 @@ def _require_taker(new_run: NewRun, settings: "Settings") -> str:
         takers = [] if is_named else checks.takers(new_run.request, new_run.attachments)
         if not takers:
             refusal = _refusal(provider, is_named=bool(is_named))
-            absent = "" if new_run.is_found else f"there is no file {new_run.request.workflow_url} here, and "
+            is_known = new_run.is_found or checks.takers(new_run.request, new_run.attachments)
+            absent = "" if is_known else f"there is no file {new_run.request.workflow_url} here, and "
             raise click.UsageError(f"{absent}{refusal}: {error}. {_INSIST}") from error
         message = f"with the settings here the run goes to {provider}, which refuses it: {error}"
         return f"{message}; --provider chooses another: {', '.join(takers)}"
