@@ -308,6 +308,17 @@ def test_what_cannot_be_meant_is_wrong_usage_and_queues_nothing(
     assert json.loads(call("list", "--json").stdout) == []
 
 
+def test_a_name_from_a_file_cannot_steer_the_terminal(call: Call, set_up: Path) -> None:
+    """D6"""
+    (set_up / "job.json").write_text(json.dumps({"a\x1b[31m": {"class": "File", "location": "s3://b/k\x1b[31m"}}))
+
+    result = call("submit", "https://example.org/a.cwl", "--params", "job.json")
+
+    assert result.exit_code == 2
+    assert "cannot be read here" in result.stderr
+    assert "\x1b" not in result.stderr
+
+
 def test_where_no_daemon_is_at_work_the_command_that_starts_one_is_said(set_up: Path, call: Call) -> None:
     other = f"sqlite:///{set_up / 'other.db'}"
 
