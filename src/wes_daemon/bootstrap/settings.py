@@ -14,6 +14,7 @@ from wes_daemon.adapters.persistence.address import read_address
 from wes_daemon.adapters.providers.sevenbridges.config import Profile, read_profile
 from wes_daemon.application.ports.errors import Misconfigured
 from wes_daemon.bootstrap.env_file import ENCODING, ENV_FILE, problems_in_env_file
+from wes_daemon.bootstrap.setting_problems import problem_of
 from wes_daemon.bootstrap.setting_types import (
     DEFAULT_OPERATION_RATES,
     EngineProvidersByName,
@@ -38,15 +39,6 @@ from wes_daemon.bootstrap.setting_types import (
 from wes_daemon.domain.errors import WesDaemonError
 from wes_daemon.domain.runs import ProviderType
 
-# How a value looks, for settings whose values have a pattern.
-_FORMS: Mapping[str, str] = {
-    "SEVENBRIDGES_API_ENDPOINT": "https://api.sbgenomics.com/v2",
-    "SEVENBRIDGES_PROJECT": "owner/project",
-    "AWS_REGION": "us-east-1",
-    "AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN": "arn:aws:iam::ACCOUNT:role/NAME",
-    "AWS_HEALTHOMICS_OUTPUT_URI": "s3://bucket/prefix",
-    "AWS_HEALTHOMICS_EVENTS_QUEUE_URL": "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME",
-}
 _PREFIXES = ("DAEMON_", "DATABASE_", "SEVENBRIDGES_", "AWS_HEALTHOMICS_")
 
 
@@ -378,13 +370,4 @@ def _message(detail: ErrorDetails) -> str:
     field = Settings.model_fields.get(name)
     alias = str(field.validation_alias) if field else name
     description = next((text for known, _, text in documented_settings() if known == alias), "")
-    return f"{alias}: {_problem(alias, detail)}. {description}".rstrip()
-
-
-def _problem(alias: str, detail: ErrorDetails) -> str:
-    if detail["type"] == "string_pattern_mismatch" and alias in _FORMS:
-        return f"write it as {_FORMS[alias]}"
-    if detail["type"] == "bool_parsing":
-        return "input should be a valid boolean: true or false"
-    message = detail["msg"].removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
+    return f"{alias}: {problem_of(alias, detail)}. {description}".rstrip()

@@ -55,9 +55,8 @@ def _mention_missing_providers(settings: "Settings") -> None:
     has_cloud = settings.sevenbridges_credentials or settings.aws_healthomics_workflow_role_arn
     if not (has_cloud or settings.local_workdir):
         print_message(
-            "no provider is set up here, and every run that it submits is refused: set DAEMON_LOCAL_WORKDIR for local "
-            "runs, SEVENBRIDGES_API_TOKEN and SEVENBRIDGES_PROJECT, or AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN and "
-            "AWS_HEALTHOMICS_OUTPUT_URI"
+            "no provider is set up here: set DAEMON_LOCAL_WORKDIR for runs on this machine, SEVENBRIDGES_API_TOKEN and "
+            "SEVENBRIDGES_PROJECT, or AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN and AWS_HEALTHOMICS_OUTPUT_URI"
         )
 
 
