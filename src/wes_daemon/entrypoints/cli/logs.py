@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TextIO
 from urllib.parse import quote
 
-from wes_daemon.entrypoints.cli.errors import one_line
+from wes_daemon.entrypoints.cli.errors import is_terminal, one_line
 
 _PACKAGE = "wes_daemon"
 _CONTINUATION = "  | "
@@ -84,7 +84,7 @@ def set_up_logging(*, stream: TextIO, level: str, file: Path | None = None, hide
         ConfigurationError: the file cannot be opened.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(stream)]
-    handlers[0].setFormatter(TerminalFormatter(hide) if stream.isatty() else LineFormatter(hide))
+    handlers[0].setFormatter(TerminalFormatter(hide) if is_terminal(stream) else LineFormatter(hide))
     if file is not None:
         handlers.append(_file_handler(file))
         handlers[-1].setFormatter(LineFormatter(hide))

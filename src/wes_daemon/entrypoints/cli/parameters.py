@@ -127,7 +127,7 @@ def _advice(text: str, hint: str) -> str:
         return f": write {name}=…, with = and no blanks around it"
     if is_file(Path(text), hint) and PurePath(text).suffix.lower() in (".json", ".yaml", ".yml"):
         return f": a file of parameters is given as --params {text}"
-    return ": write the name of the input, = and the value, without blanks around ="
+    return ": write the name of the input, = and the value, without blanks around =; quote a value that has blanks"
 
 
 def _typed(name: str, text: str, inputs: DeclaredInputs | None) -> object:

@@ -30,7 +30,7 @@ def show(ctx: click.Context, run_id: str, show_all: bool, as_json: bool) -> None
         try:
             record, now = application.get_run(RunId(run_id)), application.clock.now()
         except RunNotFound as error:
-            timeline = application.queries.timeline(RunId(run_id))
+            timeline = application.timeline(RunId(run_id))
             if not timeline:
                 raise Failed(f"{error}\n{searched_database(application, run_id)}") from error
             if as_json:
