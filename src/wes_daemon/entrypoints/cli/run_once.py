@@ -39,10 +39,10 @@ def run_once(ctx: click.Context, as_json: bool) -> int:
         settings = sub_command_settings(ctx)
         log_as_configured(ctx, settings, sys.stderr if as_json else sys.stdout)
         create_data_directory(settings)
-        _mention_missing_providers(settings)
         with open_application(settings) as application:
             signals.call(application.stop.set)
             prepare_schema(application)
+            _mention_missing_providers(settings)
             report = application.run_once()
     click.echo(json.dumps(_document(report), indent=2) if as_json else _line(report))
     if signals.received:
