@@ -84,6 +84,16 @@ class QueryRules:
         assert [entry.why for entry in record.timeline] == ["created"]
         assert record.submission is SubmissionState.READY
 
+    def test_the_timeline_outlives_the_row_of_a_run(self, store: PersistenceHarness) -> None:
+        run = a_run()
+        with store.units() as unit:
+            unit.runs.add(run, attachments=[], entry=an_entry(run, "created"))
+            unit.commit()
+        store.remove(run.id)
+
+        assert [entry.why for entry in store.queries.timeline(run.id)] == ["created"]
+        assert list(store.queries.timeline(RunId("unknown"))) == []
+
     def test_a_run_that_nobody_stored_cannot_be_read(self, store: PersistenceHarness) -> None:
         with pytest.raises(RunNotFound):
             store.queries.get(RunId("unknown"))

@@ -10,11 +10,11 @@ import boto3
 import pytest
 
 from wes_daemon.application.ports.errors import Misconfigured
+from wes_daemon.bootstrap.env_file import names_in_env_file
 from wes_daemon.bootstrap.settings import (
     ConfigurationError,
     documented_settings,
     misspelt,
-    names_in_env_file,
     read_settings,
 )
 from wes_daemon.domain.runs import ProviderType
@@ -248,6 +248,53 @@ def test_the_names_in_the_file_are_known_without_its_values() -> None:
     Path(".env").write_text("# a comment\nexport DAEMON_WORKERS=1\nOTHER='${HOME}'\n")
 
     assert list(names_in_env_file()) == ["DAEMON_WORKERS", "OTHER"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("DAEMON_WORKERS: 4\n", "line 1 (DAEMON_WORKERS)"),
+        ("# a comment\n\nDAEMON_WORKERS='4\nOTHER=1\n", "line 3 (DAEMON_WORKERS)"),
+        ('OTHER=1\nDATABASE_URI="x" y\n', "line 2 (DATABASE_URI)"),
+        ("export DAEMON_WORKERS\n", "line 1 (DAEMON_WORKERS)"),
+        (f"{SECRET} pasted\n", "line 1 cannot"),
+        (f"OTHER={SECRET}\n= 5\n", "line 2 cannot"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named_without_its_value(text: str, line: str) -> None:
+    """C4"""
+    Path(".env").write_text(text)
+
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings()
+
+    assert str(caught.value).startswith(f".env: {line}")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment", "OTHER\n", "\ufeffDAEMON_WORKERS=4\n", "A=1\r\nB='2'\r\n"])
+def test_other_lines_are_read(text: str) -> None:
+    """C4: a name alone is valid for other programs, and some editors write a mark at the beginning."""
+    Path(".env").write_bytes(text.encode())
+
+    assert read_settings().workers == (4 if "WORKERS" in text else 16)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("5m", "300"), ("2 hours", "7200"), ("1.5h", "5400"), ("30s", "30")])
+def test_a_time_with_a_unit_is_answered_in_seconds(text: str, seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAEMON_POLL_INTERVAL", text)
+
+    with pytest.raises(ConfigurationError, match=rf"has a unit: write the number of seconds, {seconds}\."):
+        read_settings()
+
+
+def test_blanks_around_a_token_do_not_belong_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEVENBRIDGES_API_TOKEN", f" {SECRET}\n")
+
+    credentials = read_settings().sevenbridges_credentials
+
+    assert credentials is not None
+    assert credentials.token == SECRET
 
 
 def test_right_names_are_not_misspelt() -> None:

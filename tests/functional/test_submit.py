@@ -56,7 +56,7 @@ def test_a_file_becomes_an_address_and_tells_its_type_and_version(queued: Any, s
     ],
 )
 def test_the_type_is_told_from_the_name(queued: Any, workflow: str, type: str, version: str) -> None:
-    request = queued(workflow)["request"]
+    request = queued(workflow, "--no-checks")["request"]
 
     assert request["workflow_url"] == workflow
     assert (request["workflow_type"], request["workflow_type_version"]) == (type, version)
@@ -78,17 +78,129 @@ def test_values_are_json_where_they_are_json_else_texts(queued: Any) -> None:
     }
 
 
+TYPED = """\
+cwlVersion: v1.2
+class: CommandLineTool
+inputs:
+  - {id: message, type: string}
+  - {id: choice, type: ["null", {type: enum, symbols: ["1", "2"]}]}
+  - {id: words, type: "string[]?"}
+  - {id: times, type: int?}
+  - {id: any, type: ["null", int, string]}
+outputs: []
+"""
+
+
+def test_a_value_is_read_in_the_type_that_the_workflow_declares(queued: Any, set_up: Path) -> None:
+    """C3"""
+    (set_up / "typed.cwl").write_text(TYPED)
+
+    params = queued("typed.cwl", "message=42", "choice=1", 'words=["a"]', "times=4", "any=7")["request"][
+        "workflow_params"
+    ]
+
+    assert params == {"message": "42", "choice": "1", "words": ["a"], "times": 4, "any": 7}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", "true"), ("null", "null"), ("1e3", "1e3"), ('"4"', "4"), ("[1, 2]", "[1, 2]")]
+)
+def test_whatever_is_given_for_a_text_is_a_text(queued: Any, set_up: Path, text: str, value: str) -> None:
+    """C3"""
+    (set_up / "typed.cwl").write_text(TYPED)
+
+    params = queued("typed.cwl", f"message={text}")["request"]["workflow_params"]
+
+    assert params == {"message": value}
+
+
+@pytest.mark.parametrize("more", [["sample=S1", "message=a"], []], ids=["unknown", "missing"])
+def test_a_person_can_insist_on_inputs_that_the_workflow_does_not_declare(
+    queued: Any, set_up: Path, more: list[str]
+) -> None:
+    """C3"""
+    (set_up / "typed.cwl").write_text(TYPED)
+
+    assert queued("typed.cwl", *more, "--no-checks")["state"] == "QUEUED"
+
+
+def test_names_that_runners_of_cwl_reserve_are_no_inputs(queued: Any, set_up: Path) -> None:
+    """C3"""
+    (set_up / "typed.cwl").write_text(TYPED)
+    (set_up / "job.yaml").write_text("id: job-1\n$namespaces: {}\ncwl:requirements: []\nmessage: hi\n")
+
+    assert queued("typed.cwl", "--params", "job.yaml")["state"] == "QUEUED"
+
+
+@pytest.mark.parametrize(
+    "inputs", ["inputs: {$import: inputs.yml}", "inputs: [{$import: input.yml}]", "inputs: {a: x.yml#T}"]
+)
+def test_a_document_that_needs_others_is_not_compared(queued: Any, set_up: Path, inputs: str) -> None:
+    """C3"""
+    (set_up / "importing.cwl").write_text(f"cwlVersion: v1.2\nclass: Workflow\n{inputs}\n")
+
+    assert queued("importing.cwl", "a=42")["request"]["workflow_params"] == {"a": 42}
+
+
+def test_the_version_of_a_draft_is_that_of_the_document(queued: Any, set_up: Path) -> None:
+    """C3"""
+    (set_up / "old.cwl").write_text(
+        "cwlVersion: sbg:draft-2\nclass: CommandLineTool\ninputs: [{id: '#in', type: [string]}]\n"
+    )
+
+    request = queued("old.cwl", "in=4", "--no-checks")["request"]
+
+    assert request["workflow_type_version"] == "sbg:draft-2"
+
+
+def test_the_same_provider_may_be_named_twice_but_not_two(queued: Any, call: Call) -> None:
+    """C3"""
+    workflow = ("https://example.org/a.cwl", "--provider", "local")
+
+    assert queued(*workflow, "--tag", "provider_type=local")["state"] == "QUEUED"
+    assert "name two providers" in call("submit", *workflow, "--tag", "provider_type=sevenbridges").stderr
+
+
+def test_a_name_of_a_file_is_a_name_before_it_is_an_address(queued: Any, set_up: Path) -> None:
+    """C4"""
+    for name in ("chr1:1000-2000.bam", "v1:echo.cwl", "a#b.cwl", "x%20y.txt"):
+        (set_up / name).write_text((CWL / "echo.cwl").read_text())
+    job = {"f": {"class": "File", "path": "chr1:1000-2000.bam"}, "g": {"class": "File", "location": "x%20y.txt"}}
+    (set_up / "job.json").write_text(json.dumps(job))
+    folder = set_up.as_uri()
+
+    one = queued("v1:echo.cwl", "f=@chr1:1000-2000.bam", "--no-checks")["request"]
+    two = queued("a#b.cwl", "--params", "job.json", "--no-checks")["request"]
+
+    assert one["workflow_url"] == f"{folder}/v1%3Aecho.cwl"
+    assert one["workflow_params"]["f"]["location"] == f"{folder}/chr1%3A1000-2000.bam"
+    assert two["workflow_url"] == f"{folder}/a%23b.cwl"
+    assert two["workflow_params"]["f"]["location"] == f"{folder}/chr1%3A1000-2000.bam"
+    assert two["workflow_params"]["g"]["location"] == f"{folder}/x%2520y.txt"
+
+
+def test_an_attachment_may_be_called_like_an_address(queued: Any) -> None:
+    """C4"""
+    file = 'f={"class": "File", "path": "v1:echo.cwl"}'
+    attached = ("--attach", f"v1:echo.cwl={CWL}/echo.cwl")
+
+    request = queued("v1:echo.cwl", file, *attached, "--no-checks")["request"]
+
+    assert request["workflow_url"] == "v1:echo.cwl"
+    assert request["workflow_params"] == {"f": {"class": "File", "path": "./v1:echo.cwl"}}
+
+
 def test_an_at_sign_makes_a_file_of_a_value(queued: Any, set_up: Path) -> None:
     (set_up / "S 1.fastq").touch()
 
-    params = queued("https://example.org/a.cwl", "reads=@S 1.fastq", "all=@.", "far=@s3://bucket/x")["request"][
+    params = queued("https://example.org/a.cwl", "reads=@S 1.fastq", "all=@.", "far=@https://host/x")["request"][
         "workflow_params"
     ]
 
     assert params == {
         "reads": {"class": "File", "location": f"{set_up.as_uri()}/S%201.fastq"},
         "all": {"class": "Directory", "location": set_up.as_uri()},
-        "far": {"class": "File", "location": "s3://bucket/x"},
+        "far": {"class": "File", "location": "https://host/x"},
     }
 
 
@@ -118,7 +230,7 @@ def test_relative_files_stay_relative_where_they_are_attached_or_run_elsewhere(q
     value = f"text={json.dumps(relative)}"
 
     attached = queued("https://example.org/a.cwl", value, "--attach", "a.txt")
-    elsewhere = queued("https://example.org/a.cwl", value, "--provider", "healthomics")
+    elsewhere = queued("owner/project/app", value, "--provider", "sevenbridges")
 
     assert attached["request"]["workflow_params"] == elsewhere["request"]["workflow_params"] == {"text": relative}
 
@@ -138,7 +250,8 @@ def test_tags_provider_and_engine_are_passed_on(queued: Any) -> None:
 
 def test_a_workflow_is_attached_with_what_it_needs_under_names_relative_to_it(queued: Any) -> None:
     shown = queued(
-        str(CWL / "two_steps.cwl"), "--attach", str(CWL / "echo.cwl"), "--attach", f"tools/s.cwl={CWL}/shout.cwl"
+        *(str(CWL / "two_steps.cwl"), "message=hi"),
+        *("--attach", str(CWL / "echo.cwl"), "--attach", f"tools/s.cwl={CWL}/shout.cwl"),
     )
 
     assert shown["request"]["workflow_url"] == "two_steps.cwl"
@@ -195,6 +308,17 @@ def test_what_cannot_be_meant_is_wrong_usage_and_queues_nothing(
     assert json.loads(call("list", "--json").stdout) == []
 
 
+def test_a_name_from_a_file_cannot_steer_the_terminal(call: Call, set_up: Path) -> None:
+    """D6"""
+    (set_up / "job.json").write_text(json.dumps({"a\x1b[31m": {"class": "File", "location": "s3://b/k\x1b[31m"}}))
+
+    result = call("submit", "https://example.org/a.cwl", "--params", "job.json")
+
+    assert result.exit_code == 2
+    assert "cannot be read here" in result.stderr
+    assert "\x1b" not in result.stderr
+
+
 def test_where_no_daemon_is_at_work_the_command_that_starts_one_is_said(set_up: Path, call: Call) -> None:
     other = f"sqlite:///{set_up / 'other.db'}"
 
@@ -205,7 +329,7 @@ def test_where_no_daemon_is_at_work_the_command_that_starts_one_is_said(set_up: 
 
 
 def test_a_run_that_would_go_to_what_is_not_set_up_is_queued_with_a_note(call: Call) -> None:
-    result = call("submit", "https://example.org/a.cwl", "--provider", "sevenbridges")
+    result = call("submit", "owner/project/app", "--provider", "sevenbridges")
 
     assert result.exit_code == 0
     assert (
@@ -220,7 +344,7 @@ def test_a_run_is_said_to_go_to_the_provider_of_its_engine(call: Call, monkeypat
     monkeypatch.setenv("DAEMON_DEFAULT_PROVIDER", "sevenbridges")
 
     assert "the run goes to" not in call("submit", "https://example.org/a.cwl", "--engine", "cwltool").stderr
-    assert "the run goes to sevenbridges" in call("submit", "https://example.org/a.cwl", "--engine", "toil").stderr
+    assert "the run goes to sevenbridges" in call("submit", "owner/project/app", "--engine", "toil").stderr
 
 
 def test_a_run_whose_engine_no_provider_executes_is_said_to_be_refused(call: Call) -> None:
@@ -239,8 +363,8 @@ def test_files_are_resolved_for_a_run_whose_engine_is_executed_here(
     (set_up / "inputs.json").write_text('{"reads": {"class": "File", "path": "S1.fastq"}}')
 
     here, there = (
-        queued("https://example.org/a.cwl", "--params", "inputs.json", "--engine", engine)["request"]
-        for engine in ("cwltool", "SevenBridges")
+        queued(workflow, "--params", "inputs.json", "--engine", engine)["request"]
+        for workflow, engine in (("https://example.org/a.cwl", "cwltool"), ("owner/project/app", "SevenBridges"))
     )
 
     assert str(set_up) in json.dumps(here["workflow_params"])

@@ -11,6 +11,7 @@ from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.leases import DaemonInfo
 from wes_daemon.application.ports.providers import ProviderDirectory
 from wes_daemon.application.ports.queries import RunFilter, RunQueries, RunRecord
+from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.application.ports.wakeup import WakeUp
 from wes_daemon.application.reconciling.discrepancies import Tolerances
 from wes_daemon.application.reconciling.reconcile import Reconcile
@@ -87,6 +88,10 @@ class Application:
     def get_run(self, run_id: RunId) -> RunRecord:
         """Return everything about one run; raises `RunNotFound`."""
         return self.queries.get(run_id)
+
+    def timeline(self, run_id: RunId) -> Sequence[TimelineEntry]:
+        """Return the timeline of a run, also of one whose row was deleted; empty if none was recorded."""
+        return self.queries.timeline(run_id)
 
     def list_runs(self, filter: RunFilter) -> Sequence[RunRecord]:
         """Return the runs that the filter selects, newest first, without details, tasks and timeline."""

@@ -16,6 +16,9 @@ from wes_daemon.adapters.resilience.rates import Rate, read_rates, read_window
 from wes_daemon.domain.runs import RESERVED_TAGS, ProviderType
 
 _DAY = 86_400
+_QUOTATION_MARKS = ("''", '""', "\u201c\u201d", "\u2018\u2019", "\u201e\u201c", "``")
+_UNITS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3_600, "d": _DAY}
+_WITH_UNIT = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)", re.I)
 _OFF = "off"
 _NO_PROVIDER = "none"
 
@@ -47,11 +50,26 @@ class SecondsBetween:
 
 
 def _seconds_of(value: object) -> object:
+    if isinstance(value, str) and (seconds := seconds_with_unit(value)) is not None:
+        raise ValueError(f"{value!r} has a unit: write the number of seconds, {seconds:g}")
     return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def seconds_with_unit(text: str) -> float | None:
+    """Return the seconds that a text such as `5m` or `2 hours` means; None for a text without a unit."""
+    match = _WITH_UNIT.fullmatch(text.strip())
+    return float(match["number"]) * _UNITS[match["unit"][0].lower()] if match else None
 
 
 def _timedelta_of(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
+
+
+def without_quotation_marks(value: object) -> object:
+    """Return the value; raises `ValueError` for a text in quotation marks, which a shell would have removed."""
+    if isinstance(value, str) and len(value) > 1 and value[0] + value[-1] in _QUOTATION_MARKS:
+        raise ValueError("the quotation marks are part of the value here: remove them")
+    return value
 
 
 def _upper(value: object) -> object:
@@ -100,13 +118,21 @@ class SecretFile:
 
 def _secret_file(path: object) -> object:
     file = SecretFile(Path(str(path)))
-    file.read()
+    _token(file.read())
     return file
 
 
 def _stripped(value: object) -> object:
     """Return the text without the spaces and newlines around it; None if nothing is left."""
     return value.strip() or None if isinstance(value, str) else value
+
+
+def _token(value: object) -> object:
+    """Return the text without the spaces and newlines around it; refuse those within it."""
+    text = _stripped(value)
+    if isinstance(text, str) and not (text.isprintable() and text.split() == [text]):
+        raise ValueError("it contains a blank or a line break: paste it again, in one line")
+    return text
 
 
 def _provider_limits(value: object) -> object:
@@ -169,6 +195,7 @@ ServiceTables = Annotated[Literal["create", "wait"], BeforeValidator(_lower)]
 SchemaName = Annotated[str | None, BeforeValidator(_schema_name)]
 LocalPath = Annotated[Path, BeforeValidator(_absolute_path)]
 SecretText = Annotated[SecretStr | None, BeforeValidator(_stripped)]
+Token = Annotated[SecretStr | None, BeforeValidator(_token)]
 SecretInFile = Annotated[InstanceOf[SecretFile] | None, BeforeValidator(_secret_file)]
 
 Seconds = Annotated[timedelta, SecondsBetween(above=0, at_most=_DAY)]

@@ -1,13 +1,12 @@
 """The settings: their documented names, defaults and meanings. They are read once, at the start."""
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -15,6 +14,8 @@ from wes_daemon.adapters.persistence.address import read_address
 from wes_daemon.adapters.providers.healthomics.profile import profile_region
 from wes_daemon.adapters.providers.sevenbridges.config import Profile, read_profile
 from wes_daemon.application.ports.errors import Misconfigured
+from wes_daemon.bootstrap.env_file import ENCODING, ENV_FILE, problems_in_env_file
+from wes_daemon.bootstrap.setting_problems import problem_of
 from wes_daemon.bootstrap.setting_types import (
     DEFAULT_OPERATION_RATES,
     EngineProvidersByName,
@@ -31,14 +32,14 @@ from wes_daemon.bootstrap.setting_types import (
     SecretInFile,
     SecretText,
     ServiceTables,
+    Token,
     WindowRate,
     YearInSeconds,
+    without_quotation_marks,
 )
 from wes_daemon.domain.errors import WesDaemonError
 from wes_daemon.domain.runs import ProviderType
 
-ENV_FILE = ".env"
-_ENCODING = "utf-8"
 _AWS_REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
 _LAST_AWS_REGION = "us-east-1"
 _PREFIXES = ("DAEMON_", "DATABASE_", "SEVENBRIDGES_", "AWS_HEALTHOMICS_")
@@ -57,7 +58,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=ENV_FILE,
-        env_file_encoding=_ENCODING,
+        env_file_encoding=ENCODING,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -204,7 +205,7 @@ class Settings(BaseSettings):
     log_file: LocalPath | None = Field(
         None, validation_alias="DAEMON_LOG_FILE", description="File to log to in addition to standard output."
     )
-    sevenbridges_api_token: SecretStr | None = Field(
+    sevenbridges_api_token: Token = Field(
         None, validation_alias="SEVENBRIDGES_API_TOKEN", description="Authentication token of the Seven Bridges API."
     )
     sevenbridges_api_token_from_file: SecretInFile = Field(
@@ -236,15 +237,15 @@ class Settings(BaseSettings):
         validation_alias="SEVENBRIDGES_RATE_LIMIT",
         description="Calls per seconds that the token allows, such as 1000/300, or off.",
     )
-    aws_access_key_id: SecretStr | None = Field(
+    aws_access_key_id: Token = Field(
         None,
         validation_alias="AWS_ACCESS_KEY_ID",
         description="AWS access key; without it boto3 searches for credentials in its usual places.",
     )
-    aws_secret_access_key: SecretStr | None = Field(
+    aws_secret_access_key: Token = Field(
         None, validation_alias="AWS_SECRET_ACCESS_KEY", description="The secret that belongs to the access key."
     )
-    aws_session_token: SecretStr | None = Field(
+    aws_session_token: Token = Field(
         None, validation_alias="AWS_SESSION_TOKEN", description="The token that belongs to temporary keys."
     )
     aws_region: str | None = Field(
@@ -290,6 +291,11 @@ class Settings(BaseSettings):
         pattern=r"^https?://[^/\s?#@]+/[0-9]{12}/[\w-]{1,80}(\.fifo)?$",
         description="SQS queue to which EventBridge sends the status changes of HealthOmics runs, as hints.",
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_quotation_marks(cls, value: object) -> object:
+        return without_quotation_marks(value)
 
     @field_validator("status_check_floor")
     @classmethod
@@ -346,9 +352,12 @@ def read_settings(**arguments: Any) -> Settings:
     """Read the settings. Arguments have the names of the fields; None stands for an argument that was not given.
 
     Raises:
-        ConfigurationError: a value is wrong; the message names every wrong setting and says what is expected.
+        ConfigurationError: a value, an argument's name or a line of `.env` is wrong; the message names every wrong
+            setting and says what is expected.
     """
     try:
+        if problems := list(problems_in_env_file(_names())):
+            raise ConfigurationError("\n".join(problems))
         # Arguments are passed under the names of the variables: in some releases of pydantic-settings the environment
         # overrides arguments that are passed under the names of the fields.
         settings = Settings(**{_alias(name): value for name, value in arguments.items() if value is not None})
@@ -356,11 +365,13 @@ def read_settings(**arguments: Any) -> Settings:
     except ValidationError as error:
         raise ConfigurationError("\n".join(_message(detail) for detail in error.errors())) from None
     except Misconfigured as error:
-        raise ConfigurationError(str(error)) from error
-    except (SettingsError, UnicodeDecodeError, OSError) as error:
-        raise ConfigurationError(
-            f"the settings could not be read: {type(error).__name__}; is .env a text file?"
-        ) from None
+        description = Settings.model_fields["sevenbridges_profile"].description
+        raise ConfigurationError(f"{error}. {description}") from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{ENV_FILE} is not a text in UTF-8: save it in that encoding") from None
+    except (SettingsError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+        raise ConfigurationError(f"{ENV_FILE} cannot be read: {reason}: make it a readable text file") from None
     return settings
 
 
@@ -373,20 +384,25 @@ def documented_settings() -> Iterator[tuple[str, str, str]]:
 
 def misspelt(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield each unknown name that is similar to a setting's name, together with the most similar setting's name."""
-    known = [name for name, _, _ in documented_settings()]
+    known = _names()
     for name in sorted(names):
         # pydantic ignores the case of names.
         if name.upper().startswith(_PREFIXES) and name.upper() not in known:
             yield from ((name, right) for right in difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.75))
 
 
-def names_in_env_file() -> Collection[str]:
-    """Return the names in `.env` in the working directory; none if there is no such file."""
-    return dotenv_values(ENV_FILE, encoding=_ENCODING, interpolate=False).keys()
+def _names() -> list[str]:
+    return [name for name, _, _ in documented_settings()]
 
 
 def _alias(name: str) -> str:
-    return str(Settings.model_fields[name].validation_alias)
+    field = Settings.model_fields.get(name)
+    if field is not None:
+        return str(field.validation_alias)
+    aliases: Mapping[str, str] = {str(field.validation_alias): known for known, field in Settings.model_fields.items()}
+    similar = [aliases[name]] if name in aliases else difflib.get_close_matches(name, Settings.model_fields, n=1)
+    hint = f": did you mean {similar[0]}?" if similar else f"; the arguments are {', '.join(Settings.model_fields)}"
+    raise ConfigurationError(f"read_settings has no argument {name}{hint}")
 
 
 def _message(detail: ErrorDetails) -> str:
@@ -394,9 +410,4 @@ def _message(detail: ErrorDetails) -> str:
     field = Settings.model_fields.get(name)
     alias = str(field.validation_alias) if field else name
     description = next((text for known, _, text in documented_settings() if known == alias), "")
-    return f"{alias}: {_problem(detail)}. {description}".rstrip()
-
-
-def _problem(detail: ErrorDetails) -> str:
-    message = detail["msg"].removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
+    return f"{alias}: {problem_of(alias, detail)}. {description}".rstrip()

@@ -73,6 +73,8 @@ class Attachment:
     content: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
+        if not _is_text(self.name):
+            raise InvalidRequest(f"attachment: the name is a {type(self.name).__name__}: pass a text")
         path = PurePosixPath(self.name)
         if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in self.name or "\0" in self.name:
             raise InvalidRequest(
@@ -340,6 +342,11 @@ class Run(RunSummary):
 def _end_time(at: datetime, started: datetime | None) -> datetime:
     """Return the end time; it is never before the start, although two clocks may disagree."""
     return max(at, started) if started else at
+
+
+def _is_text(value: object) -> bool:
+    """Return whether a value is a text, whatever its declared type is."""
+    return isinstance(value, str)
 
 
 def _as_object(name: str, value: object) -> Mapping[str, object]:

@@ -6,6 +6,7 @@ from tests.mutations.catalogue.database import DATABASE
 from tests.mutations.catalogue.following import FOLLOWING
 from tests.mutations.catalogue.healthomics import HEALTHOMICS
 from tests.mutations.catalogue.memory import MEMORY
+from tests.mutations.catalogue.requests import REQUESTS
 from tests.mutations.catalogue.resilience import LOCAL, RESILIENCE
 from tests.mutations.catalogue.schema import SCHEMA
 from tests.mutations.catalogue.sevenbridges import SEVENBRIDGES
@@ -20,6 +21,7 @@ MUTANTS: Sequence[Mutant] = (
     *DATABASE,
     *SCHEMA,
     *MEMORY,
+    *REQUESTS,
     *SEVENBRIDGES,
     *HEALTHOMICS,
     *LOCAL,

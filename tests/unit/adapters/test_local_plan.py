@@ -146,6 +146,13 @@ def test_the_address_of_the_workflow_is_resolved(url: str, address: str) -> None
     assert plan.document_address(RUN) == address
 
 
+def test_an_attachment_may_be_called_like_an_address() -> None:
+    """C4"""
+    plan = make_plan(submission("v1:echo.cwl#main", attachments=("v1:echo.cwl",)))
+
+    assert plan.document_address(RUN) == f"{RUN.attachments.as_uri()}/v1%3Aecho.cwl#main"
+
+
 def test_the_inputs_file_has_a_name_that_no_attachment_has() -> None:
     plan = make_plan(submission(attachments=("main.cwl", "WES-inputs-0.json", "wes-inputs-1.json/x")))
 

@@ -1,10 +1,13 @@
 """Text from elsewhere can neither forge a line nor steer a terminal."""
 
+import io
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wes_daemon.entrypoints.cli.errors import many_lines, one_line
+from wes_daemon.entrypoints.cli.errors import for_reader, many_lines, one_line
 
 
 @pytest.mark.parametrize(
@@ -24,6 +27,21 @@ def test_what_is_not_printed_as_itself_is_escaped(found: str, shown: str) -> Non
 
 def test_lines_stay_lines_where_they_may() -> None:
     assert many_lines("a\r\nb\x1b\nc") == "a\nb\\x1b\nc"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stream", "shown"), [(Terminal(), "a\nb\\x1b"), (io.StringIO(), r"a\nb\x1b")])
+def test_a_message_is_lines_for_a_person_and_one_line_for_a_program(
+    stream: io.StringIO, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D6"""
+    monkeypatch.setattr(sys, "stdout", stream)
+
+    assert for_reader("a\nb\x1b") == shown
 
 
 @given(st.text())

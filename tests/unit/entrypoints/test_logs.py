@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
+from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.entrypoints.cli.logs import LineFormatter, SecretHider, log_uncaught, set_up_logging
 
 SECRET = 'hunter2"\n& more'
@@ -48,6 +49,34 @@ def test_a_message_is_one_line_whatever_is_in_it(stream: TextIO) -> None:
 
     [line] = logged(stream)
     assert line.endswith(r"INFO a\n2026-01-01T00:00:00.000Z INFO forged\u2028\x1b[31m")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.usefixtures("stream")
+def test_at_a_terminal_a_message_of_several_lines_is_shown_as_marked_lines() -> None:
+    """D6"""
+    terminal = Terminal()
+    set_up_logging(stream=terminal, level="INFO")
+
+    log_event(
+        logging.getLogger("wes_daemon"), logging.ERROR, "run.failed", reason="a\n2026 INFO forged\x1b[31m C:\\new"
+    )
+
+    first, second = logged(terminal)
+    assert first.endswith('ERROR run.failed reason="a')
+    assert second == r'''  | 2026 INFO forged\u001b[31m C:\\new"'''
+
+
+def test_elsewhere_it_is_one_line(stream: TextIO) -> None:
+    """D6"""
+    log_event(logging.getLogger("wes_daemon"), logging.ERROR, "run.failed", reason="a\nb")
+
+    [line] = logged(stream)
+    assert line.endswith(r'''reason="a\nb"''')
 
 
 def test_the_lines_of_a_traceback_are_marked_and_escaped(stream: TextIO) -> None:

@@ -16,7 +16,8 @@ from wes_daemon.application.ports.errors import StorageUnavailable
 from wes_daemon.application.ports.queries import RunRecord
 from wes_daemon.domain.runs import RunId
 from wes_daemon.domain.states import RunState
-from wes_daemon.entrypoints.cli.progress import wait_for_runs
+from wes_daemon.entrypoints.cli.console import TextConsole
+from wes_daemon.entrypoints.cli.progress import LiveProgress, wait_for_runs
 
 ONE = RunId("run-1")
 
@@ -100,3 +101,28 @@ def test_a_database_that_is_away_is_waited_for(world: Any, capsys: pytest.Captur
 
     assert record.run.state is RunState.COMPLETE
     assert capsys.readouterr().err.count("the database is away") == 1
+
+
+def test_at_a_terminal_a_reason_of_several_lines_is_shown_as_lines() -> None:
+    """D6"""
+    run = a_run(state=RunState.EXECUTOR_ERROR, tags={"error": "first\nsecond\x1b[31m"})
+    console = TextConsole()
+    progress = LiveProgress(console, {ONE: "echo"}, ManualClock().now)
+
+    with console.capture() as captured:
+        progress.show([RunRecord(run=run)])
+        console.print(progress._table())
+
+    first, second = captured.get().splitlines()
+    assert first.rstrip().endswith("first")
+    assert second.strip() == r"second\x1b[31m"
+
+
+def test_in_a_pipe_it_stays_one_line(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """D6"""
+    world.store.insert(a_run(state=RunState.EXECUTOR_ERROR, tags={"error": "first\nsecond"}))
+
+    wait_for_runs(world, {ONE: "echo"})
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith(r"EXECUTOR_ERROR: first\nsecond")

@@ -2,12 +2,17 @@
 
 import io
 import re
+from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.segment import Segment
 
 from tests.builders import NOON, a_request, a_run, some_details
+from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.queries import RunRecord
 from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.application.ports.submissions import SubmissionState
@@ -36,11 +41,11 @@ def a_record(**changes: object) -> RunRecord:
     return RunRecord(**(values | changes))  # type: ignore[arg-type]
 
 
-def seen(record: RunRecord) -> str:
+def seen(record: RunRecord, limit: int | None = None) -> str:
     """The report on one run as text."""
     console = Console(file=io.StringIO(), width=1000, markup=False)
     with console.capture() as captured:
-        console.print(run_report(record, LATER))
+        console.print(run_report(record, LATER, limit=limit))
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
@@ -169,6 +174,69 @@ def test_an_error_of_many_lines_stays_in_its_place() -> None:
 
     [at] = [number for number, line in enumerate(lines) if line.startswith("error")]
     assert lines[at + 1] == f"{' ' * len('parameters')}  state  COMPLETE\\x1b[31m"
+
+
+def many_outputs(count: int) -> RunRecord:
+    return a_record(details=RunDetails(outputs={"files": [f"file:///out/{number}" for number in range(count)]}))
+
+
+def test_of_a_long_value_the_first_lines_are_shown_and_the_rest_is_counted() -> None:
+    """D5"""
+    lines = seen(many_outputs(16_000), limit=100).splitlines()
+
+    assert len([line for line in lines if "file:///out/" in line]) == 98
+    assert lines[-1].strip() == "… 15,904 more lines: --all shows them"
+
+
+def test_without_a_limit_everything_is_shown() -> None:
+    """D5"""
+    shown = seen(many_outputs(1_000))
+
+    assert "file:///out/999" in shown
+    assert "more lines" not in shown
+
+
+def test_the_work_for_a_report_grows_with_the_number_of_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D5: rich searches all of a text for the end of its first line, so no text may have several."""
+    searched = Counter[int]()
+
+    def counted(segments: Iterable[Segment], *arguments: Any, **options: Any) -> Any:
+        found = list(segments)
+        searched[count] += sum(len(segment.text) * max(segment.text.count("\n"), 1) for segment in found)
+        return original(found, *arguments, **options)
+
+    original = Segment.split_and_crop_lines
+    monkeypatch.setattr(Segment, "split_and_crop_lines", counted)
+    for count in (500, 1_000, 2_000):
+        seen(many_outputs(count))
+
+    assert searched[2_000] - searched[1_000] < 2.2 * (searched[1_000] - searched[500])
+
+
+def test_of_many_tasks_those_that_have_not_succeeded_are_shown() -> None:
+    """D5"""
+    tasks = [TaskLog(id=TaskId(f"{n}"), name=f"task-{n:04}", exit_code=3 if n == 900 else 0) for n in range(1_000)]
+
+    shown = seen(a_record(tasks=tasks), limit=10)
+
+    assert "task-0008" in shown
+    assert "task-0900" in shown
+    assert "task-0009" not in shown
+    assert "… 990 more tasks: --all shows them" in shown
+
+
+def test_of_a_long_timeline_the_end_is_shown() -> None:
+    """D5"""
+    timeline = [
+        TimelineEntry(at=NOON, before=RunState.QUEUED, after=RunState.QUEUED, by="daemon", why=f"attempt {number:03}")
+        for number in range(300)
+    ]
+
+    shown = seen(a_record(timeline=timeline), limit=100)
+
+    assert "attempt 299" in shown
+    assert "attempt 199" not in shown
+    assert "… 200 more entries before these: --all shows them" in shown
 
 
 def test_markup_in_a_row_is_text() -> None:

@@ -10,6 +10,7 @@ from wes_daemon.adapters.memory.store import MemoryStore, Tables
 from wes_daemon.application.ports.leases import DaemonInfo
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.application.ports.queries import ROW_IS_LOCKED, RunFilter, RunRecord
+from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import ProviderType, Run, RunId
 
@@ -39,6 +40,10 @@ class MemoryRunQueries:
                 tasks=tuple(tables.tasks.get(run_id, {}).values()),
                 timeline=tables.timeline.get(run_id, ()),
             )
+
+    def timeline(self, run_id: RunId) -> Sequence[TimelineEntry]:
+        with self._store.lock:
+            return self._store.tables.timeline.get(run_id, ())
 
     def daemons(self) -> Sequence[DaemonInfo]:
         with self._store.lock:

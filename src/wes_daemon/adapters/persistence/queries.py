@@ -34,6 +34,7 @@ from wes_daemon.adapters.persistence.transactions import reading
 from wes_daemon.application.ports.errors import RunNotFound
 from wes_daemon.application.ports.leases import DaemonInfo
 from wes_daemon.application.ports.queries import ROW_IS_LOCKED, RunFilter, RunRecord
+from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import NO_ENGINES, PROVIDER_TYPE_TAG, EngineProviders, ProviderType, Run, RunId
@@ -69,6 +70,10 @@ class SqlRunQueries:
             if row is None:
                 raise RunNotFound(f"run {run_id}: there is no such run")
             return _with_parts(connection, _record_from(row, self._engines), run_id=run_id)
+
+    def timeline(self, run_id: RunId) -> Sequence[TimelineEntry]:
+        with reading(self._engine) as connection:
+            return _timeline(connection, run_id)
 
     def daemons(self) -> Sequence[DaemonInfo]:
         with reading(self._engine) as connection:
@@ -165,7 +170,6 @@ def _with_parts(connection: Connection, record: RunRecord, *, run_id: RunId) -> 
     tasks = select(task_logs).where(task_logs.c.run_id == run_id)
     in_order = (task_logs.c.start_time.nulls_last(), task_logs.c.name, task_logs.c.id)
     names = select(run_attachments.c.name).where(run_attachments.c.run_id == run_id)
-    events = select(run_events).where(run_events.c.run_id == run_id)
     late = select(late_updates.c.reason).where(late_updates.c.run_id == run_id)
     late_reasons = [row.reason or ROW_IS_LOCKED for row in rows(late.order_by(late_updates.c.seq.desc()))]
     return replace(
@@ -174,5 +178,10 @@ def _with_parts(connection: Connection, record: RunRecord, *, run_id: RunId) -> 
         details=details_from(details[0] if details else None),
         tasks=[task_from(row) for row in rows(tasks.order_by(*in_order))],
         attachments=[row.name for row in rows(names.order_by(run_attachments.c.name))],
-        timeline=[entry_from(row) for row in rows(events.order_by(run_events.c.id))],
+        timeline=_timeline(connection, run_id),
     )
+
+
+def _timeline(connection: Connection, run_id: RunId) -> Sequence[TimelineEntry]:
+    events = select(run_events).where(run_events.c.run_id == run_id).order_by(run_events.c.id)
+    return [entry_from(row) for row in connection.execute(events)]

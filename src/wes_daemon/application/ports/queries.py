@@ -75,5 +75,8 @@ class RunQueries(Protocol):
             RunNotFound: there is none.
         """
 
+    def timeline(self, run_id: RunId) -> Sequence[TimelineEntry]:
+        """Return the timeline of a run, also of one whose row was deleted; empty if none was recorded."""
+
     def daemons(self) -> Sequence[DaemonInfo]:
         """Return the daemon sessions whose lease is valid, oldest first."""

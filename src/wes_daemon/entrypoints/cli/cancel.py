@@ -8,15 +8,15 @@ import click
 from wes_daemon.domain.errors import IllegalTransition, WesDaemonError
 from wes_daemon.domain.runs import RunId
 from wes_daemon.domain.states import RunState
-from wes_daemon.entrypoints.cli.errors import ExitCode, one_line, print_message
-from wes_daemon.entrypoints.cli.options import database_option, json_option
+from wes_daemon.entrypoints.cli.errors import ExitCode, for_reader, print_message
+from wes_daemon.entrypoints.cli.options import RunCommand, database_option, json_option
 from wes_daemon.entrypoints.cli.session import mention_absent_daemon, reading_session, searched_database
 
 if TYPE_CHECKING:
     from wes_daemon.bootstrap.application import Application
 
 
-@click.command("cancel")
+@click.command("cancel", cls=RunCommand)
 @click.argument("run_ids", metavar="RUN...", nargs=-1, required=True)
 @database_option
 @json_option
@@ -32,7 +32,7 @@ def cancel(ctx: click.Context, run_ids: Sequence[str], as_json: bool) -> int:
 
     with reading_session(ctx) as application:
         outcomes = {run_id: _request(application, run_id) for run_id in dict.fromkeys(run_ids)}
-        _advise(application, list(outcomes.values()))
+        _advise(application, outcomes)
     results = [_result(run_id, outcome) for run_id, outcome in outcomes.items()]
     if as_json:
         click.echo(json_text(results))
@@ -53,13 +53,14 @@ def _request(application: "Application", run_id: str) -> RunState | WesDaemonErr
         return StorageRefused(f"run {run_id}: {error}")
 
 
-def _advise(application: "Application", outcomes: Sequence[RunState | WesDaemonError]) -> None:
+def _advise(application: "Application", outcomes: Mapping[str, RunState | WesDaemonError]) -> None:
     from wes_daemon.application.ports.errors import RunNotFound
 
-    if any(isinstance(outcome, RunState) for outcome in outcomes):
+    if any(isinstance(outcome, RunState) for outcome in outcomes.values()):
         mention_absent_daemon(application)
-    if any(isinstance(outcome, RunNotFound) for outcome in outcomes):
-        print_message(searched_database(application.settings))
+    unknown = [run_id for run_id, outcome in outcomes.items() if isinstance(outcome, RunNotFound)]
+    if unknown:
+        print_message(searched_database(application, unknown[0]))
 
 
 def _result(run_id: str, outcome: RunState | WesDaemonError) -> dict[str, str]:
@@ -67,4 +68,4 @@ def _result(run_id: str, outcome: RunState | WesDaemonError) -> dict[str, str]:
 
 
 def _line(result: Mapping[str, str]) -> str:
-    return one_line(result["error"] if "error" in result else f"run {result['run_id']} is {result['state']}")
+    return for_reader(result["error"] if "error" in result else f"run {result['run_id']} is {result['state']}")

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from wes_daemon.application.ports.checks import CheckResult, Severity
 from wes_daemon.application.reconciling.verify import VerifyReport
-from wes_daemon.entrypoints.cli.console import TextConsole, plain
+from wes_daemon.entrypoints.cli.console import TextConsole, message, plain
 from wes_daemon.entrypoints.cli.documents import Document
 
 _STYLES: Mapping[Severity, str] = {Severity.BROKEN: "bold red", Severity.NOTICE: "yellow"}
@@ -50,7 +50,7 @@ def _table(report: VerifyReport) -> Table:
         check = result.check
         table.add_row(plain(check.name), _state(result), plain(result.count or ""), plain(check.description))
         for line in _violations(result):
-            table.add_row("", "", "", plain(line))
+            table.add_row("", "", "", message(line))
     return table
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from wes_daemon.application.ports.queries import RunRecord
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.states import RunState
-from wes_daemon.entrypoints.cli.errors import one_line
+from wes_daemon.entrypoints.cli.errors import for_reader, one_line
 
 _UNBOUNDED = 100_000
 _TRAILING_BLANKS = re.compile(r"\s+((?:\x1b\[[\d;]*m)*)$")
@@ -78,6 +78,11 @@ def state_of(record: RunRecord) -> Text:
 def plain(value: object | None) -> Text:
     """Return a value in one line, without interpreting markup; empty for None."""
     return Text("" if value is None else one_line(str(value)))
+
+
+def message(text: str) -> Text:
+    """Return a message for a person: as lines at a terminal, in one line in a pipe, where a row is a line."""
+    return Text(for_reader(text))
 
 
 def moment(at: datetime | None) -> str:

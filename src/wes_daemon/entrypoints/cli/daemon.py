@@ -60,8 +60,9 @@ def _require_database_uri(settings: "Settings") -> None:
 
 def _log_settings(settings: "Settings") -> None:
     from wes_daemon.application.runtime.event_log import log_event
+    from wes_daemon.bootstrap.env_file import ENV_FILE, names_in_env_file
     from wes_daemon.bootstrap.providers import sevenbridges_setup
-    from wes_daemon.bootstrap.settings import ENV_FILE, misspelt, names_in_env_file
+    from wes_daemon.bootstrap.settings import misspelt
 
     for where, names in (("environment", os.environ), (ENV_FILE, names_in_env_file())):
         for name, meant in misspelt(names):

@@ -21,7 +21,7 @@ from wes_daemon.domain.errors import IllegalTransition
 from wes_daemon.domain.runs import RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.errors import ExitCode, Failed, many_lines, one_line
-from wes_daemon.entrypoints.cli.options import expand_home
+from wes_daemon.entrypoints.cli.local_files import expand_home
 from wes_daemon.entrypoints.cli.process import ignore_interrupts
 from wes_daemon.entrypoints.cli.session import (
     log_to_stderr,

@@ -10,9 +10,9 @@ from rich.text import Text
 from wes_daemon.application.reconciling.discrepancies import Discrepancy, DiscrepancyKind, Repair
 from wes_daemon.application.reconciling.reconcile import ReconcileReport
 from wes_daemon.application.reconciling.repairing import RepairResult
-from wes_daemon.entrypoints.cli.console import TextConsole, moment, plain
+from wes_daemon.entrypoints.cli.console import TextConsole, message, moment, plain
 from wes_daemon.entrypoints.cli.documents import instant
-from wes_daemon.entrypoints.cli.errors import one_line
+from wes_daemon.entrypoints.cli.errors import for_reader
 
 _HIGHLIGHTED = frozenset(
     {
@@ -29,15 +29,15 @@ def print_report(report: ReconcileReport) -> None:
     if report.discrepancies:
         TextConsole().print_unfolded(_table(report.discrepancies))
     for type, reason in report.not_compared.items():
-        click.echo(one_line(f"{type} could not be compared: {reason}"))
+        click.echo(for_reader(f"{type} could not be compared: {reason}"))
     click.echo(_summary(report))
 
 
 def result_line(result: RepairResult) -> str:
-    """Return the outcome of one repair, on one line."""
+    """Return the outcome of one repair, on one line unless a person reads it at a terminal."""
     found = result.discrepancy
     outcome = "repaired" if result.succeeded else "NOT repaired"
-    return one_line(f"{outcome}: {found.kind} of run {found.run_id}: {result.message}")
+    return for_reader(f"{outcome}: {found.kind} of run {found.run_id}: {result.message}")
 
 
 def document(report: ReconcileReport, results: Sequence[RepairResult]) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _table(found: Sequence[Discrepancy]) -> Table:
             plain(each.provider_status or "no such run"),
             plain(moment(each.created_at)),
             plain(each.repair.replace("_", " ") if each.repair is not Repair.NONE else "-"),
-            plain(each.explanation),
+            message(each.explanation),
         )
     return table
 

@@ -11,7 +11,7 @@ from typing import Any
 from wes_daemon.application.ports.queries import RunRecord
 from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.domain.addresses import public_values
-from wes_daemon.domain.runs import TaskLog, Unreadable, WorkflowRequest
+from wes_daemon.domain.runs import RunId, TaskLog, Unreadable, WorkflowRequest
 
 Document = dict[str, Any]
 
@@ -56,6 +56,11 @@ def run_log(record: RunRecord) -> Document:
             "timeline": [_entry(entry) for entry in record.timeline],
         },
     )
+
+
+def deleted_run(run_id: RunId, timeline: Sequence[TimelineEntry]) -> Document:
+    """Return the document of a run whose row was deleted: what is left of it."""
+    return {"run_id": run_id, "daemon": {"row_deleted": True, "timeline": [_entry(entry) for entry in timeline]}}
 
 
 def task_log(task: TaskLog) -> Document:

@@ -1,5 +1,6 @@
 """Exit codes and messages on standard error."""
 
+import sys
 from enum import IntEnum
 from typing import IO, Any
 
@@ -49,6 +50,17 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def is_terminal(stream: object) -> bool:
+    """Return whether a stream is a terminal; one that was closed before the start is None."""
+    isatty = getattr(stream, "isatty", None)
+    return isatty is not None and bool(isatty())
+
+
+def for_reader(text: str) -> str:
+    """Escape the text for standard output: as lines for a person at a terminal, as one line for a program."""
+    return many_lines(text) if is_terminal(sys.stdout) else one_line(text)
 
 
 def many_lines(text: str) -> str:

@@ -7,7 +7,7 @@ import click
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.errors import print_message
-from wes_daemon.entrypoints.cli.options import UpperCaseChoice, database_option, json_option
+from wes_daemon.entrypoints.cli.options import Count, UpperCaseChoice, database_option, json_option
 from wes_daemon.entrypoints.cli.session import reading_session
 
 
@@ -26,9 +26,7 @@ from wes_daemon.entrypoints.cli.session import reading_session
     help="Show only runs that this provider has or will be sent.",
 )
 @click.option("--review", is_flag=True, help="Show only runs that need a person's decision: see `wes-daemon resolve`.")
-@click.option(
-    "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Show at most this many runs."
-)
+@click.option("--limit", type=Count(100_000), default=50, show_default=True, help="Show at most this many runs.")
 @database_option
 @json_option
 @click.pass_context

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 import threading
 import traceback
@@ -13,11 +14,12 @@ from types import TracebackType
 from typing import TextIO
 from urllib.parse import quote
 
-from wes_daemon.entrypoints.cli.errors import one_line
+from wes_daemon.entrypoints.cli.errors import is_terminal, one_line
 
 _PACKAGE = "wes_daemon"
 _CONTINUATION = "  | "
 _SHORTEST_SECRET = 4
+_QUOTED_BREAK = re.compile(r"(?<!\\)((?:\\\\)*)\\n")
 
 _log = logging.getLogger(__name__)
 
@@ -52,13 +54,27 @@ class LineFormatter(logging.Formatter):
         """Return the line of one record, and the lines of its traceback."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         source = "" if _is_ours(record.name) else f"{record.name}: "
-        head = f"{at} {record.levelname} {source}{one_line(self._hide(record.getMessage()))}"
-        return "\n".join([head, *(f"{_CONTINUATION}{one_line(line)}" for line in self._trace(record))])
+        first, *others = self._message_lines(record, self._hide(record.getMessage()))
+        head = f"{at} {record.levelname} {source}{one_line(first)}"
+        return "\n".join([head, *(f"{_CONTINUATION}{one_line(line)}" for line in (*others, *self._trace(record)))])
+
+    def _message_lines(self, record: logging.LogRecord, message: str) -> list[str]:
+        """Return the lines of a message: a log that programs read has one line for each."""
+        del record
+        return [message]
 
     def _trace(self, record: logging.LogRecord) -> list[str]:
         parts = ["".join(traceback.format_exception(record.exc_info[1]))] if record.exc_info else []
         parts += [record.stack_info] if record.stack_info else []
         return [line for part in parts for line in self._hide(part).rstrip("\n").split("\n")]
+
+
+class TerminalFormatter(LineFormatter):
+    """As `LineFormatter`; a message of several lines is shown as lines, each with the prefix that marks them."""
+
+    def _message_lines(self, record: logging.LogRecord, message: str) -> list[str]:
+        # The values of an event are quoted as JSON, which writes a line break as `\\n` and a backslash as two.
+        return (_QUOTED_BREAK.sub(r"\1\n", message) if _is_ours(record.name) else message).split("\n")
 
 
 def set_up_logging(*, stream: TextIO, level: str, file: Path | None = None, hide: Callable[[str], str] = str) -> None:
@@ -68,14 +84,15 @@ def set_up_logging(*, stream: TextIO, level: str, file: Path | None = None, hide
         ConfigurationError: the file cannot be opened.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(stream)]
+    handlers[0].setFormatter(TerminalFormatter(hide) if is_terminal(stream) else LineFormatter(hide))
     if file is not None:
         handlers.append(_file_handler(file))
+        handlers[-1].setFormatter(LineFormatter(hide))
     root = logging.getLogger()
     for former in [handler for handler in root.handlers if isinstance(handler.formatter, LineFormatter)]:
         root.removeHandler(former)
         former.close()
     for handler in handlers:
-        handler.setFormatter(LineFormatter(hide))
         root.addHandler(handler)
     root.setLevel(logging.INFO if level == "DEBUG" else logging.WARNING)
     logging.getLogger(_PACKAGE).setLevel(level)

@@ -1,9 +1,10 @@
 """The command `wes-daemon`: runs the daemon if it is called with options alone, else one of the sub-commands."""
 
 import logging
+import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -14,10 +15,10 @@ from wes_daemon.entrypoints.cli.cancel import cancel
 from wes_daemon.entrypoints.cli.daemon import run_daemon
 from wes_daemon.entrypoints.cli.db import db
 from wes_daemon.entrypoints.cli.demo import demo
-from wes_daemon.entrypoints.cli.errors import ExitCode, Failed
+from wes_daemon.entrypoints.cli.errors import ExitCode, Failed, many_lines
 from wes_daemon.entrypoints.cli.list import list_runs
 from wes_daemon.entrypoints.cli.logs import log_uncaught, log_uncaught_in_thread
-from wes_daemon.entrypoints.cli.options import Overrides, daemon_options
+from wes_daemon.entrypoints.cli.options import Overrides, daemon_options, is_daemon_option
 from wes_daemon.entrypoints.cli.process import (
     discard_output,
     exit_soon,
@@ -34,6 +35,16 @@ from wes_daemon.entrypoints.cli.submit import submit
 from wes_daemon.entrypoints.cli.verify import verify
 
 _NAMES_FOR_THE_DAEMON = ("daemon", "run", "serve", "start")
+# What other programs call these commands.
+_OTHER_NAMES: Mapping[str, str] = {
+    **dict.fromkeys(("ls", "ps", "runs", "queue"), "list"),
+    **dict.fromkeys(("status", "log", "logs", "info", "get", "describe"), "show"),
+    **dict.fromkeys(("stop", "kill", "abort", "delete", "rm"), "cancel"),
+    **dict.fromkeys(("add", "create", "exec", "execute", "enqueue"), "submit"),
+    **dict.fromkeys(("init", "migrate", "upgrade", "setup"), "db upgrade"),
+    **dict.fromkeys(("check", "doctor"), "verify"),
+}
+_DOCUMENT = re.compile(r".*\.(cwl|wdl|nf|json|ya?ml)(#.*)?", re.IGNORECASE)
 
 _EPILOG = """\b
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 misconfigured.
@@ -57,13 +68,45 @@ class CommandLine(click.Group):
         """Find the command; explain how to run the daemon, which has no name here."""
         if args[0] in _NAMES_FOR_THE_DAEMON:
             ctx.fail(f"There is no command {args[0]!r}: to run the daemon, call wes-daemon with its options alone.")
-        return super().resolve_command(ctx, args)
+        if args[0] not in self.commands and (meant := _OTHER_NAMES.get(args[0].lower())):
+            ctx.fail(f"There is no command {args[0]!r}: wes-daemon {meant} does that.")
+        if _DOCUMENT.fullmatch(args[0]):
+            ctx.fail(f"There is no command {args[0]!r}: to run a workflow, call wes-daemon submit {args[0]}.")
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            advice = "" if getattr(error, "possibilities", None) else f" The commands are {', '.join(self.commands)}."
+            raise click.UsageError(f"{error.format_message()}{advice}", ctx) from error
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the options of the daemon; explain where those of the commands stand."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            owners = [name for name, command in self.commands.items() if error.option_name in _options(command)]
+            if not owners:
+                raise
+            advice = f"It is an option of {', '.join(owners)}, and stands after the name of the command."
+            raise click.UsageError(f"{error.format_message()} {advice}", ctx) from error
 
     def invoke(self, ctx: click.Context) -> None:
         """Call the command, and end with the exit code that it returned."""
         with _expected_failures(ctx):
-            code = super().invoke(ctx)
+            code = self._call(ctx)
         ctx.exit(code or 0)
+
+    def _call(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            if not is_daemon_option(error.option_name):
+                raise
+            advice = "It is an option of wes-daemon itself, and stands before the name of the command."
+            raise click.UsageError(f"{error.format_message()} {advice}", error.ctx) from error
+
+
+def _options(command: click.Command) -> frozenset[str]:
+    return frozenset(name for parameter in command.params for name in parameter.opts)
 
 
 @click.group(
@@ -122,6 +165,12 @@ def _expected_failures(ctx: click.Context) -> Iterator[None]:
     except KeyboardInterrupt:
         ignore_interrupts()
         raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
+    except click.UsageError as error:
+        # It may quote a file that another person wrote.
+        message = error.format_message()
+        if message == many_lines(message):
+            raise
+        raise click.UsageError(many_lines(message), error.ctx) from error
     except WesDaemonError as error:
         hide: Callable[[str], str] = ctx.meta.get(HIDE_SECRETS, str)
         raise Failed(hide(str(error)), _exit_code(error)) from error

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from wes_daemon.entrypoints.cli.local_files import expand_home
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,6 +43,31 @@ class UpperCaseChoice(click.Choice[str]):
         return str(choice).upper()
 
 
+class Count(click.IntRange):
+    """A number of things, from 1 on."""
+
+    def __init__(self, at_most: int) -> None:
+        super().__init__(1, at_most)
+        self.name = f"whole number from 1 to {at_most:,}"
+
+
+class RunCommand(click.Command):
+    """A command about runs: says where their ids are found if none is given."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; raises `click.UsageError`."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter as error:
+            message = f"{error.format_message()} It is the id of a run: `wes-daemon list` shows the ids."
+            raise click.UsageError(message, ctx) from error
+
+
+_DAEMON_OPTION_NAMES = frozenset(
+    {"--log-level", "--log-file", "--poll-interval", "--status-check-interval", "--max-concurrent-workflows"}
+)
+
+
 class Seconds(click.FloatRange):
     """A duration, with the same bounds as in the settings."""
 
@@ -51,23 +77,15 @@ class Seconds(click.FloatRange):
         super().__init__(min=0, min_open=True, max=86_400)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Convert the value; refuse "nan", which a range accepts."""
+        """Convert the value; refuse a number with a unit, and "nan", which a range accepts."""
+        from wes_daemon.bootstrap.setting_types import seconds_with_unit
+
+        if isinstance(value, str) and (meant := seconds_with_unit(value)) is not None:
+            self.fail(f"{value!r} has a unit; write the number of seconds, {meant:g}.", param, ctx)
         seconds = float(super().convert(value, param, ctx))
         if math.isnan(seconds):
             self.fail(f"{value!r} is not a number of seconds, such as 60 or 0.5.", param, ctx)
         return seconds
-
-
-def expand_home(text: str, hint: str) -> Path:
-    """Return the path with a `~` at its beginning replaced.
-
-    Raises:
-        click.BadParameter: it names a home that does not exist; `hint` names the argument.
-    """
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise click.BadParameter(f"{text!r} names a home that does not exist.", param_hint=hint) from error
 
 
 def _checked_uri(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
@@ -75,7 +93,12 @@ def _checked_uri(ctx: click.Context, _parameter: click.Parameter, value: str | N
         return value
     from wes_daemon.adapters.persistence.engine import database_url
     from wes_daemon.application.ports.errors import StorageMisconfigured
+    from wes_daemon.bootstrap.setting_types import without_quotation_marks
 
+    try:
+        without_quotation_marks(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
     try:
         database_url(value)
     except StorageMisconfigured as error:
@@ -140,11 +163,16 @@ _DAEMON_OPTIONS = (
     ),
     click.option(
         "--max-concurrent-workflows",
-        type=click.IntRange(1, 1_000_000),
+        type=Count(1_000_000),
         metavar="N",
         help="Runs that may be active at once; overrides DAEMON_MAX_CONCURRENT_WORKFLOWS (10).",
     ),
 )
+
+
+def is_daemon_option(name: str) -> bool:
+    """Return whether an option stands before the name of a command."""
+    return name in _DAEMON_OPTION_NAMES
 
 
 def daemon_options(command: Command) -> Command:

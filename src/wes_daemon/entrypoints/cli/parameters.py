@@ -1,55 +1,56 @@
-"""Reads the parameters of a workflow, from a JSON or YAML file and from `NAME=VALUE` arguments.
-
-YAML is read as its version 1.2 defines it (core schema), so that `no`, `1:30` and `2026-11-23` remain texts.
-PyYAML implements version 1.1, where these are a truth value, the number 90 and a date.
-"""
+"""Reads the parameters of a workflow, from a JSON or YAML file and from `NAME=VALUE` arguments."""
 
 import json
-import re
 import sys
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import unquote
+from typing import NoReturn
+from urllib.parse import unquote, urlsplit
 
 import click
 
-from wes_daemon.entrypoints.cli.options import expand_home
-
-if TYPE_CHECKING:
-    import yaml
+from wes_daemon.domain.addresses import public_url
+from wes_daemon.entrypoints.cli.documents_in_yaml import ChangedValue, load_json, load_yaml
+from wes_daemon.entrypoints.cli.errors import one_line
+from wes_daemon.entrypoints.cli.local_files import exists, expand_home, has_scheme, is_address, is_file
+from wes_daemon.entrypoints.cli.workflow_inputs import DeclaredInputs, Misfit
 
 _FILE_CLASSES = ("File", "Directory")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
-
-# By tag: the texts that have it, and the characters that they begin with.
-# Source: YAML 1.2.2, section 10.3.2 "Tag Resolution", and the merge key of 1.1, which people use.
-_YAML_TAGS: Mapping[str, tuple[str, str]] = {
-    "null": (r"null|Null|NULL|~|", "~nN\0"),
-    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
-    "float": (r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-    "merge": (r"<<", "<"),
-}
+# What cwltool reads.
+_READABLE_SCHEMES = ("", "file", "http", "https")
 
 
 def named_values(arguments: Sequence[str], hint: str) -> dict[str, str]:
-    """Split each `NAME=VALUE`; of two with the same name the later one counts.
+    """Split each `NAME=VALUE`.
 
     Raises:
-        click.BadParameter: an argument has no name or no `=`; `hint` names the option.
+        click.BadParameter: an argument has no name or no `=`, or a name is given twice; `hint` names the option.
     """
-    parts = [text.partition("=") for text in arguments]
-    for (name, equals, _), text in zip(parts, arguments, strict=True):
+    values = dict[str, str]()
+    for text in arguments:
+        name, equals, value = text.partition("=")
         if not (name and equals):
-            raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE.", param_hint=hint)
-    return {name: value for name, _, value in parts}
+            raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE{_advice(text, hint)}.", param_hint=hint)
+        if name in values:
+            raise click.BadParameter(
+                f"{name} is given twice; give it once, and several values as one list, such as "
+                f"""{name}='["a", "b"]'.""",
+                param_hint=hint,
+            )
+        values[name] = value
+    return values
 
 
-def parameters_from_arguments(values: Sequence[str]) -> dict[str, object]:
-    """Read each `NAME=VALUE`: JSON if it can be read as JSON, a file if it begins with `@`, else a text."""
-    return {name: _value(name, text) for name, text in named_values(values, "NAME=VALUE").items()}
+def parameters_from_arguments(values: Sequence[str], inputs: DeclaredInputs | None) -> dict[str, object]:
+    """Read each `NAME=VALUE`: JSON if it can be read as JSON, a file if it begins with `@`, else a text.
+
+    Args:
+        inputs: if they are known, a value that is not of its input's type is read as a text, or refused.
+
+    Raises:
+        click.BadParameter: a value cannot be kept as it is written, or is not of its input's type.
+    """
+    return {name: _typed(name, text, inputs) for name, text in named_values(values, "NAME=VALUE").items()}
 
 
 def file_parameters(name: str) -> dict[str, object]:
@@ -58,16 +59,18 @@ def file_parameters(name: str) -> dict[str, object]:
     Raises:
         click.BadParameter: the file cannot be read, or does not contain an object of JSON values.
     """
-    parsed = _parsed(name, _read(name))
+    text = _read(name)
+    parsed = _parsed(name, text)
+    if parsed is None and not text.strip():
+        _refuse(f"{name} is empty; write names and values, such as message: hello, or leave --params out.")
     if parsed is None:
         return {}
     if not isinstance(parsed, Mapping):
         _refuse(f"{name} must hold names and values, such as message: hello.")
     try:
-        # Refuses values that YAML can express and JSON cannot, and turns names that are numbers into texts.
-        return dict(json.loads(json.dumps(parsed, allow_nan=False)))
-    except (TypeError, ValueError, RecursionError) as error:
-        _refuse(f"{name} holds a value that JSON cannot express: {error}.")
+        return {_name_text(member): _with_names(name, value) for member, value in parsed.items()}
+    except RecursionError:
+        _refuse(f"{name} holds a value that contains itself, which JSON cannot express.")
 
 
 def with_absolute_files(value: object, base: Path) -> object:
@@ -84,104 +87,162 @@ def with_absolute_files(value: object, base: Path) -> object:
     return _absolute(inner, base) if inner.get("class") in _FILE_CLASSES else inner
 
 
-def has_scheme(text: str) -> bool:
-    """Return whether the text is a URL rather than a path."""
-    return _SCHEME.match(text) is not None
+def with_attached_names(value: object, names: Collection[str]) -> object:
+    """Return the parameters with each File that names an attachment such as `v1:a.txt` written as no address."""
+    if isinstance(value, list):
+        return [with_attached_names(item, names) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    inner = {name: with_attached_names(item, names) for name, item in value.items()}
+    if inner.get("class") not in _FILE_CLASSES:
+        return inner
+    found = {key: inner[key] for key in ("location", "path") if inner.get(key) in names}
+    # RFC 3986, section 4.2: a relative reference whose first segment has a colon begins with a dot segment.
+    return {**inner, **{key: f"./{path}" for key, path in found.items() if has_scheme(str(path))}}
 
 
-def load_yaml(text: str) -> object:
-    """Return the document; raises `yaml.YAMLError`."""
-    import yaml
+def require_readable_here(values: Mapping[str, object]) -> None:
+    """Check that the local provider can read each File and Directory.
 
-    return yaml.load(text, _yaml_loader())
+    Raises:
+        click.BadParameter: one has another address than the local provider reads.
+    """
+    for name, value in values.items():
+        for address in _addresses(value):
+            scheme = _scheme(address)
+            if scheme not in _READABLE_SCHEMES:
+                raise click.BadParameter(
+                    f"{public_url(address)!r} cannot be read here: the local provider reads files of this machine, "
+                    f"http:// and https://, and not {scheme}:; copy the file to this machine, or choose another "
+                    "provider with --provider.",
+                    param_hint=one_line(name),
+                )
 
 
-def _absolute(file: dict[str, object], base: Path) -> dict[str, object]:
-    location, path = file.get("location"), file.get("path")
-    given = unquote(location) if isinstance(location, str) else path
-    if not isinstance(given, str) or has_scheme(given):
-        return file
-    others = {name: value for name, value in file.items() if name not in ("location", "path")}
-    return {**others, "location": _existing(base / expand_home(given, "--params"), "--params").as_uri()}
+def _advice(text: str, hint: str) -> str:
+    name, colon, _ = text.partition(":")
+    if hint != "NAME=VALUE":
+        return f", such as {hint} sample=S1"
+    if colon and name.isidentifier():
+        return f": write {name}=…, with = and no blanks around it"
+    if is_file(Path(text), hint) and PurePath(text).suffix.lower() in (".json", ".yaml", ".yml"):
+        return f": a file of parameters is given as --params {text}"
+    return ": write the name of the input, = and the value, without blanks around =; quote a value that has blanks"
+
+
+def _typed(name: str, text: str, inputs: DeclaredInputs | None) -> object:
+    value = _value(name, text)
+    declared = inputs.by_name.get(name) if inputs else None
+    try:
+        return declared.value_of(text, value) if declared else value
+    except Misfit as error:
+        raise click.BadParameter(f"{error}.", param_hint=name) from error
 
 
 def _value(name: str, text: str) -> object:
     if text.startswith("@"):
         return _file(name, text[1:])
     try:
-        # NaN and Infinity are not JSON, though Python accepts them.
-        return json.loads(text, parse_constant=_refuse_constant)
-    except ValueError:
+        return load_json(text)
+    except ChangedValue as error:
+        raise click.BadParameter(f"""{error}, as {name}='"…"'.""", param_hint=name) from error
+    except (ValueError, RecursionError):
         return text
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
 def _file(name: str, path: str) -> dict[str, object]:
-    if has_scheme(path):
-        return {"class": "File", "location": path}
     hint = f"{name}=@{path}"
-    found = _existing(expand_home(path, hint), hint)
-    return {"class": "Directory" if found.is_dir() else "File", "location": found.as_uri()}
+    found = expand_home(path, hint)
+    if not exists(found, hint) and is_address(path):
+        return {"class": "File", "location": path}
+    file = _existing(found, hint)
+    return {"class": "Directory" if file.is_dir() else "File", "location": file.as_uri()}
+
+
+def _absolute(file: dict[str, object], base: Path) -> dict[str, object]:
+    location, path = file.get("location"), file.get("path")
+    if isinstance(location, str):
+        spellings = [unquote(location), location]
+    elif isinstance(path, str):
+        spellings = [path]
+    else:
+        return file
+    candidates = [base / expand_home(spelling, "--params") for spelling in spellings]
+    found = next((candidate for candidate in candidates if exists(candidate, "--params")), None)
+    if found is None and has_scheme(spellings[0]):
+        return file
+    others = {name: value for name, value in file.items() if name not in ("location", "path")}
+    return {**others, "location": _existing(found or candidates[0], "--params").as_uri()}
 
 
 def _existing(path: Path, hint: str) -> Path:
-    if not path.exists():
-        raise click.BadParameter(f"there is no file {path.absolute()}.", param_hint=hint)
+    if not exists(path, hint):
+        raise click.BadParameter(f"there is no file {path.absolute()}; correct its path.", param_hint=hint)
     return path.resolve()
+
+
+def _addresses(value: object) -> Iterator[str]:
+    """Yield the addresses of all files within a value."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _addresses(item)
+    elif isinstance(value, Mapping):
+        address = value.get("location") or value.get("path")
+        if value.get("class") in _FILE_CLASSES and isinstance(address, str) and has_scheme(address):
+            yield address
+        for item in value.values():
+            yield from _addresses(item)
+
+
+def _scheme(address: str) -> str:
+    try:
+        return urlsplit(address).scheme.lower()
+    except ValueError:
+        return address.partition(":")[0].lower()
 
 
 def _read(name: str) -> str:
     try:
         return sys.stdin.read() if name == "-" else expand_home(name, "--params").read_text("utf-8")
     except OSError as error:
-        _refuse(f"{name} cannot be read: {error.strerror}.")
+        _refuse(f"{name} cannot be read: {error.strerror}; name a file of parameters in JSON or YAML.")
     except UnicodeDecodeError:
         _refuse(f"{name} is not a text in UTF-8.")
 
 
 def _parsed(name: str, text: str) -> object:
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return load_json(text)
+    except ChangedValue as error:
+        _refuse(f"{name}: {error}.")
+    except (ValueError, RecursionError) as error:
         if PurePath(name).suffix.lower() == ".json":
-            _refuse(f"{name} is not JSON: {error}.")
+            _refuse(f"{name} is not JSON: {error}; YAML belongs into a file whose name ends with .yaml.")
     import yaml
 
     try:
         return load_yaml(text)
+    except ChangedValue as error:
+        _refuse(f"{name}: {error}.")
     except (yaml.YAMLError, RecursionError) as error:
         _refuse(f"{name} is neither JSON nor YAML: {' '.join(str(error).split())}.")
 
 
+def _with_names(name: str, value: object) -> object:
+    """Return the value with texts in place of names that are numbers, which YAML can express and JSON cannot."""
+    match value:
+        case Mapping():
+            return {_name_text(member): _with_names(name, item) for member, item in value.items()}
+        case list():
+            return [_with_names(name, item) for item in value]
+        case None | bool() | int() | float() | str():
+            return value
+    _refuse(f"{name} holds a {type(value).__name__}, a value that JSON cannot express; write it as a text.")
+
+
+def _name_text(member: object) -> str:
+    return member if isinstance(member, str) else json.dumps(member)
+
+
 def _refuse(problem: str) -> NoReturn:
     raise click.BadParameter(problem, param_hint="--params")
-
-
-@cache
-def _yaml_loader() -> "type[yaml.SafeLoader]":
-    import yaml
-
-    class CoreLoader(yaml.SafeLoader):
-        yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 - PyYAML's own way: each class has its own
-
-    for tag, (pattern, first) in _YAML_TAGS.items():
-        CoreLoader.add_implicit_resolver(
-            f"tag:yaml.org,2002:{tag}",
-            re.compile(rf"(?:{pattern})\Z"),
-            ["" if char == "\0" else char for char in first],
-        )
-    CoreLoader.add_constructor("tag:yaml.org,2002:int", _integer)
-    CoreLoader.add_constructor("tag:yaml.org,2002:float", _number)
-    return CoreLoader
-
-
-def _integer(loader: "yaml.SafeLoader", node: "yaml.ScalarNode") -> int:
-    text = str(loader.construct_scalar(node))
-    return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
-
-
-def _number(loader: "yaml.SafeLoader", node: "yaml.ScalarNode") -> float:
-    return float(str(loader.construct_scalar(node)))

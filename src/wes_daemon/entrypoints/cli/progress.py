@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Protocol, Self
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
+from rich.text import Text
 
 from wes_daemon.application.ports.errors import StorageUnavailable
 from wes_daemon.application.ports.queries import RunRecord
 from wes_daemon.domain.runs import RunId
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.console import TextConsole, duration, plain, state_text
-from wes_daemon.entrypoints.cli.errors import one_line
+from wes_daemon.entrypoints.cli.errors import many_lines, one_line
 
 if TYPE_CHECKING:
     from wes_daemon.bootstrap.application import Application
@@ -126,10 +127,10 @@ class LiveProgress:
                 plain(self._names[record.run.id]),
                 state_text(record.run.state),
                 plain(self._elapsed(record)),
-                plain(_detail(record)),
+                Text(many_lines(_detail(record))),
             )
         if self._note:
-            table.add_row("", plain(self._note))
+            table.add_row("", Text(many_lines(self._note)))
         return table
 
     def _elapsed(self, record: RunRecord) -> str:
@@ -159,12 +160,12 @@ def _wait_after(elapsed: timedelta, timeout: timedelta | None) -> timedelta:
 
 
 def _status(record: RunRecord) -> str:
-    detail = _detail(record)
+    detail = one_line(_detail(record))
     return f"{record.run.state}{f': {detail}' if detail else ''}"
 
 
 def _detail(record: RunRecord) -> str:
-    """Return the reason for the run's state, on one line."""
+    """Return the reason for the run's state, as it was recorded."""
     state = record.run.state
     found = record.run.error or (record.last_reason if state is RunState.QUEUED else record.provider_status) or ""
-    return "" if found.casefold() == state.casefold() else one_line(found)
+    return "" if found.casefold() == state.casefold() else found

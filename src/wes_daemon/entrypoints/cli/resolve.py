@@ -4,17 +4,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wes_daemon.domain.errors import WesDaemonError
 from wes_daemon.domain.runs import ProviderRunId, RunId
 from wes_daemon.entrypoints.cli.errors import Failed, one_line
-from wes_daemon.entrypoints.cli.options import database_option
+from wes_daemon.entrypoints.cli.options import RunCommand, database_option
 
 if TYPE_CHECKING:
     from wes_daemon.application.reconciling.resolve_review import ResolveReview
+    from wes_daemon.bootstrap.application import Application
 
 _REASON = "a person found it at no provider"
 
 
-@click.command("resolve")
+@click.command("resolve", cls=RunCommand)
 @click.argument("run_id", metavar="RUN")
 @click.option("--adopt", "provider_id", metavar="ID", help="The provider has the run under this id: follow it.")
 @click.option("--send-again", is_flag=True, help="The provider does not have the run: submit it again.")
@@ -48,9 +50,22 @@ def resolve(
                 send_again=send_again,
                 reason=reason or _REASON,
             )
-        except (NotInReview, ProviderError) as error:
+        except NotInReview as error:
+            raise Failed(_why_not(application, run_id, error)) from error
+        except ProviderError as error:
             raise Failed(str(error)) from error
     click.echo(one_line(f"run {run_id} {outcome}"))
+
+
+def _why_not(application: "Application", run_id: str, error: WesDaemonError) -> str:
+    from wes_daemon.application.ports.errors import RunNotFound
+    from wes_daemon.entrypoints.cli.session import searched_database
+
+    try:
+        application.get_run(RunId(run_id))
+    except RunNotFound as unknown:
+        return f"{unknown}\n{searched_database(application, run_id)}"
+    return f"{error}\n`wes-daemon list --review` lists the runs that need a decision"
 
 
 def _decide(

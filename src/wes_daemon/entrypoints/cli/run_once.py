@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from wes_daemon.entrypoints.cli.errors import ExitCode
+from wes_daemon.entrypoints.cli.errors import ExitCode, print_message
 from wes_daemon.entrypoints.cli.options import database_option, json_option
 from wes_daemon.entrypoints.cli.process import StopOnSignals
 from wes_daemon.entrypoints.cli.session import (
@@ -20,6 +20,7 @@ from wes_daemon.entrypoints.cli.session import (
 
 if TYPE_CHECKING:
     from wes_daemon.bootstrap.application import RunOnceReport
+    from wes_daemon.bootstrap.settings import Settings
 
 OutcomeT = TypeVar("OutcomeT", bound=str)
 
@@ -41,11 +42,22 @@ def run_once(ctx: click.Context, as_json: bool) -> int:
         with open_application(settings) as application:
             signals.call(application.stop.set)
             prepare_schema(application)
+            _mention_missing_providers(settings)
             report = application.run_once()
     click.echo(json.dumps(_document(report), indent=2) if as_json else _line(report))
     if signals.received:
         return 128 + signals.received
     return ExitCode.MISCONFIGURED if report.blocked else ExitCode.DONE
+
+
+def _mention_missing_providers(settings: "Settings") -> None:
+    """Print what to set if no provider can execute a run here."""
+    has_cloud = settings.sevenbridges_credentials or settings.aws_healthomics_workflow_role_arn
+    if not (has_cloud or settings.local_workdir):
+        print_message(
+            "no provider is set up here: set DAEMON_LOCAL_WORKDIR for runs on this machine, SEVENBRIDGES_API_TOKEN and "
+            "SEVENBRIDGES_PROJECT, or AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN and AWS_HEALTHOMICS_OUTPUT_URI"
+        )
 
 
 def _document(report: "RunOnceReport") -> dict[str, object]:

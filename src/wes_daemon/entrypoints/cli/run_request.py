@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import click
@@ -17,26 +18,35 @@ from wes_daemon.domain.runs import (
     RunSummary,
     WorkflowRequest,
 )
-from wes_daemon.entrypoints.cli.options import expand_home
+from wes_daemon.entrypoints.cli.cwl_document import check_is_workflow, declared_version, read_inputs
+from wes_daemon.entrypoints.cli.local_files import exists, expand_home, has_scheme, is_directory, is_file
 from wes_daemon.entrypoints.cli.parameters import (
     file_parameters,
-    has_scheme,
     named_values,
     parameters_from_arguments,
+    require_readable_here,
     with_absolute_files,
+    with_attached_names,
 )
+from wes_daemon.entrypoints.cli.workflow_inputs import DeclaredInputs
 
+_CWL = "CWL"
 _TYPES: Mapping[str, str] = {".cwl": "CWL", ".wdl": "WDL", ".nf": "NFL"}
 _SUFFIXES = frozenset({*_TYPES, ".json", ".yaml", ".yml"})
 _SUFFIX = re.compile(r"\.[A-Za-z]{1,5}")
+_ARGUMENT = "WORKFLOW"
+_STANDARD_INPUT = "-"
 _SLASHES_OF_AN_APP = 2
 _VERSIONS: Mapping[str, str] = {"CWL": "v1.2", "WDL": "1.0", "NFL": "DSL2"}
-_CWL_VERSION = re.compile(r"""^\s*\{?\s*["']?cwlVersion["']?\s*:\s*["']?(?P<version>[\w.\-]+)""", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitArguments:
-    """The arguments of `submit` that describe the run, as they were written."""
+    """The arguments of `submit` that describe the run, as they were written.
+
+    Attributes:
+        checks: whether the inputs are compared with those that the workflow declares.
+    """
 
     workflow: str
     values: Sequence[str] = ()
@@ -49,13 +59,19 @@ class SubmitArguments:
     engine_version: str | None = None
     engine_parameters: Sequence[str] = ()
     attach: Sequence[str] = ()
+    checks: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """The run that is to be queued."""
+    """The run that is to be queued.
+
+    Attributes:
+        is_found: whether the workflow is a file of this machine or an attachment, or looks like an address.
+    """
 
     request: WorkflowRequest
+    is_found: bool = True
     tags: Mapping[str, object] = field(default_factory=dict)
     attachments: Sequence[Attachment] = ()
 
@@ -80,17 +96,24 @@ def read_new_run(arguments: SubmitArguments, *, default: ProviderType, engines: 
     destination = summary(tags, arguments.engine).destination_if_valid(default, engines)
     runs_here = destination is ProviderType.LOCAL
     type = arguments.type or source.type
+    inputs = _declared_inputs(source, files, type) if arguments.checks else None
+    parameters = _parameters(arguments, inputs, resolve_files=not files and runs_here)
+    parameters = {name: with_attached_names(value, files) for name, value in parameters.items()}
+    if arguments.checks and runs_here:
+        require_readable_here(parameters)
+    _check_names(parameters, inputs)
     request = WorkflowRequest(
         workflow_url=url,
         workflow_type=type,
         workflow_type_version=arguments.type_version or source.type_version(type),
-        workflow_params=_parameters(arguments, resolve_files=not files and runs_here),
+        workflow_params=parameters,
         workflow_engine=arguments.engine,
         workflow_engine_version=arguments.engine_version,
         workflow_engine_parameters=named_values(arguments.engine_parameters, "--engine-parameter"),
     )
     attachments = [Attachment(name=name, content=_content(file)) for name, file in files.items()]
-    return NewRun(request=request, tags=tags, attachments=attachments)
+    is_found = source.file is not None or url.partition("#")[0] in files or has_scheme(url)
+    return NewRun(request=request, is_found=is_found, tags=tags, attachments=attachments)
 
 
 def summary(tags: Mapping[str, object], engine: str | None) -> RunSummary:
@@ -119,29 +142,43 @@ class _WorkflowSource:
 
     def type_version(self, type: str) -> str:
         """Return the version that a CWL file declares, or else the usual one."""
-        if type.upper() == "CWL" and self.file:
-            found = _CWL_VERSION.search(_content(self.file).decode("utf-8", "replace"))
-            if found:
-                return found["version"]
+        if type.upper() == _CWL and self.file and (version := declared_version(_content(self.file))):
+            return version
         return _VERSIONS.get(type.upper(), _VERSIONS["CWL"])
 
 
 def _find_workflow(text: str, attached: Collection[str]) -> _WorkflowSource:
-    """Find the workflow by the argument WORKFLOW: a URL, a file, an attachment's name, or a provider's name for it."""
+    """Find the workflow by the argument WORKFLOW: a file, an attachment's name, a URL, or a provider's name for it."""
+    if text == _STANDARD_INPUT:
+        _refuse_workflow(text, "a workflow cannot be read from standard input")
+    whole = expand_home(text, _ARGUMENT)
+    if text and is_file(whole, _ARGUMENT):
+        return _file_source(whole, "")
     path, hash_sign, name = text.partition("#")
-    file = expand_home(path, "WORKFLOW")
-    if not path or has_scheme(text) or (path in attached and not file.exists()):
+    file = expand_home(path, _ARGUMENT)
+    if path and is_file(file, _ARGUMENT):
+        return _file_source(file, f"{hash_sign}{name}")
+    if not path or path in attached or has_scheme(text):
         return _WorkflowSource(url=text)
-    if file.is_file():
-        fragment = f"{hash_sign}{name}"
-        return _WorkflowSource(url=f"{file.resolve().as_uri()}{fragment}", file=file.resolve(), fragment=fragment)
-    if file.is_dir() or _looks_like_path(path):
-        problem = "is a directory" if file.is_dir() else "there is no such file"
-        raise click.BadParameter(
-            f"{text}: {problem}; name a file, an address such as https://…, or a workflow as its provider calls it.",
-            param_hint="WORKFLOW",
-        )
+    if is_directory(file, _ARGUMENT):
+        _refuse_workflow(text, "is a directory")
+    if exists(file, _ARGUMENT):
+        _refuse_workflow(text, "is no regular file")
+    if _looks_like_path(path):
+        _refuse_workflow(text, "there is no such file")
     return _WorkflowSource(url=text)
+
+
+def _file_source(file: Path, fragment: str) -> _WorkflowSource:
+    file = file.resolve()
+    return _WorkflowSource(url=f"{file.as_uri()}{fragment}", file=file, fragment=fragment)
+
+
+def _refuse_workflow(text: str, problem: str) -> NoReturn:
+    raise click.BadParameter(
+        f"{text}: {problem}; name a file, an address such as https://…, or a workflow as its provider calls it.",
+        param_hint=_ARGUMENT,
+    )
 
 
 def _looks_like_path(text: str) -> bool:
@@ -166,12 +203,15 @@ def _attached_files(arguments: Sequence[str], workflow: Path | None) -> dict[str
 
 def _named_file(text: str, workflow: Path | None) -> tuple[str, Path]:
     plain = expand_home(text, "--attach")
-    if plain.is_file():
+    if is_file(plain, "--attach"):
         return _name_relative_to(workflow, plain.resolve()), plain.resolve()
     name, equals, path = text.partition("=")
     file = expand_home(path, "--attach")
-    if not (equals and name and file.is_file()):
-        raise click.BadParameter(f"{path or text}: there is no such file.", param_hint="--attach")
+    if not (equals and name and is_file(file, "--attach")):
+        folder = file if path else plain
+        problem = "is a directory; attach its files one by one" if is_directory(folder, "--attach") else None
+        problem = problem or "there is no such file; write FILE, or NAME=FILE"
+        raise click.BadParameter(f"{path or text}: {problem}.", param_hint="--attach")
     return name, file.resolve()
 
 
@@ -197,16 +237,37 @@ def _with_workflow(source: _WorkflowSource, files: dict[str, Path]) -> tuple[str
 
 def _tags(arguments: SubmitArguments) -> dict[str, object]:
     tags: dict[str, object] = dict(named_values(arguments.tags, "--tag"))
-    return {**tags, PROVIDER_TYPE_TAG: arguments.provider} if arguments.provider else tags
+    if not arguments.provider:
+        return tags
+    if tags.get(PROVIDER_TYPE_TAG, arguments.provider) != arguments.provider:
+        raise click.UsageError(f"--provider and --tag {PROVIDER_TYPE_TAG}=… name two providers; leave one of them out.")
+    return {**tags, PROVIDER_TYPE_TAG: arguments.provider}
 
 
-def _parameters(arguments: SubmitArguments, *, resolve_files: bool) -> Mapping[str, object]:
+def _declared_inputs(source: _WorkflowSource, files: Mapping[str, Path], type: str) -> DeclaredInputs | None:
+    """Check the workflow's file, if it is on this machine, and return the inputs that a CWL document declares."""
+    name, _, fragment = source.url.partition("#")
+    file = source.file or files.get(name)
+    if file is None:
+        return None
+    text = check_is_workflow(str(file), _content(file))
+    return read_inputs(str(file), text, source.fragment or fragment) if type.upper() == _CWL else None
+
+
+def _check_names(parameters: Mapping[str, object], inputs: DeclaredInputs | None) -> None:
+    if inputs and (problems := inputs.problems(parameters)):
+        raise click.UsageError(f"{'; '.join(problems)}. With --no-checks the run is queued all the same.")
+
+
+def _parameters(
+    arguments: SubmitArguments, inputs: DeclaredInputs | None, *, resolve_files: bool
+) -> Mapping[str, object]:
     from_file = file_parameters(arguments.params) if arguments.params else {}
-    from_arguments = parameters_from_arguments(arguments.values)
+    from_arguments = parameters_from_arguments(arguments.values, inputs)
     if not resolve_files:
         return {**from_file, **from_arguments}
     folder = Path()
-    if arguments.params and arguments.params != "-":
+    if arguments.params and arguments.params != _STANDARD_INPUT:
         folder = expand_home(arguments.params, "--params").parent
     return {**_resolved(from_file, folder), **_resolved(from_arguments, Path())}
 

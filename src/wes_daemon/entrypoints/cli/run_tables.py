@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -24,10 +25,13 @@ from wes_daemon.entrypoints.cli.console import (
     state_text,
 )
 from wes_daemon.entrypoints.cli.documents import json_text, queued_at
-from wes_daemon.entrypoints.cli.errors import many_lines
+from wes_daemon.entrypoints.cli.errors import many_lines, one_line
 
 _GAP = 2
 _SHORTEST_WORKFLOW = 16
+
+LIMIT = 100
+"""How many lines of one value, tasks, or timeline entries are shown of one run, unless all are requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +69,20 @@ def print_runs(records: Sequence[RunRecord], now: datetime) -> None:
     console.print_fitted(runs_table(records, now, console.width))
 
 
-def print_run(record: RunRecord, now: datetime) -> None:
-    """Print everything about one run."""
-    TextConsole().print_unfolded(run_report(record, now))
+def print_run(record: RunRecord, now: datetime, *, limit: int | None = LIMIT) -> None:
+    """Print everything about one run; of long values and lists only the first `limit` lines, or all for None."""
+    TextConsole().print_unfolded(run_report(record, now, limit=limit))
+
+
+def print_timeline(timeline: Sequence[TimelineEntry], *, limit: int | None = LIMIT) -> None:
+    """Print the timeline of a run whose row was deleted."""
+    TextConsole().print_unfolded(_timeline(timeline, limit))
 
 
 def print_tasks(record: RunRecord) -> None:
     """Print the tasks on standard error, apart from the outputs, which programs read."""
     if record.tasks:
-        TextConsole(stderr=True).print_unfolded(tasks_table(record))
+        TextConsole(stderr=True).print_unfolded(tasks_table(record, limit=LIMIT))
 
 
 def runs_table(records: Sequence[RunRecord], now: datetime, width: int) -> Table:
@@ -82,31 +91,29 @@ def runs_table(records: Sequence[RunRecord], now: datetime, width: int) -> Table
     return _table(_fitted(cells, width))
 
 
-def run_report(record: RunRecord, now: datetime) -> RenderableType:
+def run_report(record: RunRecord, now: datetime, *, limit: int | None = None) -> RenderableType:
     """Return the facts about a run, its tasks, and its timeline."""
-    parts: list[RenderableType] = [_facts(record, now)]
+    parts: list[RenderableType] = [_facts(record, now, limit)]
     if record.tasks:
-        parts += [_title("Tasks"), tasks_table(record)]
+        parts += [_title("Tasks"), tasks_table(record, limit=limit)]
     if record.timeline:
-        parts += [_title("Timeline"), _timeline(record)]
+        parts += [_title("Timeline"), _timeline(record.timeline, limit)]
     return Group(*parts)
 
 
-def tasks_table(record: RunRecord) -> Table:
-    """Return the run's tasks with their results and logs."""
+def tasks_table(record: RunRecord, *, limit: int | None = None) -> Table:
+    """Return the run's tasks with their results and logs; if not all are shown, those that have not succeeded first."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("TASK", "RESULT", "STARTED", "TOOK"):
         table.add_column(title, no_wrap=True)
     table.add_column("LOGS")
-    for task in record.tasks:
-        logs = [*filter(None, (task.stdout, task.stderr)), *task.system_logs]
-        table.add_row(
-            plain(task.name),
-            _task_result(task),
-            plain(moment(task.start_time)),
-            _task_time(task),
-            _lines("\n".join(logs)),
-        )
+    shown = _most_important(record.tasks, limit)
+    for task in shown:
+        logs = _lines("\n".join([*filter(None, (task.stdout, task.stderr)), *task.system_logs]))
+        cells = (plain(task.name), _task_result(task), plain(moment(task.start_time)), _task_time(task))
+        _add_rows(table, cells, _limited(logs, limit))
+    if hidden := len(record.tasks) - len(shown):
+        table.add_row(_more(hidden, "tasks"))
     return table
 
 
@@ -143,14 +150,54 @@ def _table(cells: _Cells) -> Table:
     return table
 
 
-def _facts(record: RunRecord, now: datetime) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column()
-    for name, value in (*_request(record), *_progress(record, now), *_result(record)):
-        if value:
-            grid.add_row(name, value if isinstance(value, Text) else plain(value))
-    return grid
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """Names and values, each line in one piece; rich's own tables take a third of a millisecond for a line."""
+
+    rows: Sequence[tuple[str, Sequence[Text]]]
+
+    def __rich_console__(self, console: Console, _options: ConsoleOptions) -> RenderResult:
+        width, bold = max(len(name) for name, _ in self.rows) + _GAP, console.get_style("bold")
+        for name, lines in self.rows:
+            for number, line in enumerate(lines):
+                yield Segment("" if number else name, bold)
+                yield Segment(" " * (width if number else width - len(name)))
+                yield from line.render(console, end="\n")
+
+
+def _facts(record: RunRecord, now: datetime, limit: int | None) -> _Facts:
+    facts = (*_request(record), *_progress(record, now), *_result(record))
+    shown = [(name, value if isinstance(value, Text) else plain(value)) for name, value in facts if value]
+    return _Facts([(name, _limited(value, limit)) for name, value in shown])
+
+
+def _add_rows(table: Table, cells: Sequence[str | Text], lines: Sequence[Text]) -> None:
+    """Add one row for each line, the first with the cells: the time for one cell grows with the square of its lines."""
+    first, *others = lines
+    table.add_row(*cells, first)
+    for line in others:
+        table.add_row(*([""] * len(cells)), line)
+
+
+def _limited(text: Text, limit: int | None) -> Sequence[Text]:
+    """Return the first lines of a text, with a line that says how many follow."""
+    if "\n" not in text.plain:
+        return [text]
+    lines = text.plain.split("\n")
+    shown = [Text(line, text.style) for line in lines[:limit]]
+    return shown if len(shown) == len(lines) else [*shown, _more(len(lines) - len(shown), "lines")]
+
+
+def _most_important(tasks: Sequence[TaskLog], limit: int | None) -> Sequence[TaskLog]:
+    """Return the tasks in their order; if there are too many, without some of those that have succeeded."""
+    if limit is None or len(tasks) <= limit:
+        return tasks
+    by_importance = sorted(range(len(tasks)), key=lambda number: tasks[number].exit_code == 0)
+    return [tasks[number] for number in sorted(by_importance[:limit])]
+
+
+def _more(count: int, what: str) -> Text:
+    return Text(f"… {count:,} more {what}: --all shows them", "dim")
 
 
 def _request(record: RunRecord) -> Iterator[tuple[str, str | Text | None]]:
@@ -163,7 +210,7 @@ def _request(record: RunRecord) -> Iterator[tuple[str, str | Text | None]]:
     yield "engine", engine
     yield "engine parameters", _values(public_values(request.workflow_engine_parameters))
     yield "tags", _values(public_values(_own_tags(record.run.tags)))
-    yield "attachments", ", ".join(record.attachments)
+    yield "attachments", _lines("\n".join(one_line(name) for name in record.attachments))
 
 
 def _progress(record: RunRecord, now: datetime) -> Iterator[tuple[str, str | Text | None]]:
@@ -217,13 +264,18 @@ def _task_time(task: TaskLog) -> Text:
     return plain(duration(task.end_time - task.start_time) if task.start_time and task.end_time else None)
 
 
-def _timeline(record: RunRecord) -> Table:
+def _timeline(timeline: Sequence[TimelineEntry], limit: int | None) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("WHEN", "STATE", "BY"):
         table.add_column(title, no_wrap=True)
     table.add_column("WHY")
-    for entry in record.timeline:
-        table.add_row(plain(moment(entry.at)), _new_state(entry), plain(entry.by), _lines(entry.why))
+    hidden = 0 if limit is None else max(len(timeline) - limit, 0)
+    if hidden:
+        # The end of a timeline says more than its beginning.
+        table.add_row(_more(hidden, "entries before these"))
+    for entry in timeline[hidden:]:
+        cells = (plain(moment(entry.at)), _new_state(entry), plain(entry.by))
+        _add_rows(table, cells, _limited(_lines(entry.why), limit))
     return table
 
 

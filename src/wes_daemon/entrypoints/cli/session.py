@@ -23,6 +23,8 @@ HIDE_SECRETS = "wes_daemon.hide_secrets"
 
 _LOCAL_WORKDIR = 'DAEMON_LOCAL_WORKDIR="$PWD/local-runs" '
 _SQLITE = "sqlite:///"
+_SEARCHED_RUNS = 1_000
+_DATABASE_URI = "DATABASE_URI"
 
 
 @contextmanager
@@ -33,6 +35,7 @@ def session(ctx: click.Context) -> "Iterator[Application]":
     """
     settings = sub_command_settings(ctx)
     log_to_stderr(ctx, settings)
+    _require_no_directory(settings)
     create_data_directory(settings)
     with open_application(settings) as application:
         create_schema(application)
@@ -48,6 +51,7 @@ def reading_session(ctx: click.Context) -> "Iterator[Application]":
         StorageMisconfigured: the database was never prepared, or its schema is older or newer than this version.
     """
     settings = sub_command_settings(ctx)
+    _require_no_directory(settings)
     require_database(settings)
     log_to_stderr(ctx, settings)
     with open_application(settings) as application:
@@ -83,11 +87,24 @@ def settings_of(ctx: click.Context, **arguments: object) -> "Settings":
 def sub_command_settings(ctx: click.Context) -> "Settings":
     """Read the settings. Without DATABASE_URI the database is a file in the user's data directory."""
     settings = settings_of(ctx)
+    _mention_misspelt()
     if settings.database_uri is not None:
         return settings
     uri = f"{_SQLITE}{user_data_directory() / 'runs.db'}"
     print_message(f"DATABASE_URI is not set{misspelt_database()}: using {uri}")
     return settings_of(ctx, database_uri=uri)
+
+
+def _mention_misspelt() -> None:
+    """Print which names in the environment and in `.env` resemble those of settings, and have no effect."""
+    from wes_daemon.bootstrap.env_file import ENV_FILE, names_in_env_file
+    from wes_daemon.bootstrap.settings import misspelt
+
+    for where, names in (("the environment", os.environ), (ENV_FILE, names_in_env_file())):
+        for name, meant in misspelt(names):
+            # A message of its own mentions it where it matters.
+            if meant != _DATABASE_URI:
+                print_message(f"{name} in {where} is no setting: did you mean {meant}?")
 
 
 def log_as_configured(ctx: click.Context, settings: "Settings", stream: TextIO) -> None:
@@ -188,16 +205,33 @@ def require_database(settings: "Settings") -> None:
         Failed: the file does not exist; the message names the commands that create it.
     """
     file = _sqlite_file(settings)
-    if file is None or file.exists():
+    # Unlike those of `Path`, these functions raise nothing for a name that is too long.
+    if file is None or os.path.exists(file):
         return
-    if file.parent != user_data_directory() and not file.parent.is_dir():
+    if file.parent != user_data_directory() and not os.path.isdir(file.parent):
         raise Failed(
             f"there is no database at {file}: the folder {file.parent} does not exist; "
-            "correct the path in the database URI, or create the folder"
+            f"correct the path in the database URI, or create the folder{_slashes(file)}"
         )
     raise Failed(
         f"there is no database at {file} yet; `wes-daemon`, `wes-daemon submit` and `wes-daemon db upgrade` create it"
     )
+
+
+def _require_no_directory(settings: "Settings") -> None:
+    file = _sqlite_file(settings)
+    if file is not None and os.path.isdir(file):
+        raise Failed(
+            f"the SQLite database {file} is a directory: name a file in it, such as {_SQLITE}{file}/runs.db",
+            ExitCode.MISCONFIGURED,
+        )
+
+
+def _slashes(file: Path) -> str:
+    """Return a hint if the path would exist with one more slash, as one that begins at the root."""
+    relative = os.path.relpath(file.parent, Path.cwd())
+    is_below = not relative.startswith("..") and relative != "."
+    return f"; a path from the root has four slashes: {_SQLITE}/…" if is_below and os.path.isdir(f"/{relative}") else ""
 
 
 def shown_database(settings: "Settings") -> str:
@@ -215,16 +249,22 @@ def shown_database(settings: "Settings") -> str:
     return f"{_SQLITE}{file}{mark}{query}{origin}"
 
 
-def searched_database(settings: "Settings") -> str:
+def searched_database(application: "Application", run_id: str) -> str:
     """Return the message for a person whose run does not exist."""
-    return f"looked in {shown_database(settings)}; `wes-daemon list` shows the runs in it"
+    from wes_daemon.application.ports.queries import RunFilter
+
+    found = [record.run.id for record in application.list_runs(RunFilter(limit=_SEARCHED_RUNS))]
+    similar = [id for id in found if run_id and id.casefold().startswith(run_id.casefold())]
+    meant = f"did you mean {similar[0]}? An id is given in full\n" if len(similar) == 1 else ""
+    return f"{meant}looked in {shown_database(application.settings)}; `wes-daemon list` shows the runs in it"
 
 
 def misspelt_database() -> str:
     """Return ` (DATABASE_URL is: did you mean that?)` if a name like DATABASE_URI is set instead, or an empty text."""
-    from wes_daemon.bootstrap.settings import misspelt, names_in_env_file
+    from wes_daemon.bootstrap.env_file import names_in_env_file
+    from wes_daemon.bootstrap.settings import misspelt
 
-    names = [name for name, meant in misspelt({*os.environ, *names_in_env_file()}) if meant == "DATABASE_URI"]
+    names = [name for name, meant in misspelt({*os.environ, *names_in_env_file()}) if meant == _DATABASE_URI]
     return f" ({' and '.join(names)} is: did you mean that?)" if names else ""
 
 

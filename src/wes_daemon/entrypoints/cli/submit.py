@@ -10,7 +10,7 @@ from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.errors import ExitCode, Failed, many_lines, print_message
-from wes_daemon.entrypoints.cli.options import Seconds, database_option, json_option
+from wes_daemon.entrypoints.cli.options import Seconds, database_option, is_daemon_option, json_option
 from wes_daemon.entrypoints.cli.process import ignore_interrupts
 from wes_daemon.entrypoints.cli.run_request import NewRun, SubmitArguments, read_new_run, summary
 from wes_daemon.entrypoints.cli.session import mention_absent_daemon, session, settings_of
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from wes_daemon.bootstrap.application import Application
     from wes_daemon.bootstrap.settings import Settings
 
+_INSIST = "With --no-checks it is queued all the same, for a daemon with other settings."
+
 _EPILOG = """\b
 Examples:
   wes-daemon submit align.cwl reads=@S1.fastq threads=4 --tag sample=S1 --wait
@@ -28,12 +30,31 @@ Examples:
   wes-daemon submit owner/project/align --provider sevenbridges reads=@https://example.org/S1.fastq
 
 \b
-VALUE is read as JSON if possible (4, true, [1, 2]), as a file if it begins with @, and else as text;
-NAME='"4"' is the text 4.
+VALUE is a file if it begins with @, and else JSON if possible (4, true, [1, 2]) or a text. Where the
+workflow is a CWL file, it is read in the type that the workflow declares; NAME='"4"' is always the text 4.
 """
 
 
-@click.command("submit", epilog=_EPILOG)
+class SubmitCommand(click.Command):
+    """Explains how inputs are written to a person who writes them as options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; raises `click.UsageError`."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter as error:
+            advice = "It is a file, an address, or the provider's name for a workflow."
+            raise click.UsageError(f"{error.format_message()} {advice}", ctx) from error
+        except click.NoSuchOption as error:
+            if error.possibilities or is_daemon_option(error.option_name):
+                raise
+            name = error.option_name.lstrip("-")
+            raise click.UsageError(
+                f"{error.format_message()} An input of the workflow is written {name}=VALUE, without dashes.", ctx
+            ) from error
+
+
+@click.command("submit", cls=SubmitCommand, epilog=_EPILOG)
 @click.argument("workflow")
 @click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--params", metavar="FILE", help="Parameters, as JSON or YAML; - reads them from standard input.")
@@ -64,6 +85,14 @@ NAME='"4"' is the text 4.
     metavar="[NAME=]FILE",
     help="A file that is stored with the run, under a name relative to the workflow's folder; may be repeated.",
 )
+@click.option(
+    "--no-checks",
+    "checks",
+    is_flag=True,
+    default=True,
+    flag_value=False,
+    help="Queue the run although its inputs or its provider seem wrong here.",
+)
 @click.option("--wait", is_flag=True, help="Wait for the run's end; exit 0 only if it is COMPLETE.")
 @click.option("--timeout", type=Seconds(), metavar="SECONDS", help="With --wait: stop waiting after this time.")
 @database_option
@@ -78,13 +107,17 @@ def submit(ctx: click.Context, /, wait: bool, timeout: float | None, as_json: bo
     if timeout is not None and not wait:
         raise click.UsageError("--timeout needs --wait.")
     settings = settings_of(ctx)
-    new_run = read_new_run(
-        SubmitArguments(**given), default=settings.default_provider, engines=settings.engine_providers
-    )
+    arguments = SubmitArguments(**given)
+    new_run = read_new_run(arguments, default=settings.default_provider, engines=settings.engine_providers)
+    note = _require_taker(new_run, settings) if arguments.checks else ""
     with session(ctx) as application:
         run_id = application.create_run(new_run.request, tags=new_run.tags, attachments=new_run.attachments)
         provider = _provider_of(new_run, settings)
-        _mention_missing_provider(application, provider)
+        if note:
+            print_message(note)
+        else:
+            _mention_missing_provider(application, provider)
+        _mention_other_engine(arguments.engine, provider, settings)
         mention_absent_daemon(application, for_provider=provider)
         if not (wait and as_json):
             _print_id(run_id, as_json)
@@ -99,6 +132,60 @@ def _provider_of(new_run: NewRun, settings: "Settings") -> ProviderType | None:
     except InvalidRequest as error:
         print_message(f"with the settings here the run is refused: {error}")
         return None
+
+
+def _require_taker(new_run: NewRun, settings: "Settings") -> str:
+    """Refuse a run that its provider certainly rejects, or that no provider can take.
+
+    Where only the default of this package names the provider, the daemon's settings may name another one: then it
+    suffices that one of the providers can take the run.
+
+    Returns:
+        A note about a run that only another provider can take, else an empty text.
+
+    Raises:
+        click.UsageError: the run is refused; the message says what fixes it.
+    """
+    from wes_daemon.application.ports.errors import Rejected
+    from wes_daemon.bootstrap.request_checks import RequestChecks
+
+    checks, run = RequestChecks(settings), summary(new_run.tags, new_run.request.workflow_engine)
+    provider = run.destination_if_valid(settings.default_provider, settings.engine_providers)
+    if provider is None:
+        return ""
+    try:
+        checks.check(new_run.request, tags=new_run.tags, attachments=new_run.attachments, provider=provider)
+    except Rejected as error:
+        is_named = run.named_provider(settings.engine_providers) or "default_provider" in settings.model_fields_set
+        takers = [] if is_named else checks.takers(new_run.request, new_run.attachments)
+        if not takers:
+            refusal = _refusal(provider, is_named=bool(is_named))
+            is_known = new_run.is_found or checks.takers(new_run.request, new_run.attachments)
+            absent = "" if is_known else f"there is no file {new_run.request.workflow_url} here, and "
+            raise click.UsageError(f"{absent}{refusal}: {error}. {_INSIST}") from error
+        message = f"with the settings here the run goes to {provider}, which refuses it: {error}"
+        return f"{message}; --provider chooses another: {', '.join(takers)}"
+    return ""
+
+
+def _refusal(provider: ProviderType, *, is_named: bool) -> str:
+    return (
+        f"{provider} refuses the run" if is_named else f"no provider takes the run; the default one, {provider}, says"
+    )
+
+
+def _mention_other_engine(engine: str | None, provider: ProviderType | None, settings: "Settings") -> None:
+    """Print a note if the provider of the run does not stand for the engine: it runs the workflow in its own way."""
+    if engine is None or provider is None:
+        return
+    engines, name = settings.engine_providers, engine.strip().lower()
+    if engines.get(name) is provider:
+        return
+    known = sorted(each for each, stands_for in engines.items() if stands_for is provider)
+    print_message(
+        f"--engine {engine} has no effect: the run goes to {provider}, whose engines are {', '.join(known) or 'none'}; "
+        "DAEMON_ENGINE_PROVIDERS says which provider stands for which engine"
+    )
 
 
 def _mention_missing_provider(application: "Application", provider: ProviderType | None) -> None:

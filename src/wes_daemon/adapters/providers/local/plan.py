@@ -131,6 +131,9 @@ def _check_text(text: str, place: str) -> None:
 
 
 def _document(url: str, attachments: Sequence[Attachment]) -> str:
+    # The name of an attachment may look like an address: `v1:echo.cwl`.
+    if url.partition("#")[0] in {attachment.name for attachment in attachments}:
+        return _attachment_reference(url, attachments)
     scheme = _split(url).scheme
     if scheme in ("http", "https"):
         return url
