@@ -18,7 +18,11 @@ from wes_daemon.application.ports.errors import ProviderError, Rejected
 from wes_daemon.application.ports.providers import Submission
 
 ADDRESS = "s3://private/parameters.json?X-Amz-Signature=not-a-real-signature"
-NEW = {"parametersUri": {"shape": "String"}, "requesterPaysEnabled": {"shape": "Boolean"}}
+NEW = {
+    "outputUriPrefixMode": {"shape": "String"},
+    "parametersUri": {"shape": "String"},
+    "requesterPaysEnabled": {"shape": "Boolean"},
+}
 LONG = f"{'x' * 480} {ADDRESS}"
 
 
