@@ -11,11 +11,12 @@ import pytest
 
 from wes_daemon.application.ports.errors import Misconfigured
 from wes_daemon.bootstrap.env_file import names_in_env_file
+from wes_daemon.bootstrap.setting_problems import misspelt
 from wes_daemon.bootstrap.settings import (
     ConfigurationError,
     documented_settings,
-    misspelt,
     read_settings,
+    setting_names,
 )
 from wes_daemon.domain.runs import ProviderType
 
@@ -233,11 +234,11 @@ def test_a_path_may_begin_at_home_and_is_made_absolute(monkeypatch: pytest.Monke
     ],
 )
 def test_a_misspelt_name_is_noticed(wrong: str, right: str) -> None:
-    assert list(misspelt([wrong, "PATH"])) == [(wrong, right)]
+    assert list(misspelt([wrong, "PATH"], setting_names())) == [(wrong, right)]
 
 
 def test_names_count_in_any_case_as_they_do_when_they_are_read() -> None:
-    assert list(misspelt(["daemon_poll_interval", "daemon_poll_intervall"])) == [
+    assert list(misspelt(["daemon_poll_interval", "daemon_poll_intervall"], setting_names())) == [
         ("daemon_poll_intervall", "DAEMON_POLL_INTERVAL")
     ]
 
@@ -298,7 +299,7 @@ def test_blanks_around_a_token_do_not_belong_to_it(monkeypatch: pytest.MonkeyPat
 
 
 def test_right_names_are_not_misspelt() -> None:
-    assert list(misspelt(name for name, _, _ in documented_settings())) == []
+    assert list(misspelt(setting_names(), setting_names())) == []
 
 
 def test_every_setting_is_described() -> None:

@@ -1,7 +1,6 @@
 """The settings: their documented names, defaults and meanings. They are read once, at the start."""
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -15,7 +14,7 @@ from wes_daemon.adapters.providers.healthomics.profile import profile_region
 from wes_daemon.adapters.providers.sevenbridges.config import Profile, read_profile
 from wes_daemon.application.ports.errors import Misconfigured
 from wes_daemon.bootstrap.env_file import ENCODING, ENV_FILE, problems_in_env_file
-from wes_daemon.bootstrap.setting_problems import problem_of
+from wes_daemon.bootstrap.setting_problems import advice_on_argument, problem_of
 from wes_daemon.bootstrap.setting_types import (
     DEFAULT_OPERATION_RATES,
     EngineProvidersByName,
@@ -42,7 +41,6 @@ from wes_daemon.domain.runs import ProviderType
 
 _AWS_REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
 _LAST_AWS_REGION = "us-east-1"
-_PREFIXES = ("DAEMON_", "DATABASE_", "SEVENBRIDGES_", "AWS_HEALTHOMICS_")
 
 
 class ConfigurationError(WesDaemonError):
@@ -356,7 +354,7 @@ def read_settings(**arguments: Any) -> Settings:
             setting and says what is expected.
     """
     try:
-        if problems := list(problems_in_env_file(_names())):
+        if problems := list(problems_in_env_file(setting_names())):
             raise ConfigurationError("\n".join(problems))
         # Arguments are passed under the names of the variables: in some releases of pydantic-settings the environment
         # overrides arguments that are passed under the names of the fields.
@@ -365,8 +363,7 @@ def read_settings(**arguments: Any) -> Settings:
     except ValidationError as error:
         raise ConfigurationError("\n".join(_message(detail) for detail in error.errors())) from None
     except Misconfigured as error:
-        description = Settings.model_fields["sevenbridges_profile"].description
-        raise ConfigurationError(f"{error}. {description}") from error
+        raise ConfigurationError(f"{error}. {Settings.model_fields['sevenbridges_profile'].description}") from error
     except UnicodeDecodeError:
         raise ConfigurationError(f"{ENV_FILE} is not a text in UTF-8: save it in that encoding") from None
     except (SettingsError, OSError) as error:
@@ -382,27 +379,17 @@ def documented_settings() -> Iterator[tuple[str, str, str]]:
         yield str(field.validation_alias), "" if default is None else str(default), field.description or ""
 
 
-def misspelt(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield each unknown name that is similar to a setting's name, together with the most similar setting's name."""
-    known = _names()
-    for name in sorted(names):
-        # pydantic ignores the case of names.
-        if name.upper().startswith(_PREFIXES) and name.upper() not in known:
-            yield from ((name, right) for right in difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.75))
-
-
-def _names() -> list[str]:
+def setting_names() -> Sequence[str]:
+    """Return the names of all settings."""
     return [name for name, _, _ in documented_settings()]
 
 
 def _alias(name: str) -> str:
     field = Settings.model_fields.get(name)
-    if field is not None:
-        return str(field.validation_alias)
-    aliases: Mapping[str, str] = {str(field.validation_alias): known for known, field in Settings.model_fields.items()}
-    similar = [aliases[name]] if name in aliases else difflib.get_close_matches(name, Settings.model_fields, n=1)
-    hint = f": did you mean {similar[0]}?" if similar else f"; the arguments are {', '.join(Settings.model_fields)}"
-    raise ConfigurationError(f"read_settings has no argument {name}{hint}")
+    if field is None:
+        variables = dict(zip(setting_names(), Settings.model_fields, strict=True))
+        raise ConfigurationError(f"read_settings has no argument {name}{advice_on_argument(name, variables)}")
+    return str(field.validation_alias)
 
 
 def _message(detail: ErrorDetails) -> str:

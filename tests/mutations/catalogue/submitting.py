@@ -225,7 +225,7 @@ _DOUBTS: Sequence[Mutant] = (
         name="ambiguous-refusal-ends-runs-in-doubt",
         breaks="A run that may have been started ends because of a refusal.",
         at=SubmitClaimedRun._record_ambiguous_refusal,
-        change=always(the(ast.If)),
+        change=never(the(ast.If, calls(OutcomeRecorder.record_review))),
         tests=[f"{_SUBMIT}::TestRefusalThatDoesNotSayWhomItConcerns"],
     ),
     Mutant(

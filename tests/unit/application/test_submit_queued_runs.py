@@ -702,20 +702,21 @@ class TestMisconfiguredProvider:
         assert str(world.run().error).startswith("given up after ")
         assert str(world.run().error).endswith(": no permission in the project")
 
-    def test_it_never_ends_a_run_that_may_have_been_started(self, world: World, daemon: DaemonUnderTest) -> None:
+    def test_a_run_that_may_have_been_started_needs_review_instead(self, world: World, daemon: DaemonUnderTest) -> None:
         world.queue(a_run())
         world.provider.fail_next(OutcomeUnknown("timeout"))
         daemon.submit()
         world.directory.providers[ProviderType.SEVENBRIDGES] = Misconfigured("token expired")
 
-        for _ in range(3):
-            world.clock.advance(a_submission_policy().timeout)
-            daemon.submit()
+        world.clock.advance(a_submission_policy().timeout - timedelta(seconds=1))
+        daemon.submit()
+        assert world.queries.get(RunId("run-1")).submission is SubmissionState.INTENT
+        world.clock.advance(timedelta(minutes=1))
+        report = daemon.submit()
 
-        assert (world.run().state, world.queries.get(RunId("run-1")).submission) == (
-            RunState.QUEUED,
-            SubmissionState.INTENT,
-        )
+        record = world.queries.get(RunId("run-1"))
+        assert report.blocked == {ProviderType.SEVENBRIDGES}
+        assert (record.run.state, record.submission) == (RunState.QUEUED, SubmissionState.REVIEW)
 
     def test_the_runs_that_it_prevents_say_why(self, world: World, daemon: DaemonUnderTest) -> None:
         world.queue(a_run("run-1"), a_run("run-2"))
@@ -846,7 +847,7 @@ class TestRefusalThatDoesNotSayWhomItConcerns:
 
         assert provider.started == ["wes-run-2"]
 
-    def test_it_ends_no_run_that_may_have_been_started(
+    def test_a_run_that_may_have_been_started_needs_review_instead(
         self, world: World, daemon: DaemonUnderTest, provider: "_Refusing"
     ) -> None:
         provider.refused.clear()
@@ -860,7 +861,9 @@ class TestRefusalThatDoesNotSayWhomItConcerns:
             world.clock.advance(timedelta(minutes=20))
             daemon.submit()
 
-        assert world.queries.get(RunId("run-1")).submission is SubmissionState.INTENT
+        record = world.queries.get(RunId("run-1"))
+        assert (record.run.state, record.submission) == (RunState.QUEUED, SubmissionState.REVIEW)
+        assert "accepts others with the same set-up" in (record.last_reason or "")
 
     @pytest.mark.parametrize(
         ("accepted", "provider", "is_to_blame"),

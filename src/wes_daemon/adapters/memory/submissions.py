@@ -139,11 +139,8 @@ class MemorySubmissionQueue:
         self._write(claim, replace(row, owner=None, not_before=not_before, last_reason=reason or row.last_reason))
 
     def return_misconfigured(self, claim: Claim, *, wait: timedelta, reason: str) -> None:
-        row, now = self._returned_row(claim), self._clock.now()
-        failing_since = row.failing_since or now
-        self._write(
-            claim, replace(row, owner=None, not_before=now + wait, failing_since=failing_since, last_reason=reason)
-        )
+        row = self._returned_row(claim)
+        self._write(claim, replace(self._with_attempt(row, wait, reason), attempts=row.attempts))
 
     def close(self, claim: Claim, *, reason: str) -> None:
         row = self._claimed_row(claim)
@@ -372,9 +369,8 @@ class MemorySubmissionQueue:
         )
 
     def _is_recorded(self, acceptance: Acceptance) -> bool:
-        claim = acceptance.claim
-        row = self._tables.submissions.get(claim.run_id)
-        recorded = (claim.fencing_token, acceptance.provider_run_id)
+        row = self._tables.submissions.get(acceptance.claim.run_id)
+        recorded = (acceptance.claim.fencing_token, acceptance.provider_run_id)
         return row is not None and (row.claim_seq, row.provider_run_id) == recorded
 
     def _row_in_review(self, run_id: RunId) -> SubmissionRow:
@@ -386,16 +382,14 @@ class MemorySubmissionQueue:
     def _follow(self, run_id: RunId, provider: ProviderType, id: ProviderRunId, first_poll_after: timedelta) -> None:
         accepted = replace(self._tables.submissions[run_id], state=SubmissionState.ACCEPTED, provider_run_id=id)
         self._tables.submissions[run_id] = accepted
-        at = self._clock.now() + first_poll_after
-        self._schedule(run_id, provider, id, at=at, known_state=RunState.INITIALIZING)
+        self._schedule(run_id, provider, id, at=self._clock.now() + first_poll_after, known_state=RunState.INITIALIZING)
 
     def _claimed_row(self, claim: Claim) -> SubmissionRow:
         row = self._tables.submissions.get(claim.run_id)
-        token = claim.fencing_token
-        if row is not None and (row.owner, row.claim_seq) == (None, token):
-            raise AlreadyRecorded(f"run {claim.run_id}: its owner has ended the claim {token} before")
-        if row is None or (row.owner, row.claim_seq) != (claim.owner, token) or row.state not in IN_DOUBT:
-            raise ClaimLost(f"run {claim.run_id}: the claim {token} of daemon {claim.owner} is lost")
+        if row is not None and (row.owner, row.claim_seq) == (None, claim.fencing_token):
+            raise AlreadyRecorded(f"run {claim.run_id}: its owner has ended the claim {claim.fencing_token} before")
+        if row is None or (row.owner, row.claim_seq) != (claim.owner, claim.fencing_token) or row.state not in IN_DOUBT:
+            raise ClaimLost(f"run {claim.run_id}: the claim {claim.fencing_token} of daemon {claim.owner} is lost")
         return row
 
     def _write(self, claim: Claim, row: SubmissionRow) -> None:

@@ -188,11 +188,14 @@ class OutcomeRecorder:
     ) -> SubmissionResult:
         """Return the claim: the provider accepts no run until a person acts. Logged at most once a minute.
 
-        The run ends if its provider has refused it for too long, unless an earlier call may have started it.
+        A run whose provider has refused it for too long ends; if an earlier call may have started it, it needs review.
         """
         reason = str(error)
         if self._throttle.allows(str(provider)):
             log_event(_log, logging.ERROR, "provider.misconfigured", provider=provider, reason=reason)
+        if claimed.claim.resumed and self._policy.is_in_doubt_too_long(claimed):
+            result = self.record_review(claimed, f"in doubt for {_rounded(claimed.in_doubt_for)}: {reason}")
+            return replace(result, unusable=provider, reason=reason)
         if not claimed.claim.resumed and claimed.failing_for >= self._policy.timeout:
             given_up = f"given up after {_rounded(claimed.failing_for)}: {reason}"
             return replace(self.record_rejection(claimed, provider, given_up), unusable=provider, reason=reason)

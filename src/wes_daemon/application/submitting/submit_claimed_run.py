@@ -129,12 +129,13 @@ class SubmitClaimedRun:
     def _record_ambiguous_refusal(
         self, claimed: ClaimedRun, provider: ProviderType | None, error: AmbiguousRefusal
     ) -> SubmissionResult:
-        """End the run if it is to blame for its refusal; a run that may have been started is not ended."""
-        is_to_blame = provider is not None and self._evidence.is_run_to_blame(claimed.run.id, provider)
-        if is_to_blame and not claimed.claim.resumed:
-            reason = f"{error}; the refusal concerns this run, since {provider} accepts others with the same set-up"
-            return self._outcomes.record_rejection(claimed, provider, reason)
-        return self._outcomes.record_misconfiguration(claimed, provider, error)
+        """End the run if it is to blame for its refusal; if an earlier call may have started it, it needs review."""
+        if provider is None or not self._evidence.is_run_to_blame(claimed.run.id, provider):
+            return self._outcomes.record_misconfiguration(claimed, provider, error)
+        reason = f"{error}; the refusal concerns this run, since {provider} accepts others with the same set-up"
+        if claimed.claim.resumed:
+            return self._outcomes.record_review(claimed, f"{reason}; but an earlier call may have started it")
+        return self._outcomes.record_rejection(claimed, provider, reason)
 
     def _prepare_call(self, claimed: ClaimedRun, provider: ProviderType) -> tuple[WorkflowProvider, Submission]:
         """Collect what the call needs.

@@ -62,10 +62,11 @@ def _log_settings(settings: "Settings") -> None:
     from wes_daemon.application.runtime.event_log import log_event
     from wes_daemon.bootstrap.env_file import ENV_FILE, names_in_env_file
     from wes_daemon.bootstrap.providers import sevenbridges_setup
-    from wes_daemon.bootstrap.settings import misspelt
+    from wes_daemon.bootstrap.setting_problems import misspelt
+    from wes_daemon.bootstrap.settings import setting_names
 
     for where, names in (("environment", os.environ), (ENV_FILE, names_in_env_file())):
-        for name, meant in misspelt(names):
+        for name, meant in misspelt(names, setting_names()):
             log_event(_log, logging.WARNING, "settings.misspelt", name=name, meant=meant, where=where)
     log_event(
         _log,

@@ -98,10 +98,11 @@ def sub_command_settings(ctx: click.Context) -> "Settings":
 def _mention_misspelt() -> None:
     """Print which names in the environment and in `.env` resemble those of settings, and have no effect."""
     from wes_daemon.bootstrap.env_file import ENV_FILE, names_in_env_file
-    from wes_daemon.bootstrap.settings import misspelt
+    from wes_daemon.bootstrap.setting_problems import misspelt
+    from wes_daemon.bootstrap.settings import setting_names
 
     for where, names in (("the environment", os.environ), (ENV_FILE, names_in_env_file())):
-        for name, meant in misspelt(names):
+        for name, meant in misspelt(names, setting_names()):
             # A message of its own mentions it where it matters.
             if meant != _DATABASE_URI:
                 print_message(f"{name} in {where} is no setting: did you mean {meant}?")
@@ -262,9 +263,12 @@ def searched_database(application: "Application", run_id: str) -> str:
 def misspelt_database() -> str:
     """Return ` (DATABASE_URL is: did you mean that?)` if a name like DATABASE_URI is set instead, or an empty text."""
     from wes_daemon.bootstrap.env_file import names_in_env_file
-    from wes_daemon.bootstrap.settings import misspelt
+    from wes_daemon.bootstrap.setting_problems import misspelt
+    from wes_daemon.bootstrap.settings import setting_names
 
-    names = [name for name, meant in misspelt({*os.environ, *names_in_env_file()}) if meant == _DATABASE_URI]
+    names = [
+        name for name, meant in misspelt({*os.environ, *names_in_env_file()}, setting_names()) if meant == _DATABASE_URI
+    ]
     return f" ({' and '.join(names)} is: did you mean that?)" if names else ""
 
 
