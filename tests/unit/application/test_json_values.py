@@ -259,5 +259,5 @@ def test_numbers_of_numpy_are_kept_and_its_arrays_refused(world: World, create_r
     assert [(value, type(value)) for value in found] == [
         *((7, int), (7, int), (0.5, float), (0.1, float), (True, bool), ("a", str))
     ]
-    with pytest.raises(InvalidRequest, match=r"workflow_params\.a is an ndarray.*value\.tolist"):
+    with pytest.raises(InvalidRequest, match=r"workflow_params\.a is a ndarray.*value\.tolist"):
         create_run(a_request(workflow_params={"a": numpy.arange(3)}))

@@ -166,7 +166,8 @@ def _exact_decimal(place: str, value: Decimal) -> int | float:
 def _advice(value: object) -> str:
     if is_dataclass(value) and not isinstance(value, type):
         return "pass a mapping, such as dataclasses.asdict(value)"
-    if callable(getattr(value, "tolist", None)):
+    # Also the scalars of numpy have `tolist`, but no list comes of it.
+    if getattr(value, "shape", ()) and callable(getattr(value, "tolist", None)):
         return "pass a list, such as value.tolist()"
     return next((advice for kinds, advice in _ADVICE if isinstance(value, kinds)), _JSON)
 
