@@ -354,7 +354,7 @@ class TestFirstSteps:
 
         _, output = said(call, "submit", "owner/project/app", "--provider", "sevenbridges")
 
-        assert "Seven Bridges is not set up here: set SEVENBRIDGES_PROJECT;" in output
+        assert "Seven Bridges is only half set up here: set SEVENBRIDGES_PROJECT;" in output
 
     def test_without_settings_a_local_file_is_said_to_go_nowhere(
         self, here: Path, call: Call, monkeypatch: pytest.MonkeyPatch

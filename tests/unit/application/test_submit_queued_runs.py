@@ -857,8 +857,10 @@ class TestRefusalThatDoesNotSayWhomItConcerns:
         provider.refused.add("wes-run-1")
 
         for number in range(2, 6):
-            world.queue(a_run(f"run-{number}"))
             world.clock.advance(timedelta(minutes=20))
+            daemon.submit()
+            world.queue(a_run(f"run-{number}"))
+            world.clock.advance(timedelta(seconds=10))
             daemon.submit()
 
         record = world.queries.get(RunId("run-1"))

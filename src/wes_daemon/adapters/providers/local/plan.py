@@ -126,7 +126,7 @@ def _check_text(text: str, place: str) -> None:
     except UnicodeEncodeError as error:
         # Not `from error`: that error contains the value.
         raise Rejected(
-            f"{place} contains U+{ord(text[error.start]):04X}, which is half of a character: correct the text"
+            f"{place} contains U+{ord(text[error.start]):04X}, half of a surrogate pair: decode the text as UTF-8 or UTF-16"
         ) from None
 
 
