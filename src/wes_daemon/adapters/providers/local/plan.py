@@ -125,8 +125,9 @@ def _check_text(text: str, place: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         # Not `from error`: that error contains the value.
+        found = f"U+{ord(text[error.start]):04X}"
         raise Rejected(
-            f"{place} contains U+{ord(text[error.start]):04X}, half of a surrogate pair: decode the text as UTF-8 or UTF-16"
+            f"{place} contains {found}, half of a surrogate pair: decode the text as UTF-8 or UTF-16"
         ) from None
 
 
