@@ -42,6 +42,10 @@ class Scalar:
         self.dtype = SimpleNamespace(kind=kind)
         self._value = value
 
+    def __repr__(self) -> str:
+        # Ids of tests must not contain addresses.
+        return f"{type(self).__name__}({self._value!r})"
+
     def item(self) -> object:
         return self._value
 
