@@ -98,8 +98,11 @@ def load_yaml(text: str) -> object:
 
 def _absolute(file: dict[str, object], base: Path) -> dict[str, object]:
     location, path = file.get("location"), file.get("path")
+    # Before it is decoded: the colon of `A%3AB` is a part of a file's name.
+    if isinstance(location, str) and has_scheme(location):
+        return file
     given = unquote(location) if isinstance(location, str) else path
-    if not isinstance(given, str) or has_scheme(given):
+    if not isinstance(given, str) or (given is path and has_scheme(given)):
         return file
     others = {name: value for name, value in file.items() if name not in ("location", "path")}
     return {**others, "location": _existing(base / expand_home(given, "--params"), "--params").as_uri()}
