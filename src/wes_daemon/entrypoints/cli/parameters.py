@@ -169,7 +169,8 @@ def _absolute(file: dict[str, object], base: Path) -> dict[str, object]:
         return file
     candidates = [base / expand_home(spelling, "--params") for spelling in spellings]
     found = next((candidate for candidate in candidates if exists(candidate, "--params")), None)
-    if found is None and has_scheme(spellings[0]):
+    # As it was written: the colon of `A%3AB` is a part of a file's name.
+    if found is None and has_scheme(spellings[-1]):
         return file
     others = {name: value for name, value in file.items() if name not in ("location", "path")}
     return {**others, "location": _existing(found or candidates[0], "--params").as_uri()}
