@@ -121,6 +121,9 @@ class TestProxy:
             f"http://me:{SECRET}@127.0.0.1:99999",
             f"http://me:{SECRET}ü@127.0.0.1:9",
             f"http://me:{SECRET}@[::1",
+            # Python's message about a character that stands for several repeats the login.
+            f"http://me:{SECRET}\u2100@127.0.0.1:9",
+            f"http://[{SECRET}]@127.0.0.1:9",
             f"http://me:{SECRET}@127.0.0.1:port",
             "http://",
         ],
