@@ -11,23 +11,27 @@ import pytest
 from botocore.httpsession import get_cert_path
 
 from tests.integration.providers.healthomics_harness import CONFIG, a_healthomics_submission, bare_provider, simulated
+from tests.integration.providers.proxy import passing_on
+from tests.simulators.healthomics import faults
+from tests.simulators.healthomics.server import HealthOmicsSimulator
 from wes_daemon.adapters.events.sqs import SqsHints
-from wes_daemon.application.ports.errors import Misconfigured, Unavailable
+from wes_daemon.application.ports.errors import AnswerLost, Misconfigured, Unavailable
 from wes_daemon.application.ports.events import HintsUnavailable
+from wes_daemon.domain.runs import IdempotencyKey
 
 SECRET = "not-a-real-password"
 NOBODY = "https://127.0.0.1:9"
 QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/wes"
 
 
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with simulated(monkeypatch):
+@pytest.fixture(autouse=True, name="simulator")
+def healthomics_simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthOmicsSimulator]:
+    with simulated(monkeypatch) as simulator:
         monkeypatch.setenv("AWS_ENDPOINT_URL", NOBODY)
         monkeypatch.setenv("NO_PROXY", "")
         for name in ("REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
             monkeypatch.delenv(name, raising=False)
-        yield
+        yield simulator
 
 
 def refusal() -> str:
@@ -117,6 +121,9 @@ class TestProxy:
             f"http://me:{SECRET}@127.0.0.1:99999",
             f"http://me:{SECRET}ü@127.0.0.1:9",
             f"http://me:{SECRET}@[::1",
+            # Python's message about a character that stands for several repeats the login.
+            f"http://me:{SECRET}\u2100@127.0.0.1:9",
+            f"http://[{SECRET}]@127.0.0.1:9",
             f"http://me:{SECRET}@127.0.0.1:port",
             "http://",
         ],
@@ -147,6 +154,20 @@ class TestProxy:
 
             with pytest.raises(Misconfigured, match="correct the proxy in HTTPS_PROXY"):
                 bare_provider().submit(a_healthomics_submission())
+
+    def test_an_answer_that_is_lost_behind_it_leaves_the_run_in_doubt(
+        self, monkeypatch: pytest.MonkeyPatch, simulator: HealthOmicsSimulator
+    ) -> None:
+        """urllib3 reports a connection that ends after the request as one to the proxy that was never made."""
+        simulator.faults.put("StartRun", faults.cut(after_acting=True))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", simulator.url)
+        with passing_on() as address:
+            monkeypatch.setenv("HTTP_PROXY", address)
+
+            with pytest.raises(AnswerLost, match="through the proxy in HTTP_PROXY ended before an answer"):
+                bare_provider().submit(a_healthomics_submission())
+
+        assert simulator.service.starts(IdempotencyKey("wes-1")) == 1
 
     def test_the_proxy_of_another_scheme_does_not_matter(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:9")

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.providers.proxy import passing_on
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import SevenBridgesHarness
-from wes_daemon.application.ports.errors import Misconfigured, NotNow, ProviderError
+from tests.simulators.sevenbridges.faults import CUT_AFTER, CUT_BEFORE
+from wes_daemon.application.ports.errors import AnswerLost, Misconfigured, NotNow, OutcomeUnknown, ProviderError
+from wes_daemon.application.ports.providers import Accepted
 
 __all__ = ["authority", "harness", "trusted"]
 
@@ -167,6 +170,38 @@ class TestProxies:
 
             with pytest.raises(NotNow):
                 provider.submit(replace(submission, prepared_id=prepared.id))
+
+
+class TestAnswersLostBehindAProxy:
+    """urllib3 reports a connection that ends after the request as one to the proxy that was never made."""
+
+    @pytest.fixture(autouse=True)
+    def _proxy(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        with passing_on() as address:
+            monkeypatch.setenv("HTTPS_PROXY", address)
+            yield
+
+    def test_a_draft_whose_answer_is_lost_is_in_doubt(self, harness: SevenBridgesHarness) -> None:
+        harness.platform.faults.add("create_task", CUT_AFTER)
+
+        with pytest.raises(AnswerLost, match="Remote end closed connection"):
+            harness.provider().submit(harness.of())
+
+    def test_a_start_whose_answer_is_lost_is_looked_up(self, harness: SevenBridgesHarness) -> None:
+        provider, submission = harness.provider(), harness.of()
+        prepared = provider.submit(submission)
+        harness.platform.faults.add("run_task", CUT_AFTER)
+
+        assert provider.submit(replace(submission, prepared_id=prepared.id)) == Accepted(prepared.id)
+
+    def test_a_start_that_cannot_be_looked_up_is_in_doubt(self, harness: SevenBridgesHarness) -> None:
+        provider, submission = harness.provider(), harness.of()
+        prepared = provider.submit(submission)
+        harness.platform.faults.add("run_task", CUT_AFTER)
+        harness.platform.faults.add("get_task", CUT_BEFORE)
+
+        with pytest.raises(OutcomeUnknown):
+            provider.submit(replace(submission, prepared_id=prepared.id))
 
 
 def assert_no_password(error: ProviderError) -> None:

@@ -13,7 +13,12 @@ from wes_daemon.adapters.providers.healthomics.client import HealthOmicsClient
 from wes_daemon.adapters.providers.healthomics.connection import Connection
 from wes_daemon.adapters.providers.healthomics.credentials import _CheckedCredentials, _refuse_mfa
 from wes_daemon.adapters.providers.healthomics.error_tables import ErrorKind
-from wes_daemon.adapters.providers.healthomics.errors import retry_after, without_values
+from wes_daemon.adapters.providers.healthomics.errors import (
+    _is_broken_at_proxy,
+    error_kind,
+    retry_after,
+    without_values,
+)
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
 from wes_daemon.adapters.providers.healthomics.refusals import _denial
 from wes_daemon.adapters.providers.healthomics.runs import RunIdentity
@@ -157,6 +162,13 @@ HEALTHOMICS: Sequence[Mutant] = (
         at=Variable(error_tables, error_tables.EXCEPTIONS),
         change=replace(entry("ReadTimeoutError"), "other", other=ErrorKind.NOTHING_SENT),
         tests=[_ERRORS],
+    ),
+    Mutant(
+        name="lost-answer-behind-a-proxy-means-not-sent",
+        breaks="A run that was started counts as not sent, because the proxy ended the connection before the answer.",
+        at=error_kind,
+        change=never(the(ast.If, calls(_is_broken_at_proxy))),
+        tests=[_ERRORS, f"{_TRANSPORT}::TestProxy"],
     ),
     Mutant(
         name="sdk-tries-by-itself",

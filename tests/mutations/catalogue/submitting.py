@@ -236,6 +236,13 @@ _DOUBTS: Sequence[Mutant] = (
         tests=[f"{_SUBMIT}::TestRefusalThatDoesNotSayWhomItConcerns"],
     ),
     Mutant(
+        name="found-run-blames-others",
+        breaks="Runs end when the set-up stops working, because runs in doubt are found that were accepted before.",
+        at=SubmitClaimedRun._submit,
+        change=always(the(ast.If, calls(SetUpEvidence.note_acceptance))),
+        tests=[f"{_SUBMIT}::TestRefusalThatDoesNotSayWhomItConcerns"],
+    ),
+    Mutant(
         name="unsent-call-counts-as-attempt",
         breaks="Attempts are counted while a circuit is open and no call is made.",
         at=SubmitClaimedRun._submit,

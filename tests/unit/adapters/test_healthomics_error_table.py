@@ -6,11 +6,13 @@ The codes are those of botocore's model of the service, of AWS' common errors, a
 import ssl
 from datetime import UTC, datetime
 from enum import Enum
+from http.client import RemoteDisconnected
 from typing import Any
 
 import botocore.exceptions as sdk
 import pytest
 from botocore.parsers import ResponseParserError
+from urllib3 import HTTPConnectionPool
 from urllib3 import exceptions as urllib3
 
 from wes_daemon.adapters.providers.healthomics.error_tables import CODES, EXCEPTIONS, HTTP_STATUSES, ErrorKind
@@ -112,7 +114,7 @@ CODED: dict[tuple[str, int], Row] = {
     ("UnknownOperationException", 404): _SETUP,
     # A code that nobody knows yet.
     ("SomethingNew", 400): _UNCLEAR,
-    ("SomethingNew", 409): _UNCLEAR,
+    ("SomethingNew", 409): _IN_DOUBT,
     ("SomethingNew", 503): _FAILED,
 }
 
@@ -126,6 +128,7 @@ UNCODED: dict[int, Row] = {
     405: _SETUP,
     407: _SETUP,
     408: _IN_DOUBT,
+    409: _IN_DOUBT,
     413: _UNCLEAR,
     418: _UNCLEAR,
     429: _THROTTLED,
@@ -138,6 +141,7 @@ UNCODED: dict[int, Row] = {
 _UNVERIFIED = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
 _GARBLED_CA = ssl.SSLError(136, "[X509: NO_CERTIFICATE_OR_CRL_FOUND] no certificate or crl found")
 _GARBLED_CA.library = "X509"
+_POOL: Any = HTTPConnectionPool("proxy")
 _EOF = ssl.SSLEOFError(8, "[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol")
 
 
@@ -145,10 +149,12 @@ def _tls(cause: OSError) -> sdk.SSLError:
     return sdk.SSLError(error=urllib3.SSLError(cause), **URL)
 
 
-def _proxy(reason: str) -> sdk.ProxyConnectionError:
-    return sdk.ProxyConnectionError(
-        proxy_url="http://proxy", error=urllib3.ProxyError("cannot connect", OSError(reason))
-    )
+def _proxy(cause: Exception) -> sdk.ProxyConnectionError:
+    return sdk.ProxyConnectionError(proxy_url="http://proxy", error=urllib3.ProxyError("cannot connect", cause))
+
+
+def _tunnel(status: str) -> sdk.ProxyConnectionError:
+    return _proxy(OSError(f"Tunnel connection failed: {status}"))
 
 
 RAISED: list[tuple[Exception, Row | None]] = [
@@ -156,10 +162,16 @@ RAISED: list[tuple[Exception, Row | None]] = [
     (sdk.ConnectTimeoutError(**URL), _NOT_SENT),
     (sdk.ConnectionError(error="?"), _NOT_SENT),
     (sdk.CapacityNotAvailableError(), _NOT_SENT),
-    (_proxy("Connection refused"), _NOT_SENT),
-    (_proxy("Tunnel connection failed: 503 Service Unavailable"), _NOT_SENT),
-    (_proxy("Tunnel connection failed: 407 Proxy Authentication Required"), _SETUP),
-    (_proxy("Tunnel connection failed: 403 Forbidden"), _SETUP),
+    (_proxy(urllib3.NewConnectionError(_POOL, "refused")), _NOT_SENT),
+    (_proxy(urllib3.ConnectTimeoutError("timed out")), _NOT_SENT),
+    (_proxy(urllib3.SSLError("handshake")), _NOT_SENT),
+    (_tunnel("503 Service Unavailable"), _NOT_SENT),
+    (_tunnel("407 Proxy Authentication Required"), _SETUP),
+    (_tunnel("403 Forbidden"), _SETUP),
+    # After the request: urllib3 forgets that there was a connection.
+    (_proxy(RemoteDisconnected("closed")), _FAILED),
+    (_proxy(ConnectionResetError("reset")), _FAILED),
+    (_proxy(OSError("unknown")), _FAILED),
     (sdk.ReadTimeoutError(**URL), _FAILED),
     (sdk.ConnectionClosedError(**URL), _FAILED),
     (sdk.HTTPClientError(error="?"), _FAILED),

@@ -3,6 +3,7 @@
 import re
 import ssl
 from collections.abc import Iterator, Mapping
+from http.client import RemoteDisconnected
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +211,7 @@ POOL: Any = urllib3.HTTPSConnectionPool("api.invalid")
 UNSENT = [
     requests.exceptions.ConnectionError(urllib3.exceptions.NewConnectionError(POOL, "connection refused")),
     requests.exceptions.ConnectTimeout(urllib3.exceptions.ConnectTimeoutError("timed out")),
-    requests.exceptions.ProxyError(urllib3.exceptions.ProxyError("no proxy", OSError("refused"))),
+    requests.exceptions.ConnectionError(NoConnection("refused", OSError("refused"), is_through_proxy=True)),
     requests.exceptions.ConnectionError(NoConnection("reset", ConnectionResetError("reset"))),
     requests.exceptions.SSLError(NoConnection("handshake", ssl.SSLError("handshake"))),
 ]
@@ -260,6 +261,8 @@ class TestExceptions:
     @pytest.mark.parametrize(
         "error",
         [
+            # Also of a connection through a proxy that ends after the request.
+            urllib3.exceptions.ProxyError("no proxy", RemoteDisconnected("closed")),
             urllib3.exceptions.DecodeError("text"),
             urllib3.exceptions.ProtocolError("text"),
             urllib3.exceptions.ResponseError("text"),

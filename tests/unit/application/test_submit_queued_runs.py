@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from threading import Event
@@ -847,6 +848,29 @@ class TestRefusalThatDoesNotSayWhomItConcerns:
 
         assert provider.started == ["wes-run-2"]
 
+    def test_runs_in_doubt_that_are_found_prove_nothing(
+        self, world: World, daemon: DaemonUnderTest, provider: "_Refusing"
+    ) -> None:
+        """The provider accepted them earlier: the set-up may have stopped working since."""
+        provider.refused.clear()
+        world.queue(*(a_run(f"run-{number}") for number in range(2, 6)))
+        for number in range(2, 6):
+            provider.lose_answer_of(f"wes-run-{number}")
+        daemon.submit()
+        assert len(provider.started) == 4
+        provider.refused.add("wes-run-1")
+        world.queue(a_run("run-1"))
+
+        for number in range(2, 6):
+            daemon.submit()
+            provider.found.add(f"wes-run-{number}")
+            world.clock.advance(timedelta(minutes=11))
+            daemon.submit()
+            world.clock.advance(timedelta(seconds=31))
+
+        assert world.run("run-1").state is RunState.QUEUED
+        assert world.run("run-5").state is RunState.INITIALIZING
+
     def test_a_run_that_may_have_been_started_needs_review_instead(
         self, world: World, daemon: DaemonUnderTest, provider: "_Refusing"
     ) -> None:
@@ -881,19 +905,45 @@ class TestRefusalThatDoesNotSayWhomItConcerns:
         clock = ManualClock()
         evidence = SetUpEvidence(clock.monotonic)
         for _ in range(2):
-            evidence.is_run_to_blame(RunId("run-1"), ProviderType.SEVENBRIDGES)
+            evidence.is_run_to_blame(a_run("run-1"), ProviderType.SEVENBRIDGES)
             clock.advance(timedelta(seconds=1))
-            evidence.note_acceptance(RunId(accepted), provider, sent_at=clock.monotonic())
+            evidence.note_acceptance(a_run(accepted), provider, sent_at=clock.monotonic())
 
-        assert evidence.is_run_to_blame(RunId("run-1"), ProviderType.SEVENBRIDGES) is is_to_blame
+        assert evidence.is_run_to_blame(a_run("run-1"), ProviderType.SEVENBRIDGES) is is_to_blame
+
+    @pytest.mark.parametrize(
+        ("accepted", "refused", "is_to_blame"),
+        [
+            pytest.param({"roleArn": "own"}, {}, False, id="a run with a role of its own, of one with the configured"),
+            pytest.param({}, {"roleArn": "own"}, True, id="a run with the configured role, of one with its own"),
+            pytest.param({"cacheId": "1"}, {"cacheId": "2", "priority": 1}, True, id="a run that names no more"),
+        ],
+    )
+    def test_an_acceptance_proves_nothing_about_settings_that_its_run_does_not_use(
+        self, accepted: dict[str, object], refused: dict[str, object], is_to_blame: bool
+    ) -> None:
+        clock = ManualClock()
+        evidence = SetUpEvidence(clock.monotonic)
+        for _ in range(2):
+            evidence.is_run_to_blame(with_engine_parameters(a_run("run-1"), refused), ProviderType.HEALTHOMICS)
+            clock.advance(timedelta(seconds=1))
+            run = with_engine_parameters(a_run("run-2"), accepted)
+            evidence.note_acceptance(run, ProviderType.HEALTHOMICS, sent_at=clock.monotonic())
+
+        run = with_engine_parameters(a_run("run-1"), refused)
+        assert evidence.is_run_to_blame(run, ProviderType.HEALTHOMICS) is is_to_blame
 
     def test_withdrawn_runs_do_not_fill_the_memory(self) -> None:
         evidence = SetUpEvidence(ManualClock().monotonic)
 
         for number in range(10_010):
-            evidence.is_run_to_blame(RunId(f"run-{number}"), ProviderType.SEVENBRIDGES)
+            evidence.is_run_to_blame(a_run(f"run-{number}"), ProviderType.SEVENBRIDGES)
 
         assert len(evidence._refusals) == 10_000
+
+
+def with_engine_parameters(run: Run, parameters: dict[str, object]) -> Run:
+    return replace(run, request=replace(run.request, workflow_engine_parameters=parameters))
 
 
 class _Refusing(MemoryProvider):
@@ -902,11 +952,20 @@ class _Refusing(MemoryProvider):
     def __init__(self, refused: set[str]) -> None:
         super().__init__()
         self.refused = refused
+        self.found: set[str] = set()
+        self._unanswered: set[str] = set()
+
+    def lose_answer_of(self, key: str) -> None:
+        """Start this run without an answer, and let later calls find it only once its key is in `found`."""
+        self._unanswered.add(key)
 
     def submit(self, submission: Submission) -> Accepted | Prepared:
         if submission.key in self.refused:
             raise AmbiguousRefusal("HTTP 403")
-        return super().submit(submission)
+        accepted = super().submit(submission)
+        if submission.key in self._unanswered - self.found:
+            raise OutcomeUnknown("timeout")
+        return accepted
 
 
 class TestWhenTheServiceChangesARunMeanwhile:

@@ -102,7 +102,9 @@ class SubmitClaimedRun:
             provider = provider or claimed.run.destination(self._policy.default_provider, self._policy.engine_providers)
             call, sent_at = self._prepare_call(claimed, provider), self._clock.monotonic()
             accepted = self._send(claim, *call)
-            self._evidence.note_acceptance(claimed.run.id, provider, sent_at=sent_at)
+            if not claim.resumed:
+                # A run in doubt may have been accepted by an earlier call.
+                self._evidence.note_acceptance(claimed.run, provider, sent_at=sent_at)
             return Acceptance(claim=claim, provider=provider, provider_run_id=accepted.id)
         except WrongProvider as error:
             advice = self._policy.advice(claimed.run, provider) if provider else ""
@@ -130,7 +132,7 @@ class SubmitClaimedRun:
         self, claimed: ClaimedRun, provider: ProviderType | None, error: AmbiguousRefusal
     ) -> SubmissionResult:
         """End the run if it is to blame for its refusal; if an earlier call may have started it, it needs review."""
-        if provider is None or not self._evidence.is_run_to_blame(claimed.run.id, provider):
+        if provider is None or not self._evidence.is_run_to_blame(claimed.run, provider):
             return self._outcomes.record_misconfiguration(claimed, provider, error)
         reason = f"{error}; the refusal concerns this run, since {provider} accepts others with the same set-up"
         if claimed.claim.resumed:

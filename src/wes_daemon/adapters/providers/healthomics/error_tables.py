@@ -152,5 +152,7 @@ HTTP_STATUSES: Mapping[int, ErrorKind] = {
     405: ErrorKind.SETUP,
     407: ErrorKind.SETUP,
     408: ErrorKind.IN_DOUBT,
+    # As a ConflictException, it may be the answer to a repeated request.
+    409: ErrorKind.IN_DOUBT,
     429: ErrorKind.THROTTLED,
 }

@@ -35,6 +35,9 @@ _MAX_RETRY_AFTER = timedelta(minutes=15)
 _CERTIFICATE_LIBRARIES = ("X509", "PEM")
 # Source: http.client. The proxy itself refuses the daemon.
 _PROXY_DENIAL = re.compile(r"Tunnel connection failed: (401|403|407)\b", re.ASCII)
+# What urllib3 raises, behind its `ProxyError`, before a connection through a proxy exists; of `http.client` see above.
+_OF_CONNECTING = frozenset({"NewConnectionError", "ConnectTimeoutError", "SSLError"})
+_REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: ")
 # Source: botocore.validate, whose messages repeat values behind this.
 _INVALID_PARAMETER = re.compile(
     r"^(?:Missing required parameter in|Unknown parameter in|Invalid \w+ for(?: document)? parameter) [^,:\n]{1,100}",
@@ -57,6 +60,8 @@ def error_kind(error: Exception) -> ErrorKind | None:
         return CODES.get(error_code(error)) or HTTP_STATUSES.get(status) or _kind_of_other_status(status)
     if _is_wrong_setup(error):
         return ErrorKind.SETUP
+    if _is_broken_at_proxy(error):
+        return ErrorKind.FAILED
     names = (cls.__name__ for cls in type(error).__mro__ if cls.__module__.startswith("botocore."))
     return next((EXCEPTIONS[name] for name in names if name in EXCEPTIONS), None)
 
@@ -147,6 +152,8 @@ def service_message(error: Exception) -> str:
         return "; ".join(_INVALID_PARAMETER.findall(str(error))) or "a value cannot be sent"
     if isinstance(_cause(error), ValueError):
         return f"{type(error).__name__} ({type(_cause(error)).__name__})"
+    if _is_broken_at_proxy(error):
+        return f"the connection through the proxy in {proxy_variables()} ended before an answer"
     return str(error)
 
 
@@ -197,6 +204,18 @@ def _is_wrong_setup(error: Exception) -> bool:
             names = {cls.__name__ for cls in type(cause).__mro__}
             return bool(names & {"LocationValueError", "UnicodeEncodeError"})
     return False
+
+
+def _is_broken_at_proxy(error: Exception) -> bool:
+    """Whether a connection through a proxy ended, so that the request may have been sent.
+
+    The SDK says in both cases that it failed to connect to the proxy: urllib3 forgets that there was a connection.
+    """
+    if type(error).__name__ != "ProxyConnectionError":
+        return False
+    original = getattr(_cause(error), "original_error", None)
+    is_of_connecting = not _OF_CONNECTING.isdisjoint(cls.__name__ for cls in type(original).__mro__)
+    return not (is_of_connecting or _REFUSED_TUNNEL.match(str(original)))
 
 
 def _cause(error: Exception) -> object:

@@ -58,26 +58,30 @@ def check_proxy(endpoint: str) -> None:
     given = get_environ_proxies(endpoint).get(scheme)
     if not given:
         return
+    if _scheme_of(given) not in _PROXY_SCHEMES:
+        raise _unusable_proxy(scheme, "the scheme is neither http nor https")
     configuration = ProxyConfiguration(proxies={scheme: given})
     try:
-        if _scheme_of(given) not in _PROXY_SCHEMES:
-            raise ValueError("the scheme is neither http nor https")
         url = str(configuration.proxy_url_for(endpoint))
         configuration.proxy_headers_for(url)
         proxy = proxy_from_url(url).proxy
-        if proxy is None or not proxy.host:
-            raise ValueError("it has no host")
     except (ValueError, HTTPError, AssertionError) as error:
-        reason = str(error) if type(error) is ValueError else f"it is not an address ({type(error).__name__})"
-        raise Misconfigured(
-            f"{proxy_variables(scheme)}: the proxy cannot be used: {reason}; nothing was sent. "
-            "The form is http://host:port, with user and password in ASCII"
-        ) from None
+        # Without the error's text, which can repeat the password.
+        raise _unusable_proxy(scheme, f"it is not an address ({type(error).__name__})") from None
+    if proxy is None or not proxy.host:
+        raise _unusable_proxy(scheme, "it has no host")
 
 
 def proxy_variables(*schemes: str) -> str:
     """Return the names of the variables that name a proxy now; of all schemes if none is given."""
     return ", ".join(_set_proxy_variables(schemes or ("https", "http"))) or "the proxy of this machine"
+
+
+def _unusable_proxy(scheme: str, reason: str) -> Misconfigured:
+    return Misconfigured(
+        f"{proxy_variables(scheme)}: the proxy cannot be used: {reason}; nothing was sent. "
+        "The form is http://host:port, with user and password in ASCII"
+    )
 
 
 def _set_proxy_variables(schemes: tuple[str, ...]) -> Iterator[str]:

@@ -20,7 +20,6 @@ from urllib3.exceptions import (
     EmptyPoolError,
     HTTPError,
     LocationValueError,
-    ProxyError,
 )
 
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
@@ -47,7 +46,7 @@ _UNUSABLE = (
     requests.exceptions.TooManyRedirects,
     LocationValueError,
 )
-_NOT_SENT = (ConnectTimeoutError, ProxyError, NoConnection, ClosedPoolError, EmptyPoolError)
+_NOT_SENT = (ConnectTimeoutError, NoConnection, ClosedPoolError, EmptyPoolError)
 
 
 class Sdk:

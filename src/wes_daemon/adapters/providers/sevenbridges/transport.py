@@ -22,8 +22,6 @@ from urllib3.exceptions import (
     LocationValueError,
     ProtocolError,
     ProxyError,
-    SSLError,
-    TimeoutError,
 )
 from urllib3.util import parse_url
 
@@ -43,12 +41,17 @@ _PROXY_UNUSABLE = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
 )
-# Source: `urllib3.connectionpool.HTTPConnectionPool._make_request`.
-_OF_PROXIES = (OSError, SSLError, TimeoutError)
 
 
 class NoConnection(ProtocolError):
-    """No connection was made, so no request was sent; `args` holds a message and the original error."""
+    """No connection was made, so no request was sent; `args` holds a message and the original error.
+
+    urllib3's `ProxyError` proves nothing: it is also raised if a connection through a proxy ends after the request.
+    """
+
+    def __init__(self, message: str, error: Exception, *, is_through_proxy: bool = False) -> None:
+        super().__init__(message, error)
+        self.is_through_proxy = is_through_proxy
 
 
 class Adapter(requests.adapters.HTTPAdapter):
@@ -112,7 +115,7 @@ def unusable_proxy(url: str, causes: Iterable[object]) -> str | None:
 def proxy_failure(url: str, causes: Iterable[object]) -> str:
     """Return which variable's proxy failed, for the end of a message; empty if no proxy did."""
     variable = proxy_variable(url)
-    if variable is None or not any(isinstance(cause, ProxyError) for cause in causes):
+    if variable is None or not any(_is_through_proxy(cause) for cause in causes):
         return ""
     return f" (through the proxy of {variable})"
 
@@ -127,6 +130,10 @@ def without_proxy_secrets(url: str, text: str) -> str:
     """Return the text with user and password of the proxy for `url` hidden."""
     proxy = _proxy(url)
     return without_secrets_of(proxy, text) if proxy else text
+
+
+def _is_through_proxy(cause: object) -> bool:
+    return isinstance(cause, ProxyError) or (isinstance(cause, NoConnection) and cause.is_through_proxy)
 
 
 def _proxy(url: str) -> str | None:
@@ -152,10 +159,7 @@ class _MarkingConnection(HTTPSConnection):
             # Raised before a request only, as by a host that does not exist or does not answer.
             raise
         except (OSError, HTTPError) as error:
-            if self.proxy is not None and not self.has_connected_to_proxy and isinstance(error, _OF_PROXIES):
-                # urllib3 wraps the error in a `ProxyError`.
-                raise
-            raise NoConnection(str(error), error) from error
+            raise NoConnection(str(error), error, is_through_proxy=self.proxy is not None) from error
 
 
 class _MarkingPool(HTTPSConnectionPool):
