@@ -15,6 +15,7 @@ import pytest
 from botocore.credentials import ProcessProvider, ReadOnlyCredentials, SSOProvider
 from botocore.utils import ContainerMetadataFetcher
 
+from tests.call_gates import AskingGate
 from tests.integration.providers.healthomics_harness import (
     CONFIG,
     a_healthomics_submission,
@@ -24,6 +25,7 @@ from tests.integration.providers.healthomics_harness import (
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from wes_daemon.adapters.events.sqs import SqsHints
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
+from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, ProviderError, Unavailable
 from wes_daemon.application.ports.events import HintsUnavailable
 from wes_daemon.domain.runs import ProviderRunId
@@ -342,6 +344,17 @@ class TestRenewal:
 
         with pytest.raises(Misconfigured, match=f"{PROCESS}: the renewed credentials have expired"):
             bare_provider(FROM_THE_CHAIN).submit(a_healthomics_submission())
+
+    def test_it_precedes_the_check_of_the_lease(self, machine: Machine) -> None:
+        """A renewal takes requests of its own, for which the lease was not checked."""
+        machine.process("exit 1")
+        asked: list[str] = []
+        provider = HealthOmicsProvider(FROM_THE_CHAIN, clock=SystemClock(), gate=AskingGate(asked.append))
+
+        with pytest.raises(Misconfigured, match=PROCESS):
+            provider.cancel(ID)
+
+        assert asked == []
 
 
 class FailingCredentials:
