@@ -1,8 +1,10 @@
 """Credentials that cannot be had: nothing was sent, and the message names what a person has to correct (A1)."""
 
 import logging
+import os
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha1
@@ -24,6 +26,7 @@ from tests.integration.providers.healthomics_harness import (
 )
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from wes_daemon.adapters.events.sqs import SqsHints
+from wes_daemon.adapters.providers.healthomics import credentials
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
 from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, ProviderError, Unavailable
@@ -266,6 +269,22 @@ def test_an_mfa_code_is_not_asked_for(machine: Machine, capfd: pytest.CaptureFix
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_process_that_does_not_end_is_given_up(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All threads wait for it, and with them the runs of all providers."""
+    monkeypatch.setattr(credentials, "_PROCESS_TIMEOUT", timedelta(seconds=0.1))
+    machine.process("exec sleep 1000")
+
+    with pytest.raises(Misconfigured, match=f"{PROCESS}: it has not ended after 0.1 seconds; nothing was sent"):
+        bare_provider(FROM_THE_CHAIN).submit(a_healthomics_submission())
+
+
+def test_a_process_cannot_read_from_the_terminal_of_the_daemon(machine: Machine) -> None:
+    machine.process("cat >&2; exit 1")
+
+    with silent_input(), pytest.raises(Misconfigured, match=f"{PROCESS}: no credentials were obtained"):
+        bare_provider(FROM_THE_CHAIN).submit(a_healthomics_submission())
+
+
 def test_credentials_are_found_again_once_the_profile_is_corrected(
     simulator: HealthOmicsSimulator, machine: Machine
 ) -> None:
@@ -355,6 +374,20 @@ class TestRenewal:
             provider.cancel(ID)
 
         assert asked == []
+
+
+@contextmanager
+def silent_input() -> Iterator[None]:
+    """Give this process a standard input that neither says anything nor ends, as a terminal."""
+    before = os.dup(0)
+    reading, writing = os.pipe()
+    try:
+        os.dup2(reading, 0)
+        yield
+    finally:
+        os.dup2(before, 0)
+        for descriptor in (before, reading, writing):
+            os.close(descriptor)
 
 
 class FailingCredentials:
