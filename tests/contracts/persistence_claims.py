@@ -257,6 +257,7 @@ class ClaimRules:
 
         assert (again.attempts, again.claim.resumed) == (0, False)
         assert 2 * HOUR <= again.failing_for < 2 * HOUR + MINUTE
+        assert 2 * HOUR <= again.waiting_for < 2 * HOUR + MINUTE
         assert store.queries.get(RunId("run-1")).last_reason == "forbidden"
 
     def test_a_run_whose_row_was_deleted_before_it_was_sent_is_passed_over(self, store: PersistenceHarness) -> None:

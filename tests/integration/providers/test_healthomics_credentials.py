@@ -1,8 +1,10 @@
 """Credentials that cannot be had: nothing was sent, and the message names what a person has to correct (A1)."""
 
 import logging
+import os
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha1
@@ -15,6 +17,7 @@ import pytest
 from botocore.credentials import ProcessProvider, ReadOnlyCredentials, SSOProvider
 from botocore.utils import ContainerMetadataFetcher
 
+from tests.call_gates import AskingGate
 from tests.integration.providers.healthomics_harness import (
     CONFIG,
     a_healthomics_submission,
@@ -23,7 +26,9 @@ from tests.integration.providers.healthomics_harness import (
 )
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from wes_daemon.adapters.events.sqs import SqsHints
+from wes_daemon.adapters.providers.healthomics import credentials
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
+from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, ProviderError, Unavailable
 from wes_daemon.application.ports.events import HintsUnavailable
 from wes_daemon.domain.runs import ProviderRunId
@@ -264,6 +269,22 @@ def test_an_mfa_code_is_not_asked_for(machine: Machine, capfd: pytest.CaptureFix
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_process_that_does_not_end_is_given_up(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All threads wait for it, and with them the runs of all providers."""
+    monkeypatch.setattr(credentials, "_PROCESS_TIMEOUT", timedelta(seconds=0.1))
+    machine.process("exec sleep 1000")
+
+    with pytest.raises(Misconfigured, match=f"{PROCESS}: it has not ended after 0.1 seconds; nothing was sent"):
+        bare_provider(FROM_THE_CHAIN).submit(a_healthomics_submission())
+
+
+def test_a_process_cannot_read_from_the_terminal_of_the_daemon(machine: Machine) -> None:
+    machine.process("cat >&2; exit 1")
+
+    with silent_input(), pytest.raises(Misconfigured, match=f"{PROCESS}: no credentials were obtained"):
+        bare_provider(FROM_THE_CHAIN).submit(a_healthomics_submission())
+
+
 def test_credentials_are_found_again_once_the_profile_is_corrected(
     simulator: HealthOmicsSimulator, machine: Machine
 ) -> None:
@@ -342,6 +363,31 @@ class TestRenewal:
 
         with pytest.raises(Misconfigured, match=f"{PROCESS}: the renewed credentials have expired"):
             bare_provider(FROM_THE_CHAIN).submit(a_healthomics_submission())
+
+    def test_it_precedes_the_check_of_the_lease(self, machine: Machine) -> None:
+        """A renewal takes requests of its own, for which the lease was not checked."""
+        machine.process("exit 1")
+        asked: list[str] = []
+        provider = HealthOmicsProvider(FROM_THE_CHAIN, clock=SystemClock(), gate=AskingGate(asked.append))
+
+        with pytest.raises(Misconfigured, match=PROCESS):
+            provider.cancel(ID)
+
+        assert asked == []
+
+
+@contextmanager
+def silent_input() -> Iterator[None]:
+    """Give this process a standard input that neither says anything nor ends, as a terminal."""
+    before = os.dup(0)
+    reading, writing = os.pipe()
+    try:
+        os.dup2(reading, 0)
+        yield
+    finally:
+        os.dup2(before, 0)
+        for descriptor in (before, reading, writing):
+            os.close(descriptor)
 
 
 class FailingCredentials:

@@ -32,12 +32,13 @@ from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvid
 from wes_daemon.adapters.resilience.call_gate import RateLimiter
 from wes_daemon.adapters.resilience.rates import Rate
 from wes_daemon.adapters.resilience.stack import decorated
-from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError
+from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError, Unavailable
 from wes_daemon.application.ports.providers import Submission, WorkflowProvider
 from wes_daemon.application.ports.quotas import SharedQuotas
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 
+SECRET = "not-a-real-password"
 FROM_THE_CHAIN = replace(CONFIG, access_key_id=None, secret_access_key=None)
 
 
@@ -194,14 +195,31 @@ class TestNetwork:
         with pytest.raises(_Address, match=r"^https://workflows-omics\.us-east-1\.amazonaws\.com/run/1$"):
             omics.get_run(id="1")
 
-    def test_an_invalid_address_is_reported_with_its_variable(
+    @pytest.mark.parametrize(
+        "address",
+        ["127.0.0.1:9000 or so", f"me:{SECRET}@127.0.0.1:9", f"http://me:{SECRET}@127.0.0.1:9x", "http://[::1"],
+    )
+    def test_an_invalid_address_is_reported_with_its_variable_and_not_shown(
+        self, simulator: HealthOmicsSimulator, monkeypatch: pytest.MonkeyPatch, address: str
+    ) -> None:
+        assert simulator.url
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+
+        with pytest.raises(Misconfigured, match="AWS_ENDPOINT_URL") as caught:
+            bare_provider().submit(a_healthomics_submission())
+
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+    def test_a_password_in_the_address_is_not_shown(
         self, simulator: HealthOmicsSimulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert simulator.url
-        monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9000 or so")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://me:{SECRET}@127.0.0.1:9")
 
-        with pytest.raises(Misconfigured, match="AWS_ENDPOINT_URL"):
+        with pytest.raises(Unavailable, match=r"http://\*\*\*@127\.0\.0\.1:9/run") as caught:
             bare_provider().submit(a_healthomics_submission())
+
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
 
     def test_every_request_names_the_package(self, simulator: HealthOmicsSimulator) -> None:
         bare_provider().submit(a_healthomics_submission())

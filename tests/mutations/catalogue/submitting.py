@@ -218,7 +218,7 @@ _DOUBTS: Sequence[Mutant] = (
         name="misconfiguration-without-end",
         breaks="A run whose provider never accepts a run waits for ever.",
         at=OutcomeRecorder.record_misconfiguration,
-        change=never(the(ast.If, uses(field_of(ClaimedRun).failing_for))),
+        change=never(the(ast.If, calls(OutcomeRecorder.record_rejection))),
         tests=[f"{_SUBMIT}::TestMisconfiguredProvider"],
     ),
     Mutant(
@@ -234,6 +234,13 @@ _DOUBTS: Sequence[Mutant] = (
         at=SetUpEvidence._contradictions,
         change=replace(the(ast.BoolOp), "True"),
         tests=[f"{_SUBMIT}::TestRefusalThatDoesNotSayWhomItConcerns"],
+    ),
+    Mutant(
+        name="untried-runs-wait-for-ever",
+        breaks="Of many runs at a misconfigured provider only the first ones end, one after the other.",
+        at=OutcomeRecorder._blocked_for,
+        change=always(the(ast.If)),
+        tests=[f"{_SUBMIT}::TestMisconfiguredProviderOfManyRuns"],
     ),
     Mutant(
         name="found-run-blames-others",

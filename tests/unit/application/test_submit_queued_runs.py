@@ -783,6 +783,57 @@ class TestMisconfiguredProvider:
         assert sum("token expired" in record.getMessage() for record in caplog.records) == 2
 
 
+class TestMisconfiguredProviderOfManyRuns:
+    """Only the first of many waiting runs are tried at a provider that accepts none; the others are bounded, too."""
+
+    def test_runs_that_were_never_tried_end_soon_after_the_timeout(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(*(a_run(f"run-{number}") for number in range(30)))
+        world.directory.providers[ProviderType.SEVENBRIDGES] = Misconfigured("token expired")
+        for _ in range(24):
+            daemon.submit()
+            world.clock.advance(timedelta(hours=1))
+        assert world.states() == {RunState.QUEUED}
+
+        for _ in range(30):
+            daemon.submit()
+            world.clock.advance(timedelta(minutes=1))
+
+        assert world.states() == {RunState.SYSTEM_ERROR}
+        assert "given up after 1 day" in (world.run("run-29").error or "")
+
+    def test_a_run_that_came_later_has_its_own_time(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run("run-1"))
+        world.directory.providers[ProviderType.SEVENBRIDGES] = Misconfigured("token expired")
+        daemon.submit()
+        world.clock.advance(timedelta(hours=23))
+        world.queue(a_run("run-2"))
+        daemon.submit()
+        world.clock.advance(timedelta(hours=2))
+        daemon.submit()
+        world.clock.advance(timedelta(minutes=1))
+
+        daemon.submit()
+
+        assert world.run("run-1").state is RunState.SYSTEM_ERROR
+        assert world.run("run-2").state is RunState.QUEUED
+
+    def test_a_provider_that_works_in_between_begins_the_time_anew(self, world: World, daemon: DaemonUnderTest) -> None:
+        world.queue(a_run("run-1"), a_run("run-2"))
+        world.directory.providers[ProviderType.SEVENBRIDGES] = Misconfigured("token expired")
+        daemon.submit()
+        world.clock.advance(timedelta(hours=23))
+        world.directory.providers[ProviderType.SEVENBRIDGES] = _Refusing({"wes-run-2"})
+        daemon.submit()
+        assert world.run("run-1").state is RunState.INITIALIZING
+        world.clock.advance(timedelta(hours=2))
+        world.directory.providers[ProviderType.SEVENBRIDGES] = Misconfigured("token expired")
+
+        daemon.submit()
+
+        assert world.run("run-2").state is RunState.QUEUED
+        assert world.queries.get(RunId("run-2")).last_reason == "token expired"
+
+
 class TestRefusalThatDoesNotSayWhomItConcerns:
     """The rule that a refusal is the run's when another run succeeds with the same set-up (B1, B2)."""
 

@@ -322,13 +322,7 @@ class MemorySubmissionQueue:
                 continue
             yield self._claim_one(run_id, row, owner, destination)
 
-    def _claim_one(
-        self,
-        run_id: RunId,
-        row: SubmissionRow,
-        owner: SessionId,
-        destination: Destination,
-    ) -> ClaimedRun:
+    def _claim_one(self, run_id: RunId, row: SubmissionRow, owner: SessionId, destination: Destination) -> ClaimedRun:
         run, resumed = stored_run(self._tables, run_id), row.state in IN_DOUBT
         row = replace(row, owner=owner, claim_seq=row.claim_seq + 1)
         now = self._clock.now()
@@ -342,6 +336,7 @@ class MemorySubmissionQueue:
             run=run,
             attempts=row.attempts,
             failing_for=now - (row.failing_since or now),
+            waiting_for=now - row.enrolled_at,
             in_doubt_for=now - (row.intent_at or now) if resumed else timedelta(0),
             prepared_id=row.prepared_id,
             destination=row.provider,

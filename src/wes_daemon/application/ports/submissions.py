@@ -68,6 +68,7 @@ class ClaimedRun:
         attempts: number of failed submissions before this one.
         failing_for: time since the first of these failures, or since the provider first accepted no run until a person
             acts; zero if there was neither.
+        waiting_for: time since the run was enrolled.
         in_doubt_for: time since the claim before the first call that may have started the run; zero if there was none.
         prepared_id: the draft that an earlier attempt recorded. The run is submitted with it.
         destination: the provider that was recorded before the first call, the same at every attempt.
@@ -81,6 +82,7 @@ class ClaimedRun:
     run: Run
     attempts: int = 0
     failing_for: timedelta = timedelta(0)
+    waiting_for: timedelta = timedelta(0)
     in_doubt_for: timedelta = timedelta(0)
     prepared_id: ProviderRunId | None = None
     destination: ProviderType | None = None

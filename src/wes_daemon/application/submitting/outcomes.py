@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import (
+    AmbiguousRefusal,
     ClaimLost,
     ConcurrentUpdate,
     Misconfigured,
@@ -82,6 +83,8 @@ class OutcomeRecorder:
         self._policy = policy
         self._throttle = LogThrottle(clock, every=timedelta(minutes=1))
         self._drafts = GroupCommit(self._commit_group)
+        # On the monotonic clock: since when each provider has accepted no run at all.
+        self._blocked_since: dict[ProviderType | None, timedelta] = {}
 
     def commit_draft(self, claim: Claim, id: ProviderRunId) -> None:
         """Commit the draft of a claimed run. Only a committed draft may be started.
@@ -135,6 +138,7 @@ class OutcomeRecorder:
         if not claimed.claim.resumed and self._policy.is_exhausted(claimed):
             tried = f"{claimed.attempts + 1} attempts in {_rounded(claimed.failing_for)}"
             return self.record_rejection(claimed, claimed.destination, f"given up after {tried}: {error}")
+        self._blocked_since.pop(claimed.destination, None)
         claim, reason, wait = claimed.claim, str(error), self._policy.wait_after(claimed.attempts, error.retry_after)
         self._record(lambda rec, reason: rec.work.submissions.defer(claim, wait=wait, reason=reason), reason)
         self._log_retry("submit.deferred", claimed, wait, reason)
@@ -196,12 +200,21 @@ class OutcomeRecorder:
         if claimed.claim.resumed and self._policy.is_in_doubt_too_long(claimed):
             result = self.record_review(claimed, f"in doubt for {_rounded(claimed.in_doubt_for)}: {reason}")
             return replace(result, unusable=provider, reason=reason)
-        if not claimed.claim.resumed and claimed.failing_for >= self._policy.timeout:
-            given_up = f"given up after {_rounded(claimed.failing_for)}: {reason}"
+        blocked_for = self._blocked_for(claimed, provider, error)
+        if not claimed.claim.resumed and blocked_for >= self._policy.timeout:
+            given_up = f"given up after {_rounded(blocked_for)}: {reason}"
             return replace(self.record_rejection(claimed, provider, given_up), unusable=provider, reason=reason)
         claim, wait = claimed.claim, _UNUSABLE_WAIT
         self._record(lambda rec, text: rec.work.submissions.return_misconfigured(claim, wait=wait, reason=text), reason)
         return SubmissionResult(outcome=Outcome.RETURNED, unusable=provider, reason=reason)
+
+    def _blocked_for(self, claimed: ClaimedRun, provider: ProviderType | None, error: Misconfigured) -> timedelta:
+        """Return for how long the run could not be submitted, also while others were tried in its place."""
+        if isinstance(error, AmbiguousRefusal):
+            return claimed.failing_for
+        now = self._clock.monotonic()
+        provider_blocked_for = now - self._blocked_since.setdefault(provider, now)
+        return max(claimed.failing_for, min(claimed.waiting_for, provider_blocked_for))
 
     def record_not_sent(self, claim: Claim, provider: ProviderType, error: NotSent) -> SubmissionResult:
         """Return the claim: nothing was sent to the provider, and nothing is sent to it for a while."""
@@ -274,6 +287,7 @@ class OutcomeRecorder:
         run_id = acceptance.claim.run_id
         if not is_recorded:
             return self.report_claim_lost(run_id, "another daemon has taken the run over")
+        self._blocked_since.pop(acceptance.provider, None)
         log_event(
             _log,
             logging.INFO,

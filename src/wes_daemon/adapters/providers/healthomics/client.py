@@ -186,9 +186,11 @@ class HealthOmicsClient:
         def call() -> Answer:
             from botocore import xform_name
 
-            answer: Answer = getattr(self._connection.omics(), xform_name(operation))(**request)
+            answer: Answer = getattr(client, xform_name(operation))(**request)
             return answer
 
+        # Before the gate checks the lease: the credentials may have to be renewed, which takes requests of its own.
+        client = self._translating_errors(operation, self._connection.omics, when_unknown=NotNow)
         self._gate.acquire(operation)
         return self._translating_errors(operation, call, handled=handled, when_unknown=when_unknown, hidden=hidden)
 

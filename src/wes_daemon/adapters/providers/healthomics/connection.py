@@ -11,7 +11,7 @@ from typing import Any
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.credentials import PLAIN_ERRORS, create_session, renew
 from wes_daemon.adapters.providers.healthomics.errors import sdk_errors
-from wes_daemon.adapters.providers.healthomics.transport import check_ca_bundle, check_proxy
+from wes_daemon.adapters.providers.healthomics.transport import check_ca_bundle, check_proxy, is_address
 from wes_daemon.application.ports.errors import Misconfigured
 
 # At DEBUG these loggers write signed headers, session token included, whole payloads, and what a service that issues
@@ -25,8 +25,8 @@ _LOGGERS_WITH_SECRETS = (
     "botocore.utils",
 )
 _STATUSES_WITH_BODY = (200, 201)
-# Source: botocore.endpoint.
-_INVALID_ENDPOINT = re.compile(r"Invalid endpoint: ")
+# Sources: botocore.endpoint; urllib.parse.
+_INVALID_ENDPOINT = re.compile(r"Invalid endpoint: |Invalid IPv6 URL")
 
 
 class Connection:
@@ -80,7 +80,7 @@ class Connection:
                 self._start_session()
             if service not in self._clients:
                 client = create()
-                self._check_transport(client.meta.endpoint_url)
+                self._check_transport(service, client.meta.endpoint_url)
                 self._clients[service] = client
             return self._clients[service], self._credentials
 
@@ -128,9 +128,11 @@ class Connection:
         except sdk_errors():
             raise
         except PLAIN_ERRORS as error:
-            raise _unusable_settings(service, error) from error
+            raise _unusable_settings(service, error) from None
 
-    def _check_transport(self, endpoint: str) -> None:
+    def _check_transport(self, service: str, endpoint: str) -> None:
+        if not is_address(endpoint):
+            raise _unusable_endpoint(service)
         if endpoint.startswith("https:"):
             check_ca_bundle(self._sdk)
         check_proxy(endpoint)
@@ -139,10 +141,18 @@ class Connection:
 def _unusable_settings(service: str, error: Exception) -> Misconfigured:
     """Blame the address only where botocore does: any setting of AWS may be wrong."""
     if _INVALID_ENDPOINT.match(str(error)):
-        return Misconfigured(f"AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_{service.upper()}: {error}")
+        return _unusable_endpoint(service)
     return Misconfigured(
         f"the AWS settings in the environment or in the AWS profile cannot be used for {service}: "
         f"{type(error).__name__}: {error}; nothing was sent"
+    )
+
+
+def _unusable_endpoint(service: str) -> Misconfigured:
+    """Blame the address without repeating it, since it may contain a password."""
+    return Misconfigured(
+        f"AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_{service.upper()} is not an address; nothing was sent. "
+        "The form is https://host:port"
     )
 
 

@@ -6,12 +6,15 @@ before a request is signed, so none of these errors can have reached HealthOmics
 No message quotes what a credential process, a metadata service or STS has answered: it may contain a secret.
 """
 
+import errno
 import logging
 import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from json import JSONDecodeError
 from typing import Any
 
@@ -44,6 +47,8 @@ _PASSING = (ErrorKind.NOTHING_SENT, ErrorKind.FAILED, ErrorKind.IN_DOUBT)
 _LIMITED = (ErrorKind.THROTTLED, ErrorKind.QUOTA)
 # Their messages repeat what a process or a service has answered.
 _UNQUOTED = frozenset({"CredentialRetrievalError", "MetadataRetrievalError", "TokenRetrievalError", "HTTPClientError"})
+# All threads wait for the credentials; a process that asks a service for them needs some seconds.
+_PROCESS_TIMEOUT = timedelta(minutes=1)
 # Anything else is no key or token, and cannot be sent in a header.
 _PRINTABLE = re.compile(r"[!-~]+", re.ASCII)
 
@@ -166,6 +171,9 @@ class _CheckedChain:
     def load_credentials(self) -> "_CheckedCredentials | None":
         for provider in self._providers:
             source = Source(provider.METHOD or "", self._session.profile or "default")
+            if source.method == "custom-process":
+                # The SDK itself would wait for ever, and lets the process read from the daemon's terminal.
+                provider._popen = _CredentialProcess
             with errors_of(source):
                 credentials = provider.load()
                 if credentials is not None and source.method == "assume-role":
@@ -202,6 +210,27 @@ class _CheckedCredentials:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._credentials, name)
+
+
+class _CredentialProcess(subprocess.Popen[bytes]):
+    """A process that cannot ask for an input, and that is killed if it does not end in time."""
+
+    def __init__(self, args: Any, **options: Any) -> None:
+        super().__init__(args, stdin=subprocess.DEVNULL, **options)
+
+    def communicate(self, input: bytes | None = None, timeout: float | None = None) -> tuple[bytes, bytes]:
+        """Return both outputs; raises `TimeoutError`, whose text does not contain the command."""
+        del timeout
+        try:
+            return super().communicate(input, timeout=_PROCESS_TIMEOUT.total_seconds())
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self.wait()
+            for output in (self.stdout, self.stderr):
+                if output:
+                    output.close()
+            reason = f"it has not ended after {_PROCESS_TIMEOUT.total_seconds():g} seconds"
+            raise TimeoutError(errno.ETIMEDOUT, reason) from None
 
 
 def _check_configured_keys(config: HealthOmicsConfig) -> None:

@@ -38,6 +38,8 @@ _PROXY_DENIAL = re.compile(r"Tunnel connection failed: (401|403|407)\b", re.ASCI
 # What urllib3 raises, behind its `ProxyError`, before a connection through a proxy exists; of `http.client` see above.
 _OF_CONNECTING = frozenset({"NewConnectionError", "ConnectTimeoutError", "SSLError"})
 _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: ")
+# User and password in the address of an endpoint.
+_LOGIN = re.compile(r"//[^/\s\"']*@")
 # Source: botocore.validate, whose messages repeat values behind this.
 _INVALID_PARAMETER = re.compile(
     r"^(?:Missing required parameter in|Unknown parameter in|Invalid \w+ for(?: document)? parameter) [^,:\n]{1,100}",
@@ -118,7 +120,8 @@ def is_permanent_s3_refusal(error: Exception) -> bool:
 def may_show_secrets(error: Exception) -> bool:
     """Whether the error's own text may contain a signed header, a password or a value of the request."""
     is_value = type(error).__name__ == "ParamValidationError" or isinstance(_cause(error), ValueError)
-    return is_value or error_kind(error) is ErrorKind.CREDENTIALS
+    has_login = not _is_response(error) and _LOGIN.search(str(error)) is not None
+    return is_value or has_login or error_kind(error) is ErrorKind.CREDENTIALS
 
 
 def error_code(error: Exception) -> str:
@@ -154,7 +157,7 @@ def service_message(error: Exception) -> str:
         return f"{type(error).__name__} ({type(_cause(error)).__name__})"
     if _is_broken_at_proxy(error):
         return f"the connection through the proxy in {proxy_variables()} ended before an answer"
-    return str(error)
+    return _LOGIN.sub("//***@", str(error))
 
 
 def without_values(error: Exception, values: Collection[str]) -> Exception:

@@ -42,6 +42,15 @@ def check_ca_bundle(session: Any) -> None:
         ) from None
 
 
+def is_address(endpoint: str) -> bool:
+    """Whether an endpoint has a host, and a port that is a number: botocore finds out only when it signs a request."""
+    try:
+        parts = urlsplit(endpoint)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def check_proxy(endpoint: str) -> None:
     """Parse the proxy that botocore will use for this endpoint.
 
