@@ -145,7 +145,7 @@ def _failure_message(run: RunDirectory, exit_code: int | None) -> str:
         return f"cwltool {describe_exit(exit_code)}"
     document = (read_object(run.request) or {}).get("document", "")
     steps, _ = read_journal(run.steps)
-    return without_secrets(failure_message(steps, run.steps, log=log), str(document))
+    return without_secrets(failure_message(steps, run.steps, log=log, base=run.attachments), str(document))
 
 
 if __name__ == "__main__":
