@@ -116,6 +116,12 @@ def read_new_run(arguments: SubmitArguments, *, default: ProviderType, engines: 
     return NewRun(request=request, is_found=is_found, tags=tags, attachments=attachments)
 
 
+def similar_file(name: str) -> str:
+    """Return the name with the suffix of a workflow, if there is such a file; else an empty text."""
+    names = [f"{name}{suffix}" for suffix in _TYPES]
+    return next((each for each in names if is_file(expand_home(each, _ARGUMENT), _ARGUMENT)), "")
+
+
 def summary(tags: Mapping[str, object], engine: str | None) -> RunSummary:
     """Return a run without an id, for the rule that chooses its provider."""
     return RunSummary(id=RunId(""), tags=tags, workflow_engine=engine)
@@ -269,11 +275,8 @@ def _parameters(
     folder = Path()
     if arguments.params and arguments.params != _STANDARD_INPUT:
         folder = expand_home(arguments.params, "--params").parent
-    return {**_resolved(from_file, folder), **_resolved(from_arguments, Path())}
-
-
-def _resolved(values: Mapping[str, object], base: Path) -> dict[str, object]:
-    return {name: with_absolute_files(value, base) for name, value in values.items()}
+    resolved = {name: with_absolute_files(value, folder, f"{name} in --params") for name, value in from_file.items()}
+    return resolved | {name: with_absolute_files(value, Path(), name) for name, value in from_arguments.items()}
 
 
 def _content(file: Path) -> bytes:

@@ -161,11 +161,18 @@ def _require_taker(new_run: NewRun, settings: "Settings") -> str:
         if not takers:
             refusal = _refusal(provider, is_named=bool(is_named))
             is_known = new_run.is_found or checks.takers(new_run.request, new_run.attachments)
-            absent = "" if is_known else f"there is no file {new_run.request.workflow_url} here, and "
+            absent = "" if is_known else _absent(new_run.request.workflow_url)
             raise click.UsageError(f"{absent}{refusal}: {error}. {_INSIST}") from error
         message = f"with the settings here the run goes to {provider}, which refuses it: {error}"
-        return f"{message}; --provider chooses another: {', '.join(takers)}"
+        return f"{message}; choose a provider that takes it: --provider {' or '.join(takers)}"
     return ""
+
+
+def _absent(name: str) -> str:
+    from wes_daemon.entrypoints.cli.run_request import similar_file
+
+    similar = similar_file(name)
+    return f"there is no file {name} here{f' (did you mean {similar}?)' if similar else ''}, and "
 
 
 def _refusal(provider: ProviderType, *, is_named: bool) -> str:

@@ -23,6 +23,7 @@ from wes_daemon.domain.runs import Attachment, WorkflowRequest
 
 VERSIONS = ("v1.0", "v1.1", "v1.2")
 FETCH_TIMEOUT = timedelta(seconds=60)
+_ESCAPED_BYTES = range(0xDC80, 0xDD00)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,9 +126,12 @@ def _check_text(text: str, place: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         # Not `from error`: that error contains the value.
-        found = f"U+{ord(text[error.start]):04X}"
+        found = ord(text[error.start])
+        # PEP 383: Python reads a byte that is not UTF-8 in this way, such as one of a command's argument.
+        origin = f", which stands for the byte 0x{found - 0xDC00:02X} of a text that is not UTF-8"
         raise Rejected(
-            f"{place} contains {found}, half of a surrogate pair: decode the text as UTF-8 or UTF-16"
+            f"{place} contains U+{found:04X}, half of a surrogate pair{origin if found in _ESCAPED_BYTES else ''}: "
+            "decode the text as UTF-8 or UTF-16"
         ) from None
 
 
@@ -174,7 +178,11 @@ def _attachment_reference(url: str, attachments: Sequence[Attachment]) -> str:
             return f"./{quote(name)}{hash_sign}{fragment}"
     if names:
         raise _rejected(url, f" names no attachment: the attachments are {', '.join(sorted(names))}")
-    raise _wrong_provider(url, " names no attachment: the request has no attachments")
+    raise _wrong_provider(
+        url,
+        " is no address, and the run has no attachments: use http(s)://…, file:///… for a file on the daemon's "
+        "machine, or attach the workflow under this name",
+    )
 
 
 def _rejected(url: str, reason: str) -> Rejected:
