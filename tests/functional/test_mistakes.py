@@ -376,6 +376,17 @@ class TestFirstSteps:
         assert "the run goes to sevenbridges, which refuses it" in output
         assert "choose a provider that takes it: --provider local" in output
 
+    @pytest.mark.parametrize("option", [(), ("--no-checks",)], ids=["with checks", "without checks"])
+    def test_a_value_that_cannot_be_stored_is_refused_in_the_same_way_without_checks(
+        self, here: Path, call: Call, option: Sequence[str]
+    ) -> None:
+        """C1"""
+        code, output = said(call, "submit", "hello.cwl", r'message="\ud83e"', *option)
+
+        assert code == 2
+        assert "workflow_params.message contains half of a surrogate pair" in output
+        assert "--no-checks" not in output
+
     def test_an_engine_that_the_provider_does_not_run_is_said_to_have_no_effect(self, here: Path, call: Call) -> None:
         """C3"""
         code, output = said(call, "submit", "hello.cwl", "message=hi", "--engine", "toil")

@@ -15,6 +15,7 @@ from wes_daemon.entrypoints.cli.errors import one_line
 from wes_daemon.entrypoints.cli.local_files import exists, expand_home, has_scheme, is_address, is_file
 from wes_daemon.entrypoints.cli.workflow_inputs import DeclaredInputs, Misfit
 
+_INPUTS = "NAME=VALUE"
 _FILE_CLASSES = ("File", "Directory")
 # What cwltool reads.
 _READABLE_SCHEMES = ("", "file", "http", "https")
@@ -33,10 +34,8 @@ def named_values(arguments: Sequence[str], hint: str) -> dict[str, str]:
             raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE{_advice(text, hint)}.", param_hint=hint)
         if name in values:
             several = '["a", "b"]' if not value.startswith("@") else '[{"class": "File", "path": "a.txt"}]'
-            raise click.BadParameter(
-                f"{name} is given twice; give it once, and several values as one list, such as {name}='{several}'.",
-                param_hint=hint,
-            )
+            as_list = f", and several values as one list, such as {name}='{several}'" if hint == _INPUTS else ""
+            raise click.BadParameter(f"{name} is given twice; give it once{as_list}.", param_hint=hint)
         values[name] = value
     return values
 
@@ -50,7 +49,7 @@ def parameters_from_arguments(values: Sequence[str], inputs: DeclaredInputs | No
     Raises:
         click.BadParameter: a value cannot be kept as it is written, or is not of its input's type.
     """
-    return {name: _typed(name, text, inputs) for name, text in named_values(values, "NAME=VALUE").items()}
+    return {name: _typed(name, text, inputs) for name, text in named_values(values, _INPUTS).items()}
 
 
 def file_parameters(name: str) -> dict[str, object]:
@@ -121,7 +120,7 @@ def require_readable_here(values: Mapping[str, object]) -> None:
 
 def _advice(text: str, hint: str) -> str:
     name, colon, _ = text.partition(":")
-    if hint != "NAME=VALUE":
+    if hint != _INPUTS:
         return f", such as {hint} sample=S1"
     if colon and name.isidentifier():
         return f": write {name}=…, with = and no blanks around it"

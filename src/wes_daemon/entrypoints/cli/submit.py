@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wes_daemon.bootstrap.application import Application
     from wes_daemon.bootstrap.settings import Settings
 
-_INSIST = "With --no-checks it is queued all the same, for a daemon with other settings."
+_INSIST = "With --no-checks it is queued all the same, for a daemon with other settings or files."
 
 _EPILOG = """\b
 Examples:
@@ -145,10 +145,14 @@ def _require_taker(new_run: NewRun, settings: "Settings") -> str:
 
     Raises:
         click.UsageError: the run is refused; the message says what fixes it.
+        InvalidRequest: a value cannot be stored.
     """
     from wes_daemon.application.ports.errors import Rejected
+    from wes_daemon.application.requests.json_values import exact_object
     from wes_daemon.bootstrap.request_checks import RequestChecks
 
+    # Otherwise a provider would refuse it with the advice --no-checks, which does not let it pass.
+    exact_object("workflow_params", new_run.request.workflow_params)
     checks, run = RequestChecks(settings), summary(new_run.tags, new_run.request.workflow_engine)
     provider = run.destination_if_valid(settings.default_provider, settings.engine_providers)
     if provider is None:

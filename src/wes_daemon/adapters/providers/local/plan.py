@@ -23,7 +23,6 @@ from wes_daemon.domain.runs import Attachment, WorkflowRequest
 
 VERSIONS = ("v1.0", "v1.1", "v1.2")
 FETCH_TIMEOUT = timedelta(seconds=60)
-_ESCAPED_BYTES = range(0xDC80, 0xDD00)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +125,9 @@ def _check_text(text: str, place: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         # Not `from error`: that error contains the value.
-        found = ord(text[error.start])
-        # PEP 383: Python reads a byte that is not UTF-8 in this way, such as one of a command's argument.
-        origin = f", which stands for the byte 0x{found - 0xDC00:02X} of a text that is not UTF-8"
+        found = f"U+{ord(text[error.start]):04X}"
         raise Rejected(
-            f"{place} contains U+{found:04X}, half of a surrogate pair{origin if found in _ESCAPED_BYTES else ''}: "
-            "decode the text as UTF-8 or UTF-16"
+            f"{place} contains {found}, half of a surrogate pair: decode the text as UTF-8 or UTF-16"
         ) from None
 
 
