@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import click
 
@@ -34,6 +34,7 @@ _CWL = "CWL"
 _TYPES: Mapping[str, str] = {".cwl": "CWL", ".wdl": "WDL", ".nf": "NFL"}
 _SUFFIXES = frozenset({*_TYPES, ".json", ".yaml", ".yml"})
 _SUFFIX = re.compile(r"\.[A-Za-z]{1,5}")
+_NOT_IN_A_URL = re.compile(r"[\s#%?]")
 _ARGUMENT = "WORKFLOW"
 _STANDARD_INPUT = "-"
 _SLASHES_OF_AN_APP = 2
@@ -238,7 +239,9 @@ def _with_workflow(source: _WorkflowSource, files: dict[str, Path]) -> tuple[str
             f"{known} is the name of the workflow's own file; attach {files[known]} under another name, as NAME=FILE.",
             param_hint="--attach",
         )
-    return f"{known}{source.fragment}", {known: source.file, **files}
+    # Encoded only where it must be: `v1:echo.cwl` remains as it is.
+    url = quote(known) if _NOT_IN_A_URL.search(known) else known
+    return f"{url}{source.fragment}", {known: source.file, **files}
 
 
 def _tags(arguments: SubmitArguments) -> dict[str, object]:
