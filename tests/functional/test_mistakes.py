@@ -120,12 +120,12 @@ COMMANDS = (
 SUBMIT = (
     mistake("submit", "'WORKFLOW'", "a file, an address, or the provider's name"),
     mistake("submit helo.cwl", "helo.cwl: there is no such file", "name a file"),
-    mistake("submit hello", "there is no file hello here", "local refuses the run"),
+    mistake("submit hello", "there is no file hello here", "did you mean hello.cwl?"),
     mistake("submit folder", "folder: is a directory", "name a file"),
     mistake("submit -", "standard input", "name a file"),
     mistake("submit empty.cwl", "empty.cwl is empty", "name the file that contains the workflow"),
     mistake("submit page.cwl", "page.cwl is an HTML page", "download the file itself"),
-    mistake("submit broken.cwl", "broken.cwl is neither YAML nor JSON", "line 2"),
+    mistake("submit broken.cwl", "broken.cwl is neither YAML nor JSON", "no CWL document: line 2, column"),
     mistake("submit picture.cwl", "picture.cwl is not a text", "name the file that contains the workflow"),
     mistake("submit inputs.yaml", "inputs.yaml is no CWL document", "given as --params"),
     mistake("submit graph.cwl#other", "no process #other", "#main"),
@@ -141,12 +141,19 @@ SUBMIT = (
     mistake("submit hello.cwl --message hi", "'--message'", "written message=VALUE, without dashes"),
     mistake("submit hello.cwl inputs.yaml", "'inputs.yaml'", "--params inputs.yaml"),
     mistake("submit hello.cwl message=a message=b", "message is given twice", "as one list"),
-    mistake("submit hello.cwl message=hi times=many", "times: the workflow expects null or int", "write times=4"),
+    mistake("submit hello.cwl message=hi times=many", "times: the workflow expects int or null", "write times=4"),
+    mistake("submit hello.cwl message=hi times=1.5", "this is a number with a fraction", "write times=4"),
     mistake("submit hello.cwl message=hi loud=yes", "loud: the workflow expects", "write loud=true"),
     mistake("submit hello.cwl message=hi words=[a,b]", "words: the workflow expects", """words='["text"]'"""),
-    mistake("submit hello.cwl message=hi colour=green", "colour: the workflow expects one of red, blue", "colour=red"),
-    mistake("submit hello.cwl message=hi reads=file.txt", "reads: the workflow expects", "write reads=@PATH"),
-    mistake("submit hello.cwl message=hi reads=@folder", "and this is a Directory", "write reads=@PATH"),
+    mistake("submit hello.cwl message=hi colour=green", "one of red, blue, or null, and this is another", "colour=red"),
+    mistake("submit hello.cwl message=hi reads=file.txt", "reads: the workflow expects", "write reads=@FILE"),
+    mistake("submit hello.cwl message=hi reads=@folder", "and this is a Directory", "write reads=@FILE"),
+    mistake(
+        ["submit", "hello.cwl", "message=hi", 'reads={"class": "File", "path": "absent.txt"}'],
+        "value for reads: there is no file",
+        "correct its path",
+    ),
+    mistake("submit hello.cwl message=hi reads=@a reads=@b", "reads is given twice", '[{"class": "File"'),
     mistake("submit hello.cwl message=hi reads=@file.txt", "no file", "correct its path"),
     mistake("submit hello.cwl message=@folder", "message: the workflow expects string", """message='"@…"'"""),
     mistake("submit hello.cwl --params missing.yaml", "missing.yaml cannot be read", "name a file of parameters"),
@@ -176,6 +183,7 @@ SUBMIT = (
     mistake("submit hello.cwl message=hi --timeout 5", "--timeout", "needs --wait"),
     mistake(["submit", "hello.cwl", r'message="a\u0000b"'], "workflow_params.message contains", "leave it out"),
     mistake(["submit", "hello.cwl", r'message="\ud83e"'], "half of a surrogate pair", "decode the text"),
+    mistake(["submit", "hello.cwl", "message=a\udce9"], "the byte 0xE9 of a text that is not UTF-8", "decode the text"),
     mistake("submit hello.cwl message=hi times=0.12345678901234567890", "more digits", """times='"…"'"""),
     mistake("submit hello.cwl message=hi reads=@s3://b/k", "'s3://b/k' cannot be read here", "copy the file"),
     mistake("submit hello.cwl --params far.yaml", "s3://bucket/reads.bam", "copy the file to this machine"),
@@ -366,7 +374,18 @@ class TestFirstSteps:
 
         assert code == 0
         assert "the run goes to sevenbridges, which refuses it" in output
-        assert "--provider chooses another: local" in output
+        assert "choose a provider that takes it: --provider local" in output
+
+    @pytest.mark.parametrize("option", [(), ("--no-checks",)], ids=["with checks", "without checks"])
+    def test_a_value_that_cannot_be_stored_is_refused_in_the_same_way_without_checks(
+        self, here: Path, call: Call, option: Sequence[str]
+    ) -> None:
+        """C1"""
+        code, output = said(call, "submit", "hello.cwl", r'message="\ud83e"', *option)
+
+        assert code == 2
+        assert "workflow_params.message contains half of a surrogate pair" in output
+        assert "--no-checks" not in output
 
     def test_an_engine_that_the_provider_does_not_run_is_said_to_have_no_effect(self, here: Path, call: Call) -> None:
         """C3"""

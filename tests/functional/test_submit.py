@@ -258,6 +258,21 @@ def test_a_workflow_is_attached_with_what_it_needs_under_names_relative_to_it(qu
     assert shown["daemon"]["attachments"] == ["echo.cwl", "tools/s.cwl", "two_steps.cwl"]
 
 
+@pytest.mark.parametrize(
+    ("name", "url"), [("my flow.cwl", "my%20flow.cwl"), ("v1:#2.cwl", "v1%3A%232.cwl"), ("50%25.cwl", "50%2525.cwl")]
+)
+def test_the_name_of_an_attached_workflow_is_encoded_where_an_address_has_to_be(
+    queued: Any, set_up: Path, name: str, url: str
+) -> None:
+    (set_up / name).write_text((CWL / "echo.cwl").read_text())
+    (set_up / "a.txt").touch()
+
+    shown = queued(f"./{name}", "message=hi", "--attach", "a.txt", "--provider", "local")
+
+    assert shown["request"]["workflow_url"] == url
+    assert shown["daemon"]["attachments"] == sorted(["a.txt", name])
+
+
 def test_a_workflow_may_be_one_of_the_attachments(queued: Any) -> None:
     shown = queued("tools/main.cwl", "--attach", f"tools/main.cwl={CWL}/echo.cwl")
 

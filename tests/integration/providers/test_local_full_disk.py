@@ -237,6 +237,24 @@ def test_a_write_is_repeated_while_its_error_can_pass(tmp_path: Path, code: int)
     assert pauses == [timedelta(seconds=5)] * 3
 
 
+def test_a_write_is_repeated_while_the_file_system_does_not_even_say_whether_the_directory_exists(
+    tmp_path: Path,
+) -> None:
+    class Stale(type(Path())):  # type: ignore[misc]  # The class depends on the operating system.
+        def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+            raise OSError(errno.ESTALE, "stale")
+
+    pauses: list[timedelta] = []
+
+    def write() -> None:
+        if not pauses:
+            raise OSError(errno.ESTALE, "stale")
+
+    write_when_possible(write, folder=Stale(tmp_path), pause=pauses.append)
+
+    assert len(pauses) == 1
+
+
 @pytest.mark.parametrize(("code", "folder"), [(errno.EACCES, "."), (errno.ENOSPC, "deleted")])
 def test_a_write_that_cannot_succeed_any_more_is_not_repeated(tmp_path: Path, code: int, folder: str) -> None:
     def write() -> None:

@@ -152,6 +152,19 @@ def test_a_run_whose_runner_was_killed_is_lost_and_leaves_nothing(harness: Local
     wait_until(lambda: not run.temporary.exists(), "the temporary files to be removed")
 
 
+def test_a_run_whose_cwltool_was_killed_names_what_often_kills_it(harness: LocalHarness, tmp_path: Path) -> None:
+    id, _ = stubborn(harness, tmp_path)
+    run = harness.run(id)
+    [cwltool] = runner_of(run).children()
+
+    cwltool.kill()
+
+    wait_until(lambda: run.result is not None, "the run to end")
+    report = status(harness.provider(), id)
+    assert (report.state, report.provider_status) == (RunState.SYSTEM_ERROR, "killed 9")
+    assert "the machine may have run out of memory: see the kernel's log" in report.message
+
+
 def test_a_lost_run_is_not_started_again(harness: LocalHarness) -> None:
     submission = harness.submission(RunState.RUNNING)
     provider = harness.provider()

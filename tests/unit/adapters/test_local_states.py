@@ -93,6 +93,37 @@ def test_the_errors_are_extracted_from_cwltools_log() -> None:
     assert cwltool_errors(LOG) == "Workflow error:\nmain.cwl:5:3: Missing required input parameter 'text'"
 
 
+def message_of(log: str) -> str:
+    return failure_message([], Path("/w/wes-1/steps"), log=log, base=Path("/w/wes-1/attachments"))
+
+
+def test_a_document_outside_of_the_work_directory_is_named_by_its_whole_path() -> None:
+    log = "[2026-01-02 03:04:05] ERROR Tool definition failed validation:\n../../../data/a.cwl:3:1: bad '../x'\n"
+
+    assert message_of(log) == "Tool definition failed validation:\n/data/a.cwl:3:1: bad '../x'"
+
+
+def test_a_program_that_is_not_installed_is_told_with_what_fixes_it() -> None:
+    log = "[2026-01-02 03:04:05] ERROR 'bwa' not found: [Errno 2] No such file or directory: 'bwa'\n"
+
+    assert message_of(log).startswith("'bwa' not found")
+    assert "install it on the daemon's machine" in message_of(log)
+
+
+@pytest.mark.parametrize(
+    ("printed", "reason"),
+    [("Trying to pull a:3...\nError: no such host\n", "Error: no such host"), ("", "see the run's stderr")],
+)
+def test_an_image_that_cannot_be_fetched_is_told_with_the_engines_own_reason(printed: str, reason: str) -> None:
+    log = (
+        f"[2026-01-02 03:04:05] INFO ['podman', 'pull', 'a:3']\n{printed}"
+        "[2026-01-02 03:04:05] ERROR Workflow or tool uses unsupported feature:\n"
+        "Docker is required to run this tool: Command '['podman', 'pull', 'a:3']' returned non-zero exit status 125.\n"
+    )
+
+    assert message_of(log) == f"the container image could not be fetched with `podman pull a:3`: {reason}"
+
+
 def test_a_log_in_another_format_is_shortened_to_its_end() -> None:
     assert cwltool_errors("something\nTraceback: ValueError: no\n").endswith("ValueError: no")
     assert cwltool_errors("") == ""
@@ -139,7 +170,7 @@ AT = "[2026-01-02 03:04:05] "
 )
 def test_a_javascript_error_is_one_sentence_without_the_values_of_inputs(log: str, message: str) -> None:
     """D4."""
-    assert failure_message([], Path("/nowhere"), log=log) == message
+    assert message_of(log) == message
 
 
 def test_a_parameter_reference_that_is_no_javascript_is_reported_as_cwltool_does() -> None:
@@ -147,14 +178,14 @@ def test_a_parameter_reference_that_is_no_javascript_is_reported_as_cwltool_does
         f"{AT}ERROR Workflow error:\nmain.cwl:4:13: Expression evaluation error:\nSyntax error in reference '(1+1)'.\n"
     )
 
-    assert "Syntax error in reference '(1+1)'." in failure_message([], Path("/nowhere"), log=log)
+    assert "Syntax error in reference '(1+1)'." in message_of(log)
 
 
 def test_only_a_complaint_of_cwltool_about_a_file_name_is_given_advice() -> None:
     """D4."""
     log = f"{AT}ERROR Workflow error:\nbad: Invalid filename: 'a b' contains illegal characters, says the tool\n"
 
-    assert "relax_path_checks" not in failure_message([], Path("/nowhere"), log=log)
+    assert "relax_path_checks" not in message_of(log)
 
 
 def test_a_long_text_is_shortened_to_its_last_whole_lines() -> None:
@@ -173,7 +204,7 @@ def test_the_message_describes_the_first_of_several_failed_steps() -> None:
         for n in (1, 2)
     ]
 
-    assert failure_message(steps, Path("/nowhere"), log=LOG) == "s1 exited 1 (and 1 more failed)"
+    assert failure_message(steps, Path("/nowhere"), log=LOG, base=Path()) == "s1 exited 1 (and 1 more failed)"
 
 
 @pytest.mark.parametrize("key", ["../x", "a/b", "", ".", "..", ".hidden", "wes-A", "wes-é", "a\0b", "a" * 200, "~"])

@@ -28,6 +28,7 @@ _MAX_BITS = 63
 _SCALAR_KINDS = frozenset("biuf")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_BYTES = range(0x80, 0x100)
 _BYTES = (bytes, bytearray, memoryview)
 
 # By class: what to pass instead.
@@ -71,8 +72,14 @@ def exact_text(place: str, value: object) -> str:
         _refuse(place, f"is {_kind(value)}: pass a text")
     if "\0" in value:
         _refuse(place, "contains the character NUL, which databases and command lines cannot hold: leave it out")
-    if not value.isascii() and _SURROGATE.search(value):
-        _refuse(place, "contains half of a surrogate pair, which is no character: decode the text as UTF-8 or UTF-16")
+    if not value.isascii() and (found := _SURROGATE.search(value)):
+        byte = ord(found[0]) - 0xDC00
+        # PEP 383: Python reads a byte of an argument or a file name that is not UTF-8 in this way.
+        origin = f"; it stands for the byte 0x{byte:02X} of a text that is not UTF-8" if byte in _ESCAPED_BYTES else ""
+        _refuse(
+            place,
+            f"contains half of a surrogate pair, which is no character{origin}: decode the text as UTF-8 or UTF-16",
+        )
     # A plain `str`, also of an enumeration's member.
     return str.__str__(value)
 

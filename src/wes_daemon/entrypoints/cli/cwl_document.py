@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import click
 
+from wes_daemon.entrypoints.cli.documents_in_yaml import yaml_problem
 from wes_daemon.entrypoints.cli.workflow_inputs import DeclaredInputs, declared_inputs
 
 _CWL_VERSION = re.compile(r"""^\s*\{?\s*["']?cwlVersion["']?\s*:\s*["']?(?P<version>[\w.\-:]+)""", re.MULTILINE)
@@ -105,8 +106,7 @@ def _parsed_as_by_cwltool(name: str, text: str, error: Exception) -> object:
 
         with suppress(YAMLError, ValueError, RecursionError):
             return YAML(typ="safe", pure=True).load(text)
-    problem = " ".join(str(error).split())
-    _refuse(f"{name} is neither YAML nor JSON, and so it is no CWL document: {problem}.")
+    _refuse(f"{name} is neither YAML nor JSON, and so it is no CWL document: {yaml_problem(error)}.")
 
 
 def _refuse(problem: str) -> NoReturn:

@@ -60,6 +60,15 @@ def load_yaml(text: str) -> object:
     return yaml.load(text, _yaml_loader())
 
 
+def yaml_problem(error: Exception) -> str:
+    """Say in one line where and why a text is no YAML: `line 2, column 1: expected ',' or ']'`."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None)
+    if mark is None or not problem:
+        return " ".join(str(error).split())
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
+
+
 def exact_float(text: str) -> float:
     """Return the number; raises `ChangedValue` if its shortest text would be another one."""
     number = float(text)

@@ -10,11 +10,12 @@ from urllib.parse import unquote, urlsplit
 import click
 
 from wes_daemon.domain.addresses import public_url
-from wes_daemon.entrypoints.cli.documents_in_yaml import ChangedValue, load_json, load_yaml
+from wes_daemon.entrypoints.cli.documents_in_yaml import ChangedValue, load_json, load_yaml, yaml_problem
 from wes_daemon.entrypoints.cli.errors import one_line
 from wes_daemon.entrypoints.cli.local_files import exists, expand_home, has_scheme, is_address, is_file
 from wes_daemon.entrypoints.cli.workflow_inputs import DeclaredInputs, Misfit
 
+_INPUTS = "NAME=VALUE"
 _FILE_CLASSES = ("File", "Directory")
 # What cwltool reads.
 _READABLE_SCHEMES = ("", "file", "http", "https")
@@ -32,11 +33,9 @@ def named_values(arguments: Sequence[str], hint: str) -> dict[str, str]:
         if not (name and equals):
             raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE{_advice(text, hint)}.", param_hint=hint)
         if name in values:
-            raise click.BadParameter(
-                f"{name} is given twice; give it once, and several values as one list, such as "
-                f"""{name}='["a", "b"]'.""",
-                param_hint=hint,
-            )
+            several = '["a", "b"]' if not value.startswith("@") else '[{"class": "File", "path": "a.txt"}]'
+            as_list = f", and several values as one list, such as {name}='{several}'" if hint == _INPUTS else ""
+            raise click.BadParameter(f"{name} is given twice; give it once{as_list}.", param_hint=hint)
         values[name] = value
     return values
 
@@ -50,7 +49,7 @@ def parameters_from_arguments(values: Sequence[str], inputs: DeclaredInputs | No
     Raises:
         click.BadParameter: a value cannot be kept as it is written, or is not of its input's type.
     """
-    return {name: _typed(name, text, inputs) for name, text in named_values(values, "NAME=VALUE").items()}
+    return {name: _typed(name, text, inputs) for name, text in named_values(values, _INPUTS).items()}
 
 
 def file_parameters(name: str) -> dict[str, object]:
@@ -73,18 +72,18 @@ def file_parameters(name: str) -> dict[str, object]:
         _refuse(f"{name} holds a value that contains itself, which JSON cannot express.")
 
 
-def with_absolute_files(value: object, base: Path) -> object:
+def with_absolute_files(value: object, base: Path, hint: str) -> object:
     """Return the parameters with each relative File and Directory resolved against `base`, as cwltool does.
 
     Raises:
-        click.BadParameter: a file does not exist.
+        click.BadParameter: a file does not exist; `hint` names the argument.
     """
     if isinstance(value, list):
-        return [with_absolute_files(item, base) for item in value]
+        return [with_absolute_files(item, base, hint) for item in value]
     if not isinstance(value, Mapping):
         return value
-    inner = {name: with_absolute_files(item, base) for name, item in value.items()}
-    return _absolute(inner, base) if inner.get("class") in _FILE_CLASSES else inner
+    inner = {name: with_absolute_files(item, base, hint) for name, item in value.items()}
+    return _absolute(inner, base, hint) if inner.get("class") in _FILE_CLASSES else inner
 
 
 def with_attached_names(value: object, names: Collection[str]) -> object:
@@ -121,7 +120,7 @@ def require_readable_here(values: Mapping[str, object]) -> None:
 
 def _advice(text: str, hint: str) -> str:
     name, colon, _ = text.partition(":")
-    if hint != "NAME=VALUE":
+    if hint != _INPUTS:
         return f", such as {hint} sample=S1"
     if colon and name.isidentifier():
         return f": write {name}=…, with = and no blanks around it"
@@ -159,7 +158,7 @@ def _file(name: str, path: str) -> dict[str, object]:
     return {"class": "Directory" if file.is_dir() else "File", "location": file.as_uri()}
 
 
-def _absolute(file: dict[str, object], base: Path) -> dict[str, object]:
+def _absolute(file: dict[str, object], base: Path, hint: str) -> dict[str, object]:
     location, path = file.get("location"), file.get("path")
     if isinstance(location, str):
         spellings = [unquote(location), location]
@@ -167,13 +166,13 @@ def _absolute(file: dict[str, object], base: Path) -> dict[str, object]:
         spellings = [path]
     else:
         return file
-    candidates = [base / expand_home(spelling, "--params") for spelling in spellings]
-    found = next((candidate for candidate in candidates if exists(candidate, "--params")), None)
+    candidates = [base / expand_home(spelling, hint) for spelling in spellings]
+    found = next((candidate for candidate in candidates if exists(candidate, hint)), None)
     # As it was written: the colon of `A%3AB` is a part of a file's name.
     if found is None and has_scheme(spellings[-1]):
         return file
     others = {name: value for name, value in file.items() if name not in ("location", "path")}
-    return {**others, "location": _existing(found or candidates[0], "--params").as_uri()}
+    return {**others, "location": _existing(found or candidates[0], hint).as_uri()}
 
 
 def _existing(path: Path, hint: str) -> Path:
@@ -226,7 +225,7 @@ def _parsed(name: str, text: str) -> object:
     except ChangedValue as error:
         _refuse(f"{name}: {error}.")
     except (yaml.YAMLError, RecursionError) as error:
-        _refuse(f"{name} is neither JSON nor YAML: {' '.join(str(error).split())}.")
+        _refuse(f"{name} is neither JSON nor YAML: {yaml_problem(error)}.")
 
 
 def _with_names(name: str, value: object) -> object:

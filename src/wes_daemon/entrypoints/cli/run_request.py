@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import click
 
@@ -34,6 +34,7 @@ _CWL = "CWL"
 _TYPES: Mapping[str, str] = {".cwl": "CWL", ".wdl": "WDL", ".nf": "NFL"}
 _SUFFIXES = frozenset({*_TYPES, ".json", ".yaml", ".yml"})
 _SUFFIX = re.compile(r"\.[A-Za-z]{1,5}")
+_NOT_IN_A_URL = re.compile(r"[\s#%?]")
 _ARGUMENT = "WORKFLOW"
 _STANDARD_INPUT = "-"
 _SLASHES_OF_AN_APP = 2
@@ -114,6 +115,12 @@ def read_new_run(arguments: SubmitArguments, *, default: ProviderType, engines: 
     attachments = [Attachment(name=name, content=_content(file)) for name, file in files.items()]
     is_found = source.file is not None or url.partition("#")[0] in files or has_scheme(url)
     return NewRun(request=request, is_found=is_found, tags=tags, attachments=attachments)
+
+
+def similar_file(name: str) -> str:
+    """Return the name with the suffix of a workflow, if there is such a file; else an empty text."""
+    names = [f"{name}{suffix}" for suffix in _TYPES]
+    return next((each for each in names if is_file(expand_home(each, _ARGUMENT), _ARGUMENT)), "")
 
 
 def summary(tags: Mapping[str, object], engine: str | None) -> RunSummary:
@@ -232,7 +239,9 @@ def _with_workflow(source: _WorkflowSource, files: dict[str, Path]) -> tuple[str
             f"{known} is the name of the workflow's own file; attach {files[known]} under another name, as NAME=FILE.",
             param_hint="--attach",
         )
-    return f"{known}{source.fragment}", {known: source.file, **files}
+    # Encoded only where it must be: `v1:echo.cwl` remains as it is.
+    url = quote(known) if _NOT_IN_A_URL.search(known) else known
+    return f"{url}{source.fragment}", {known: source.file, **files}
 
 
 def _tags(arguments: SubmitArguments) -> dict[str, object]:
@@ -269,11 +278,8 @@ def _parameters(
     folder = Path()
     if arguments.params and arguments.params != _STANDARD_INPUT:
         folder = expand_home(arguments.params, "--params").parent
-    return {**_resolved(from_file, folder), **_resolved(from_arguments, Path())}
-
-
-def _resolved(values: Mapping[str, object], base: Path) -> dict[str, object]:
-    return {name: with_absolute_files(value, base) for name, value in values.items()}
+    resolved = {name: with_absolute_files(value, folder, f"{name} in --params") for name, value in from_file.items()}
+    return resolved | {name: with_absolute_files(value, Path(), name) for name, value in from_arguments.items()}
 
 
 def _content(file: Path) -> bytes:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wes_daemon.bootstrap.application import Application
     from wes_daemon.bootstrap.settings import Settings
 
-_INSIST = "With --no-checks it is queued all the same, for a daemon with other settings."
+_INSIST = "With --no-checks it is queued all the same, for a daemon with other settings or files."
 
 _EPILOG = """\b
 Examples:
@@ -145,10 +145,14 @@ def _require_taker(new_run: NewRun, settings: "Settings") -> str:
 
     Raises:
         click.UsageError: the run is refused; the message says what fixes it.
+        InvalidRequest: a value cannot be stored.
     """
     from wes_daemon.application.ports.errors import Rejected
+    from wes_daemon.application.requests.json_values import exact_object
     from wes_daemon.bootstrap.request_checks import RequestChecks
 
+    # Otherwise a provider would refuse it with the advice --no-checks, which does not let it pass.
+    exact_object("workflow_params", new_run.request.workflow_params)
     checks, run = RequestChecks(settings), summary(new_run.tags, new_run.request.workflow_engine)
     provider = run.destination_if_valid(settings.default_provider, settings.engine_providers)
     if provider is None:
@@ -161,11 +165,18 @@ def _require_taker(new_run: NewRun, settings: "Settings") -> str:
         if not takers:
             refusal = _refusal(provider, is_named=bool(is_named))
             is_known = new_run.is_found or checks.takers(new_run.request, new_run.attachments)
-            absent = "" if is_known else f"there is no file {new_run.request.workflow_url} here, and "
+            absent = "" if is_known else _absent(new_run.request.workflow_url)
             raise click.UsageError(f"{absent}{refusal}: {error}. {_INSIST}") from error
         message = f"with the settings here the run goes to {provider}, which refuses it: {error}"
-        return f"{message}; --provider chooses another: {', '.join(takers)}"
+        return f"{message}; choose a provider that takes it: --provider {' or '.join(takers)}"
     return ""
+
+
+def _absent(name: str) -> str:
+    from wes_daemon.entrypoints.cli.run_request import similar_file
+
+    similar = similar_file(name)
+    return f"there is no file {name} here{f' (did you mean {similar}?)' if similar else ''}, and "
 
 
 def _refusal(provider: ProviderType, *, is_named: bool) -> str:

@@ -85,20 +85,24 @@ class WorkflowInput:
                 return value
         is_text = any(type.accepts("") for type in self.types)
         advice = f"""; a text that begins with @ is written {self.name}='"@…"'""" if is_file and is_text else ""
-        problem = f"the workflow expects {self.expected}, and this is {_kind(parsed)}"
+        is_enum = isinstance(parsed, str) and any(type.symbols for type in self.types)
+        kind = "another text" if is_enum else _kind(parsed)
+        problem = f"the workflow expects {self.expected}, and this is {kind}"
         raise Misfit(f"{problem}: write {self.spelling}{advice}")
 
     @property
     def expected(self) -> str:
         """The types in words: `int`, `array of string or null`."""
-        return " or ".join(_described(type) for type in self.types)
+        # `null` last: it says that the input may be left out.
+        described = [_described(type) for type in sorted(self.types, key=lambda type: type.name == "null")]
+        return (", or " if any(type.symbols for type in self.types) else " or ").join(described)
 
     @property
     def spelling(self) -> str:
         """An argument that works, as it is written in a shell."""
         type = next((type for type in self.types if type.name != "null"), self.types[0])
         value = _example(type)
-        return f"{self.name}=@PATH" if type.name in _FILES else f"{self.name}={_quoted(value)}"
+        return f"{self.name}=@{type.name.upper()}" if type.name in _FILES else f"{self.name}={_quoted(value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +220,10 @@ def _kind(value: object) -> str:
             return "null"
         case bool():
             return "a truth value"
-        case int() | float():
-            return "a number"
+        case int():
+            return "a whole number"
+        case float():
+            return "a number with a fraction or an exponent"
         case str():
             return "a text"
         case list():

@@ -63,6 +63,17 @@ def mount_point(path: Path) -> Path:
     return next((each for each in (resolved, *resolved.parents) if os.path.ismount(each)), Path("/"))
 
 
+def _is_gone(folder: Path) -> bool:
+    """Whether a directory certainly exists no more; a file system that has an error does not say."""
+    try:
+        folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def write_when_possible(
     write: Callable[[], None],
     *,
@@ -82,7 +93,7 @@ def write_when_possible(
         try:
             write()
         except OSError as error:
-            if error.errno not in _PASSING or not folder.is_dir():
+            if error.errno not in _PASSING or _is_gone(folder):
                 raise
             pause(_PAUSE)
         else:

@@ -1,5 +1,6 @@
 """Failure messages: why a run failed, from the output of the failed tool or from cwltool's log."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,20 +24,29 @@ _TIMED_OUT = re.compile(r"Long-running script killed after (\d+(?:\.\d+)?) secon
 _MAX_ERROR = 300
 _ILLEGAL_NAME = re.compile(r"^Invalid filename: '.*' contains illegal characters$", re.MULTILINE)
 _RELAX_ADVICE = "the engine parameter relax_path_checks=true permits spaces and other special characters in file names"
+_NO_PROGRAM = re.compile(r"^'(.+)' not found: \[Errno 2\] No such file or directory: '\1'$", re.MULTILINE)
+_PROGRAM_ADVICE = "install it on the daemon's machine, in a directory of PATH, or name a container that has it"
+_NO_IMAGE = re.compile(
+    r"^Docker is required to run this tool: Command '\[(.+)\]' returned non-zero exit status \d+", re.M
+)
+# The beginning of the name of a document outside of the work directory.
+_OUTSIDE = re.compile(r"(?<![\w./])(?:\.\./){3,}")
 _DEBUG_ADVICE = re.compile(r", try again with --debug for more information")
 
 
-def failure_message(steps: Sequence[Step], folder: Path, *, log: str) -> str:
+def failure_message(steps: Sequence[Step], folder: Path, *, log: str, base: Path) -> str:
     """Describe why cwltool failed.
 
     Args:
         folder: the directory that the steps' log paths are relative to.
         log: cwltool's stderr.
+        base: the directory that cwltool's names of documents are relative to.
     """
     failed = [step for step in steps if step.has_failed and step.exit_code not in (None, 0)]
     if not failed:
         # The document, its inputs or a missing output is the cause; only cwltool's log describes it.
-        return javascript_error(log) or shorten(_with_advice(cwltool_errors(log)))
+        log = _with_absolute_names(log, base)
+        return javascript_error(log) or image_error(log) or shorten(_with_advice(cwltool_errors(log)))
     first = min(failed, key=lambda step: (step.ended_at or step.started_at, step.number))
     more = f" (and {len(failed) - 1} more failed)" if len(failed) > 1 else ""
     output = _tool_output(first, folder)
@@ -71,6 +81,21 @@ def javascript_error(log: str) -> str:
     return f"{f'{position[1]}: ' if position else ''}a JavaScript expression {_what_failed(lines)}"
 
 
+def image_error(log: str) -> str:
+    """Say why a container image could not be fetched; empty when that is not the error.
+
+    cwltool names the command only, and Docker for every engine; the engine's own error is before that in the log.
+    """
+    found = _NO_IMAGE.search(log)
+    if not found:
+        return ""
+    command = " ".join(re.findall(r"'([^']*)'", found[1]))
+    # The last line before is the record of cwltool that the found line continues.
+    printed = log[: found.start()].splitlines()[:-1]
+    reason = printed[-1].strip() if printed and not _RECORD.match(printed[-1]) else "see the run's stderr"
+    return f"the container image could not be fetched with `{command}`: {shorten(reason, _MAX_ERROR)}"
+
+
 def _what_failed(lines: Sequence[str]) -> str:
     if timed_out := _TIMED_OUT.match(" ".join(lines[:2])):
         return f"was ended because it ran for {timed_out[1]} seconds"
@@ -91,7 +116,12 @@ def _without_positions(text: str) -> Sequence[str]:
     return lines[1:] if lines and not lines[0] else lines
 
 
+def _with_absolute_names(text: str, base: Path) -> str:
+    return _OUTSIDE.sub(lambda found: os.path.join(os.path.normpath(base / found[0]), ""), text)
+
+
 def _with_advice(errors: str) -> str:
+    errors = _NO_PROGRAM.sub(rf"\g<0>; {_PROGRAM_ADVICE}", errors)
     return _ILLEGAL_NAME.sub(rf"\g<0>; {_RELAX_ADVICE}", errors)
 
 

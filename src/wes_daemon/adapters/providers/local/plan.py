@@ -174,7 +174,11 @@ def _attachment_reference(url: str, attachments: Sequence[Attachment]) -> str:
             return f"./{quote(name)}{hash_sign}{fragment}"
     if names:
         raise _rejected(url, f" names no attachment: the attachments are {', '.join(sorted(names))}")
-    raise _wrong_provider(url, " names no attachment: the request has no attachments")
+    raise _wrong_provider(
+        url,
+        " is no address, and the run has no attachments: use http(s)://…, file:///… for a file on the daemon's "
+        "machine, or attach the workflow under this name",
+    )
 
 
 def _rejected(url: str, reason: str) -> Rejected:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from signal import SIGKILL
 
 from wes_daemon.adapters.providers.local.cleanup import clean_up, end_processes
 from wes_daemon.adapters.providers.local.disk import describe, is_full, no_space, write_when_possible
@@ -142,10 +143,14 @@ def _failure_message(run: RunDirectory, exit_code: int | None) -> str:
     if exit_code == NO_CWLTOOL:
         return log.strip()
     if exit_code is not None and exit_code < 0:
-        return f"cwltool {describe_exit(exit_code)}"
+        # The kernel sends SIGKILL when memory runs out.
+        cause = (
+            " (the machine may have run out of memory: see the kernel's log, dmesg)" if exit_code == -SIGKILL else ""
+        )
+        return f"cwltool {describe_exit(exit_code)}{cause}"
     document = (read_object(run.request) or {}).get("document", "")
     steps, _ = read_journal(run.steps)
-    return without_secrets(failure_message(steps, run.steps, log=log), str(document))
+    return without_secrets(failure_message(steps, run.steps, log=log, base=run.attachments), str(document))
 
 
 if __name__ == "__main__":
