@@ -114,10 +114,11 @@ class TestProxies:
 
         assert_no_password(refusal.value)
 
+    @pytest.mark.parametrize("login", [f"me:{PASSWORD}-\u043f", f"[{PASSWORD}]"])
     def test_a_login_that_cannot_be_sent_is_misconfigured_by_its_variable(
-        self, harness: SevenBridgesHarness, monkeypatch: pytest.MonkeyPatch
+        self, harness: SevenBridgesHarness, monkeypatch: pytest.MonkeyPatch, login: str
     ) -> None:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://me:{PASSWORD}-\u043f@127.0.0.1:8080")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{login}@127.0.0.1:8080")
 
         with pytest.raises(Misconfigured, match="HTTPS_PROXY") as refusal:
             harness.provider().submit(harness.of())

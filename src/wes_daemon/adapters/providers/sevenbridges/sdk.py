@@ -28,6 +28,7 @@ from wes_daemon.adapters.providers.sevenbridges.transport import (
     Adapter,
     NoConnection,
     proxy_failure,
+    unreadable_proxy,
     unusable_certificates,
     unusable_proxy,
     without_proxy_secrets,
@@ -81,6 +82,11 @@ class Sdk:
             # Before it sends anything, requests raises a plain OSError if the file that REQUESTS_CA_BUNDLE names does
             # not exist, and a UnicodeError for a proxy's login. It passes some errors of urllib3 on.
             raise self._unanswered(error, is_write) from None
+        except ValueError:
+            # Before it sends anything, requests raises a plain ValueError, which quotes a proxy's address.
+            if (problem := unreadable_proxy(self._config.endpoint)) is None:
+                raise
+            raise Failure(FailureKind.UNUSABLE, problem, is_write=is_write) from None
         return {} if response is None else _parse(response, is_write)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
@@ -101,8 +101,8 @@ def unusable_proxy(url: str, causes: Iterable[object]) -> str | None:
     if variable is None:
         return None
     for cause in causes:
-        if isinstance(cause, _PROXY_UNUSABLE) and not _is_http_address(os.environ[variable]):
-            return f"{variable} names a proxy that cannot be used: write http://host:port"
+        if isinstance(cause, _PROXY_UNUSABLE) and (problem := unreadable_proxy(url)):
+            return problem
         refusal = _REFUSED_TUNNEL.match(str(cause)) if isinstance(cause, OSError) else None
         if refusal and refusal[1] not in _TRANSIENT_REFUSALS:
             return (
@@ -110,6 +110,14 @@ def unusable_proxy(url: str, causes: Iterable[object]) -> str | None:
                 "check its user and password, and that it permits the host"
             )
     return None
+
+
+def unreadable_proxy(url: str) -> str | None:
+    """Return what is wrong with the address of the proxy for `url`; None if nothing is, or if there is no proxy."""
+    variable = proxy_variable(url)
+    if variable is None or _is_http_address(os.environ[variable]):
+        return None
+    return f"{variable} names a proxy that cannot be used: write http://host:port"
 
 
 def proxy_failure(url: str, causes: Iterable[object]) -> str:
@@ -142,11 +150,14 @@ def _proxy(url: str) -> str | None:
 
 def _is_http_address(proxy: str) -> bool:
     try:
+        # requests reads the address with both libraries, of which each accepts what the other refuses.
+        urlsplit(proxy)
         address = parse_url(prepend_scheme_if_needed(proxy, "http"))
         # As the libraries encode the login and the host.
         unquote(address.auth or "").encode("latin-1")
         (address.host or "").encode("idna")
-    except (LocationValueError, UnicodeError):
+    except ValueError:
+        # Also the base class of the errors of urllib3 and of the encodings.
         return False
     return address.scheme in ("http", "https") and bool(address.host)
 
