@@ -18,7 +18,7 @@ from py_compile import PycInvalidationMode
 from tests.mutations.mutant import PACKAGE, Mutant
 
 _ROOT = Path(__file__).parents[2]
-_FOLDERS = ("src", "tests")
+_FOLDERS = ("docs", "src", "tests")
 _FIRST_FAILURE = re.compile(r"^(?:FAILED|ERROR) (?:[\w/]+/)?(.+?)(?: - .*)?$", re.MULTILINE)
 
 # Exit codes of pytest.
