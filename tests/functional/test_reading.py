@@ -92,7 +92,10 @@ def test_the_address_of_a_file_with_parameters_is_not_shown(call: Call, name: st
     """B8: it may be presigned."""
     address = "s3://private/parameters.json"
     given = ["--engine-parameter", f"{name}={address}", "--tag", f"provider_{name}={address}"]
-    run_id = call("submit", "--provider", "healthomics", "omics:1234567", *given).stdout.strip()
+    refused = call("submit", "--provider", "healthomics", "omics:1234567", *given)
+    assert refused.exit_code != 0
+    assert "private" not in refused.output
+    run_id = call("submit", "--no-checks", "--provider", "healthomics", "omics:1234567", *given).stdout.strip()
 
     for result in (call("show", run_id, *option), call("list", *option)):
         assert result.exit_code == 0
