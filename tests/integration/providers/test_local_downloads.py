@@ -91,7 +91,10 @@ def test_a_file_that_comes_at_a_later_try_is_used_and_fetched_once(attempts: Att
     assert server.requests["/reads.txt"] == 2
 
 
-@pytest.mark.parametrize(("given", "seconds"), [("20", 20), ("0", 1), ("86400", 60), ("soon", 1), ("nan", 1)])
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("20", 20), ("0", 1), ("86400", 60), ("soon", 1), ("nan", 1), ("Thu, 01 Jan 2099 12:00:30 GMT", 60)],
+)
 def test_the_server_says_when_to_try_again_within_a_bound(
     attempts: Attempts, server: FileServer, given: str, seconds: int
 ) -> None:

@@ -147,7 +147,7 @@ class _Blocks:
     def extend(self, operation: str, until: datetime, reason: str) -> bool:
         """Block the operation until then at least. Return whether this is more than other answers have asked for."""
         duration = until - self._clock.now()
-        text = f"{reason} until {until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        text = f"{reason} until {_in_utc(until)}"
         with self._lock:
             before, named = self._ends.get(operation, (_NOTHING, ""))
             end = self._clock.monotonic() + duration
@@ -171,7 +171,7 @@ class _Blocks:
         """Return the reason of a block that another daemon has shared, and log the block if it is new."""
         until = self._clock.now() + duration
         self._log(self._clock.monotonic() + duration, until, _TOLD)
-        return f"{_TOLD} until {until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return f"{_TOLD} until {_in_utc(until)}"
 
     def _log(self, end: timedelta, until: datetime, reason: str) -> None:
         """Log a long block; not again for answers that extend it by little, such as those of calls under way."""
@@ -185,7 +185,7 @@ class _Blocks:
             logging.WARNING,
             "provider.held_back",
             provider=self._provider,
-            until=f"{until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            until=_in_utc(until),
             reason=reason,
         )
 
@@ -216,3 +216,7 @@ class LeaseCheckedGate:
 
     def block_until(self, until: datetime, operation: str = ALL_OPERATIONS, *, reason: str) -> None:
         self._inner.block_until(until, operation, reason=reason)
+
+
+def _in_utc(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -161,11 +161,10 @@ def _require_taker(new_run: NewRun, settings: "Settings") -> str:
         checks.check(new_run.request, tags=new_run.tags, attachments=new_run.attachments, provider=provider)
     except Rejected as error:
         is_named = run.named_provider(settings.engine_providers) or "default_provider" in settings.model_fields_set
-        takers = [] if is_named else checks.takers(new_run.request, new_run.attachments)
-        if not takers:
+        takers = checks.takers(new_run.request, new_run.attachments)
+        if is_named or not takers:
             refusal = _refusal(provider, is_named=bool(is_named))
-            is_known = new_run.is_found or checks.takers(new_run.request, new_run.attachments)
-            absent = "" if is_known else _absent(new_run.request.workflow_url)
+            absent = "" if new_run.is_found or takers else _absent(new_run.request.workflow_url)
             raise click.UsageError(f"{absent}{refusal}: {error}. {_INSIST}") from error
         message = f"with the settings here the run goes to {provider}, which refuses it: {error}"
         return f"{message}; choose a provider that takes it: --provider {' or '.join(takers)}"

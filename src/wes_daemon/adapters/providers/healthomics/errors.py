@@ -8,11 +8,11 @@ import re
 import ssl
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from wes_daemon.adapters.providers.healthomics.error_tables import CODES, EXCEPTIONS, HTTP_STATUSES, ErrorKind
 from wes_daemon.adapters.providers.healthomics.transport import proxy_variables
+from wes_daemon.adapters.retry_after import retry_at
 from wes_daemon.application.ports.errors import (
     AmbiguousRefusal,
     AnswerLost,
@@ -131,14 +131,10 @@ def error_code(error: Exception) -> str:
 
 def retry_after(error: Exception, now: datetime) -> timedelta | None:
     """Return the time of the Retry-After header, which holds seconds or a date; at most 15 minutes."""
-    header = str(_response_part(error, "ResponseMetadata").get("HTTPHeaders", {}).get("retry-after", "")).strip()
-    if not _is_response(error) or not header:
+    if not _is_response(error):
         return None
-    try:
-        wait = timedelta(seconds=float(header)) if not header[-1].isalpha() else parsedate_to_datetime(header) - now
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(wait, _MAX_RETRY_AFTER) if wait > timedelta(0) else None
+    at = retry_at(_response_part(error, "ResponseMetadata").get("HTTPHeaders", {}).get("retry-after"), now)
+    return min(at - now, _MAX_RETRY_AFTER) if at and at > now else None
 
 
 def error_message(error: Exception) -> str:

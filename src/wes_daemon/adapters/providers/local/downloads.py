@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 
 import requests
 
-from wes_daemon.adapters.system import sleep
+from wes_daemon.adapters.retry_after import retry_at
+from wes_daemon.adapters.system import SystemClock, sleep
 from wes_daemon.domain.addresses import public_url
 
 T = TypeVar("T")
@@ -186,9 +187,9 @@ def _phrase(status: int) -> str:
 
 
 def _retry_after(response: requests.Response) -> timedelta | None:
-    with suppress(ValueError, OverflowError):
-        return timedelta(seconds=max(0.0, float(response.headers.get("Retry-After", ""))))
-    return None
+    now = SystemClock().now()
+    at = retry_at(response.headers.get("Retry-After"), now)
+    return None if at is None else max(at - now, timedelta(0))
 
 
 def _keep_time(path: Path, last_modified: str | None) -> None:

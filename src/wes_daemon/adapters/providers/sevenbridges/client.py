@@ -4,14 +4,13 @@ import json
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure
+from wes_daemon.adapters.retry_after import retry_at
 from wes_daemon.application.ports.call_gate import Allowance, CallGate
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Misconfigured
@@ -188,7 +187,7 @@ def requested_block(status: int, headers: Mapping[str, str], *, now: datetime) -
     """
     remaining = _count(headers.get("X-RateLimit-Remaining"))
     is_throttled, is_exhausted = status == 429, remaining == 0
-    times = [_retry_time(headers.get("Retry-After"), now)] if is_throttled or status == 503 else []
+    times = [retry_at(headers.get("Retry-After"), now)] if is_throttled or status == 503 else []
     if is_exhausted or (is_throttled and remaining is None):
         times.append(_reset_time(headers.get("X-RateLimit-Reset")))
     until = _latest_plausible(times, now) or (now + _DEFAULT_BLOCK if is_throttled else None)
@@ -260,14 +259,3 @@ def _reset_time(text: str | None) -> datetime | None:
         return datetime.fromtimestamp(float(text or ""), UTC)
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _retry_time(text: str | None, now: datetime) -> datetime | None:
-    """The header holds seconds from now, or a date (RFC 9110, section 10.2.3)."""
-    with suppress(ValueError, OverflowError):
-        return now + timedelta(seconds=float(text or ""))
-    try:
-        time = parsedate_to_datetime(text or "")
-    except (ValueError, OverflowError):
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
