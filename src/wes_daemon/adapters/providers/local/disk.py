@@ -63,17 +63,6 @@ def mount_point(path: Path) -> Path:
     return next((each for each in (resolved, *resolved.parents) if os.path.ismount(each)), Path("/"))
 
 
-def _is_gone(folder: Path) -> bool:
-    """Whether a directory certainly exists no more; a file system that has an error does not say."""
-    try:
-        folder.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def write_when_possible(
     write: Callable[[], None],
     *,
@@ -99,3 +88,14 @@ def write_when_possible(
         else:
             return
     write()
+
+
+def _is_gone(folder: Path) -> bool:
+    """Whether a directory certainly exists no more; a file system that has an error does not say."""
+    try:
+        folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
