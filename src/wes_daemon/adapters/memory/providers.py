@@ -13,6 +13,7 @@ from wes_daemon.application.ports.errors import OutcomeUnknown, ProviderError, R
 from wes_daemon.application.ports.providers import (
     Accepted,
     EndedPage,
+    Idempotency,
     Needed,
     OwnedPage,
     OwnedRun,
@@ -58,20 +59,20 @@ class MemoryProvider:
         clock: for the times at which runs are created and end; without one, all these times are equal.
 
     Attributes:
-        prepares: whether a submission has two steps.
+        idempotency: how a submission is made single.
         started: the key of each provider run that was ever started, in order; a key must not occur twice.
         cancelled: the id of each cancelled run, in order and with repetitions.
         calls: the operations that were called, in order.
     """
 
-    prepares = False
+    idempotency = Idempotency.KEY
 
     def __init__(self, *, status_batch: int = 100, clock: Clock | None = None) -> None:
         self.started: list[IdempotencyKey] = []
         self.cancelled: list[ProviderRunId] = []
         self.calls: list[str] = []
         self._limits = ProviderLimits(
-            status_batch=status_batch, prepares=self.prepares, fills_batches=True, ended_list="memory"
+            status_batch=status_batch, idempotency=self.idempotency, fills_batches=True, ended_list="memory"
         )
         self._clock = clock or ManualClock()
         self._provider_runs: dict[ProviderRunId, _ProviderRun] = {}
@@ -246,7 +247,7 @@ class PreparingMemoryProvider(MemoryProvider):
         search_misses: whether searches do not find existing drafts, as in a service whose lists are not up to date.
     """
 
-    prepares = True
+    idempotency = Idempotency.DRAFT
 
     def __init__(self, *, status_batch: int = 100, clock: Clock | None = None) -> None:
         super().__init__(status_batch=status_batch, clock=clock)

@@ -9,6 +9,7 @@ Every method may be called from several threads at once.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Protocol
 
 from wes_daemon.domain.runs import (
@@ -101,13 +102,26 @@ class RunDetails:
     tasks: Sequence[ProviderTask] = ()
 
 
+class Idempotency(Enum):
+    """How a provider keeps the promise of one provider run per key."""
+
+    KEY = "key"
+    """The service starts a key once, however often it is sent."""
+    DRAFT = "draft"
+    """`submit` answers `Prepared`, and only a recorded draft is started. Drafts may remain."""
+    AT_MOST_ONCE = "at_most_once"
+    """The service offers neither. After a lost answer the provider searches for the run by its marker and never sends
+    the request again; if the search proves nothing, the run needs review.
+    """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderLimits:
     """The page and batch sizes of a provider, and which requests it supports.
 
     Attributes:
         status_batch: ids in one call of `statuses`, at least 1.
-        prepares: whether `submit` may answer `Prepared`, so that drafts may remain.
+        idempotency: how a submission is made single.
         fills_batches: whether a call of `statuses` costs the same for one id as for a full batch.
         sweeps_from: the number of ids from which on `statuses` lists all active runs, so that further ids cost nothing;
             None if it never does.
@@ -118,7 +132,7 @@ class ProviderLimits:
     """
 
     status_batch: int
-    prepares: bool = False
+    idempotency: Idempotency = Idempotency.KEY
     fills_batches: bool = False
     sweeps_from: int | None = None
     ended_list: str | None = None

@@ -8,7 +8,7 @@ from itertools import islice
 
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import ProviderError
-from wes_daemon.application.ports.providers import ProviderDirectory
+from wes_daemon.application.ports.providers import Idempotency, ProviderDirectory
 from wes_daemon.application.ports.reconcile_queries import ReconcileQueries
 from wes_daemon.application.reconciling.comparison import Comparison
 from wes_daemon.application.reconciling.discrepancies import DiscrepancyKind, Tolerances
@@ -78,7 +78,7 @@ class DeleteDrafts:
 
     def _delete(self, type: ProviderType) -> Sequence[bool]:
         provider = self._providers.provider(type)
-        if not provider.limits.prepares:
+        if provider.limits.idempotency is not Idempotency.DRAFT:
             return []
         comparison = Comparison(
             type=type,

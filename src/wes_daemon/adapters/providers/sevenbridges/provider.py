@@ -27,6 +27,7 @@ from wes_daemon.application.ports.errors import Misconfigured, Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
     EndedPage,
+    Idempotency,
     Needed,
     OwnedPage,
     Prepared,
@@ -59,7 +60,9 @@ class SevenBridgesProvider:
     @property
     def limits(self) -> ProviderLimits:
         ended_list = f"sevenbridges {self._config.endpoint} {self._config.project}"
-        return ProviderLimits(status_batch=STATUS_BATCH, prepares=True, fills_batches=True, ended_list=ended_list)
+        return ProviderLimits(
+            status_batch=STATUS_BATCH, idempotency=Idempotency.DRAFT, fills_batches=True, ended_list=ended_list
+        )
 
     def submit(self, submission: Submission) -> Accepted | Prepared:
         """Return `Prepared` for a new draft, and `Accepted` once the recorded draft is started.
