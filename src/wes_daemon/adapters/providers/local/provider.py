@@ -4,7 +4,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,8 +14,9 @@ from pathlib import Path
 from wes_daemon.adapters.providers.local.containers import ContainerEngines
 from wes_daemon.adapters.providers.local.disk import is_nearly_full, no_space, require_space
 from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine, run_environment
+from wes_daemon.adapters.providers.local.engines import ExternalEngine, require_program
 from wes_daemon.adapters.providers.local.errors import translate_os_errors, unusable_directory
-from wes_daemon.adapters.providers.local.plan import FETCH_TIMEOUT, Plan, make_plan
+from wes_daemon.adapters.providers.local.plan import FETCH_TIMEOUT, Plan, make_plan, recorded_engine
 from wes_daemon.adapters.providers.local.run_directory import Result, RunDirectory
 from wes_daemon.adapters.providers.local.status import (
     deleted_report,
@@ -53,27 +54,33 @@ from wes_daemon.domain.states import RunState
 logger = logging.getLogger(__name__)
 
 RUNNER = "wes_daemon.adapters.providers.local.runner"
+FINALISE = "--finalise"
 _START_TIMEOUT = timedelta(seconds=30)
 _ACTIVE = frozenset({RunState.INITIALIZING, RunState.RUNNING, RunState.CANCELING})
-_REQUIRED_MODULES = ("cwltool", "psutil")
+_REQUIRED_MODULES_OF_RUNNER = ("psutil",)
+_REQUIRED_MODULES = ("cwltool", *_REQUIRED_MODULES_OF_RUNNER)
 
 
-def launch_runner(run: RunDirectory) -> None:
+def launch_runner(run: RunDirectory, *options: str) -> None:
     """Start a runner; return when it has started the run, has found it started, or 30 seconds have passed.
 
     A second launch is harmless. Only `run.has_started` shows whether the run was started.
 
+    Args:
+        options: `--finalise` to complete the record of a run whose runner died.
+
     Raises:
         OSError: the process could not be created.
     """
+    engine = recorded_engine(run)
     with run.runner_log.open("ab") as log, suppress(subprocess.TimeoutExpired):
         subprocess.run(
             # -P: do not import from the working directory.
-            [sys.executable, "-P", "-m", RUNNER, str(run.path)],
+            [sys.executable, "-P", "-m", RUNNER, *options, str(run.path)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=run_environment(os.environ),
+            env=run_environment(os.environ, also=engine.variables if engine else ()),
             cwd="/",
             start_new_session=True,
             timeout=_START_TIMEOUT.total_seconds(),
@@ -95,6 +102,7 @@ class LocalProvider:
         clock: Clock,
         launch: Callable[[RunDirectory], None] = launch_runner,
         fetch_timeout: timedelta = FETCH_TIMEOUT,
+        engine: ExternalEngine | None = None,
     ) -> None:
         """Create the provider without accessing the file system.
 
@@ -102,12 +110,14 @@ class LocalProvider:
             workdir: contains the runs' directories; created by the first submission.
             launch: starts a runner for a run.
             fetch_timeout: the longest wait of a run for the next byte of a document or of an input file.
+            engine: executes the runs that are started from now on; `None` is cwltool in a process of this package.
         """
         self._workdir = workdir
         self._clock = clock
         self._launch = launch
         self._fetch_timeout = fetch_timeout
-        self._engines = ContainerEngines(clock)
+        self._engine = engine
+        self._container_engines = ContainerEngines(clock)
 
     @property
     def limits(self) -> ProviderLimits:
@@ -118,11 +128,13 @@ class LocalProvider:
         """Prepare the run's directory and start a runner, unless that was already done."""
         run = self._run(submission.key)
         with self._translate_os_errors():
+            if run.exists and not run.has_started:
+                self._delete_draft_of_another_engine(run)
             if not run.exists:
                 _require_no_processes(run)
                 self._prepare(run, submission)
             if not run.has_started:
-                _require_modules()
+                self._require_engine()
                 require_space(run.path)  # The run could not be recorded as started, and would be in doubt.
                 self._launch(run)
         if not run.has_started:
@@ -221,17 +233,27 @@ class LocalProvider:
         end_processes(run, grace=timedelta())
 
     def _prepare(self, run: RunDirectory, submission: Submission) -> None:
-        plan = replace(make_plan(submission), fetch_timeout=self._fetch_timeout)
-        _require_modules()
+        plan = replace(make_plan(submission, engine=self._engine), fetch_timeout=self._fetch_timeout)
+        plan = replace(plan, engine=self._require_engine())
         self._workdir.mkdir(parents=True, exist_ok=True)
         remove_stale_drafts(self._workdir, self._clock.now())
         remove_stale_markers(self._workdir, self._clock.now())
         prepare_run(run, submission, plan=self._with_container_engine(plan))
 
+    def _require_engine(self) -> ExternalEngine | None:
+        """Return the engine with the path of its program, or raise `Misconfigured`."""
+        _require_modules(_REQUIRED_MODULES if self._engine is None else _REQUIRED_MODULES_OF_RUNNER)
+        return require_program(self._engine) if self._engine else None
+
+    def _delete_draft_of_another_engine(self, run: RunDirectory) -> None:
+        """Delete a draft that was prepared for an engine which the setting names no more; it is prepared anew."""
+        if recorded_engine(run) != self._require_engine():
+            delete_draft(run, self._clock.now())
+
     def _with_container_engine(self, plan: Plan) -> Plan:
-        if plan.parameters.container is not None:
-            return plan
-        found = self._engines.preferred()
+        if plan.parameters.container is not None or plan.engine:
+            return plan  # An external engine has a default of its own, and may run containers on other machines.
+        found = self._container_engines.preferred()
         # `None` and not `NONE`, so that the error for a tool that requires a container says that no engine answered.
         container = None if found is ContainerEngine.NONE else found
         return replace(plan, parameters=replace(plan.parameters, container=container))
@@ -254,11 +276,16 @@ class LocalProvider:
         kept = "the results of runs that end now are kept until there is space"
         return f"{no_space(self._workdir)} of DAEMON_LOCAL_WORKDIR={self._workdir}; {kept}"
 
-    def _finalise(self, run: RunDirectory) -> Result:
+    def _finalise(self, run: RunDirectory) -> Result | None:
+        """Complete the record of a run whose runner died; `None` while its external engine is being ended."""
         # Imported here because psutil is an optional dependency, which the daemon needs only in this rare case.
         from wes_daemon.adapters.providers.local.cleanup import finalise
 
         logger.warning("local.runner_died run=%s", run.path.name)
+        if recorded_engine(run):
+            # By another runner, because an engine needs time to end its jobs in a scheduler.
+            launch_runner(run, FINALISE)
+            return run.result
         return finalise(run, self._clock.now())
 
     def _translate_os_errors(self) -> AbstractContextManager[None]:
@@ -281,8 +308,8 @@ def _with_note(report: StatusReport, note: str) -> StatusReport:
     return replace(report, message=note) if note and report.state in _ACTIVE and not report.message else report
 
 
-def _require_modules() -> None:
-    if missing := [name for name in _REQUIRED_MODULES if find_spec(name) is None]:
+def _require_modules(names: Sequence[str]) -> None:
+    if missing := [name for name in names if find_spec(name) is None]:
         raise Misconfigured(
             f"the local provider needs {' and '.join(missing)}, which this Python does not have: "
             "pip install 'wes-daemon[local]' or, in a clone, pip install '.[local]'"

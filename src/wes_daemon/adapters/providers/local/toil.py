@@ -1,0 +1,206 @@
+"""What Toil says about the steps of a run, and its jobs in a scheduler: read from its files, written to the journal.
+
+Toil appends a line to a message file (`--writeMessages`) when a job is issued, receives an id from the scheduler, or
+ends. The line has no time, so the follower reads the file while the run goes on, and notes when it has found the line.
+The formats are those of Toil 9 (`toil/bus.py`, `toil/statsAndLogging.py`).
+"""
+
+import re
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+from wes_daemon.adapters.providers.local.failure_messages import read_tail
+from wes_daemon.adapters.providers.local.journal import SUCCESS, Journal, Step
+from wes_daemon.adapters.providers.local.run_directory import RunDirectory
+
+_PAUSE = timedelta(seconds=1)
+# The jobs of these kinds are steps; the others, such as `CWLWorkflow`, are Toil's own work and run beside the engine.
+_STEP_KINDS = ("kind-CWLJob/",)
+# Its ids are those of processes on the daemon's machine, and not of jobs in a scheduler.
+_LOCAL_BATCH_SYSTEM = "SingleMachineBatchSystem"
+_RECORD = re.compile(
+    r"\[(?P<day>\d{4}-\d\d-\d\d)T(?P<time>\d\d:\d\d:\d\d)\S*\] \[[^\]]*\] "
+    r"\[(?P<level>[DIWEC])\] \[(?P<module>[\w.]+)\] (?P<text>.*)"
+)
+_LEVELS = {"D": "DEBUG", "I": "INFO", "W": "WARNING", "E": "ERROR", "C": "CRITICAL"}
+# What Toil's own parts report as an error follows from the error of the step, which cwltool or its CWL part reports.
+_CAUSES = ("cwltool", "toil.cwl")
+_CRASH = "with traceback:"
+_BLOCK_MARKS = frozenset({"=========>", "<========="})
+_EXIT = re.compile(r"\] exited with status: (\d+)$")
+_WORDS = re.compile(r"Failed command standard (?:error|output):$")
+
+
+class StepFollower:
+    """Copies what Toil reports about the steps into the journal, in a thread, until it is closed."""
+
+    def __init__(self, run: RunDirectory, journal: Journal) -> None:
+        self._run = run
+        self._journal = journal
+        self._read_bytes = 0
+        self._steps: dict[str, Step] = {}
+        self._exit_codes: dict[str, str] = {}
+        self._ended: set[str] = set()
+        self._is_closed = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Copy the rest, when the engine has ended."""
+        self._is_closed.set()
+        self._thread.join()
+        self.read()
+        for job in self._steps.keys() - self._ended:
+            # Toil reports a failed attempt, and then fails the job or tries it again.
+            if self._exit_codes.get(job, "0") != "0":
+                self._end_failed(job)
+        self._keep_logs()
+
+    def read(self) -> None:
+        """Copy what is new.
+
+        Raises:
+            OSError: a file cannot be read or written; the next call continues there.
+        """
+        try:
+            with self._run.engine_messages.open("rb") as file:
+                file.seek(self._read_bytes)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        return
+                    self._copy(_message(line))
+                    self._read_bytes += len(line)
+        except FileNotFoundError:
+            return
+
+    def _copy(self, message: Sequence[str]) -> None:
+        match message:
+            case ["JobIssuedMessage", name, job, _] if job.startswith(_STEP_KINDS) and job not in self._steps:
+                self._steps[job] = self._journal.begin(name, (), stdout=None, stderr=None)
+            case ["JobCompletedMessage", _, job, code] if job in self._steps:
+                self._complete(job, code)
+            case ["JobFailedMessage", _, job] if job in self._steps:
+                self._end_failed(job)
+
+    def _follow(self) -> None:
+        while not self._is_closed.wait(_PAUSE.total_seconds()):
+            with suppress(OSError):
+                self.read()
+
+    def _complete(self, job: str, exit_code: str) -> None:
+        self._exit_codes[job] = exit_code
+        if exit_code == "0" and job not in self._ended:
+            self._ended.add(job)
+            self._journal.end(self._steps[job], exit_code=0, status=SUCCESS)
+
+    def _end_failed(self, job: str) -> None:
+        if job in self._ended:
+            return
+        self._ended.add(job)
+        step = self._steps[job]
+        exit_code, words = self._failure(job)
+        if words:
+            self._write_log(step.stderr, words)
+        self._journal.end(step, exit_code=exit_code, status="permanentFail")
+
+    def _failure(self, job: str) -> tuple[int | None, str]:
+        """Return the exit code of a step's tool and what the tool said, from the log of its last attempt."""
+        found: tuple[int | None, str] = (None, "")
+        for path in sorted(self._run.engine_logs.glob("failed_*.log")):
+            log = read_tail(path)
+            if f" {job} v" in log:
+                found = _exit_and_words(log)
+        return found
+
+    def _keep_logs(self) -> None:
+        """Keep what a step printed as its log; steps of one name, as of a scatter, cannot be told apart."""
+        names = [step.name for step in self._steps.values()]
+        for step in self._steps.values():
+            if names.count(step.name) == 1:
+                for stream, target in (("stdout", step.stdout), ("stderr", step.stderr)):
+                    found = sorted(self._run.engine_logs.glob(f"{_pattern(step.name)}.{stream}_*.log"))
+                    if found and not (self._run.steps / target).exists():
+                        self._write_log(target, read_tail(found[-1]))
+
+    def _write_log(self, target: str, text: str) -> None:
+        with suppress(OSError):  # A log that a full disk refuses must not change the run's result.
+            (self._run.steps / target).write_text(text, encoding="utf-8", errors="replace")
+
+
+def toil_options(run: RunDirectory) -> Sequence[str]:
+    """Return the options with which Toil keeps its state in a run's directory and reports its steps."""
+    return [
+        *("--jobStore", str(run.temporary / "jobstore")),
+        *("--batchLogsDir", str(run.temporary)),
+        *("--writeLogs", str(run.engine_logs)),
+        *("--writeMessages", str(run.engine_messages)),
+    ]
+
+
+def remaining_jobs(run: RunDirectory) -> Sequence[str]:
+    """Return the scheduler's ids of the jobs of which Toil has not reported an end."""
+    batch_of_job: dict[str, str] = {}
+    ids: dict[str, str] = {}
+    messages: list[Sequence[str]] = []
+    with suppress(FileNotFoundError):
+        lines = run.engine_messages.read_bytes().split(b"\n")[:-1]
+        messages.extend(_message(line) for line in lines)
+    for message in messages:
+        match message:
+            case ["JobIssuedMessage", _, job, batch]:
+                batch_of_job[job] = batch
+            case ["ExternalBatchIdMessage", batch, id, system] if system != _LOCAL_BATCH_SYSTEM:
+                ids[batch] = id
+            case ["JobCompletedMessage", _, job, _]:
+                batch_of_job.pop(job, None)
+    return [ids[batch] for batch in batch_of_job.values() if batch in ids]
+
+
+def as_cwltool_log(log: str) -> str:
+    """Rewrite Toil's log in the form of cwltool's, without the errors that only follow from the error of a step."""
+    lines: dict[str, None] = {}  # Toil prints the log of a failed step when it fails, and again at the end of the run.
+    is_kept = True
+    for line in log.split("\n"):
+        text = line.removeprefix("\t")
+        if record := _RECORD.match(text):
+            is_cause = record["module"].startswith(_CAUSES) or record["text"].endswith(_CRASH)
+            is_kept = is_cause or record["level"] not in "EC"
+            text = f"[{record['day']} {record['time']}] {_LEVELS[record['level']]} {record['text']}"
+        elif text in _BLOCK_MARKS:
+            is_kept = False
+        if is_kept and text:
+            lines[text] = None
+    return "\n".join(lines)
+
+
+def _exit_and_words(log: str) -> tuple[int | None, str]:
+    exit_code: int | None = None
+    words: dict[bool, list[str]] = {}
+    current: list[str] | None = None
+    for line in log.split("\n"):
+        if _RECORD.match(line):
+            current = None
+            if found := _EXIT.search(line):
+                exit_code = int(found[1])
+            elif _WORDS.search(line):
+                current = words.setdefault("standard error:" in line, [])
+        elif current is not None:
+            current.append(line)
+    return exit_code, "\n".join(words.get(True) or words.get(False) or []).strip()
+
+
+def _message(line: bytes) -> Sequence[str]:
+    """Return the kind and the fields of a line of the message file; empty for a damaged one."""
+    try:
+        kind, *fields = line.rstrip(b"\n").split(b"\t")
+        return [kind.decode().rpartition(".")[2], *(field.decode("unicode_escape") for field in fields)]
+    except UnicodeDecodeError:
+        return []
+
+
+def _pattern(name: str) -> str:
+    """Return the beginning of the names of a step's log files, as a pattern."""
+    renamed = name.replace("-", "--").replace("/", "-").replace(" ", "_").replace("'", "").replace('"', "")
+    return re.sub(r"([*?\[])", r"[\1]", renamed)
