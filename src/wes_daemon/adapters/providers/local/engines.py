@@ -119,18 +119,32 @@ def read_engine(
     """
     if text.strip() in ("", BUILT_IN):
         return None
-    command = _words(text)
+    command = split_command(text)
     if ("-m", BUILT_IN) in pairwise(command):
         raise ValueError(
             "`python -m cwltool` exits 0 when a run has failed, too: write the path of the program cwltool"
         )
     if os.sep in command[0] and not os.path.isabs(command[0]):
         raise ValueError(f"{command[0]!r} is a relative path: write an absolute one, or a name that is found in PATH")
-    engine = ExternalEngine(command=command, variables=tuple(variables), grace=grace, cancel_jobs=_words(cancel_jobs))
+    engine = ExternalEngine(
+        command=command, variables=tuple(variables), grace=grace, cancel_jobs=split_command(cancel_jobs)
+    )
     reserved = _RESERVED_OPTIONS[engine.dialect]
     if found := [word for word in command[1:] if word.partition("=")[0] in reserved]:
         raise ValueError(f"the daemon sets {found[0].partition('=')[0]} for each run itself: leave this option out")
     return engine
+
+
+def split_command(text: str) -> Sequence[str]:
+    """Split a command line into words as a shell does.
+
+    Raises:
+        ValueError: a quotation mark is not closed.
+    """
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f"it cannot be split into words: {str(error).lower()}; quote it as in a shell") from error
 
 
 def require_program(engine: ExternalEngine) -> ExternalEngine:
@@ -169,13 +183,6 @@ def require_supported(engine: ExternalEngine, given: Mapping[str, object]) -> No
     chosen = next((word for word in engine.command if word.partition("=")[0] in _CONTAINER_OPTIONS), None)
     if chosen and "container" in named:
         raise Rejected(f"workflow_engine_parameters.container: {SETTING} has decided with {chosen}; omit it")
-
-
-def _words(text: str) -> Sequence[str]:
-    try:
-        return tuple(shlex.split(text))
-    except ValueError as error:
-        raise ValueError(f"it cannot be split into words: {str(error).lower()}; quote it as in a shell") from error
 
 
 def _texts(value: object) -> Sequence[str]:

@@ -4,7 +4,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -88,6 +88,24 @@ def launch_runner(run: RunDirectory, *options: str) -> None:
         )
 
 
+def require_engine(engine: ExternalEngine | None) -> ExternalEngine | None:
+    """Check that runs can be executed; return the engine with the path of its program.
+
+    Args:
+        engine: `None` is the built-in engine.
+
+    Raises:
+        Misconfigured: a package or the program of the engine is missing.
+    """
+    needed = _REQUIRED_MODULES if engine is None else _REQUIRED_MODULES_OF_RUNNER
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise Misconfigured(
+            f"the local provider needs {' and '.join(missing)}, which this Python does not have: "
+            "pip install 'wes-daemon[local]' or, in a clone, pip install '.[local]'"
+        )
+    return require_program(engine) if engine else None
+
+
 class LocalProvider:
     """A `WorkflowProvider` that keeps its state in the runs' directories and executes each run in its own process.
 
@@ -134,7 +152,7 @@ class LocalProvider:
                 _require_no_processes(run)
                 self._prepare(run, submission)
             if not run.has_started:
-                self._require_engine()
+                require_engine(self._engine)
                 require_space(run.path)  # The run could not be recorded as started, and would be in doubt.
                 self._launch(run)
         if not run.has_started:
@@ -234,20 +252,15 @@ class LocalProvider:
 
     def _prepare(self, run: RunDirectory, submission: Submission) -> None:
         plan = replace(make_plan(submission, engine=self._engine), fetch_timeout=self._fetch_timeout)
-        plan = replace(plan, engine=self._require_engine())
+        plan = replace(plan, engine=require_engine(self._engine))
         self._workdir.mkdir(parents=True, exist_ok=True)
         remove_stale_drafts(self._workdir, self._clock.now())
         remove_stale_markers(self._workdir, self._clock.now())
         prepare_run(run, submission, plan=self._with_container_engine(plan))
 
-    def _require_engine(self) -> ExternalEngine | None:
-        """Return the engine with the path of its program, or raise `Misconfigured`."""
-        _require_modules(_REQUIRED_MODULES if self._engine is None else _REQUIRED_MODULES_OF_RUNNER)
-        return require_program(self._engine) if self._engine else None
-
     def _delete_draft_of_another_engine(self, run: RunDirectory) -> None:
         """Delete a draft that was prepared for an engine which the setting names no more; it is prepared anew."""
-        if recorded_engine(run) != self._require_engine():
+        if recorded_engine(run) != require_engine(self._engine):
             delete_draft(run, self._clock.now())
 
     def _with_container_engine(self, plan: Plan) -> Plan:
@@ -306,11 +319,3 @@ def _require_no_processes(run: RunDirectory) -> None:
 
 def _with_note(report: StatusReport, note: str) -> StatusReport:
     return replace(report, message=note) if note and report.state in _ACTIVE and not report.message else report
-
-
-def _require_modules(names: Sequence[str]) -> None:
-    if missing := [name for name in names if find_spec(name) is None]:
-        raise Misconfigured(
-            f"the local provider needs {' and '.join(missing)}, which this Python does not have: "
-            "pip install 'wes-daemon[local]' or, in a clone, pip install '.[local]'"
-        )
