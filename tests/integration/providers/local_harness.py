@@ -153,10 +153,10 @@ def runners_of(run: RunDirectory) -> Sequence[psutil.Process]:
     ]
 
 
-def wait_until(holds: Callable[[], object], what: str) -> None:
+def wait_until(holds: Callable[[], object], what: str, timeout: timedelta = TIMEOUT) -> None:
     """Poll until a condition holds."""
-    for _ in range(TIMEOUT // _POLL_INTERVAL):
+    for _ in range(timeout // _POLL_INTERVAL):
         if holds():
             return
         threading.Event().wait(_POLL_INTERVAL.total_seconds())
-    raise AssertionError(f"waited {TIMEOUT} for {what}")
+    raise AssertionError(f"waited {timeout} for {what}")

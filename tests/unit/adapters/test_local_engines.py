@@ -62,7 +62,10 @@ def test_the_setting_is_split_as_a_shell_does_and_nothing_else(
         ("runner 'a", "cannot be split into words: no closing quotation"),
         ("./runner", "'./runner' is a relative path"),
         ("runner --outdir /x", "the daemon sets --outdir for each run itself"),
-        ("toil-cwl-runner --jobStore=/x", "the daemon sets --jobStore for each run itself"),
+        (
+            "toil-cwl-runner --jobStore=/x",
+            "runs cannot share a job store: write {run} in its name, or leave --jobStore out",
+        ),
         ("toil-cwl-runner --writeMessages m", "the daemon sets --writeMessages"),
         ("python -m cwltool --no-container", "exits 0 when a run has failed, too"),
     ],
@@ -84,6 +87,13 @@ def test_a_document_that_no_plain_path_can_name_is_an_address(document: str) -> 
     found = arguments("runner", replace(PLAN, document=document))[2]
 
     assert found in (document, f"file:///work/wes-1/attachments/{document.removeprefix('./')}")
+
+
+def test_a_job_store_outside_of_the_runs_has_the_name_of_the_run() -> None:
+    found = engine_arguments(PLAN, engine("toil-cwl-runner --jobStore=aws:eu-west-1:{run}"), RUN)
+
+    assert found[1] == "--jobStore=aws:eu-west-1:wes-1"
+    assert "--jobStore" not in found
 
 
 def test_toil_keeps_its_state_in_the_directory_of_the_run() -> None:

@@ -143,9 +143,28 @@ def test_jobs_without_an_end_remain_in_the_scheduler(run: RunDirectory) -> None:
     assert remaining_jobs(run) == ["32"]
 
 
+def test_a_job_whose_id_is_only_in_the_log_yet_remains_in_the_scheduler(run: RunDirectory) -> None:
+    queued = "[2026-11-28T15:18:12+0000] [Thread-2] [I] [toil.batchSystems.abstractGridEngineBatchSystem] Job"
+    run.cwltool_stderr.write_text(
+        f"{queued} a.cwl with batch system ID 2 queued as job 31\n"
+        f"{queued} b.cwl with batch system ID 3 queued as job 32\n"
+    )
+    say(
+        run,
+        f"JobIssuedMessage a.cwl {SAY} 2",
+        f"JobCompletedMessage a.cwl {SAY} 0",
+        f"JobIssuedMessage b.cwl {BREAK} 3",
+    )
+
+    assert remaining_jobs(run) == ["32"]
+
+
 def test_the_words_of_a_tool_are_no_jobs(run: RunDirectory) -> None:
-    """Only the message file counts, in which Toil escapes line ends, and not its log, which has texts of tools."""
-    run.cwltool_stderr.write_text("toil.bus.ExternalBatchIdMessage\t2\t31\tSlurmBatchSystem\n")
+    """Toil indents them in its log, and escapes line ends in its messages."""
+    queued = (
+        "[t] [Thread-2] [I] [toil.batchSystems.abstractGridEngineBatchSystem] Job a with batch system ID 2 queued as"
+    )
+    run.cwltool_stderr.write_text(f"\t{queued} job 31\nx {queued} job 31\n\t\r{queued} job 31\n")
     say(run, f"JobIssuedMessage a\\ntoil.bus.ExternalBatchIdMessage\\t2\\t31\\tSlurm {SAY} 2")
 
     assert remaining_jobs(run) == []

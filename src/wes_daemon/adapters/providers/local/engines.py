@@ -24,6 +24,10 @@ BUILT_IN = "cwltool"
 GRACE = timedelta(seconds=60)
 """How long an engine may take after SIGTERM, because it has to end its jobs in a scheduler first."""
 
+JOB_STORE = frozenset({"--jobStore", "--jobstore"})
+"""Toil's option for its job store; each run has one in its directory, unless the setting names a place for each."""
+RUN = "{run}"
+"""Stands for the name of the run's directory in the words of the command."""
 _CONTAINER_OPTIONS = frozenset({"--no-container", "--podman", "--singularity", "--udocker", "--user-space-docker-cmd"})
 _PARAMETERS = frozenset({"container", "on_error", "parallel", "preserve_environment", "relax_path_checks"})
 
@@ -40,7 +44,7 @@ class Dialect(StrEnum):
 _RESERVED_OPTIONS: Mapping[Dialect, frozenset[str]] = {
     Dialect.TOIL: frozenset(
         {
-            *("--outdir", "--jobStore", "--jobstore", "--restart", "--basedir"),
+            *("--outdir", "--restart", "--basedir"),
             *("--writeLogs", "--writeLogsGzip", "--writeMessages", "--batchLogsDir", "--logFile"),
         }
     ),
@@ -132,6 +136,8 @@ def read_engine(
     reserved = _RESERVED_OPTIONS[engine.dialect]
     if found := [word for word in command[1:] if word.partition("=")[0] in reserved]:
         raise ValueError(f"the daemon sets {found[0].partition('=')[0]} for each run itself: leave this option out")
+    if any(word.partition("=")[0] in JOB_STORE for word in command) and not any(RUN in word for word in command):
+        raise ValueError(f"runs cannot share a job store: write {RUN} in its name, or leave --jobStore out")
     return engine
 
 

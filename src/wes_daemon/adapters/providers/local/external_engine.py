@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from wes_daemon.adapters.providers.local.disk import describe, no_space, write_when_possible
 from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine
-from wes_daemon.adapters.providers.local.engines import SETTING, Dialect, ExternalEngine
+from wes_daemon.adapters.providers.local.engines import JOB_STORE, RUN, SETTING, Dialect, ExternalEngine
 from wes_daemon.adapters.providers.local.failure_messages import (
     describe_exit,
     failure_message,
@@ -32,7 +32,7 @@ from wes_daemon.adapters.providers.local.run_directory import (
     read_object,
     replace_file,
 )
-from wes_daemon.adapters.providers.local.toil import StepFollower, as_cwltool_log, remaining_jobs, toil_options
+from wes_daemon.adapters.providers.local.toil import StepFollower, as_cwltool_log, remaining_jobs
 from wes_daemon.adapters.system import SystemClock
 
 # The exit codes of the convention, of command line parsers, and of programs such as `env` and `nice`.
@@ -115,8 +115,8 @@ def engine_arguments(plan: Plan, engine: ExternalEngine, run: RunDirectory) -> l
     engine parameters are members of closed sets.
     """
     return [
-        *engine.command,
-        *(toil_options(run) if engine.dialect is Dialect.TOIL else ()),
+        *(word.replace(RUN, run.path.name) for word in engine.command),
+        *(_toil_options(engine, run) if engine.dialect is Dialect.TOIL else ()),
         *(_cwltool_options(plan, run) if engine.dialect is Dialect.CWLTOOL else ()),
         *(_parameter_options(plan) if engine.dialect is not Dialect.OTHER else ()),
         *("--outdir", str(run.outputs)),
@@ -233,6 +233,17 @@ def _is_json_object(path: Path) -> bool:
         return isinstance(json.loads(path.read_bytes()), dict)
     except (OSError, ValueError):
         return False
+
+
+def _toil_options(engine: ExternalEngine, run: RunDirectory) -> Sequence[str]:
+    """Return the options with which Toil keeps its state in a run's directory and reports its steps."""
+    has_job_store = any(word.partition("=")[0] in JOB_STORE for word in engine.command)
+    return [
+        *(() if has_job_store else ("--jobStore", str(run.temporary / "jobstore"))),
+        *("--batchLogsDir", str(run.temporary)),
+        *("--writeLogs", str(run.engine_logs)),
+        *("--writeMessages", str(run.engine_messages)),
+    ]
 
 
 def _cwltool_options(plan: Plan, run: RunDirectory) -> Sequence[str]:

@@ -7,7 +7,7 @@ The formats are those of Toil 9 (`toil/bus.py`, `toil/statsAndLogging.py`).
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -29,6 +29,10 @@ _LEVELS = {"D": "DEBUG", "I": "INFO", "W": "WARNING", "E": "ERROR", "C": "CRITIC
 _CAUSES = ("cwltool", "toil.cwl")
 _CRASH = "with traceback:"
 _BLOCK_MARKS = frozenset({"=========>", "<========="})
+_QUEUED = re.compile(
+    r"\[[^\]]*\] \[Thread-[^\]]*\] \[I\] \[toil\.batchSystems\.abstractGridEngineBatchSystem\] "
+    r"Job .* with batch system ID (?P<batch>\d+) queued as job (?P<id>\S+)"
+)
 _EXIT = re.compile(r"\] exited with status: (\d+)$")
 _WORDS = re.compile(r"Failed command standard (?:error|output):$")
 
@@ -129,33 +133,26 @@ class StepFollower:
             (self._run.steps / target).write_text(text, encoding="utf-8", errors="replace")
 
 
-def toil_options(run: RunDirectory) -> Sequence[str]:
-    """Return the options with which Toil keeps its state in a run's directory and reports its steps."""
-    return [
-        *("--jobStore", str(run.temporary / "jobstore")),
-        *("--batchLogsDir", str(run.temporary)),
-        *("--writeLogs", str(run.engine_logs)),
-        *("--writeMessages", str(run.engine_messages)),
-    ]
-
-
 def remaining_jobs(run: RunDirectory) -> Sequence[str]:
     """Return the scheduler's ids of the jobs of which Toil has not reported an end."""
     batch_of_job: dict[str, str] = {}
     ids: dict[str, str] = {}
-    messages: list[Sequence[str]] = []
-    with suppress(FileNotFoundError):
-        lines = run.engine_messages.read_bytes().split(b"\n")[:-1]
-        messages.extend(_message(line) for line in lines)
-    for message in messages:
+    local: set[str] = set()
+    for message in _read_messages(run):
         match message:
             case ["JobIssuedMessage", _, job, batch]:
                 batch_of_job[job] = batch
-            case ["ExternalBatchIdMessage", batch, id, system] if system != _LOCAL_BATCH_SYSTEM:
+            case ["ExternalBatchIdMessage", batch, _, system] if system == _LOCAL_BATCH_SYSTEM:
+                local.add(batch)
+            case ["ExternalBatchIdMessage", batch, id, _]:
                 ids[batch] = id
             case ["JobCompletedMessage", _, job, _]:
                 batch_of_job.pop(job, None)
-    return [ids[batch] for batch in batch_of_job.values() if batch in ids]
+    batches = [batch for batch in batch_of_job.values() if batch not in local]
+    if not ids.keys() >= set(batches):
+        # The message of an id comes seconds after the submission, and the line of the log at once.
+        ids = {**_logged_ids(run), **ids}
+    return [ids[batch] for batch in batches if batch in ids]
 
 
 def as_cwltool_log(log: str) -> str:
@@ -189,6 +186,20 @@ def _exit_and_words(log: str) -> tuple[int | None, str]:
         elif current is not None:
             current.append(line)
     return exit_code, "\n".join(words.get(True) or words.get(False) or []).strip()
+
+
+def _read_messages(run: RunDirectory) -> Sequence[Sequence[str]]:
+    with suppress(FileNotFoundError):
+        return [_message(line) for line in run.engine_messages.read_bytes().split(b"\n")[:-1]]
+    return []
+
+
+def _logged_ids(run: RunDirectory) -> Mapping[str, str]:
+    """Return the scheduler's ids by Toil's own numbers of jobs; texts of tools are indented in Toil's log."""
+    with suppress(FileNotFoundError):
+        log = run.cwltool_stderr.read_bytes().decode(errors="replace")  # Not as text: a "\r" is no end of a line.
+        return {found["batch"]: found["id"] for line in log.split("\n") if (found := _QUEUED.fullmatch(line))}
+    return {}
 
 
 def _message(line: bytes) -> Sequence[str]:
