@@ -32,6 +32,8 @@ def main() -> int:
         sys.stderr.flush()
     if options.prints:
         sys.stdout.write(f"{options.prints}\n")
+    if options.gate:
+        Path(options.gate).read_text()
     if options.exits is not None:
         return int(options.exits)
     job = _Job(options)
@@ -106,6 +108,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--prints", help="Text for standard output.")
     parser.add_argument("--words", help="Text for standard error.")
     parser.add_argument("--exits", type=int, help="Ends at once with this exit code.")
+    parser.add_argument("--gate", help="Named pipe for which it waits before it ends.")
     parser.add_argument("--queue")
     parser.add_argument("--ready", help="File that gets the process id and the environment.")
     parser.add_argument("document")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -259,6 +260,45 @@ def test_an_engine_that_ignores_sigterm_is_killed_and_its_jobs_are_ended(
     assert is_gone(engine)
     assert list(queue.iterdir()) == []
     assert (tmp_path / "calls").read_text() == f"{engine.pid}\n"
+
+
+def test_a_cancellation_gives_the_engine_time_before_it_ends_its_processes(
+    with_engine: Start, tmp_path: Path, ready: Path
+) -> None:
+    gate, log = tmp_path / "gate", tmp_path / "log"
+    os.mkfifo(gate)
+    program = script(
+        tmp_path / "runner",
+        f"""#!{sys.executable}
+import os, pathlib, signal, subprocess, sys, threading
+log = pathlib.Path({str(log)!r})
+def note(text):
+    with log.open("a") as file:
+        file.write(text + "\\n")
+def leave(*_):
+    if sys.argv[1] != "child":
+        pathlib.Path({str(ready)!r}).write_text("terminating")
+        open({str(gate)!r}).read()
+    note("child" if sys.argv[1] == "child" else "engine")
+    os._exit(1)
+signal.signal(signal.SIGTERM, leave)
+if sys.argv[1] != "child":
+    subprocess.Popen([sys.executable, __file__, "child"])
+else:
+    note("started")
+threading.Event().wait(600)
+""",
+    )
+    harness = with_engine(ExternalEngine(command=(str(program),)))
+    id = harness.provider().submit(harness.submission(RunState.RUNNING)).id
+    wait_until(log.exists, "the engine's process to start")
+
+    harness.provider().cancel(id)
+    wait_until(ready.exists, "SIGTERM to reach the engine")
+    gate.write_text("go on")
+
+    harness.reach(id, RunState.CANCELED)
+    assert log.read_text().split() == ["started", "engine", "child"]
 
 
 def test_jobs_that_cannot_be_ended_are_named(with_engine: Start, tmp_path: Path, ready: Path, queue: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from wes_daemon.adapters.providers.local.external_engine import readable_log
 from wes_daemon.adapters.providers.local.failure_messages import failure_message
 from wes_daemon.adapters.providers.local.journal import Journal, Step, read_journal
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory
@@ -187,3 +188,40 @@ def test_toils_log_keeps_the_cause_and_not_what_follows_from_it() -> None:
     message = failure_message([], Path(), log=as_cwltool_log(log), base=Path())
 
     assert message == "[job a.cwl] Job error:\nError collecting output for parameter 'report': Did not find output file"
+
+
+def test_an_exception_of_toil_is_reduced_to_its_last_message() -> None:
+    log = "\n".join(
+        [
+            f"{AT} [I] [cwltool] Resolved 'a.cwl'",
+            "Traceback (most recent call last):",
+            '  File "process.py", line 438, in fill_in_defaults',
+            "cwl_utils.errors.WorkflowException: Missing required input parameter 'text'",
+            "",
+            "The above exception was the direct cause of the following exception:",
+            "",
+            "Traceback (most recent call last):",
+            '  File "cwltoil.py", line 5448, in main',
+            "cwl_utils.errors.WorkflowException: Invalid job input record:",
+            "a.cwl:5:3: Missing required input parameter 'text'",
+        ]
+    )
+
+    assert readable_log(as_cwltool_log(log)) == (
+        "Invalid job input record:\na.cwl:5:3: Missing required input parameter 'text'"
+    )
+
+
+def test_an_exception_in_a_job_ends_where_the_next_record_begins() -> None:
+    log = "\n".join(
+        [
+            f"\t{AT} [C] [toil.worker] Worker crashed with traceback:",
+            "\tTraceback (most recent call last):",
+            '\t  File "worker.py", line 623, in workerScript',
+            "\tcwltool.errors.UnsupportedRequirement: --no-container, but this tool has DockerRequirement",
+            "\t",
+            f"\t{AT} [E] [toil.worker] Exiting the worker because of a failed job on host vm",
+        ]
+    )
+
+    assert readable_log(as_cwltool_log(log)) == "--no-container, but this tool has DockerRequirement"

@@ -54,6 +54,7 @@ _CONTAINERS: Mapping[ContainerEngine | None, Sequence[str]] = {
 }
 _RECORD_START = re.compile(r"^(?=\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] [A-Z]+ )", re.MULTILINE)
 _ERROR = re.compile(r"\[[^\]]*\] (?:ERROR|CRITICAL) ")
+_LINE_WRAP = re.compile(r"\n {16,}")
 _TRACEBACK = "Traceback (most recent call last):"
 _CHATTER = re.compile(r"\W*(?:\[[^\]]*\]\W*)*(?:DEBUG|INFO)\b")
 
@@ -161,6 +162,15 @@ def was_killed(exit_code: int) -> bool:
     return exit_code < 0 or exit_code - 128 in signal.valid_signals()
 
 
+def readable_log(log: str) -> str:
+    """Reduce a log to its errors, else to the last exception, else to what is no report of progress."""
+    records = _RECORD_START.split(log)
+    errors = [record for record in records if _TRACEBACK not in record]
+    if any(_ERROR.match(record) for record in errors):
+        return "\n".join(record.rstrip("\n") for record in errors)
+    return _last_error(log) if _TRACEBACK in log else _without_chatter(log)
+
+
 def not_started(run: RunDirectory, engine: ExternalEngine, error: OSError) -> str:
     """Say why the engine could not be started."""
     reason = error.strerror if error.filename == engine.command[0] else describe(run.path, error)
@@ -197,17 +207,8 @@ def _words(run: RunDirectory, engine: ExternalEngine) -> str:
     log = as_cwltool_log(log) if engine.dialect is Dialect.TOIL else log
     steps, _ = read_journal(run.steps)
     document = (read_object(run.request) or {}).get("document", "")
-    found = failure_message(steps, run.steps, log=_readable(log), base=run.attachments)
+    found = failure_message(steps, run.steps, log=readable_log(log), base=run.attachments)
     return without_secrets(found or f"see {run.cwltool_stderr.as_uri()}", str(document))
-
-
-def _readable(log: str) -> str:
-    """Reduce a log to its errors, else to the last exception, else to what is no report of progress."""
-    records = _RECORD_START.split(log)
-    errors = [record for record in records if _TRACEBACK not in record]
-    if any(_ERROR.match(record) for record in errors):
-        return "\n".join(record.rstrip("\n") for record in errors)
-    return _last_error(log) if _TRACEBACK in log else _without_chatter(log)
 
 
 def _without_chatter(log: str) -> str:
@@ -225,7 +226,8 @@ def _last_error(text: str) -> str:
     """Return the message of the last exception, up to the next record of the log."""
     lines = _RECORD_START.split(text.rpartition(_TRACEBACK)[2])[0].split("\n")[1:]
     start = next((n for n, line in enumerate(lines) if line and not line.startswith(" ")), len(lines))
-    return re.sub(r"^[\w.]+: ", "", "\n".join(lines[start:]).strip())
+    message = _LINE_WRAP.sub(" ", "\n".join(lines[start:]).strip())
+    return re.sub(r"^[\w.]+: ", "", message)
 
 
 def _is_json_object(path: Path) -> bool:

@@ -28,6 +28,7 @@ _LEVELS = {"D": "DEBUG", "I": "INFO", "W": "WARNING", "E": "ERROR", "C": "CRITIC
 # What Toil's own parts report as an error follows from the error of the step, which cwltool or its CWL part reports.
 _CAUSES = ("cwltool", "toil.cwl")
 _CRASH = "with traceback:"
+_SUMMARY = "The job store "
 _BLOCK_MARKS = frozenset({"=========>", "<========="})
 _QUEUED = re.compile(
     r"\[[^\]]*\] \[Thread-[^\]]*\] \[I\] \[toil\.batchSystems\.abstractGridEngineBatchSystem\] "
@@ -157,18 +158,20 @@ def remaining_jobs(run: RunDirectory) -> Sequence[str]:
 
 def as_cwltool_log(log: str) -> str:
     """Rewrite Toil's log in the form of cwltool's, without the errors that only follow from the error of a step."""
-    lines: dict[str, None] = {}  # Toil prints the log of a failed step when it fails, and again at the end of the run.
+    lines: list[str] = []
     is_kept = True
     for line in log.split("\n"):
         text = line.removeprefix("\t")
         if record := _RECORD.match(text):
+            if record["text"].startswith(_SUMMARY):
+                break  # What follows repeats the logs of the failed steps.
             is_cause = record["module"].startswith(_CAUSES) or record["text"].endswith(_CRASH)
             is_kept = is_cause or record["level"] not in "EC"
             text = f"[{record['day']} {record['time']}] {_LEVELS[record['level']]} {record['text']}"
         elif text in _BLOCK_MARKS:
             is_kept = False
         if is_kept and text:
-            lines[text] = None
+            lines.append(text)
     return "\n".join(lines)
 
 
