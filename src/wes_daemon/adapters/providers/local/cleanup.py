@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 import psutil
 
@@ -18,6 +19,14 @@ from wes_daemon.adapters.system import sleep
 _KILL_ATTEMPTS = 20
 _POLL_INTERVAL = timedelta(milliseconds=50)
 _KILL_TIMEOUT = timedelta(seconds=1)
+
+
+class EngineEnd(Enum):
+    """How an external engine ended; only one that ended itself has ended its jobs in a scheduler."""
+
+    ITSELF = auto()
+    KILLED = auto()
+    NOT_FOUND = auto()
 
 
 def clean_up(run: RunDirectory, *, grace: timedelta) -> None:
@@ -72,15 +81,20 @@ def end_processes(run: RunDirectory, *, grace: timedelta) -> None:
         _wait_for_end(known, _KILL_TIMEOUT)
 
 
-def end_engine(run: RunDirectory, *, grace: timedelta) -> None:
-    """Send SIGTERM to the engine of a run alone, and wait for it to end its jobs, at most for `grace`.
+def end_engine(run: RunDirectory, *, grace: timedelta) -> EngineEnd:
+    """End the external engine of a run: SIGTERM to it alone, so that it can end its jobs, and SIGKILL after `grace`.
 
-    An external engine is recognised by its argument, the run's directory of outputs. Whatever is still alive
-    afterwards is left to `end_processes`.
+    It is recognised by its argument, the run's directory of outputs. The other processes of the run are left alone.
     """
     engines = [process for process in find_processes(run) if _is_engine(process, run)]
     _send(psutil.Process.terminate, engines)
     _wait_for_end(engines, grace)
+    remaining = [process for process in engines if _is_alive(process)]
+    _send(psutil.Process.kill, remaining)
+    _wait_for_end(remaining, _KILL_TIMEOUT)
+    if not engines:
+        return EngineEnd.NOT_FOUND
+    return EngineEnd.KILLED if remaining else EngineEnd.ITSELF
 
 
 def release_resources(run: RunDirectory) -> None:

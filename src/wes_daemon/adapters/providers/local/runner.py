@@ -16,6 +16,7 @@ from pathlib import Path
 from signal import SIGKILL
 
 from wes_daemon.adapters.providers.local.cleanup import (
+    EngineEnd,
     clean_up,
     end_engine,
     end_processes,
@@ -90,9 +91,9 @@ def finalise_run(run: RunDirectory, on_started: Callable[[], None]) -> None:
         if run.result is None:
             on_started()
             if engine := recorded_engine(run):
-                end_engine(run, grace=engine.grace)
+                if end_engine(run, grace=engine.grace) is not EngineEnd.ITSELF:
+                    end_jobs(run, engine)
                 end_processes(run, grace=GRACE)
-                end_jobs(run, engine)
             clean_up(run, grace=timedelta())
             _record(run, final_result(run, SystemClock().now()))
 
@@ -146,20 +147,20 @@ def _execute_with(run: RunDirectory, engine: ExternalEngine, wakeup_pipe: int) -
     _end_on_cancellation(run, wakeup_pipe, lambda: _end_externally(run, engine))
     exit_code = process.wait()
     full = exit_code != 0 and is_full(run.path)  # Before the clean-up, which makes space.
+    if was_killed(exit_code):
+        end_jobs(run, engine)  # Before the processes: a job on this machine is one of them, and not the only job.
     end_processes(run, grace=GRACE)
     if full:
         release_resources(run)  # The result must not wait for space that the run occupies itself.
     process.finish()
-    if was_killed(exit_code):
-        end_jobs(run, engine)
     result = external_result(run, engine, exit_code, full=full)
     release_resources(run)
     return result
 
 
 def _end_externally(run: RunDirectory, engine: ExternalEngine) -> None:
-    end_engine(run, grace=engine.grace)
-    end_processes(run, grace=GRACE)
+    if end_engine(run, grace=engine.grace) is EngineEnd.NOT_FOUND:
+        end_processes(run, grace=GRACE)
 
 
 def _start_cwltool(run: RunDirectory) -> subprocess.Popen[bytes]:
