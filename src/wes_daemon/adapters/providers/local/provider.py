@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
@@ -106,6 +107,34 @@ def require_engine(engine: ExternalEngine | None) -> ExternalEngine | None:
     return require_program(engine) if engine else None
 
 
+class _Finalisers:
+    """Launches runners that complete the record of lost runs, because an engine needs time to end its jobs.
+
+    In threads, because many runs may be lost at once, as by a restart of the machine, and their statuses cannot wait.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._launching: set[RunDirectory] = set()
+
+    def launch(self, run: RunDirectory) -> None:
+        """Launch one, unless it is being launched; a second one is harmless, as a second runner is."""
+        with self._lock:
+            if run in self._launching:
+                return
+            self._launching.add(run)
+        logger.warning("local.runner_died run=%s", run.path.name)
+        threading.Thread(target=self._launch, args=(run,), daemon=True).start()
+
+    def _launch(self, run: RunDirectory) -> None:
+        try:
+            with suppress(OSError):  # The next status of the run launches one again.
+                launch_runner(run, FINALISE)
+        finally:
+            with self._lock:
+                self._launching.discard(run)
+
+
 class LocalProvider:
     """A `WorkflowProvider` that keeps its state in the runs' directories and executes each run in its own process.
 
@@ -135,6 +164,7 @@ class LocalProvider:
         self._launch = launch
         self._fetch_timeout = fetch_timeout
         self._engine = engine
+        self._finalisers = _Finalisers()
         self._container_engines = ContainerEngines(clock)
 
     @property
@@ -294,11 +324,10 @@ class LocalProvider:
         # Imported here because psutil is an optional dependency, which the daemon needs only in this rare case.
         from wes_daemon.adapters.providers.local.cleanup import finalise
 
-        logger.warning("local.runner_died run=%s", run.path.name)
         if recorded_engine(run):
-            # By another runner, because an engine needs time to end its jobs in a scheduler.
-            launch_runner(run, FINALISE)
+            self._finalisers.launch(run)
             return run.result
+        logger.warning("local.runner_died run=%s", run.path.name)
         return finalise(run, self._clock.now())
 
     def _translate_os_errors(self) -> AbstractContextManager[None]:
