@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import psutil
 import pytest
 
 from tests.contracts.provider import status
-from tests.integration.providers.local_engines import fake_engine, fake_toil, script
+from tests.integration.providers.local_engines import FAKE, fake_engine, fake_toil, script
 from tests.integration.providers.local_harness import LocalHarness, runners_of, wait_until
+from tests.integration.providers.local_site import Site
 from wes_daemon.adapters.providers.local.cleanup import find_processes
 from wes_daemon.adapters.providers.local.engines import ExternalEngine
 from wes_daemon.application.ports.errors import Misconfigured, Rejected
@@ -388,3 +390,17 @@ def test_a_draft_of_another_engine_is_prepared_anew(with_engine: Start, ready: P
     harness.reach(id, RunState.COMPLETE)
     assert ready.exists()
     assert harness.starts(submission.key) == 1
+
+
+def test_of_six_runs_none_is_lost_or_doubled_when_the_daemon_is_killed(tmp_path: Path) -> None:
+    """The same with Toil and Slurm is in `test_local_slurm.py`."""
+    ledger = tmp_path / "ledger"
+    with closing(Site(tmp_path, DAEMON_LOCAL_ENGINE=f"{sys.executable} {FAKE}")) as site:
+        ids = [site.submit("counted.cwl", f"ledger={ledger}", f"line=run-{number}", "seconds=1") for number in range(6)]
+        wait_until(ledger.exists, "a run to start")
+
+        site.restart()
+
+        wait_until(lambda: {*site.states().values()} == {"COMPLETE"}, "the runs to end")
+    assert sorted(site.states()) == sorted(ids)
+    assert sorted(ledger.read_text().split()) == [f"run-{number}" for number in range(6)]

@@ -4,25 +4,20 @@
 as root, with Slurm and munge installed; one run takes about half a minute, because Toil starts slowly.
 """
 
-import json
 import os
-import signal
-import sqlite3
-import subprocess
-import sys
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from tests.integration.providers import slurm as clusters
-from tests.integration.providers.local_harness import CWL, wait_until
+from tests.integration.providers.local_harness import wait_until
+from tests.integration.providers.local_site import Site
 from tests.integration.providers.slurm import Slurm, running_slurm
 
 TOIL = os.environ.get("WES_DAEMON_TEST_TOIL", "")
@@ -44,71 +39,15 @@ def slurm() -> Iterator[Slurm]:
         yield found
 
 
-class Site:
-    """A machine with a daemon, whose runs are jobs of a cluster."""
-
-    def __init__(self, folder: Path, slurm: Slurm) -> None:
-        self.folder = folder
-        self.workdir = folder / "runs"
-        self._environment = {
-            **os.environ,
-            **slurm.variables,
-            "DATABASE_URI": f"sqlite:///{folder / 'runs.db'}",
-            "DAEMON_DEFAULT_PROVIDER": "local",
-            "DAEMON_LOCAL_WORKDIR": str(self.workdir),
-            "DAEMON_LOCAL_ENGINE": f"{TOIL} {OPTIONS}",
-            "DAEMON_LOCAL_ENGINE_VARIABLES": "SLURM_CONF",
-            "DAEMON_LOCAL_ENGINE_CANCEL_JOBS": "scancel",
-            "DAEMON_MAX_CONCURRENT_WORKFLOWS": "3",
-            "DAEMON_POLL_INTERVAL": "1",
-            "DAEMON_STATUS_CHECK_INTERVAL": "2",
-            "DAEMON_STATUS_CHECK_FLOOR": "1",
-        }
-        self.daemon = self.start()
-
-    def start(self) -> "subprocess.Popen[bytes]":
-        """Start the daemon."""
-        with (self.folder / "daemon.log").open("ab") as log:
-            self.daemon = subprocess.Popen(self._program(), env=self._environment, stdout=log, stderr=log)
-        return self.daemon
-
-    def restart(self) -> None:
-        """Kill the daemon, and start another one."""
-        self.daemon.send_signal(signal.SIGKILL)
-        self.daemon.wait()
-        self.start()
-
-    def call(self, *arguments: str) -> str:
-        """Call a command of the command line; return what it prints."""
-        return subprocess.run(
-            self._program(*arguments), env=self._environment, capture_output=True, text=True, check=True, timeout=120
-        ).stdout
-
-    def submit(self, document: str, *inputs: str) -> str:
-        """Queue a run; return its id."""
-        return self.call("submit", str(CWL / document), *inputs).strip()
-
-    def show(self, id: str) -> Any:
-        """Everything about a run."""
-        return json.loads(self.call("show", id, "--json"))
-
-    def states(self) -> Mapping[str, str]:
-        """The state of each run."""
-        with closing(sqlite3.connect(self.folder / "runs.db")) as database:
-            return dict(database.execute("select run_id, state from workflow_runs"))
-
-    def close(self) -> None:
-        """End the daemon; its runs have ended."""
-        self.daemon.terminate()
-        self.daemon.wait(60)
-
-    def _program(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "wes_daemon", *arguments]
-
-
 @pytest.fixture
 def site(tmp_path: Path, slurm: Slurm) -> Iterator[Site]:
-    site = Site(tmp_path, slurm)
+    site = Site(
+        tmp_path,
+        **slurm.variables,
+        DAEMON_LOCAL_ENGINE=f"{TOIL} {OPTIONS}",
+        DAEMON_LOCAL_ENGINE_VARIABLES="SLURM_CONF",
+        DAEMON_LOCAL_ENGINE_CANCEL_JOBS="scancel",
+    )
     yield site
     site.close()
 
@@ -158,6 +97,17 @@ def test_an_engine_that_was_killed_leaves_no_job_in_the_queue(site: Site, slurm:
     wait_until(lambda: site.states()[id] == "SYSTEM_ERROR", "the run to end")
     wait_until(lambda: not slurm.queue(), "the job to end")
     assert [job["JobState"] for job in jobs_of(slurm, site, id)] == ["CANCELLED"]
+
+
+def test_a_job_that_a_person_has_ended_is_named_with_slurms_words(site: Site, slurm: Slurm) -> None:
+    id = running_job(slurm, site)
+
+    slurm.call("scancel", *(job.split()[0] for job in slurm.queue()))
+
+    wait_until(lambda: site.states()[id] == "EXECUTOR_ERROR", "the run to fail")
+    message = site.show(id)["request"]["tags"]["error"]
+    assert message.startswith("the scheduler has ended the job of a step (KILLED)")
+    assert re.search(r"slurmstepd.* CANCELLED AT ", message)
 
 
 def test_of_twenty_runs_none_is_lost_or_doubled_when_the_daemon_is_killed(site: Site, slurm: Slurm) -> None:

@@ -225,3 +225,30 @@ def test_an_exception_in_a_job_ends_where_the_next_record_begins() -> None:
     )
 
     assert readable_log(as_cwltool_log(log)) == "--no-container, but this tool has DockerRequirement"
+
+
+def test_a_job_that_the_scheduler_has_ended_is_named_with_its_reason() -> None:
+    log = "\n".join(
+        [
+            f"{AT} [W] [toil.leader] Job failed with exit value 143: 'CWLJob' sleep.cwl kind-CWLJob/instance-8 v1",
+            "Exit reason: TIMELIMIT",
+            "Failed job in backing scheduler: 1",
+            f"{AT} [W] [toil.leader] The batch system left a non-empty file /tmp/toil_9.err.log:",
+            f'{AT} [W] [toil.leader] Log from job "kind-CWLJob/instance-8" follows:',
+            "=========>",
+            "\tslurmstepd: error: *** JOB 1 ON vm CANCELLED DUE TO TIME LIMIT ***",
+            "<=========",
+            f"{AT} [W] [toil.job] Due to failure we are reducing the remaining try count",
+        ]
+    )
+
+    message = failure_message([], Path(), log=readable_log(as_cwltool_log(log)), base=Path())
+
+    assert message == (
+        "the scheduler has ended the job of a step (TIMELIMIT)\nFailed job in backing scheduler: 1\n"
+        "the job printed:\nslurmstepd: error: *** JOB 1 ON vm CANCELLED DUE TO TIME LIMIT ***"
+    )
+
+
+def test_a_step_that_failed_by_itself_was_not_ended_by_the_scheduler() -> None:
+    assert "scheduler" not in as_cwltool_log(f"{AT} [W] [toil.leader] Job failed\nExit reason: FAILED")

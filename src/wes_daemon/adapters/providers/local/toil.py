@@ -29,7 +29,10 @@ _LEVELS = {"D": "DEBUG", "I": "INFO", "W": "WARNING", "E": "ERROR", "C": "CRITIC
 _CAUSES = ("cwltool", "toil.cwl")
 _CRASH = "with traceback:"
 _SUMMARY = "The job store "
-_BLOCK_MARKS = frozenset({"=========>", "<========="})
+_BLOCK_START, _BLOCK_END = "=========>", "<========="
+_JOB_OUTPUT = "The batch system left a non-empty file "
+# `toil.batchSystems.abstractBatchSystem.BatchJobExitReason`, without the ends that a step itself is the reason for.
+_ENDED_BY_SCHEDULER = re.compile("Exit reason: (LOST|KILLED|MEMLIMIT|MISSING|MAXJOBDURATION|PARTITION|TIMELIMIT)")
 _QUEUED = re.compile(
     r"\[[^\]]*\] \[Thread-[^\]]*\] \[I\] \[toil\.batchSystems\.abstractGridEngineBatchSystem\] "
     r"Job .* with batch system ID (?P<batch>\d+) queued as job (?P<id>\S+)"
@@ -159,17 +162,24 @@ def remaining_jobs(run: RunDirectory) -> Sequence[str]:
 def as_cwltool_log(log: str) -> str:
     """Rewrite Toil's log in the form of cwltool's, without the errors that only follow from the error of a step."""
     lines: list[str] = []
-    is_kept = True
+    stamp, is_kept, is_job_output = "", True, False
     for line in log.split("\n"):
         text = line.removeprefix("\t")
         if record := _RECORD.match(text):
             if record["text"].startswith(_SUMMARY):
                 break  # What follows repeats the logs of the failed steps.
+            stamp = f"[{record['day']} {record['time']}]"
             is_cause = record["module"].startswith(_CAUSES) or record["text"].endswith(_CRASH)
             is_kept = is_cause or record["level"] not in "EC"
-            text = f"[{record['day']} {record['time']}] {_LEVELS[record['level']]} {record['text']}"
-        elif text in _BLOCK_MARKS:
-            is_kept = False
+            is_job_output |= record["text"].startswith(_JOB_OUTPUT)
+            text = f"{stamp} {_LEVELS[record['level']]} {record['text']}"
+        elif reason := _ENDED_BY_SCHEDULER.fullmatch(text):
+            text = f"{stamp} ERROR the scheduler has ended the job of a step ({reason[1]})"
+        elif text == _BLOCK_START:
+            is_kept = is_job_output
+            text = f"{stamp} ERROR the job printed:"
+        elif text == _BLOCK_END:
+            is_kept = is_job_output = False
         if is_kept and text:
             lines.append(text)
     return "\n".join(lines)
