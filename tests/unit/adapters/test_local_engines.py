@@ -111,7 +111,8 @@ def test_toil_keeps_its_state_in_the_directory_of_the_run() -> None:
         ("toil-cwl-runner", {"container": "none"}, ["--no-container"]),
         ("toil-cwl-runner", {"container": "singularity", "parallel": True}, ["--singularity"]),
         ("toil-cwl-runner", {"container": "docker"}, []),
-        ("toil-cwl-runner", {"preserve_environment": "LANG"}, ["--preserve-environment=LANG"]),
+        ("toil-cwl-runner", {"relax_path_checks": True}, ["--relax-path-checks"]),
+        ("/opt/cwltool", {"preserve_environment": "LANG"}, ["--on-error=stop", "--preserve-environment=LANG"]),
         ("/opt/cwltool", {"container": "podman", "parallel": True}, ["--parallel", "--on-error=stop", "--podman"]),
         ("/opt/cwltool", {"on_error": "continue"}, ["--on-error=continue"]),
     ],
@@ -133,6 +134,7 @@ def test_engine_parameters_become_options_of_the_engines_that_know_them(
         ("runner", {"container": "none"}, "container: the engine runner, which DAEMON_LOCAL_ENGINE names, does not"),
         ("runner", {"parallel": True, "on_error": "stop"}, "on_error, parallel: .* does not support these; omit them"),
         ("toil-cwl-runner", {"parallel": "false"}, "parallel: the engine toil-cwl-runner"),
+        ("toil-cwl-runner", {"preserve_environment": "LANG"}, "preserve_environment: the engine toil-cwl-runner"),
         ("toil-cwl-runner --singularity", {"container": "none"}, "DAEMON_LOCAL_ENGINE has decided with --singularity"),
     ],
 )

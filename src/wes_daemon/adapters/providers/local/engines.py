@@ -52,8 +52,9 @@ _RESERVED_OPTIONS: Mapping[Dialect, frozenset[str]] = {
     Dialect.OTHER: frozenset({"--outdir"}),
 }
 _SUPPORTED_PARAMETERS: Mapping[Dialect, frozenset[str]] = {
-    # Toil always runs independent steps at the same time, and goes on with them when one has failed.
-    Dialect.TOIL: frozenset({"container", "preserve_environment", "relax_path_checks"}),
+    # Toil always runs independent steps at the same time, goes on with them when one has failed, and has no effect of
+    # its own option `--preserve-environment` (`CWLJob.run` of Toil 9 replaces it).
+    Dialect.TOIL: frozenset({"container", "relax_path_checks"}),
     Dialect.CWLTOOL: _PARAMETERS,
     Dialect.OTHER: frozenset(),
 }

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import IO
@@ -97,11 +98,14 @@ class ExternalProcess:
         """
         self._reader.join(_READ_TIMEOUT.total_seconds())
         content = bytes(self._printed)
-        if content:
-            write_when_possible(lambda: replace_file(self._run.cwltool_stdout, content), folder=self._run.path)
+        writes = [self._journal.flush]
         if self._follower:
-            write_when_possible(self._follower.close, folder=self._run.path)
-        write_when_possible(self._journal.flush, folder=self._run.path)
+            writes.insert(0, self._follower.close)
+        if content:
+            writes.insert(0, lambda: replace_file(self._run.cwltool_stdout, content))
+        with suppress(FileNotFoundError):  # The run's directory was deleted.
+            for write in writes:
+                write_when_possible(write, folder=self._run.path)
 
     def _read(self, stream: IO[bytes]) -> None:
         while piece := os.read(stream.fileno(), 1 << 16):
