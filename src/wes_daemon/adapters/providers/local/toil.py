@@ -7,9 +7,11 @@ The formats are those of Toil 9 (`toil/bus.py`, `toil/statsAndLogging.py`).
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 
 from wes_daemon.adapters.providers.local.failure_messages import read_tail
 from wes_daemon.adapters.providers.local.journal import SUCCESS, Journal, Step
@@ -37,6 +39,8 @@ _QUEUED = re.compile(
     r"\[[^\]]*\] \[Thread-[^\]]*\] \[I\] \[toil\.batchSystems\.abstractGridEngineBatchSystem\] "
     r"Job .* with batch system ID (?P<batch>\d+) queued as job (?P<id>\S+)"
 )
+_JOB = re.compile(r"\[toil\.worker\] Working on job .* (?P<job>kind-\S+) v\d+$", re.MULTILINE)
+_LOG = re.compile(r"(.+\.(?:stdout|stderr))_\d+\.log").fullmatch
 _EXIT = re.compile(r"\] exited with status: (\d+)$")
 _WORDS = re.compile(r"Failed command standard (?:error|output):$")
 
@@ -51,6 +55,8 @@ class StepFollower:
         self._steps: dict[str, Step] = {}
         self._exit_codes: dict[str, str] = {}
         self._ended: set[str] = set()
+        self._failures: dict[str, tuple[int | None, str]] = {}
+        self._read_logs: set[Path] = set()
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
@@ -60,7 +66,7 @@ class StepFollower:
         self._is_closed.set()
         self._thread.join()
         self.read()
-        for job in self._steps.keys() - self._ended:
+        for job in self._steps:
             # Toil reports a failed attempt, and then fails the job or tries it again.
             if self._exit_codes.get(job, "0") != "0":
                 self._end_failed(job)
@@ -115,22 +121,22 @@ class StepFollower:
 
     def _failure(self, job: str) -> tuple[int | None, str]:
         """Return the exit code of a step's tool and what the tool said, from the log of its last attempt."""
-        found: tuple[int | None, str] = (None, "")
-        for path in sorted(self._run.engine_logs.glob("failed_*.log")):
+        for path in sorted(set(self._run.engine_logs.glob("failed_*.log")) - self._read_logs):
+            self._read_logs.add(path)
             log = read_tail(path)
-            if f" {job} v" in log:
-                found = _exit_and_words(log)
-        return found
+            for found in _JOB.finditer(log):
+                self._failures[found["job"]] = _exit_and_words(log)
+        return self._failures.get(job, (None, ""))
 
     def _keep_logs(self) -> None:
-        """Keep what a step printed as its log; steps of one name, as of a scatter, cannot be told apart."""
-        names = [step.name for step in self._steps.values()]
+        """Keep what a step printed as its log; steps with equal names cannot be told apart."""
+        logs = {found[1]: path for path in sorted(self._run.engine_logs.glob("*.log")) if (found := _LOG(path.name))}
+        steps = Counter(step.name for step in self._steps.values())
         for step in self._steps.values():
-            if names.count(step.name) == 1:
-                for stream, target in (("stdout", step.stdout), ("stderr", step.stderr)):
-                    found = sorted(self._run.engine_logs.glob(f"{_pattern(step.name)}.{stream}_*.log"))
-                    if found and not (self._run.steps / target).exists():
-                        self._write_log(target, read_tail(found[-1]))
+            for stream, target in (("stdout", step.stdout), ("stderr", step.stderr)):
+                log = logs.get(f"{_file_name(step.name)}.{stream}")
+                if log and steps[step.name] == 1 and not (self._run.steps / target).exists():
+                    self._write_log(target, read_tail(log))
 
     def _write_log(self, target: str, text: str) -> None:
         with suppress(OSError):  # A log that a full disk refuses must not change the run's result.
@@ -224,7 +230,6 @@ def _message(line: bytes) -> Sequence[str]:
         return []
 
 
-def _pattern(name: str) -> str:
-    """Return the beginning of the names of a step's log files, as a pattern."""
-    renamed = name.replace("-", "--").replace("/", "-").replace(" ", "_").replace("'", "").replace('"', "")
-    return re.sub(r"([*?\[])", r"[\1]", renamed)
+def _file_name(name: str) -> str:
+    """Return the beginning of the names of a step's log files."""
+    return name.replace("-", "--").replace("/", "-").replace(" ", "_").replace("'", "").replace('"', "")
