@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, Update, delete, insert, select, updat
 from wes_daemon.adapters.persistence.expressions import store_after, store_now
 from wes_daemon.adapters.persistence.mapping import daemon_from
 from wes_daemon.adapters.persistence.tables import daemons
+from wes_daemon.adapters.persistence.watching import forget_watch_after_gap
 from wes_daemon.application.ports.errors import LeaseLost
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 
@@ -23,6 +24,7 @@ class SqlLeaseRepository:
         self._connection = connection
 
     def open(self, daemon: DaemonInfo, *, lasting: timedelta) -> None:
+        forget_watch_after_gap(self._connection)
         self._connection.execute(delete(daemons).where(daemons.c.lease_until < store_after(-KEPT)))
         self._connection.execute(
             insert(daemons).values(

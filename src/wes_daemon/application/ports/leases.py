@@ -8,6 +8,9 @@ from typing import NewType, Protocol
 SessionId = NewType("SessionId", str)
 """The identity of one daemon session; never reused."""
 
+LONGEST_GAP = timedelta(hours=1)
+"""The longest time without a valid lease after which the queue still counts as watched (`SubmissionQueue.watch`)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonInfo:
@@ -29,7 +32,10 @@ class LeaseRepository(Protocol):
     """The leases of daemon sessions. The claims of a session are valid while its lease lasts."""
 
     def open(self, daemon: DaemonInfo, *, lasting: timedelta) -> None:
-        """Register a new session."""
+        """Register a new session.
+
+        If no session had a valid lease within the last `LONGEST_GAP`, the queue is no longer watched.
+        """
 
     def renew(self, daemon: SessionId, *, lasting: timedelta) -> None:
         """Extend the lease.

@@ -183,7 +183,8 @@ class AdoptInheritedRuns:
         self, type: ProviderType, provider: WorkflowProvider, since: datetime, searches: "_Searches"
     ) -> Sequence[Discrepancy]:
         try:
-            found = list(self._comparison(type, provider).former_runs(since))
+            comparison = self._comparison(type, provider)
+            found = [*comparison.former_runs(since), *comparison.owned_runs(since)]
         except ProviderError as error:
             self._log_failure(type, error)
             return searches.fail(type)
