@@ -1,14 +1,14 @@
 """Since when daemons have watched the queue in memory, as `adapters.persistence.watching` keeps it in SQL."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from wes_daemon.adapters.memory.store import SubmissionRow, Tables
 from wes_daemon.application.ports.leases import LONGEST_GAP
-from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import RunId
 from wes_daemon.domain.states import RunState
 
 _QUEUE = "queue"
+_TICK = timedelta(milliseconds=1)
 
 
 def forget_watch_after_gap(tables: Tables, now: datetime) -> None:
@@ -21,9 +21,9 @@ def watch(tables: Tables, now: datetime) -> bool:
     """Implement `SubmissionQueue.watch`."""
     waiting = [id for id, run in tables.runs.items() if run.state is RunState.QUEUED and id not in tables.submissions]
     may_be_old = any(not was_queued_here(tables, run_id, since=now - LONGEST_GAP) for run_id in waiting)
-    ready = [row for row in tables.submissions.values() if row.state is SubmissionState.READY]
-    if not may_be_old and all(row.enrolled_at < now for row in ready):
-        tables.watched_since.setdefault(_QUEUE, now)
+    if not may_be_old:
+        is_enrolled_just_now = any(row.enrolled_at >= now for row in tables.submissions.values())
+        tables.watched_since.setdefault(_QUEUE, now + _TICK if is_enrolled_just_now else now)
     return _QUEUE in tables.watched_since
 
 

@@ -1,5 +1,6 @@
 """Since when daemons have watched the queue: the row `queue of runs` of the table `provider_looks`."""
 
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -8,6 +9,7 @@ from sqlalchemy import (
     Connection,
     Delete,
     Select,
+    case,
     delete,
     exists,
     false,
@@ -25,6 +27,10 @@ from wes_daemon.domain.states import RunState
 
 _NAME = "queue of runs"
 """The lists of ended runs, whose watermarks are the other rows, are named by addresses, which contain no blanks."""
+
+
+_TICK = timedelta(milliseconds=1)
+"""The resolution of SQLite's clock; PostgreSQL's is finer."""
 
 
 def forget_watch_after_gap(connection: Connection) -> None:
@@ -60,8 +66,9 @@ def _forgetting() -> Delete:
 
 @cache
 def _beginning(dialect: str) -> Any:
-    """Begin now, if all queued rows that may be old are enrolled, and were enrolled before now."""
-    values = select(literal(_NAME), store_now(), store_now()).where(~_may_be_old(), ~_is_enrolled_just_now())
+    """Begin now, if all queued rows that may be old are enrolled; at the next tick if some were enrolled just now."""
+    since = case((_is_enrolled_just_now(), store_after(_TICK)), else_=store_now())
+    values = select(literal(_NAME), since, since).where(~_may_be_old())
     beginning = insert_into(dialect, provider_looks).from_select(["name", "seen_until", "begun_at"], values)
     return beginning.on_conflict_do_nothing().returning(provider_looks.c.name)
 
@@ -78,6 +85,6 @@ def _may_be_old() -> ColumnElement[bool]:
 
 
 def _is_enrolled_just_now() -> ColumnElement[bool]:
-    """Whether a run was enrolled at the present tick of the clock, so that times would not tell its order."""
+    """Whether a run was enrolled at the present tick of the clock: it must not count as enrolled after it."""
     ready = is_one_of(submissions.c.state, SubmissionState.READY)
     return exists().where(ready, submissions.c.enrolled_at >= store_now())
