@@ -1,5 +1,6 @@
 """How long a run can have been queued at its first submission, as its provider is told."""
 
+import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,8 +10,11 @@ import pytest
 from tests.builders import a_run
 from tests.unit.application.conftest import DaemonUnderTest, World
 from wes_daemon.adapters.memory.providers import MemoryProvider
+from wes_daemon.adapters.memory.store import Tables
 from wes_daemon.application.ports.errors import NotNow
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
+from wes_daemon.application.ports.runs import TimelineEntry
+from wes_daemon.domain.runs import RunId
 
 
 class Noting(MemoryProvider):
@@ -104,3 +108,88 @@ def test_a_queue_that_is_never_empty_is_watched_all_the_same(
 
     assert provider.ages[0] is None
     assert provider.ages[-1] is not None
+
+
+class Histories:
+    """A database that is backed up and restored at any time, its daemons, and since when each run has existed.
+
+    No run is accepted, so that each is submitted again and again for the first time.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.provider = Noting()
+        self.world = World(provider=self.provider)
+        self.daemons = [self.world.daemon()]
+        self.backups: list[Tables] = []
+        self.queued_at: dict[RunId, datetime] = {}
+
+    def act(self) -> None:
+        """Let anything happen."""
+        acts = (self.queue, self.queue_through_this_package, self.submit, self.pass_time, self.stand_still)
+        rare = (self.start_daemon, self.stop_daemon, self.back_up, self.restore, self.restore_beneath_daemons)
+        self.chance.choice([*acts, *acts, *acts, *rare])()
+
+    def queue(self) -> None:
+        run = a_run(f"run-{len(self.queued_at)}")
+        self.queued_at[run.id] = self.world.clock.now()
+        self.world.queue(run)
+
+    def queue_through_this_package(self) -> None:
+        run = a_run(f"run-{len(self.queued_at)}")
+        self.queued_at[run.id] = at = self.world.clock.now()
+        with self.world.units() as work:
+            entry = TimelineEntry(at=at, before=None, after=run.state, by="ada", why="queued")
+            work.runs.add(run, attachments=(), entry=entry)
+            work.commit()
+
+    def submit(self) -> None:
+        if self.daemons:
+            daemon = self.chance.choice(self.daemons)
+            self.provider.fail_next(*[NotNow("busy")] * len(self.queued_at))
+            daemon.daemon_session.renew_if_needed()
+            daemon.submit()
+
+    def pass_time(self) -> None:
+        """The daemons are at work meanwhile."""
+        for _ in range(self.chance.choice([1, 3, 20])):
+            self.world.clock.advance(self.chance.choice([timedelta(seconds=1), timedelta(minutes=30)]))
+            self.submit()
+
+    def stand_still(self) -> None:
+        """No daemon is at work meanwhile."""
+        self.world.clock.advance(self.chance.choice([timedelta(minutes=50), timedelta(hours=2), timedelta(hours=30)]))
+
+    def start_daemon(self) -> None:
+        self.daemons.append(self.world.daemon())
+
+    def stop_daemon(self) -> None:
+        if self.daemons:
+            stopped = self.daemons.pop(self.chance.randrange(len(self.daemons)))
+            stopped.daemon_session.close()
+
+    def back_up(self) -> None:
+        self.backups.append(self.world.store.tables.copy())
+
+    def restore(self) -> None:
+        self.daemons = [self.world.daemon()]
+        self.restore_beneath_daemons()
+
+    def restore_beneath_daemons(self) -> None:
+        if self.backups:
+            self.world.store.tables = self.chance.choice(self.backups).copy()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_run_was_queued_longer_ago_than_its_provider_is_told(seed: int) -> None:
+    histories = Histories(seed)
+    known = 0
+    for _ in range(150):
+        histories.provider.submissions.clear()
+        before = histories.world.clock.now()
+        histories.act()
+        for submission in histories.provider.submissions:
+            if submission.queued_for is not None:
+                known += 1
+                assert submission.queued_for >= before - histories.queued_at[submission.run_id]
+    assert known
