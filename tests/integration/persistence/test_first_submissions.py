@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import Engine
@@ -10,17 +11,22 @@ from sqlalchemy import Engine
 from tests.builders import a_submission_policy
 from tests.contracts.persistence_harness import HOUR, MINUTE, SECOND, ServiceRow
 from tests.integration.persistence.harness import SqlHarness
-from tests.integration.providers.healthomics_harness import bare_provider, simulated
+from tests.integration.providers.healthomics_harness import bare_provider, simulated, start_many
 from tests.simulators.healthomics import faults
 from tests.simulators.healthomics.faults import Fault
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from tests.simulators.healthomics.service import Repeats
 from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
+from wes_daemon.adapters.persistence.reconcile_queries import SqlReconcileQueries, SqlRepairUnit
 from wes_daemon.adapters.persistence.tables import daemon_metadata
 from wes_daemon.adapters.persistence.transactions import writing
+from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.queries import RunFilter
 from wes_daemon.application.ports.submissions import SubmissionState
+from wes_daemon.application.reconciling.adopt_inherited_runs import AdoptInheritedRuns, InheritedReport
+from wes_daemon.application.reconciling.repairing import Repairer
+from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.domain.runs import ProviderType
 
 HORIZON = 12 * HOUR
@@ -66,6 +72,27 @@ class Site:
                 return
             self.let_pass(MINUTE)
         raise AssertionError(f"runs are left: {self.states()}")
+
+    def inherit(self) -> None:
+        """The first session of the database begins."""
+        with self.store.units() as unit:
+            unit.submissions.inherit()
+            unit.commit()
+        self.daemon.daemon_session.renew()
+
+    def adopt_inherited(self) -> InheritedReport:
+        units, clock = partial(SqlRepairUnit, self.engine), SystemClock()
+        adopt = AdoptInheritedRuns(
+            queries=SqlReconcileQueries(self.engine),
+            units=units,
+            providers=self.world.directory,
+            repairer=Repairer(units=units, clock=clock, ids=self.world.ids, by="a test"),
+            clock=clock,
+            stop=StopSignal(),
+            default_provider=ProviderType.HEALTHOMICS,
+            destination=lambda run: run.destination_if_valid(ProviderType.HEALTHOMICS),
+        )
+        return adopt()
 
     def states(self) -> set[SubmissionState | None]:
         return {record.submission for record in self.store.queries.list(RunFilter(limit=1_000))}
@@ -268,6 +295,39 @@ def test_a_restored_database_starts_no_second_run_though_the_runs_wait_again(sit
     site.submit_all()
 
     assert site.started() == keys(RUNS)
+
+
+def test_rows_that_the_first_session_finds_are_searched_for_together(site: Site) -> None:
+    site.queue(400)
+    site.inherit()
+
+    report = site.adopt_inherited()
+    site.submit_all()
+
+    assert report.released == 400
+    assert site.started() == keys(400)
+    assert site.simulator.operations == {"StartRun": 400, "ListRuns": 2}
+
+
+def test_a_database_that_was_restored_to_its_state_before_the_first_session_starts_no_second_run(site: Site) -> None:
+    site.queue(RUNS)
+    site.back_up()
+    site.inherit()
+    site.adopt_inherited()
+    site.submit_all()
+    site.simulator.service.repeats = Repeats.FORGOTTEN
+    start_many(site.simulator, 3, prefix="wes-of-another-database-")
+    before = site.simulator.operations["GetRun"]
+    site.restore()
+    site.let_pass(10 * HORIZON)
+    site.inherit()
+
+    report = site.adopt_inherited()
+
+    assert report.adopted == RUNS
+    assert site.simulator.operations["GetRun"] == before + RUNS
+    site.submit_all()
+    assert [key for key in site.started() if "another" not in key] == keys(RUNS)
 
 
 def _weather(chance: random.Random) -> Fault | None:

@@ -3,9 +3,9 @@
 import ast
 from collections.abc import Sequence
 
-from tests.mutations.changes import always, drop, replace
+from tests.mutations.changes import always, drop, never, replace
 from tests.mutations.mutant import Mutant
-from tests.mutations.picks import argument, call, field_of, has, the, uses
+from tests.mutations.picks import argument, call, calls, field_of, has, the, uses
 from wes_daemon.adapters.memory import watching as memory
 from wes_daemon.adapters.memory.leases import MemoryLeaseRepository
 from wes_daemon.adapters.memory.store import SubmissionRow
@@ -108,7 +108,7 @@ WATCHING: Sequence[Mutant] = (
         name="inherited-unsearched-for-its-own",
         breaks="A run that this daemon submitted before the database was restored to its first state is released.",
         at=AdoptInheritedRuns._read_former_runs,
-        change=drop(the(ast.Starred, uses(Comparison.owned_runs))),
+        change=never(the(ast.If, calls(Comparison.owned_runs_of))),
         tests=["tests/unit/application/test_adopt_inherited_runs.py"],
     ),
 )

@@ -287,7 +287,12 @@ class WorkflowProvider(Protocol):
         """
 
     def owned_runs(
-        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+        self,
+        since: datetime,
+        *,
+        after: str | None = None,
+        recorded: Recorded = nothing_recorded,
+        needed: Needed = all_needed,
     ) -> OwnedPage:
         """Return one page of the owned runs that were created since then, drafts included.
 
@@ -297,6 +302,7 @@ class WorkflowProvider(Protocol):
         Args:
             after: the `following` of the page before; None for the first page.
             recorded: saves one request for each recorded run, if the provider's list is incomplete.
+            needed: chooses the runs to return, if each of them costs a further request.
 
         Raises:
             NotNow: the same call may work later.
@@ -318,8 +324,7 @@ class WorkflowProvider(Protocol):
         Args:
             since: only runs that were created since then; None for the runs that are active now, without drafts.
             after: the `following` of the page before; None for the first page.
-            recorded: as for `owned_runs`.
-            needed: chooses the runs to return, if each of them costs a further request.
+            recorded, needed: as for `owned_runs`.
 
         Raises:
             NotNow: the same call may work later.
