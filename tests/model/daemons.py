@@ -130,7 +130,8 @@ def _send(world: World, attempt: Attempt, model: Model) -> Iterator[Successor]:
         yield "nothing is found: create a draft", sent(waiting, Request(Call.CREATE, attempt.number))
     elif not (attempt.is_late and model.protocol.keeps_the_horizon):
         key = 0 if model.protocol.same_key_at_every_try else attempt.number
-        yield "nothing is found: send the key", sent(waiting, Request(Call.START, attempt.number, key))
+        found = "nothing is found: " if attempt.searches else ""
+        yield f"{found}send the key", sent(waiting, Request(Call.START, attempt.number, key))
 
 
 def _wait(world: World, attempt: Attempt, model: Model) -> Iterator[Successor]:

@@ -24,8 +24,8 @@ class SqlLeaseRepository:
         self._connection = connection
 
     def open(self, daemon: DaemonInfo, *, lasting: timedelta) -> None:
-        forget_watch_after_gap(self._connection)
         self._connection.execute(delete(daemons).where(daemons.c.lease_until < store_after(-KEPT)))
+        forget_watch_after_gap(self._connection)
         self._connection.execute(
             insert(daemons).values(
                 id=daemon.id,
