@@ -17,6 +17,7 @@ from tests.contracts.persistence_reviews import ReviewRules
 from tests.contracts.persistence_runs import RunRules, StoredValueRules
 from tests.contracts.persistence_sharing import SharingRules
 from tests.contracts.persistence_submissions import SubmissionRules, WithdrawalRules
+from tests.contracts.persistence_watching import WatchRules
 
 
 class PersistenceContract(
@@ -32,6 +33,7 @@ class PersistenceContract(
     LateUpdateRules,
     LeftOutRules,
     LeaseRules,
+    WatchRules,
     UnitOfWorkRules,
     RunRules,
     StoredValueRules,

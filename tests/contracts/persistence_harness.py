@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Barrier, BrokenBarrierError
 
 from tests.builders import ALL_DESTINATIONS, ALL_PROVIDERS, NOON
@@ -84,6 +84,10 @@ class PersistenceHarness(ABC):
     @abstractmethod
     def remove(self, run_id: str) -> None:
         """Delete the row as the service would, with its task logs."""
+
+    def now(self) -> datetime:
+        """The time on the store's clock."""
+        return datetime.now(UTC)
 
     def queue(self, *ids: str) -> None:
         """The service queues runs, one after the other."""

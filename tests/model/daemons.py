@@ -17,6 +17,7 @@ from tests.model.world import (
     World,
     committed,
     sent,
+    started,
     with_attempt,
     with_task,
     without_attempt,
@@ -42,12 +43,27 @@ def _claim(world: World, model: Model) -> Iterator[Successor]:
         return
     number = world.claims + 1
     resumed = row.state in OPEN
-    attempt = Attempt(number=number, seq=row.seq + 1, resumed=resumed, is_late=resumed and row.old, known=row.prepared)
+    attempt = Attempt(
+        number=number,
+        seq=row.seq + 1,
+        resumed=resumed,
+        is_late=resumed and row.old,
+        searches=_searches(row, resumed, model),
+        known=row.prepared,
+    )
     begun = SubmissionState.INTENT if model.protocol.commits_intent else SubmissionState.READY
     state = row.state if resumed else begun
     claimed = row._replace(state=state, owner=number, leased=True, seq=attempt.seq)
     after = committed(world, claimed, model)._replace(claims=number)
     yield "a daemon takes over" if resumed else "a daemon claims", with_attempt(after, attempt)
+
+
+def _searches(row: Row, resumed: bool, model: Model) -> bool:
+    """A first call to a provider with keys needs no search: it may find nothing that the key does not."""
+    protocol = model.protocol
+    if protocol.kind is Kind.DRAFT:
+        return True
+    return (resumed and protocol.searches_after_a_doubt) or (row.aged and protocol.searches_for_old_rows)
 
 
 def _may_be_claimed(row: Row, model: Model) -> bool:
@@ -95,13 +111,17 @@ def _hand_to_person(world: World, attempt: Attempt, model: Model) -> Iterator[Su
 
 
 def _search(world: World, attempt: Attempt, model: Model) -> Iterator[Successor]:
-    """It may find anything that there is, and miss anything."""
+    """It may find anything that there is, and miss anything, unless lists are complete."""
+    if not attempt.searches:
+        yield from _send(world, attempt, model)
+        return
     for number, task in enumerate(world.tasks):
         if task is Task.STARTED:
             yield "a search finds a run", _answered(world, attempt, number)
         elif task is Task.DRAFT:
             yield "a search finds a draft", _drafted(world, attempt, number)
-    yield from _send(world, attempt, model)
+    if not (model.surroundings.lists_are_complete and started(world)):
+        yield from _send(world, attempt, model)
 
 
 def _send(world: World, attempt: Attempt, model: Model) -> Iterator[Successor]:
@@ -110,7 +130,8 @@ def _send(world: World, attempt: Attempt, model: Model) -> Iterator[Successor]:
         yield "nothing is found: create a draft", sent(waiting, Request(Call.CREATE, attempt.number))
     elif not (attempt.is_late and model.protocol.keeps_the_horizon):
         key = 0 if model.protocol.same_key_at_every_try else attempt.number
-        yield "nothing is found: send the key", sent(waiting, Request(Call.START, attempt.number, key))
+        found = "nothing is found: " if attempt.searches else ""
+        yield f"{found}send the key", sent(waiting, Request(Call.START, attempt.number, key))
 
 
 def _wait(world: World, attempt: Attempt, model: Model) -> Iterator[Successor]:

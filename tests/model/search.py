@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tests.model.daemons import steps_of_daemons
-from tests.model.surroundings import LOSS, steps_of_surroundings
+from tests.model.surroundings import LOSS, RESTORATION, steps_of_surroundings
 from tests.model.world import SETTLED, Model, Successor, World, started
 from wes_daemon.application.ports.submissions import SubmissionState
 
@@ -111,7 +111,7 @@ def _broken(before: World, event: str, after: World) -> Verdict:
         return Verdict.DENIED
     if after.row.state is SubmissionState.ACCEPTED and after.row.run not in started(after):
         return Verdict.MISTAKEN
-    if before.row.state in SETTLED and _outcome(before) != _outcome(after) and event != LOSS:
+    if before.row.state in SETTLED and _outcome(before) != _outcome(after) and event not in (LOSS, RESTORATION):
         return Verdict.REVIVED
     return Verdict.SAFE
 

@@ -8,6 +8,7 @@ from tests.model.world import (
     Call,
     Model,
     Request,
+    Row,
     Step,
     Successor,
     Task,
@@ -22,6 +23,7 @@ from tests.model.world import (
 from wes_daemon.application.ports.submissions import SubmissionState
 
 LOSS = "the database loses its last commit"
+RESTORATION = "the database is restored"
 
 
 def steps_of_surroundings(world: World, model: Model) -> Iterator[Successor]:
@@ -33,6 +35,10 @@ def steps_of_surroundings(world: World, model: Model) -> Iterator[Successor]:
     yield from _people_act(world, model)
     if world.before is not None and not world.lost:
         yield LOSS, world._replace(row=world.before, before=None, lost=True)
+    if model.surroundings.is_restored and not world.lost:
+        # The backup is as old as the run: it is the oldest that has the run, and the one that has lost most.
+        backup = Row(aged=world.row.aged)
+        yield RESTORATION, world._replace(row=backup, before=None, lost=True)
 
 
 def _travel(world: World, request: Request, model: Model) -> Iterator[Successor]:
@@ -115,6 +121,9 @@ def _time_passes(world: World, model: Model) -> Iterator[Successor]:
         yield "the lease runs out", world._replace(row=row._replace(leased=False))
     if model.surroundings.time_passes and row.state in OPEN and not row.old:
         yield "the doubt grows old", world._replace(row=row._replace(old=True))
+    if model.surroundings.horizon_passes and is_quiet(world):
+        older = row._replace(aged=True, old=row.state in OPEN)
+        yield "the horizon passes", world._replace(row=older, remembered=())
     if world.remembered and row.old and _may_forget(world, model):
         yield "the provider forgets the key", world._replace(remembered=())
 

@@ -16,7 +16,7 @@ SIZES = {
 }
 
 
-FLOORS = (2_000, 5_000, 10_000, 20_000, 1_000, 5_000)
+FLOORS = (2_000, 5_000, 10_000, 20_000, 1_000, 5_000, 5_000, 5_000)
 
 
 @pytest.mark.parametrize(("variant", "floor"), list(zip(AS_IT_IS, FLOORS, strict=True)), ids=str)

@@ -8,6 +8,9 @@ from tests.model.world import Kind, Model, Protocol, Size, Surroundings
 
 TOKEN, DRAFT = Kind.TOKEN, Kind.DRAFT
 
+_OLD_BACKUP = Surroundings(is_restored=True, horizon_passes=True, lists_are_complete=True)
+_NO_SECOND_RUN = frozenset({Verdict.DUPLICATE, Verdict.MISTAKEN})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
@@ -58,6 +61,20 @@ AS_IT_IS: Sequence[Variant] = (
         name="as it is, refusals come and go",
         protocol=Protocol(kind=DRAFT),
         surroundings=Surroundings(refusals_come_and_go=True),
+        verdict=Verdict.SAFE,
+    ),
+    Variant(
+        name="as it is, the database is restored within the horizon: no second run, though a run may be denied",
+        protocol=Protocol(kind=TOKEN),
+        surroundings=Surroundings(is_restored=True),
+        heeding=_NO_SECOND_RUN,
+        verdict=Verdict.SAFE,
+    ),
+    Variant(
+        name="as it is, the database is restored after the horizon, and what was started is listed: no second run",
+        protocol=Protocol(kind=TOKEN),
+        surroundings=_OLD_BACKUP,
+        heeding=_NO_SECOND_RUN,
         verdict=Verdict.SAFE,
     ),
 )
@@ -133,9 +150,22 @@ BROKEN: Sequence[Variant] = (
         surroundings=Surroundings(refusals_come_and_go=True),
         verdict=Verdict.DENIED,
     ),
+    Variant(
+        name="a row of a restored database that is older than the horizon is not searched for",
+        protocol=Protocol(kind=TOKEN, searches_for_old_rows=False),
+        surroundings=_OLD_BACKUP,
+        heeding=_NO_SECOND_RUN,
+        verdict=Verdict.DUPLICATE,
+    ),
 )
 
 HARMLESS: Sequence[Variant] = (
+    Variant(
+        name="nothing is searched for after a doubt: old doubts go to review",
+        protocol=Protocol(kind=TOKEN, searches_after_a_doubt=False),
+        surroundings=Surroundings(time_passes=True, service_forgets=True),
+        verdict=Verdict.SAFE,
+    ),
     Variant(
         name="taken over from the living, with the fence",
         protocol=Protocol(kind=TOKEN, respects_leases=False),
@@ -213,6 +243,19 @@ UNPROVABLE: Sequence[Variant] = (
         protocol=Protocol(kind=DRAFT),
         surroundings=Surroundings(commit_gets_lost=True),
         heeding={Verdict.DUPLICATE},
+        verdict=Verdict.DUPLICATE,
+    ),
+    Variant(
+        name="the database is restored within the horizon: a run may be denied",
+        protocol=Protocol(kind=TOKEN),
+        surroundings=Surroundings(is_restored=True),
+        verdict=Verdict.DENIED,
+    ),
+    Variant(
+        name="the database is restored after the horizon, and what was started is not listed",
+        protocol=Protocol(kind=TOKEN),
+        surroundings=Surroundings(is_restored=True, horizon_passes=True),
+        heeding=_NO_SECOND_RUN,
         verdict=Verdict.DUPLICATE,
     ),
 )

@@ -65,6 +65,7 @@ class Row(NamedTuple):
         prepared, run: the recorded draft, and the run that the provider is said to hold.
         wanted: nobody has cancelled it.
         old: in doubt for longer than the horizon.
+        aged: queued for longer than the horizon.
     """
 
     state: SubmissionState = SubmissionState.READY
@@ -75,6 +76,7 @@ class Row(NamedTuple):
     run: int = NOTHING
     wanted: bool = True
     old: bool = False
+    aged: bool = False
 
 
 class Attempt(NamedTuple):
@@ -83,6 +85,7 @@ class Attempt(NamedTuple):
     Attributes:
         resumed: an earlier attempt may have started something.
         is_late: when it was claimed, that had been in doubt for longer than the horizon.
+        searches: something may have been sent before that only a search can find.
         known: the draft that is recorded, as far as this attempt knows.
         task: what it has in hand.
     """
@@ -91,6 +94,7 @@ class Attempt(NamedTuple):
     seq: int
     resumed: bool
     is_late: bool = False
+    searches: bool = True
     known: int = NOTHING
     at: Step = Step.CLAIMED
     task: int = NOTHING
@@ -143,6 +147,8 @@ class Protocol:
     remembers_doubt: bool = True
     keeps_the_horizon: bool = True
     doubts_late_refusals: bool = True
+    searches_after_a_doubt: bool = True
+    searches_for_old_rows: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +164,9 @@ class Surroundings:
         requests_outlive_memory: keys are forgotten after the horizon, whatever is under way.
         refusals_come_and_go: a request may be refused that was or will be taken another time.
         commit_gets_lost: the database loses its last commit, once.
+        is_restored: the database is restored once, from a backup in which the run is queued and was never claimed.
+        horizon_passes: once nothing is under way, more than the horizon may pass; then keys are forgotten.
+        lists_are_complete: a search finds what was started.
         person_is_hasty: sends again without having looked.
     """
 
@@ -166,6 +175,9 @@ class Surroundings:
     requests_outlive_memory: bool = False
     refusals_come_and_go: bool = False
     commit_gets_lost: bool = False
+    is_restored: bool = False
+    horizon_passes: bool = False
+    lists_are_complete: bool = False
     person_is_hasty: bool = False
 
 

@@ -305,6 +305,62 @@ class TestForgottenRequests:
             provider.submit(self.in_doubt_for(timedelta(hours=1), **wrong))
 
 
+class TestFirstSubmissions:
+    HORIZON = timedelta(hours=12)
+
+    def test_a_run_that_was_queued_lately_needs_one_call(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        provider.submit(replace(a_healthomics_submission(), queued_for=self.HORIZON))
+
+        assert simulator.operations == {"StartRun": 1}
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"queued_for": HORIZON + timedelta(seconds=1)},
+            {"queued_for": None},
+            {"queued_for": timedelta(0), "resumed": True},
+        ],
+        ids=["queued-before-the-horizon", "queued-at-an-unknown-time", "in-doubt"],
+    )
+    def test_a_run_that_may_have_been_sent_is_searched_for_first(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, changes: dict[str, Any]
+    ) -> None:
+        first = provider.submit(a_healthomics_submission())
+        simulator.service.repeats = Repeats.FORGOTTEN
+
+        assert provider.submit(replace(a_healthomics_submission(), **changes)) == first
+
+        assert simulator.operations["StartRun"] == 1
+
+    def test_the_horizon_of_the_settings_counts(self, simulator: HealthOmicsSimulator) -> None:
+        provider = bare_provider(replace(CONFIG, resend_horizon=timedelta(hours=1)))
+
+        provider.submit(replace(a_healthomics_submission(), queued_for=timedelta(hours=2)))
+
+        assert simulator.operations == {"ListRuns": 1, "StartRun": 1}
+
+    def test_a_new_run_with_an_invalid_request_needs_no_call(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider
+    ) -> None:
+        wrong = replace(a_healthomics_submission(workflow_url="nonsense"), queued_for=timedelta(0))
+
+        with pytest.raises(Rejected):
+            provider.submit(wrong)
+
+        assert simulator.operations == {}
+
+    @pytest.mark.parametrize("repeats", [Repeats.CONFLICT, Repeats.INVALID])
+    def test_a_refused_repetition_of_a_call_that_the_database_has_lost_is_searched_for(
+        self, simulator: HealthOmicsSimulator, provider: HealthOmicsProvider, repeats: Repeats
+    ) -> None:
+        first = provider.submit(a_healthomics_submission())
+        simulator.service.repeats = repeats
+
+        assert provider.submit(replace(a_healthomics_submission(), queued_for=timedelta(hours=3))) == first
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("changes", "message"),

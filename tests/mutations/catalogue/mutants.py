@@ -12,10 +12,12 @@ from tests.mutations.catalogue.schema import SCHEMA
 from tests.mutations.catalogue.sevenbridges import SEVENBRIDGES
 from tests.mutations.catalogue.submissions import SUBMISSIONS
 from tests.mutations.catalogue.submitting import SUBMITTING
+from tests.mutations.catalogue.watching import WATCHING
 from tests.mutations.mutant import Mutant
 
 MUTANTS: Sequence[Mutant] = (
     *SUBMITTING,
+    *WATCHING,
     *FOLLOWING,
     *SUBMISSIONS,
     *DATABASE,

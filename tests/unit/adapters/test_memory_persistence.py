@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -58,6 +58,9 @@ class MemoryHarness(PersistenceHarness):
 
     def let_pass(self, time: timedelta) -> None:
         self._clock.advance(time)
+
+    def now(self) -> datetime:
+        return self._clock.now()
 
     def put(self, row: ServiceRow) -> None:
         request = a_request(workflow_params=_read(row.workflow_params), workflow_url=row.workflow_url)

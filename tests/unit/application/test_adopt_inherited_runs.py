@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.builders import a_report, a_run
+from tests.builders import a_report, a_request, a_run
 from tests.unit.application.reconciling import SEVENBRIDGES, Site
 from wes_daemon.adapters.memory.providers import MemoryProvider
 from wes_daemon.application.ports.errors import Misconfigured, NotEnabled, NotNow
+from wes_daemon.application.ports.providers import Submission, key_of
 from wes_daemon.application.ports.reconcile_queries import RecordedRun, UnexplainedRun
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.application.reconciling.adopt_inherited_runs import AdoptInheritedRuns, InheritedReport
@@ -80,6 +81,18 @@ def test_a_run_that_a_provider_has_under_its_former_name_is_adopted(here: Inheri
     assert report == InheritedReport(adopted=1)
     assert here.adopted("run-1") == id
     assert here.site.timeline() == [f"ada@lab: adopted sevenbridges run {id}"]
+
+
+def test_a_run_that_this_daemon_submitted_before_the_database_was_restored_is_adopted(here: Inheritance) -> None:
+    here.leave("run-1", RunState.QUEUED)
+    id = here.site.provider.start_again(
+        Submission(key=key_of(RunId("run-1")), run_id=RunId("run-1"), request=a_request())
+    )
+
+    report = here.adopt()
+
+    assert report == InheritedReport(adopted=1)
+    assert here.adopted("run-1") == id
 
 
 @pytest.mark.parametrize("year", [1, 9999])

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from wes_daemon.adapters.memory.store import DaemonRow, Tables
+from wes_daemon.adapters.memory.watching import forget_watch_after_gap
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import LeaseLost
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
@@ -27,7 +28,9 @@ class MemoryLeaseRepository:
         self._clock = clock
 
     def open(self, daemon: DaemonInfo, *, lasting: timedelta) -> None:
-        self._tables.daemons[daemon.id] = DaemonRow(daemon, self._clock.now() + lasting)
+        now = self._clock.now()
+        forget_watch_after_gap(self._tables, now)
+        self._tables.daemons[daemon.id] = DaemonRow(daemon, now + lasting)
 
     def renew(self, daemon: SessionId, *, lasting: timedelta) -> None:
         row = self._tables.daemons.get(daemon)
@@ -37,8 +40,8 @@ class MemoryLeaseRepository:
 
     def close(self, daemon: SessionId) -> None:
         row = self._tables.daemons.get(daemon)
-        if row is not None:
-            self._tables.daemons[daemon] = replace(row, lease_until=min(row.lease_until, self._clock.now()))
+        if row is not None and row.lease_until > self._clock.now():
+            self._tables.daemons[daemon] = replace(row, lease_until=self._clock.now())
 
     def daemons(self) -> Sequence[DaemonInfo]:
         return live_daemons(self._tables, self._clock)

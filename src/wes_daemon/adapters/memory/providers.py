@@ -104,9 +104,14 @@ class MemoryProvider:
                 run.ended_at = self._clock.now()
 
     def owned_runs(
-        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+        self,
+        since: datetime,
+        *,
+        after: str | None = None,
+        recorded: Recorded = nothing_recorded,
+        needed: Needed = all_needed,
     ) -> OwnedPage:
-        del recorded
+        del recorded, needed
         with self._call("owned_runs"):
             found = [run for run in self._owned_runs() if run.created_at >= since]
         return self._page(found, after)

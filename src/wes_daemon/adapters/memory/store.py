@@ -88,6 +88,8 @@ class Tables:
     provider_statuses: dict[RunId, tuple[str, str]] = field(default_factory=dict)
     timeline: dict[RunId, tuple[TimelineEntry, ...]] = field(default_factory=dict)
     late_updates: dict[int, LateUpdateRow] = field(default_factory=dict)
+    # At most one time, under the name `queue`: since when the queue has been watched.
+    watched_since: dict[str, datetime] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         return Tables(**{name: dict(getattr(self, name)) for name in self.__dataclass_fields__})

@@ -21,6 +21,7 @@ from wes_daemon.adapters.memory.rows import (
     run_state,
 )
 from wes_daemon.adapters.memory.store import PollRow, SubmissionRow, Tables
+from wes_daemon.adapters.memory.watching import is_watched, was_queued_here, watch
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, LeaseLost, NotInReview, StorageRefused
 from wes_daemon.application.ports.leases import SessionId
@@ -60,10 +61,13 @@ class MemorySubmissionQueue:
     def inherit(self) -> int:
         if self._tables.daemons:
             return 0
-        left = [run for run in self._new_runs() if may_be_left(run) and not self._was_queued_here(run.id)]
+        left = [run for run in self._new_runs() if may_be_left(run) and not was_queued_here(self._tables, run.id)]
         for run in left:
             self._tables.submissions[run.id] = replace(self._ready_row(None), state=SubmissionState.INHERITED)
         return len(left)
+
+    def watch(self) -> bool:
+        return watch(self._tables, self._clock.now())
 
     def enrol(
         self, destination: Destination, *, limit: int, share: Share = no_share, leaving_out: Collection[RunId] = ()
@@ -242,7 +246,8 @@ class MemorySubmissionQueue:
             )
             return True
         if run.state is RunState.QUEUED:
-            self._tables.submissions[run_id] = replace(self._ready_row(row.provider), claim_seq=row.claim_seq)
+            ready = self._ready_row(row.provider)
+            self._tables.submissions[run_id] = replace(ready, claim_seq=row.claim_seq, enrolled_at=row.enrolled_at)
         return run.state is RunState.QUEUED
 
     def _ready_row(self, provider: ProviderType | None) -> SubmissionRow:
@@ -284,9 +289,6 @@ class MemorySubmissionQueue:
             return False
         daemon = self._tables.daemons.get(row.owner) if row.owner else None
         return row.owner in (None, owner) or daemon is None or daemon.lease_until <= now
-
-    def _was_queued_here(self, run_id: RunId) -> bool:
-        return any(entry.before is None for entry in self._tables.timeline.get(run_id, ()))
 
     def _is_ready(self, run_id: RunId, row: SubmissionRow) -> bool:
         waiting = row.state is SubmissionState.READY and row.not_before <= self._clock.now()
@@ -341,6 +343,7 @@ class MemorySubmissionQueue:
             prepared_id=row.prepared_id,
             destination=row.provider,
             has_attachments=bool(self._tables.attachments.get(run_id)),
+            is_watched=is_watched(self._tables, row),
         )
 
     def _record_acceptance(self, acceptance: Acceptance, first_poll_after: timedelta) -> None:

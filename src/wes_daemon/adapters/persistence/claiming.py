@@ -43,6 +43,7 @@ from wes_daemon.adapters.persistence.mapping import (
 from wes_daemon.adapters.persistence.sharing import FreeSlots, next_runs
 from wes_daemon.adapters.persistence.tables import daemons, run_attachments, submissions, workflow_runs
 from wes_daemon.adapters.persistence.transactions import CLAIM_LOCK, acquire_lock
+from wes_daemon.adapters.persistence.watching import is_watched
 from wes_daemon.application.ports.errors import LeaseLost
 from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.submissions import IN_DOUBT, Claim, ClaimedRun, Destination, SubmissionState
@@ -211,6 +212,7 @@ def _submissions_with_runs() -> Select[Any]:
             seconds_since(submissions.c.failing_since).label("failing_for"),
             seconds_since(submissions.c.enrolled_at).label("waiting_for"),
             seconds_since(submissions.c.intent_at).label("in_doubt_for"),
+            is_watched().label("is_watched"),
             submissions.c.request,
             exists().where(run_attachments.c.run_id == workflow_runs.c.run_id).label("has_attachments"),
         )
@@ -273,4 +275,5 @@ def _claimed_run_from(
         prepared_id=None if row.prepared_id is None else ProviderRunId(row.prepared_id),
         destination=destination,
         has_attachments=bool(row.has_attachments),
+        is_watched=bool(row.is_watched),
     )

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, Update, delete, insert, select, updat
 from wes_daemon.adapters.persistence.expressions import store_after, store_now
 from wes_daemon.adapters.persistence.mapping import daemon_from, publication_text
 from wes_daemon.adapters.persistence.tables import daemons
+from wes_daemon.adapters.persistence.watching import forget_watch_after_gap
 from wes_daemon.application.ports.errors import LeaseLost
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 
@@ -24,6 +25,7 @@ class SqlLeaseRepository:
 
     def open(self, daemon: DaemonInfo, *, lasting: timedelta) -> None:
         self._connection.execute(delete(daemons).where(daemons.c.lease_until < store_after(-KEPT)))
+        forget_watch_after_gap(self._connection)
         self._connection.execute(
             insert(daemons).values(
                 id=daemon.id,

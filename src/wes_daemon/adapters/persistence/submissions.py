@@ -47,6 +47,7 @@ from wes_daemon.adapters.persistence.late_updates import has_late_update
 from wes_daemon.adapters.persistence.mapping import provider_from
 from wes_daemon.adapters.persistence.sharing import FreeSlots
 from wes_daemon.adapters.persistence.tables import polls, submissions, workflow_runs
+from wes_daemon.adapters.persistence.watching import watch
 from wes_daemon.application.ports.errors import AlreadyRecorded, ClaimLost, ConcurrentUpdate, NotInReview
 from wes_daemon.application.ports.leases import SessionId
 from wes_daemon.application.ports.submissions import (
@@ -75,6 +76,9 @@ class SqlSubmissionQueue:
 
     def inherit(self) -> int:
         return inherit(self._connection)
+
+    def watch(self) -> bool:
+        return watch(self._connection)
 
     def enrol(
         self, destination: Destination, *, limit: int, share: Share = no_share, leaving_out: Collection[RunId] = ()

@@ -57,9 +57,17 @@ class Forwarding:
         self._call("cancel", lambda: self._inner.cancel(id))
 
     def owned_runs(
-        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+        self,
+        since: datetime,
+        *,
+        after: str | None = None,
+        recorded: Recorded = nothing_recorded,
+        needed: Needed = all_needed,
     ) -> OwnedPage:
-        return self._call("owned_runs", lambda: self._inner.owned_runs(since, after=after, recorded=recorded))
+        return self._call(
+            "owned_runs",
+            lambda: self._inner.owned_runs(since, after=after, recorded=recorded, needed=needed),
+        )
 
     def former_runs(
         self,

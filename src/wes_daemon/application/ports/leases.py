@@ -13,6 +13,9 @@ SessionId = NewType("SessionId", str)
 Publication = Mapping[ProviderType, str]
 """The providers that one daemon knows, and what each lacks there; an empty text for a provider that it serves."""
 
+LONGEST_GAP = timedelta(hours=1)
+"""The longest time without a valid lease after which the queue still counts as watched (`SubmissionQueue.watch`)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonInfo:
@@ -36,7 +39,10 @@ class LeaseRepository(Protocol):
     """The leases of daemon sessions. The claims of a session are valid while its lease lasts."""
 
     def open(self, daemon: DaemonInfo, *, lasting: timedelta) -> None:
-        """Register a new session."""
+        """Register a new session.
+
+        If no session had a valid lease within the last `LONGEST_GAP`, the queue is no longer watched.
+        """
 
     def renew(self, daemon: SessionId, *, lasting: timedelta) -> None:
         """Extend the lease.

@@ -33,6 +33,8 @@ class Submission:
         prepared_id: the id that an earlier attempt returned as `Prepared`, once it is recorded.
         resumed: an earlier attempt may have started a provider run under this key.
         in_doubt_for: time since the claim before the first such attempt, on the store's clock; zero if there was none.
+        queued_for: no call under this key, not even one that a restored database has lost, was made longer ago. None
+            if that is not known: then a service that forgets keys must be searched for the run first.
         claimed_since: a time on this process's monotonic clock at which the caller had the claim. A draft that another
             process creates after it can no longer be recorded. None if it is unknown.
     """
@@ -45,6 +47,7 @@ class Submission:
     prepared_id: ProviderRunId | None = None
     resumed: bool = False
     in_doubt_for: timedelta = timedelta(0)
+    queued_for: timedelta | None = None
     claimed_since: timedelta | None = None
 
 
@@ -284,7 +287,12 @@ class WorkflowProvider(Protocol):
         """
 
     def owned_runs(
-        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+        self,
+        since: datetime,
+        *,
+        after: str | None = None,
+        recorded: Recorded = nothing_recorded,
+        needed: Needed = all_needed,
     ) -> OwnedPage:
         """Return one page of the owned runs that were created since then, drafts included.
 
@@ -294,6 +302,7 @@ class WorkflowProvider(Protocol):
         Args:
             after: the `following` of the page before; None for the first page.
             recorded: saves one request for each recorded run, if the provider's list is incomplete.
+            needed: chooses the runs to return, if each of them costs a further request.
 
         Raises:
             NotNow: the same call may work later.
@@ -315,8 +324,7 @@ class WorkflowProvider(Protocol):
         Args:
             since: only runs that were created since then; None for the runs that are active now, without drafts.
             after: the `following` of the page before; None for the first page.
-            recorded: as for `owned_runs`.
-            needed: chooses the runs to return, if each of them costs a further request.
+            recorded, needed: as for `owned_runs`.
 
         Raises:
             NotNow: the same call may work later.

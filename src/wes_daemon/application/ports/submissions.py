@@ -76,6 +76,8 @@ class ClaimedRun:
         has_attachments: whether the request has attachments.
         claimed_since: a time by which the claim had been committed, on the monotonic clock of this process.
             Stores leave it None.
+        is_watched: whether the run was enrolled while the queue was watched (`SubmissionQueue.watch`). Else its row may
+            be much older than its enrolment, and a database that was restored may have lost an earlier call.
     """
 
     claim: Claim
@@ -88,6 +90,7 @@ class ClaimedRun:
     destination: ProviderType | None = None
     has_attachments: bool = False
     claimed_since: timedelta | None = None
+    is_watched: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,18 @@ class SubmissionQueue(Protocol):
 
         Returns:
             The number of rows.
+        """
+
+    def watch(self) -> bool:
+        """Begin to watch the queue, unless it is watched or a row may be older than its enrolment will be.
+
+        Such a row is `QUEUED` and not enrolled, and was not queued through this package within `LONGEST_GAP`. While it
+        is there, the queue is not watched. A run that is enrolled while the queue is watched appeared at most
+        `LONGEST_GAP` before, even if the database was restored: the queue is watched only as long as there were valid
+        leases without a longer gap. It must be called in a process that has a session.
+
+        Returns:
+            Whether the queue is watched.
         """
 
     def enrol(

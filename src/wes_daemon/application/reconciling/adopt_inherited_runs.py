@@ -181,7 +181,11 @@ class AdoptInheritedRuns:
         self, type: ProviderType, provider: WorkflowProvider, since: datetime, searches: "_Searches"
     ) -> Sequence[Discrepancy]:
         try:
-            found = list(self._comparison(type, provider).former_runs(since))
+            comparison = self._comparison(type, provider)
+            found = list(comparison.former_runs(since))
+            if waiting := searches.waiting_for(type):
+                # The database may have been restored to its state before this daemon submitted them.
+                found += comparison.owned_runs_of(waiting, since)
         except ProviderError as error:
             self._log_failure(type, error)
             return searches.fail(type)
@@ -315,6 +319,11 @@ class _Searches:
         if self.destinations[run_id] in self.not_set_up:
             return False
         return not any(type in self.failed for type, is_needed in self.candidates[run_id].items() if is_needed)
+
+    def waiting_for(self, type: ProviderType) -> Collection[RunId]:
+        """The queued and cancelled runs that this provider may have."""
+        waiting = (each.run for each in self.runs if each.run.state in _WAITING)
+        return {run.id for run in waiting if type in self.candidates[run.id]}
 
     def are_bound_for(self, type: ProviderType) -> bool:
         """Whether one of the runs would be submitted to this provider."""

@@ -14,7 +14,7 @@ from wes_daemon.application.reconciling.discrepancies import (
     compare_owned_run,
 )
 from wes_daemon.application.runtime.stop_signal import StopSignal
-from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType, StatusReport
+from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType, RunId, StatusReport
 from wes_daemon.domain.states import ACTIVE
 
 _PAGE = 500
@@ -57,6 +57,18 @@ class Comparison:
         return self._discrepancies_of(
             lambda after: self._provider.owned_runs(since, after=after, recorded=self._recorded)
         )
+
+    def owned_runs_of(self, run_ids: Collection[RunId], since: datetime) -> Iterator[Discrepancy]:
+        """As `owned_runs`, of these WES runs; the others cost as few requests as possible."""
+        found = self._discrepancies_of(
+            lambda after: self._provider.owned_runs(
+                since,
+                after=after,
+                recorded=self._recorded,
+                needed=lambda runs: {run.id for run in runs if run.run_id in run_ids},
+            )
+        )
+        return (each for each in found if each.run_id in run_ids)
 
     def former_runs(self, since: datetime | None) -> Iterator[Discrepancy]:
         """Yield the discrepancies of the former daemon's runs and drafts, each once.

@@ -144,6 +144,8 @@ class DaemonSession:
             if self._inherits:
                 inherited = work.submissions.inherit()
             work.leases.open(self._info(id), lasting=self._lasting)
+            # At once: inherited runs that are released and enrolled again later count as new, since they were searched.
+            work.submissions.watch()
             work.commit()
         if inherited:
             log_event(_log, logging.INFO, "inherited.enrolled", runs=inherited)

@@ -18,6 +18,7 @@ from wes_daemon.application.ports.errors import (
     Unprovable,
     WrongProvider,
 )
+from wes_daemon.application.ports.leases import LONGEST_GAP
 from wes_daemon.application.ports.providers import Accepted, ProviderDirectory, Submission, WorkflowProvider
 from wes_daemon.application.ports.submissions import Acceptance, Claim, ClaimedRun
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
@@ -29,11 +30,14 @@ from wes_daemon.application.submitting.outcomes import NOT_RECORDED, OutcomeReco
 from wes_daemon.application.submitting.set_up_evidence import SetUpEvidence
 from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
 from wes_daemon.domain.errors import InvalidRequest
-from wes_daemon.domain.runs import Attachment, ProviderType, RunId
+from wes_daemon.domain.runs import PROVIDER_ID_TAG, Attachment, ProviderType, Run, RunId
 
 _log = logging.getLogger(__name__)
 
 _NO_WAIT = timedelta(0)
+# A watched run appeared at most `LONGEST_GAP` before it could be enrolled. As much is added for a lease of the greatest
+# length in a database that was restored, and as much for the enrolment and for the clock of the process that queued it.
+_ENROLLED_AFTER = 3 * LONGEST_GAP
 # The wait of a run that was claimed before its provider turned out to be unusable.
 _BLOCKED_WAIT = timedelta(seconds=1)
 
@@ -164,6 +168,7 @@ class SubmitClaimedRun:
             prepared_id=claimed.prepared_id,
             resumed=claimed.claim.resumed,
             in_doubt_for=claimed.in_doubt_for,
+            queued_for=_queued_for(claimed),
             claimed_since=claimed.claimed_since,
         )
 
@@ -187,3 +192,15 @@ class SubmitClaimedRun:
         if isinstance(answer, Accepted):
             return answer
         raise OutcomeUnknown(f"the provider prepared the run as {answer.id} instead of starting {draft_id}")
+
+
+def _queued_for(claimed: ClaimedRun) -> timedelta | None:
+    """Return the longest time for which the run can have been queued; None if it is not known."""
+    if not claimed.is_watched or _was_queued_again(claimed.run):
+        return None
+    return claimed.waiting_for + _ENROLLED_AFTER
+
+
+def _was_queued_again(run: Run) -> bool:
+    """Whether the row shows that the run has ended or was accepted before a person or a service queued it again."""
+    return run.end_time is not None or PROVIDER_ID_TAG in run.tag_values

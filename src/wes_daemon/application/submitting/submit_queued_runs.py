@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from queue import SimpleQueue
 
 from wes_daemon.application.ports.environment import Clock
@@ -135,6 +136,7 @@ class SubmitQueuedRuns:
         self._stop = stop
         self._policy = policy
         self._serving = frozenset[ProviderType | None](providers.enabled if serving is None else serving)
+        self._watching: SessionId | None = None
         if policy.default_provider in self._serving:
             self._serving |= {None}
         self._outcomes = OutcomeRecorder(recorder=recorder, clock=clock, policy=policy)
@@ -299,21 +301,34 @@ class SubmitQueuedRuns:
 
     def _enrol(self, enrol_batch: Callable[[SubmissionQueue, Collection[RunId]], int]) -> int:
         """Enrol in batches. Runs whose enrolment was refused wait and are left out."""
-        # The first session of a database inherits the runs of another daemon, which must not be enrolled as new.
-        _ = self._daemon_session.id
         total = 0
         while not self._stop.is_raised:
+            # The first session of a database inherits the runs of another daemon, which must not be enrolled as new.
+            session = self._daemon_session.id
             waiting = self._recorder.refusals.waiting()
-            enrolled, refused = commit_isolated(
-                self._units,
-                lambda work, waiting=waiting: enrol_batch(work.submissions, waiting),  # type: ignore[misc]
-                settle=self._remember_refused,
-            )
+            batch = partial(self._enrol_batch, enrol_batch, session, waiting)
+            (is_watched, enrolled), refused = commit_isolated(self._units, batch, settle=self._remember_refused)
+            self._watching = session if is_watched else None
             self._recorder.note_refusals(refused, during="enrol")
             total += enrolled
             if enrolled + len(refused) < _ENROL_BATCH:
                 break
         return total
+
+    def _enrol_batch(
+        self,
+        enrol_batch: Callable[[SubmissionQueue, Collection[RunId]], int],
+        session: SessionId,
+        waiting: Collection[RunId],
+        work: UnitOfWork,
+    ) -> tuple[bool, int]:
+        """Enrol a batch; return whether the queue is watched now, and how many runs were enrolled.
+
+        The watch begins before the enrolment, or after it if there were rows that may be older.
+        """
+        is_watched = session == self._watching or work.submissions.watch()
+        enrolled = enrol_batch(work.submissions, waiting)
+        return is_watched or work.submissions.watch(), enrolled
 
     def _remember_refused(self, work: UnitOfWork, refused: Mapping[RunId, StorageRefused]) -> None:
         del work

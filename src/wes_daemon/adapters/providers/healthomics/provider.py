@@ -113,18 +113,21 @@ class HealthOmicsProvider:
             raise NotNow(f"HealthOmics refused to cancel run {run.id}: {refusal}")
 
     def owned_runs(
-        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+        self,
+        since: datetime,
+        *,
+        after: str | None = None,
+        recorded: Recorded = nothing_recorded,
+        needed: Needed = all_needed,
     ) -> OwnedPage:
         """Read one page of ListRuns, 100 of the account's runs; `after` is the service's own token.
 
-        A list contains neither tags nor UUID. So each run with the name of an owned run takes a GetRun, unless the
-        caller has recorded its complete id.
+        A list contains neither tags nor UUID. So each run that is needed takes a GetRun, unless its complete id is
+        recorded.
         """
         items, following = self._client.page_of_runs(after)
-        named = [(item, key) for item in items if (key := _key_in_name(item, since, as_key))]
-        recorded_ids = recorded([key for _, key in named]) if named else {}
-        found = [self._owned_run(item, key=key, recorded=recorded_ids.get(key), since=since) for item, key in named]
-        return OwnedPage(runs=[run for run in found if run], following=following)
+        listed = _listed_runs(items, recorded, since, as_key)
+        return OwnedPage(runs=self._complete(listed, needed), following=following)
 
     def former_runs(
         self,
@@ -140,15 +143,9 @@ class HealthOmicsProvider:
         """
         status, token = _place(after) if since is None else (None, after)
         items, following = self._client.page_of_runs(token, status)
-        listed = _listed_former_runs(items, recorded, since or _LONG_AGO)
-        needed_ids = needed(list(listed))
-        found = [
-            run if run.id == recorded_id else self._confirmed(run)
-            for run, recorded_id in listed.items()
-            if run.id in needed_ids
-        ]
+        listed = _listed_runs(items, recorded, since or _LONG_AGO, key_of_former_name)
         next_place = following if status is None else _next_place(status, following)
-        return OwnedPage(runs=[run for run in found if run], following=next_place)
+        return OwnedPage(runs=self._complete(listed, needed), following=next_place)
 
     def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
         """Return nothing: the service's lists of ended runs have neither a time filter nor an order."""
@@ -205,32 +202,32 @@ class HealthOmicsProvider:
         found = self._get_run(run)
         return found is not None and found["status"] in _CANCELLABLE
 
-    def _owned_run(
-        self, item: Answer, *, key: IdempotencyKey, recorded: ProviderRunId | None, since: datetime
-    ) -> OwnedRun | None:
-        identity = RunIdentity.parse(recorded) if recorded else None
-        if identity is not None and identity.id == str(item["id"]):
-            return _owned_run_from(item, key=key, identity=identity, since=since)
-        run = self._client.get_run(str(item["id"]))
-        if run is None or run["status"] == DELETED or (run.get("tags") or {}).get(KEY_TAG) != key:
-            return None
-        run = {**run, "id": item["id"]}
-        return _owned_run_from(run, key=key, identity=RunIdentity.of(run), since=since)
+    def _complete(self, listed: Mapping[OwnedRun, ProviderRunId | None], needed: Needed) -> Sequence[OwnedRun]:
+        """Return the listed runs that are needed, with their complete ids."""
+        needed_ids = needed(list(listed)) if listed else ()
+        found = [
+            run if run.id == recorded_id else self._confirmed(run)
+            for run, recorded_id in listed.items()
+            if run.id in needed_ids
+        ]
+        return [run for run in found if run]
 
     def _confirmed(self, listed: OwnedRun) -> OwnedRun | None:
         """Return the run with its complete id; None if it is deleted, or if another owner gave it this name."""
         run = self._client.get_run(listed.id)
-        if run is None or run["status"] == DELETED or (run.get("tags") or {}).get(_FORMER_TAG) != listed.run_id:
+        tag, value = (_FORMER_TAG, listed.run_id) if listed.is_former else (KEY_TAG, listed.key)
+        if run is None or run["status"] == DELETED or (run.get("tags") or {}).get(tag) != value:
             return None
         identity = RunIdentity.of({**run, "id": listed.id})
-        return replace(_owned_run_from(run, key=listed.key, identity=identity, since=listed.created_at), is_former=True)
+        confirmed = _owned_run_from(run, key=listed.key, identity=identity, since=listed.created_at)
+        return replace(confirmed, is_former=listed.is_former)
 
 
-def _listed_former_runs(
-    items: Collection[Answer], recorded: Recorded, since: datetime
+def _listed_runs(
+    items: Collection[Answer], recorded: Recorded, since: datetime, key_of: Callable[[str], IdempotencyKey | None]
 ) -> Mapping[OwnedRun, ProviderRunId | None]:
-    """Return the runs with a former name, each with its recorded id. A list contains the bare ids only."""
-    keys = {str(item["id"]): key for item in items if (key := _key_in_name(item, since, key_of_former_name))}
+    """Return the runs whose name `key_of` reads, each with its recorded id. A list contains the bare ids only."""
+    keys = {str(item["id"]): key for item in items if (key := _key_in_name(item, since, key_of))}
     recorded_ids = recorded(list(keys.values())) if keys else {}
     found: dict[OwnedRun, ProviderRunId | None] = {}
     for item in items:
@@ -240,8 +237,8 @@ def _listed_former_runs(
             identity = RunIdentity.parse(known) if known else None
             is_recorded = identity is not None and identity.id == id
             identity = identity if identity and is_recorded else RunIdentity(id)
-            run = replace(_owned_run_from(item, key=key, identity=identity, since=since), is_former=True)
-            found[run] = known if is_recorded else None
+            run = _owned_run_from(item, key=key, identity=identity, since=since)
+            found[replace(run, is_former=key_of is key_of_former_name)] = known if is_recorded else None
     return found
 
 

@@ -39,7 +39,8 @@ _LATEST = datetime.max.replace(tzinfo=UTC)
 class RunStarter:
     """Starts the run of a submission, or finds the run that an earlier attempt started.
 
-    Each attempt first searches for the run by name and then sends the idempotency key as `requestId`. Both are needed:
+    Each attempt sends the idempotency key as `requestId`. It first searches for the run by name, unless it is certain
+    that no earlier attempt is older than the resend horizon. Both are needed:
 
     - The service starts no second run for a request id that it remembers; it is not documented for how long it does.
     - The search finds runs of any age; it is not documented how soon a new run is listed.
@@ -56,10 +57,20 @@ class RunStarter:
             refuse_unknown_members(request, self._client.start_run_members())
         except Rejected as rejection:
             return self._find_despite(rejection, submission)
-        if found := self._find(submission.key):
-            return found
-        self._refuse_after_horizon(submission)
+        if self._may_have_been_sent(submission):
+            if found := self._find(submission.key):
+                return found
+            self._refuse_after_horizon(submission)
         return self._start(submission, request)
+
+    def _may_have_been_sent(self, submission: Submission) -> bool:
+        """Whether an earlier attempt may have started a run that only a search can find, or should find first.
+
+        The service remembers the request id of an attempt within the resend horizon, also of one that a restored
+        database has lost.
+        """
+        queued_for = submission.queued_for
+        return submission.resumed or queued_for is None or queued_for > self._config.resend_horizon
 
     def _refuse_after_horizon(self, submission: Submission) -> None:
         """Raise `Unprovable` when the service may have forgotten the request id: a deleted run is not listed either."""
@@ -73,6 +84,8 @@ class RunStarter:
 
     def _find_despite(self, rejection: Rejected, submission: Submission) -> ProviderRunId:
         """Return the run of an earlier attempt, which may have had other settings. Without such a run, raise."""
+        if not self._may_have_been_sent(submission):
+            raise rejection
         try:
             found = self._find(submission.key)
         except Misconfigured:

@@ -210,10 +210,15 @@ class LocalProvider:
                 self._finalise(run)
 
     def owned_runs(
-        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+        self,
+        since: datetime,
+        *,
+        after: str | None = None,
+        recorded: Recorded = nothing_recorded,
+        needed: Needed = all_needed,
     ) -> OwnedPage:
         """Return one page of the runs in the work directory; without a work directory there are none."""
-        del recorded
+        del recorded, needed
         with self._translate_os_errors():
             if not self._workdir.is_dir():
                 return OwnedPage()

@@ -88,10 +88,15 @@ class SevenBridgesProvider:
             abort_task(self._client, id)
 
     def owned_runs(
-        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+        self,
+        since: datetime,
+        *,
+        after: str | None = None,
+        recorded: Recorded = nothing_recorded,
+        needed: Needed = all_needed,
     ) -> OwnedPage:
         """List tasks of the configured project. Costs one call for each 100 of its tasks, owned or not."""
-        del recorded
+        del recorded, needed
         with translated_unless_rejected():
             return owned_tasks(self._client, self._config.project, since=since, after=after)
 
