@@ -103,11 +103,16 @@ class Answers:
             run.state = "CANCELING"
         return {"run_id": id}
 
-    def stderr(self, id: str) -> str:
+    def stderr(self, id: str, range: str) -> tuple[int, bytes, Mapping[str, str]]:
+        """The log, or its end; a range that is longer than the log is refused, as werkzeug does."""
         run = self._known(id)
         if run is None:
             raise Refusal(404, "no such run")
-        return run.stderr
+        text, headers = run.stderr.encode(), {"Content-Type": "text/plain"}
+        if not range:
+            return 200, text, headers
+        length = int(range.removeprefix("bytes=-"))
+        return (416, b"", headers) if length > len(text) else (206, text[-length:], headers)
 
     def _known(self, id: str) -> SimulatedRun | None:
         run = self._model.runs.get(id)

@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             answers.check_credential(operation, self.headers.get("Authorization"))
             if operation == "stderr":
-                return 200, answers.stderr(id).encode(), {"Content-Type": "text/plain"}
+                return answers.stderr(id, self.headers.get("Range", ""))
             found = self._act(answers, operation, id, params, body)
         except Refusal as refusal:
             found, status = {"msg": refusal.message, "status_code": refusal.status}, refusal.status

@@ -27,6 +27,7 @@ PAGE = 100
 _MAX_BLOCK = timedelta(minutes=15)
 # For a 429 without a usable time: short enough to lose little, long enough not to spin.
 _DEFAULT_BLOCK = timedelta(seconds=10)
+_NO_SUCH_RANGE = 416
 _MAX_WORDS = 500
 _WORDS = ("msg", "message", "detail", "title", "error", "error_description")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>()\[\],;]+")
@@ -106,7 +107,10 @@ class WesClient:
 
     def end_of_log(self, url: str, limit: int) -> str:
         """Return the last `limit` bytes of a log at an address of this server."""
-        answer = self._call("GetLog", lambda transport: transport.get_end(url, limit))
+        answer = self._call("GetLog", lambda transport: transport.get_end(url, limit, only_end=True))
+        if answer.status == _NO_SUCH_RANGE:
+            # Werkzeug's answer for a text that is shorter than the range.
+            answer = self._call("GetLog", lambda transport: transport.get_end(url, limit, only_end=False))
         if not answer.is_success:
             raise self._refused(answer, is_write=False)
         return answer.body.decode(errors="replace")

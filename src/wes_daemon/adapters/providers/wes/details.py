@@ -14,7 +14,7 @@ from wes_daemon.adapters.providers.wes.client import (
 )
 from wes_daemon.adapters.providers.wes.config import WesConfig
 from wes_daemon.adapters.providers.wes.errors import Failure
-from wes_daemon.adapters.providers.wes.logs import address, exit_code, telling_lines, text_in_place
+from wes_daemon.adapters.providers.wes.logs import address, exit_code, shorten, text_in_place
 from wes_daemon.adapters.providers.wes.server_info import ServerInfoReader
 from wes_daemon.adapters.providers.wes.statuses import state_of
 from wes_daemon.application.ports.errors import Rejected
@@ -115,5 +115,5 @@ def _system_logs(log: Mapping[str, object], url: str) -> Iterator[str]:
     """Yield the server's own lines, and the ends of the logs whose texts it gives in place of addresses."""
     yield from as_texts(log.get("system_logs"))
     for stream in ("stdout", "stderr"):
-        if lines := telling_lines(text_in_place(log.get(stream), url)):
-            yield f"{stream}: {lines}"
+        if text := text_in_place(log.get(stream), url).strip():
+            yield f"{stream}: {shorten(text)}"

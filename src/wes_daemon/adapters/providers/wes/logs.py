@@ -90,9 +90,18 @@ class FailureWords:
 
 
 def telling_lines(text: str) -> str:
-    """Return the end of a log without the records that report progress, without colours and blank lines."""
-    lines = [_COLOURS.sub("", line).rstrip() for line in text.splitlines()]
-    return shorten("\n".join(line for line in lines if line.strip() not in _NO_CONTENT and not _PROGRESS.match(line)))
+    """Return the end of a log without the records that report progress, repeated lines, colours and blank lines.
+
+    Toil writes the log of a failed job twice, and cwltool the command of a step in several lines.
+    """
+    lines: list[str] = []
+    is_progress = False
+    for line in _COLOURS.sub("", text).splitlines():
+        is_progress = bool(_PROGRESS.match(line)) or (is_progress and line.lstrip("\t").startswith("    "))
+        if not is_progress and line.strip() not in _NO_CONTENT:
+            lines.append(line.rstrip())
+    last_of_each = list(dict.fromkeys(reversed(lines)))
+    return shorten("\n".join(reversed(last_of_each)))
 
 
 def shorten(text: str) -> str:

@@ -100,9 +100,13 @@ class Transport:
         """
         return self._exchange(self._session, "GET", url, is_write=False, params=dict(params or {}))
 
-    def get_end(self, url: str, limit: int) -> Answer:
-        """Read the last `limit` bytes of a text, also from a server that sends the whole text."""
-        headers = {"Range": f"bytes=-{limit}", "Accept": "text/plain, */*"}
+    def get_end(self, url: str, limit: int, *, only_end: bool) -> Answer:
+        """Read the last `limit` bytes of a text.
+
+        Args:
+            only_end: ask the server for no more than that; it may send the whole text all the same.
+        """
+        headers = {"Accept": "text/plain, */*", **({"Range": f"bytes=-{limit}"} if only_end else {})}
         return self._exchange(self._session, "GET", url, is_write=False, keep=limit, headers=headers)
 
     def post(self, url: str, *, headers: Mapping[str, str], parts: Sequence[tuple[str, Any]] = ()) -> Answer:
