@@ -14,6 +14,7 @@ _LIKE_TOIL: Mapping[str, Any] = {
     "list_times": False,
     "page_limit": None,
     "relative_logs": True,
+    "range_status": 500,
     "has_task_list": False,
     "task_ids": False,
     "types": ("cwl", "wdl", "py"),

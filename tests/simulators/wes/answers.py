@@ -112,7 +112,7 @@ class Answers:
         if not range:
             return 200, text, headers
         length = int(range.removeprefix("bytes=-"))
-        return (416, b"", headers) if length > len(text) else (206, text[-length:], headers)
+        return (self._switches.range_status, b"", headers) if length > len(text) else (206, text[-length:], headers)
 
     def _known(self, id: str) -> SimulatedRun | None:
         run = self._model.runs.get(id)

@@ -19,7 +19,8 @@ class Switches:
         keeps_key: whether `Idempotency-Key` is honoured; `announces_key`: whether service-info says so.
         lists_tags, list_key, list_times: what the list of runs contains, and its name.
         page_limit: the most runs or tasks of one page; None for all at once, as Toil and wes-service answer.
-        log_texts: whether texts stand where addresses of logs belong; `relative_logs`: whether addresses are relative.
+        log_texts: whether texts stand where addresses of logs belong; `relative_logs`: whether addresses are relative;
+            `range_status`: the answer to a range that is longer than a log.
         has_start, has_end: whether times are told.
         has_task_list: whether `/tasks` exists and is named; else tasks are in the run log.
         task_ids: whether tasks have ids.
@@ -40,6 +41,7 @@ class Switches:
     page_limit: int | None = 100
     log_texts: bool = False
     relative_logs: bool = False
+    range_status: int = 416
     has_start: bool = True
     has_end: bool = True
     has_task_list: bool = True

@@ -108,8 +108,8 @@ class WesClient:
     def end_of_log(self, url: str, limit: int) -> str:
         """Return the last `limit` bytes of a log at an address of this server."""
         answer = self._call("GetLog", lambda transport: transport.get_end(url, limit, only_end=True))
-        if answer.status == _NO_SUCH_RANGE:
-            # Werkzeug's answer for a text that is shorter than the range.
+        if answer.status == _NO_SUCH_RANGE or answer.status >= 500:
+            # A text that is shorter than the range: werkzeug answers 416, and Toil turns that into 500.
             answer = self._call("GetLog", lambda transport: transport.get_end(url, limit, only_end=False))
         if not answer.is_success:
             raise self._refused(answer, is_write=False)
