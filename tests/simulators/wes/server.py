@@ -7,8 +7,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from email import message_from_bytes
-from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -194,18 +192,16 @@ def _operation(method: str, path: str) -> tuple[str, str, Mapping[str, Sequence[
 
 def _form(content_type: str, body: bytes) -> tuple[Mapping[str, str], Mapping[str, bytes]]:
     """Read a multipart form: its texts, and the files with their names."""
-    message: Message = message_from_bytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
-    if not message.is_multipart():
+    boundary = re.search(r"multipart/form-data; boundary=(\S+)", content_type)
+    if not boundary:
         raise Refusal(415, "send multipart/form-data")
     fields: dict[str, str] = {}
     files: dict[str, bytes] = {}
-    for part in message.get_payload():
-        assert isinstance(part, Message)
-        content = part.get_payload(decode=True)
-        assert isinstance(content, bytes)
-        name, file_name = str(part.get_param("name", header="content-disposition")), part.get_filename()
-        if file_name is None:
-            fields[name] = content.decode()
+    for part in body.split(b"--" + boundary[1].encode())[1:-1]:
+        head, _, content = part.removeprefix(b"\r\n").removesuffix(b"\r\n").partition(b"\r\n\r\n")
+        names = dict(re.findall(r'(name|filename)="([^"]*)"', head.decode()))
+        if "filename" in names:
+            files[names["filename"]] = content
         else:
-            files[file_name] = content
+            fields[names["name"]] = content.decode()
     return fields, files

@@ -12,9 +12,10 @@ from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import requests
-from requests.utils import get_environ_proxies, select_proxy
+from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
@@ -135,6 +136,8 @@ class Transport:
         keep: int | None = None,
         **parts: Any,
     ) -> Answer:
+        if problem := unusable_proxy(url):
+            raise Failure(FailureKind.UNUSABLE, f"cannot be called: {problem}", is_write=is_write)
         timeouts = (self._config.connect_timeout.total_seconds(), self._config.read_timeout.total_seconds())
         try:
             with session.request(
@@ -217,6 +220,23 @@ def unusable_certificates() -> str | None:
     else:
         return None
     return f"{variable} names the file {path}, which {problem}: name a file of certificate authorities in PEM form"
+
+
+def unusable_proxy(url: str) -> str | None:
+    """Return what is wrong with the address of the proxy for `url`; None if nothing is, or if there is no proxy."""
+    proxy = select_proxy(url, get_environ_proxies(url))
+    if proxy is None:
+        return None
+    try:
+        parts = urlsplit(prepend_scheme_if_needed(proxy, "http"))
+        is_usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        unquote(parts.netloc.rpartition("@")[0]).encode("latin-1")
+    except (ValueError, TypeError):
+        # requests itself fails with a TypeError for an address without a host.
+        is_usable = False
+    if is_usable:
+        return None
+    return "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names a proxy that cannot be used: write http://host:port"
 
 
 class _Authorization(requests.auth.AuthBase):
