@@ -25,7 +25,7 @@ def replay(type: ProviderType, calls: Sequence[RecordedCall], warming_up: int, t
         threads: with one, the calls are made one after the other; with several, each makes the next call as soon as
             it can.
     """
-    make = _sevenbridges if type is ProviderType.SEVENBRIDGES else _healthomics
+    make = _sevenbridges if type == ProviderType.SEVENBRIDGES else _healthomics
     call = make()
     with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
         make_all = pool.map if pool else map

@@ -219,7 +219,7 @@ def _serve(type: ProviderType, connection: Connection, directory: str) -> None:
 
 
 def _opened(type: ProviderType, directory: Path) -> AbstractContextManager[_SimulatedService]:
-    return _sevenbridges(directory) if type is ProviderType.SEVENBRIDGES else _healthomics()
+    return _sevenbridges(directory) if type == ProviderType.SEVENBRIDGES else _healthomics()
 
 
 @contextmanager

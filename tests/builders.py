@@ -19,8 +19,8 @@ from wes_daemon.domain.runs import (
 )
 from wes_daemon.domain.states import RunState
 
-ALL_PROVIDERS = frozenset(ProviderType)
-ALL_DESTINATIONS: frozenset[ProviderType | None] = frozenset({None, *ProviderType})
+ALL_PROVIDERS = frozenset({ProviderType.SEVENBRIDGES, ProviderType.HEALTHOMICS, ProviderType.LOCAL})
+ALL_DESTINATIONS: frozenset[ProviderType | None] = frozenset({None, *ALL_PROVIDERS})
 """The destinations of all runs; None stands for runs whose provider cannot be determined."""
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

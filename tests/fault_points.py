@@ -91,6 +91,14 @@ class DirectoryWithPoints:
     def __init__(self, inner: ProviderDirectory) -> None:
         self._inner = inner
 
+    @property
+    def enabled(self) -> Collection[ProviderType]:
+        return self._inner.enabled
+
+    @property
+    def known(self) -> Collection[ProviderType]:
+        return self._inner.known
+
     def provider(self, type: ProviderType) -> WorkflowProvider:
         return cast(WorkflowProvider, _ProviderWithPoints(self._inner.provider(type)))
 

@@ -15,6 +15,7 @@ from benchmarks.plots import lines
 from benchmarks.rows import add_ended, queue_runs
 from benchmarks.site import Site
 from benchmarks.wiring import container_on
+from tests.builders import ALL_DESTINATIONS
 from wes_daemon.domain.runs import ProviderType, Run
 
 _LIMIT = 100
@@ -91,7 +92,7 @@ def _timed_claim(container: Any) -> float:
     begun = time.perf_counter()
     with units() as work:
         claimed = work.submissions.claim(
-            owner, limit=_LIMIT, concurrency_limit=10**9, serving=[None, *ProviderType], destination=_destination
+            owner, limit=_LIMIT, concurrency_limit=10**9, serving=ALL_DESTINATIONS, destination=_destination
         )
         work.commit()
     took = (time.perf_counter() - begun) * 1000

@@ -54,7 +54,8 @@ if TYPE_CHECKING:
     from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
     from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
     from wes_daemon.bootstrap.application import Application, build_application
-    from wes_daemon.bootstrap.settings import ConfigurationError, Settings, read_settings
+    from wes_daemon.bootstrap.setting_problems import ConfigurationError
+    from wes_daemon.bootstrap.settings import Settings, read_settings
     from wes_daemon.domain.errors import IllegalTransition, InvalidRequest, UnknownProvider, WesDaemonError
     from wes_daemon.domain.runs import (
         Attachment,
@@ -129,7 +130,8 @@ _MODULES = {
         "WorkflowRequest",
     ),
     "domain.states": ("RunState",),
-    "bootstrap.settings": ("ConfigurationError", "Settings", "read_settings"),
+    "bootstrap.setting_problems": ("ConfigurationError",),
+    "bootstrap.settings": ("Settings", "read_settings"),
 }
 
 _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}

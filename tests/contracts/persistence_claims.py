@@ -173,8 +173,8 @@ class ClaimRules:
 
         [claimed] = store.claim()
 
-        assert claimed.destination is ProviderType.HEALTHOMICS
-        assert store.queries.get(RunId("run-1")).destination is ProviderType.HEALTHOMICS
+        assert claimed.destination == ProviderType.HEALTHOMICS
+        assert store.queries.get(RunId("run-1")).destination == ProviderType.HEALTHOMICS
 
     def test_what_may_have_been_sent_stays_with_its_provider(self, store: PersistenceHarness) -> None:
         store.claimed("run-1")

@@ -129,7 +129,7 @@ class EnrolmentRules:
 
         store.enrol()
 
-        assert store.run("run-1").provider is ProviderType.LOCAL
+        assert store.run("run-1").provider == ProviderType.LOCAL
 
     @pytest.mark.parametrize(
         "tags",

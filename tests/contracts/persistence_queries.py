@@ -69,7 +69,7 @@ class QueryRules:
         record = store.queries.get(RunId("run-1"))
 
         assert (record.queued_at, record.submission, record.attempts) == (None, None, 0)
-        assert record.destination is ProviderType.HEALTHOMICS
+        assert record.destination == ProviderType.HEALTHOMICS
 
     def test_one_run_is_read_with_its_attachments_and_its_timeline(self, store: PersistenceHarness) -> None:
         run = a_run()

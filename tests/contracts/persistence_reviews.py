@@ -60,7 +60,7 @@ class ReviewRules:
             unit.commit()
 
         [due] = store.due()
-        assert provider is ProviderType.LOCAL
+        assert provider == ProviderType.LOCAL
         assert (due.run_id, due.provider, due.provider_run_id) == (RUN, ProviderType.LOCAL, THERE)
         assert store.queries.get(RUN).submission is SubmissionState.ACCEPTED
 

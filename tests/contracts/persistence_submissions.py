@@ -190,7 +190,7 @@ class SubmissionRules:
             unit.submissions.record_acceptances([accepted], first_poll_after=0 * SECOND)
             unit.commit()
 
-        assert store.queries.get(RunId("run-1")).destination is ProviderType.HEALTHOMICS
+        assert store.queries.get(RunId("run-1")).destination == ProviderType.HEALTHOMICS
 
     def test_of_many_that_are_accepted_those_whose_claim_is_gone_are_left_out(self, store: PersistenceHarness) -> None:
         store.queue("run-1", "run-2", "run-3")

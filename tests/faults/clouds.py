@@ -272,7 +272,7 @@ def healthomics(pace: timedelta) -> Iterator[HealthOmicsCloud]:
 
 def serving(type: ProviderType, directory: Path, pace: timedelta) -> AbstractContextManager[Cloud]:
     """The cloud of this type, for as long as it is needed."""
-    return sevenbridges(directory, pace) if type is ProviderType.SEVENBRIDGES else healthomics(pace)
+    return sevenbridges(directory, pace) if type == ProviderType.SEVENBRIDGES else healthomics(pace)
 
 
 def _blowing(weather: Weather, suffered: Mapping[str, T]) -> Callable[[str], T | None]:

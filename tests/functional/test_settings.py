@@ -37,7 +37,7 @@ def test_everything_has_its_documented_default() -> None:
     assert settings.poll_interval == timedelta(seconds=60)
     assert settings.status_check_interval == timedelta(seconds=300)
     assert settings.max_concurrent_workflows == 10
-    assert settings.default_provider is ProviderType.SEVENBRIDGES
+    assert settings.default_provider == ProviderType.SEVENBRIDGES
     assert settings.sevenbridges_api_endpoint == "https://api.sbgenomics.com/v2"
     assert settings.aws_region is None
     assert settings.aws_default_region is None

@@ -8,6 +8,7 @@ import pytest
 from dependency_injector import providers
 from sqlalchemy import Engine
 
+from tests.builders import ALL_PROVIDERS
 from tests.integration.conftest import Database
 from tests.integration.persistence.conftest import disposed
 from tests.integration.persistence.harness import SqlHarness
@@ -16,7 +17,6 @@ from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderD
 from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.bootstrap.application import application_of
 from wes_daemon.bootstrap.container import Container
-from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
 BOUND = 30.0
@@ -36,7 +36,7 @@ class SlowPollingDaemon:
             status_check_interval=3600,
         )
         container = Container(settings=found)
-        directory = MemoryProviderDirectory(dict.fromkeys(ProviderType, self.provider))
+        directory = MemoryProviderDirectory(dict.fromkeys(ALL_PROVIDERS, self.provider))
         container.directory.override(providers.Object(directory))
         self.application = application_of(container)
         self._thread = threading.Thread(target=self.application.daemon().run)

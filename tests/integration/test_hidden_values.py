@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from dependency_injector import providers
 from sqlalchemy import text
 
+from tests.builders import ALL_PROVIDERS
 from tests.integration.conftest import Database
 from tests.integration.persistence.harness import SqlHarness
 from wes_daemon import read_settings
@@ -22,7 +23,7 @@ from wes_daemon.application.ports.errors import StorageRefused
 from wes_daemon.application.ports.providers import ProviderTask, RunDetails
 from wes_daemon.bootstrap.application import Application, application_of
 from wes_daemon.bootstrap.container import Container
-from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId, StatusReport
+from wes_daemon.domain.runs import ProviderRunId, RunId, StatusReport
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.logs import LineFormatter
 from wes_daemon.entrypoints.cli.main import cli
@@ -185,7 +186,7 @@ def application(odd: OddDatabase) -> Iterator[Application]:
     container = Container(
         settings=read_settings(database_uri=odd.uri, default_provider="local", max_concurrent_workflows=1000)
     )
-    container.directory.override(providers.Object(MemoryProviderDirectory(dict.fromkeys(ProviderType, odd.provider))))
+    container.directory.override(providers.Object(MemoryProviderDirectory(dict.fromkeys(ALL_PROVIDERS, odd.provider))))
     application = application_of(container)
     yield application
     application.close()

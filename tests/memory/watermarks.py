@@ -31,4 +31,4 @@ class MemoryWatermarks:
 
     def _is_followed(self, provider: ProviderType) -> bool:
         rows = self._store.tables.polls.values()
-        return any(row.provider is provider and not row.known_state.has_ended for row in rows)
+        return any(row.provider == provider and not row.known_state.has_ended for row in rows)

@@ -1,6 +1,6 @@
 """The application, which entrypoints and other programs call."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -35,13 +35,15 @@ class RunOnceReport:
     """The outcome of one pass of each kind."""
 
     submitted: SubmitReport
+    unserved: Sequence[SubmitReport]
     cancelled: CancelReport
     refreshed: RefreshReport
 
     @property
     def blocked(self) -> Collection[ProviderType]:
         """Providers that cannot work until a person acts."""
-        return {*self.submitted.blocked, *self.refreshed.blocked}
+        unserved = (name for report in self.unserved for name in report.blocked)
+        return {*self.submitted.blocked, *unserved, *self.refreshed.blocked}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +103,19 @@ class Application:
         """Return the daemons whose lease is valid, oldest first."""
         return self.queries.daemons()
 
+    def published_providers(self) -> Mapping[ProviderType, str]:
+        """Return the providers that the live daemons know; an empty text for one that is served, else a reason."""
+        found: dict[ProviderType, str] = {}
+        for daemon in self.daemons():
+            for name, problem in (daemon.providers or {}).items():
+                found[name] = "" if "" in (problem, found.get(name)) else problem
+        return found
+
     def require_provider(self, type: ProviderType) -> None:
         """Check that a provider is configured here.
 
         Raises:
-            Rejected, Misconfigured: it is not; the message says what is missing.
+            Misconfigured: it is not; the message says what is missing.
         """
         self.providers.provider(type)
 
@@ -151,6 +161,7 @@ def _run_once(container: Container) -> RunOnceReport:
         container.adopt_inherited_runs()()
         return RunOnceReport(
             submitted=container.submit_queued_runs()(),
+            unserved=container.settle_unserved_runs()(),
             cancelled=container.cancel_runs()(),
             refreshed=container.refresh_statuses()(ahead=refresh_ahead(container.settings())),
         )

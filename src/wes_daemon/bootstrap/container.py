@@ -2,20 +2,17 @@
 
 import os
 import socket
-from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from getpass import getuser
 from importlib.metadata import version
-from typing import Protocol, TypeVar
 
 from dependency_injector import containers, providers
 from sqlalchemy import Engine
 
-from wes_daemon.adapters.events.interruptible import InterruptibleSource
-from wes_daemon.adapters.events.sqs import SqsHints, queue_location
 from wes_daemon.adapters.persistence.change_feed import DatabaseChangeFeed
 from wes_daemon.adapters.persistence.checks import SqlChecks
 from wes_daemon.adapters.persistence.engine import make_engine
+from wes_daemon.adapters.persistence.published_providers import SqlPublishedProviders
 from wes_daemon.adapters.persistence.queries import SqlRunQueries
 from wes_daemon.adapters.persistence.quotas import SqlQuotas
 from wes_daemon.adapters.persistence.reconcile_queries import SqlReconcileQueries, SqlRepairUnits
@@ -27,15 +24,12 @@ from wes_daemon.adapters.system import RandomIds, SilentChangeFeed, SystemClock,
 from wes_daemon.adapters.telemetry import LoggingTelemetry
 from wes_daemon.application.following.cancel_runs import CancelRuns
 from wes_daemon.application.following.find_ended import FindEnded
-from wes_daemon.application.following.follow_events import FollowEvents
 from wes_daemon.application.following.refresh_statuses import RefreshStatuses
 from wes_daemon.application.following.status_recorder import StatusRecorder
-from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import StorageMisconfigured
-from wes_daemon.application.ports.unit_of_work import UnitsOfWork
+from wes_daemon.application.ports.providers import ProviderDirectory
 from wes_daemon.application.ports.wakeup import ChangeFeed
-from wes_daemon.application.ports.work_probe import WorkProbe
-from wes_daemon.application.reconciling.adopt_inherited_runs import AdoptInheritedRuns, InheritedReport
+from wes_daemon.application.reconciling.adopt_inherited_runs import AdoptInheritedRuns
 from wes_daemon.application.reconciling.delete_drafts import DeleteDrafts
 from wes_daemon.application.reconciling.reconcile import Reconcile
 from wes_daemon.application.reconciling.repairing import Repairer
@@ -43,39 +37,18 @@ from wes_daemon.application.reconciling.resolve_review import ResolveReview
 from wes_daemon.application.reconciling.verify import Verify
 from wes_daemon.application.requests.create_run import CreateRun
 from wes_daemon.application.requests.request_cancel import RequestCancel
-from wes_daemon.application.runtime.daemon import Daemon, PeriodicTask
+from wes_daemon.application.runtime.daemon import Daemon
 from wes_daemon.application.runtime.daemon_session import DaemonSession, HostProcess
-from wes_daemon.application.runtime.loops import (
-    ProviderPasses,
-    events_loop,
-    heartbeat_loop,
-    inherited_runs_loop,
-    late_updates_loop,
-    provider_loops,
-)
 from wes_daemon.application.runtime.outage_log import OutageLog
 from wes_daemon.application.runtime.recording import Recorder
 from wes_daemon.application.runtime.stop_signal import StopSignal
-from wes_daemon.application.runtime.work_probe import ProviderWorkProbe
-from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns, SubmitReport
+from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
+from wes_daemon.application.submitting.unserved_runs import SettleUnservedRuns, UnservedDirectory
 from wes_daemon.bootstrap import policies
-from wes_daemon.bootstrap.providers import healthomics_config, provider_directory
-from wes_daemon.bootstrap.settings import ConfigurationError, Settings
-from wes_daemon.domain.runs import ProviderType
-
-PassT = TypeVar("PassT", covariant=True)
-
-
-class MakesPass(Protocol[PassT]):
-    """Builds the pass that serves some of the providers."""
-
-    def __call__(self, *, serving: Collection[ProviderType]) -> PassT: ...
-
-
-class MakesFindEnded(Protocol):
-    """Builds the pass that reads lists of ended runs, and then calls `refresh` to poll the runs that it found."""
-
-    def __call__(self, *, serving: Collection[ProviderType], refresh: Callable[[], object]) -> FindEnded: ...
+from wes_daemon.bootstrap.loops import daemon_loops, events_loops, unserved_passes
+from wes_daemon.bootstrap.providers import ProviderFactory, published_providers
+from wes_daemon.bootstrap.setting_problems import ConfigurationError
+from wes_daemon.bootstrap.settings import Settings
 
 
 def _engine(settings: Settings) -> Engine:
@@ -122,87 +95,8 @@ def _person_as_actor() -> str:
         return f"uid-{os.getuid()}@{socket.gethostname()}"
 
 
-def _loops(
-    settings: Settings,
-    *,
-    clock: Clock,
-    daemon_session: DaemonSession,
-    recorder: Recorder,
-    work_probe: WorkProbe,
-    submit: MakesPass[SubmitQueuedRuns],
-    cancel: MakesPass[CancelRuns],
-    refresh: MakesPass[RefreshStatuses],
-    find_ended: MakesFindEnded,
-    delete_drafts: MakesPass[DeleteDrafts],
-    adopt_inherited_runs: AdoptInheritedRuns,
-    events: Sequence[PeriodicTask],
-) -> Sequence[PeriodicTask]:
-    loops = [
-        heartbeat_loop(daemon_session),
-        late_updates_loop(recorder.write_late_updates),
-        _inherited_runs_loop(adopt_inherited_runs, daemon_session, clock),
-    ]
-    for type in ProviderType:
-        serving = frozenset({type})
-        submit_runs, refresh_runs = submit(serving=serving), refresh(serving=serving)
-        passes = ProviderPasses(
-            submit=submit_runs,
-            submit_queued=submit_runs.submit_announced,
-            take_over=submit_runs.resolve_takeovers,
-            has_deferred=_has_deferred,
-            cancel=cancel(serving=serving),
-            refresh=refresh_runs,
-            find_ended=find_ended(serving=serving, refresh=refresh_runs),
-            delete_drafts=delete_drafts(serving=serving),
-        )
-        probe = ProviderWorkProbe(
-            work_probe,
-            daemon_session,
-            serving=type,
-            default=settings.default_provider,
-            engines=settings.engine_providers,
-        )
-        loops += provider_loops(type, passes, probe=probe, intervals=policies.loop_intervals(settings), clock=clock)
-    return [*loops, *events]
-
-
-def _inherited_runs_loop(adopt: AdoptInheritedRuns, daemon_session: DaemonSession, clock: Clock) -> PeriodicTask:
-    return inherited_runs_loop(lambda: _adopt_inherited_runs(adopt, daemon_session), adopt.has_waiting_runs, clock)
-
-
-def _adopt_inherited_runs(adopt: AdoptInheritedRuns, daemon_session: DaemonSession) -> InheritedReport:
-    # The first session of a database inherits the runs.
-    _ = daemon_session.id
-    return adopt()
-
-
-def _has_deferred(report: object) -> bool:
-    return isinstance(report, SubmitReport) and report.to_retry > 0
-
-
-def _events_loops(
-    settings: Settings,
-    *,
-    clock: Clock,
-    units: UnitsOfWork,
-    stop: StopSignal,
-    refresh: MakesPass[RefreshStatuses],
-) -> Sequence[PeriodicTask]:
-    """Return the loop that receives events of HealthOmics runs, if a queue is configured."""
-    if settings.aws_healthomics_events_queue_url is None:
-        return ()
-    url = settings.aws_healthomics_events_queue_url
-    region, _ = queue_location(url)
-    queue = SqsHints(url, healthomics_config(settings, region=region))
-    follow = FollowEvents(
-        source=InterruptibleSource(queue, stop),
-        provider=ProviderType.HEALTHOMICS,
-        units=units,
-        refresh=refresh(serving=frozenset({ProviderType.HEALTHOMICS})),
-        clock=clock,
-        stop=stop,
-    )
-    return (events_loop(ProviderType.HEALTHOMICS, follow),)
+def _directory(factory: ProviderFactory) -> ProviderDirectory:
+    return factory.directory()
 
 
 class Container(containers.DeclarativeContainer):
@@ -237,15 +131,17 @@ class Container(containers.DeclarativeContainer):
         process=providers.Callable(_host_process),
         lasting=settings.provided.lease,
         inherits=True,
+        providers=providers.Callable(published_providers, settings),
     )
-    directory = providers.Singleton(
-        provider_directory,
-        settings,
+    provider_factory = providers.Singleton(
+        ProviderFactory,
+        settings=settings,
         telemetry=telemetry,
         clock=clock,
         daemon_session=daemon_session,
         quotas=quotas,
     )
+    directory = providers.Singleton(_directory, provider_factory)
     recorder = providers.Singleton(
         Recorder,
         units=units,
@@ -316,6 +212,22 @@ class Container(containers.DeclarativeContainer):
         tolerances=providers.Callable(policies.tolerances, settings),
     )
 
+    unserved_directory = providers.Singleton(UnservedDirectory)
+    settle_unserved_runs = providers.Singleton(
+        SettleUnservedRuns,
+        published=providers.Singleton(SqlPublishedProviders, engine),
+        providers=directory,
+        default_provider=settings.provided.default_provider,
+        reasons=providers.Callable(published_providers, settings),
+        directory=unserved_directory,
+        make_passes=providers.Callable(
+            unserved_passes,
+            submit=providers.Factory(submit_queued_runs, providers=unserved_directory).provider,
+            cancel=providers.Factory(cancel_runs, providers=unserved_directory).provider,
+            refresh=providers.Factory(refresh_statuses, providers=unserved_directory).provider,
+        ),
+    )
+
     adopt_inherited_runs = providers.Singleton(
         AdoptInheritedRuns,
         queries=reconcile_queries,
@@ -354,9 +266,10 @@ class Container(containers.DeclarativeContainer):
     daemon = providers.Singleton(
         Daemon,
         loops=providers.Callable(
-            _loops,
+            daemon_loops,
             settings,
             clock=clock,
+            directory=directory,
             daemon_session=daemon_session,
             recorder=recorder,
             work_probe=work_probe,
@@ -366,8 +279,14 @@ class Container(containers.DeclarativeContainer):
             find_ended=find_ended.provider,
             delete_drafts=delete_drafts.provider,
             adopt_inherited_runs=adopt_inherited_runs,
+            settle_unserved_runs=settle_unserved_runs,
             events=providers.Callable(
-                _events_loops, settings, clock=clock, units=units, stop=stop, refresh=refresh_statuses.provider
+                events_loops,
+                provider_factory,
+                clock=clock,
+                units=units,
+                stop=stop,
+                refresh=refresh_statuses.provider,
             ),
         ),
         daemon_session=daemon_session,

@@ -69,7 +69,7 @@ def submission_policy(settings: Settings) -> SubmissionPolicy:
     """Return how runs are submitted."""
     return SubmissionPolicy(
         concurrency_limit=settings.max_concurrent_workflows,
-        per_provider_limits=settings.max_concurrent_per_provider,
+        per_provider_limits=settings.per_provider_limits,
         share_tag=settings.fair_share_tag,
         timeout=settings.submit_timeout,
         attempts=settings.submit_attempts,

@@ -1,151 +1,72 @@
-"""Builds the providers from the settings, each at its first use."""
+"""The providers of this process: which are enabled, what the others lack, and how each is built."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
-
-from pydantic import SecretStr
+from functools import partial
+from typing import Any
 
 from wes_daemon.adapters.providers.directory import LazyProviderDirectory
-from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
-from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
-from wes_daemon.adapters.providers.local.provider import LocalProvider
-from wes_daemon.adapters.providers.sevenbridges.config import Profile, SevenBridgesConfig
-from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProvider
-from wes_daemon.adapters.resilience.call_gate import LeaseCheckedGate, RateLimiter, account_name
-from wes_daemon.adapters.resilience.rates import Rate
+from wes_daemon.adapters.resilience.call_gate import LeaseCheckedGate, RateLimiter
 from wes_daemon.adapters.resilience.stack import decorated
-from wes_daemon.adapters.system import sleep
-from wes_daemon.application.ports.call_gate import ALL_OPERATIONS, CallGate
+from wes_daemon.adapters.system import SystemClock, sleep
+from wes_daemon.application.ports.call_gate import CallGate
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import Misconfigured, WrongProvider
-from wes_daemon.application.ports.providers import ProviderDirectory, WorkflowProvider
+from wes_daemon.application.ports.errors import NotEnabled
+from wes_daemon.application.ports.events import HintSource
+from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.application.ports.quotas import SharedQuotas
 from wes_daemon.application.ports.telemetry import Telemetry
 from wes_daemon.application.runtime.daemon_session import DaemonSession
 from wes_daemon.bootstrap.policies import provider_connections, request_timeouts
+from wes_daemon.bootstrap.provider_settings import ProviderInstance
 from wes_daemon.bootstrap.settings import Settings
 from wes_daemon.domain.runs import ProviderType
-
-# An ARN is arn:partition:service:region:account:resource.
-_ACCOUNT_IN_ARN = 4
-
-
-def provider_directory(
-    settings: Settings,
-    *,
-    telemetry: Telemetry,
-    clock: Clock,
-    daemon_session: DaemonSession,
-    quotas: SharedQuotas,
-) -> ProviderDirectory:
-    """Return all providers. Each is built at its first use, so that one without settings affects only its own runs."""
-    build = _Builder(settings=settings, telemetry=telemetry, clock=clock, daemon_session=daemon_session, quotas=quotas)
-    makers: Mapping[ProviderType, Callable[[], WorkflowProvider]] = {
-        ProviderType.SEVENBRIDGES: build.sevenbridges,
-        ProviderType.HEALTHOMICS: build.healthomics,
-        ProviderType.LOCAL: build.local,
-    }
-    return LazyProviderDirectory(makers)
-
-
-def healthomics_config(settings: Settings, *, region: str | None = None) -> HealthOmicsConfig:
-    """Return the configuration of the AWS clients, for HealthOmics and for its event queue.
-
-    Args:
-        region: another region than that of the runs.
-
-    Raises:
-        Misconfigured: no setting names the region, and the AWS profile cannot be read.
-    """
-    timeouts = request_timeouts(settings)
-    return HealthOmicsConfig(
-        region=region or settings.healthomics_region,
-        role_arn=settings.aws_healthomics_workflow_role_arn,
-        output_uri=settings.aws_healthomics_output_uri,
-        access_key_id=_revealed(settings.aws_access_key_id),
-        secret_access_key=_revealed(settings.aws_secret_access_key),
-        session_token=_revealed(settings.aws_session_token),
-        resend_horizon=settings.aws_healthomics_resend_horizon,
-        connect_timeout=timeouts.connect,
-        read_timeout=timeouts.read,
-        connections=provider_connections(settings),
-    )
-
-
-def sevenbridges_setup(settings: Settings) -> str:
-    """Return for the start line where runs of Seven Bridges go, which settings they lack, or that it is off."""
-    credentials, missing = settings.sevenbridges_credentials, missing_for_sevenbridges(settings)
-    if credentials and not missing:
-        return f"{settings.sevenbridges_project}@{urlsplit(credentials.endpoint).hostname}"
-    return f"incomplete, without {' and '.join(missing)}" if is_sevenbridges_named(settings) else "off"
-
-
-def is_sevenbridges_named(settings: Settings) -> bool:
-    """Return whether any setting of Seven Bridges was given."""
-    return any(name.startswith(ProviderType.SEVENBRIDGES) for name in settings.model_fields_set)
-
-
-def missing_for_sevenbridges(settings: Settings) -> Sequence[str]:
-    """Return the settings without which no run goes to Seven Bridges, and which were not given."""
-    token = settings.sevenbridges_api_token or settings.sevenbridges_api_token_from_file
-    has_credentials = token is not None or settings.sevenbridges_profile is not None
-    return [
-        *([] if has_credentials else ["SEVENBRIDGES_API_TOKEN (or SEVENBRIDGES_API_TOKEN_FILE, SEVENBRIDGES_PROFILE)"]),
-        *([] if settings.sevenbridges_project else ["SEVENBRIDGES_PROJECT"]),
-    ]
+from wes_daemon.plugins import Examination, ProviderPlugin, ProviderTools
+from wes_daemon.plugins.rates import Rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Builder:
+class ProviderFactory:
+    """Builds providers with what this process has."""
+
     settings: Settings
     telemetry: Telemetry
     clock: Clock
     daemon_session: DaemonSession
     quotas: SharedQuotas
 
-    def sevenbridges(self) -> WorkflowProvider:
-        credentials, project = self.settings.sevenbridges_credentials, self.settings.sevenbridges_project
-        if credentials is None or project is None:
-            degree = "only half set up" if is_sevenbridges_named(self.settings) else "not set up"
-            missing = " and ".join(missing_for_sevenbridges(self.settings))
-            raise WrongProvider(f"Seven Bridges is {degree} here: set {missing}")
+    def directory(self) -> LazyProviderDirectory:
+        """Return all providers. Each is built at its first use, so that a wrong setting affects only its own runs."""
+        instances = self.settings.providers
+        return LazyProviderDirectory(
+            {name: partial(self.build, each) for name, each in instances.items() if each.is_enabled},
+            not_enabled={name: each.problem for name, each in instances.items() if not each.is_enabled},
+        )
+
+    def build(self, instance: ProviderInstance) -> WorkflowProvider:
+        """Build one enabled provider, with the decorators around it."""
+        provider = _plugin(instance).build(instance.settings, self.tools(instance.name))
+        return decorated(provider, instance.name, telemetry=self.telemetry, clock=self.clock, sleep=sleep)
+
+    def hints(self) -> Mapping[ProviderType, HintSource]:
+        """Return the sources of hints that are configured, by provider."""
+        enabled = (each for each in self.settings.providers.values() if each.is_enabled)
+        sources = {each.name: _plugin(each).hints(each.settings, self.tools(each.name)) for each in enabled}
+        return {name: source for name, source in sources.items() if source is not None}
+
+    def tools(self, name: ProviderType) -> ProviderTools:
+        """Return what the provider of this name gets."""
         timeouts = request_timeouts(self.settings)
-        config = SevenBridgesConfig(
-            endpoint=credentials.endpoint,
-            token=credentials.token,
-            project=project,
+        return ProviderTools(
+            name=name,
+            clock=self.clock,
             connect_timeout=timeouts.connect,
             read_timeout=timeouts.read,
             connections=provider_connections(self.settings),
-            read_token=_token_reader(self.settings, credentials),
+            make_gate=self._gate,
         )
-        rate = self.settings.sevenbridges_rate_limit
-        gate = self._gate(
-            {} if rate is None else {ALL_OPERATIONS: rate},
-            account=account_name("sevenbridges", credentials.endpoint, credentials.token),
-        )
-        return self._decorated(SevenBridgesProvider(config, clock=self.clock, gate=gate), ProviderType.SEVENBRIDGES)
 
-    def healthomics(self) -> WorkflowProvider:
-        gate = self._gate(
-            self.settings.aws_healthomics_rate_limits,
-            account=account_name("healthomics", self.settings.healthomics_region, _aws_account(self.settings)),
-        )
-        config = healthomics_config(self.settings)
-        return self._decorated(HealthOmicsProvider(config, clock=self.clock, gate=gate), ProviderType.HEALTHOMICS)
-
-    def local(self) -> WorkflowProvider:
-        workdir = self.settings.local_workdir
-        if workdir is None:
-            raise WrongProvider(
-                "the local provider is off here: setting DAEMON_LOCAL_WORKDIR to a directory in the daemon's "
-                "environment switches it on, and lets everyone who can queue a run execute commands on its machine"
-            )
-        provider = LocalProvider(workdir, clock=self.clock, fetch_timeout=self.settings.local_fetch_timeout)
-        return self._decorated(provider, ProviderType.LOCAL)
-
-    def _gate(self, rates: Mapping[str, Rate], *, account: str) -> CallGate:
+    def _gate(self, rates: Mapping[str, Rate], account: str) -> CallGate:
         limiter = RateLimiter(rates, quotas=self.quotas, account=account, clock=self.clock, sleep=sleep)
         return LeaseCheckedGate(
             limiter,
@@ -153,32 +74,22 @@ class _Builder:
             longest_request=request_timeouts(self.settings).total,
         )
 
-    def _decorated(self, provider: WorkflowProvider, type: ProviderType) -> WorkflowProvider:
-        return decorated(provider, type, telemetry=self.telemetry, clock=self.clock, sleep=sleep)
+
+def examine(instance: ProviderInstance, settings: Settings) -> Iterable[Examination]:
+    """Check an enabled provider with requests that change nothing, without a database and its quotas."""
+    timeouts = request_timeouts(settings)
+    tools = ProviderTools(
+        name=instance.name, clock=SystemClock(), connect_timeout=timeouts.connect, read_timeout=timeouts.read
+    )
+    return _plugin(instance).examine(instance.settings, tools)
 
 
-def _token_reader(settings: Settings, credentials: Profile) -> Callable[[], str] | None:
-    """Return a function that reads the token again; None if the token itself stands in the settings."""
-    if settings.sevenbridges_api_token is not None:
-        return None
-
-    def read() -> str:
-        found = settings.sevenbridges_credentials
-        if found is None or found.endpoint != credentials.endpoint:
-            raise Misconfigured("SEVENBRIDGES_PROFILE names another endpoint now: restart the daemon")
-        return found.token
-
-    return read
+def published_providers(settings: Settings) -> Mapping[ProviderType, str]:
+    """Return what the daemon publishes: each known provider, and what it lacks; an empty text if it is enabled."""
+    return {name: "" if each.is_enabled else each.problem for name, each in settings.providers.items()}
 
 
-def _aws_account(settings: Settings) -> str:
-    """Return an identifier of the AWS account, without a request: the account in the role's ARN, else the access key.
-
-    Access keys are replaced from time to time; the account of the role stays the same.
-    """
-    role = (settings.aws_healthomics_workflow_role_arn or "").split(":")
-    return role[_ACCOUNT_IN_ARN] if len(role) > _ACCOUNT_IN_ARN else _revealed(settings.aws_access_key_id) or ""
-
-
-def _revealed(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
+def _plugin(instance: ProviderInstance) -> ProviderPlugin[Any]:
+    if instance.plugin is None:
+        raise NotEnabled(f"provider {instance.name} is not enabled here: {instance.problem}")
+    return instance.plugin

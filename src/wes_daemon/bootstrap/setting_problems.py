@@ -1,50 +1,63 @@
 """What is wrong with the value of a setting, in words for the person who wrote it."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-_PREFIXES = ("DAEMON_", "DATABASE_", "SEVENBRIDGES_", "AWS_HEALTHOMICS_")
-# How a value looks, for settings whose values have a pattern.
-_FORMS: Mapping[str, str] = {
-    "SEVENBRIDGES_API_ENDPOINT": "https://api.sbgenomics.com/v2",
-    "SEVENBRIDGES_PROJECT": "owner/project",
-    "AWS_REGION": "us-east-1",
-    "AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN": "arn:aws:iam::ACCOUNT:role/NAME",
-    "AWS_HEALTHOMICS_OUTPUT_URI": "s3://bucket/prefix",
-    "AWS_HEALTHOMICS_EVENTS_QUEUE_URL": "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME",
-}
+from wes_daemon.domain.errors import WesDaemonError
+
+_UNKNOWN_FIELD = FieldInfo()
 
 
-def problem_of(name: str, detail: ErrorDetails) -> str:
+class ConfigurationError(WesDaemonError):
+    """A setting is wrong or missing; the message names it, says what is expected, and never shows a secret."""
+
+
+def message_of(detail: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
+    """Return the setting's name, what is wrong and what it means.
+
+    Args:
+        fields: the settings by the names of their variables.
+    """
+    name = str(detail["loc"][0]) if detail["loc"] else ""
+    named = {str(field.validation_alias): field for field in fields.values()}
+    field = named.get(name) or fields.get(name) or _UNKNOWN_FIELD
+    variable = str(field.validation_alias or name)
+    return f"{variable}: {_problem_of(detail, field)}. {field.description or ''}".rstrip()
+
+
+def _problem_of(detail: ErrorDetails, field: FieldInfo) -> str:
     """Return what pydantic found, without the value; for a pattern, a value that has it."""
-    if detail["type"] == "string_pattern_mismatch" and name in _FORMS:
-        return f"write it as {_FORMS[name]}"
+    if detail["type"] == "string_pattern_mismatch" and field.examples:
+        return f"write it as {field.examples[0]}"
     if detail["type"] == "bool_parsing":
         return "input should be a valid boolean: true or false"
     message = detail["msg"].removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
 
-def advice_on_argument(name: str, arguments: Mapping[str, str]) -> str:
+def advice_on_argument(name: str, variables: Sequence[str]) -> str:
     """Return the end of a sentence about an unknown argument: the one that was meant, or all of them.
 
     Args:
-        arguments: the known arguments by the names of their environment variables.
+        variables: the names of all settings.
     """
-    known = list(arguments.values())
-    similar = [arguments[name]] if name in arguments else difflib.get_close_matches(name, known, n=1)
-    return f": did you mean {similar[0]}?" if similar else f"; the arguments are {', '.join(known)}"
+    arguments = [variable.lower() for variable in variables]
+    known = {short: argument for argument in arguments for short in (argument.removeprefix("daemon_"), argument)}
+    similar = difflib.get_close_matches(name.lower(), known, n=1)
+    return f": did you mean {known[similar[0]]}?" if similar else f"; the arguments are {', '.join(arguments)}"
 
 
-def misspelt(names: Iterable[str], settings: Sequence[str]) -> Iterator[tuple[str, str]]:
+def misspelt(names: Iterable[str], settings: Sequence[str], prefixes: Collection[str]) -> Iterator[tuple[str, str]]:
     """Yield each unknown name that is similar to a setting's name, together with the most similar setting's name.
 
     Args:
         settings: the names of all settings.
+        prefixes: of names that belong to wes-daemon and its providers; other names are left out.
     """
     for name in sorted(names):
         # pydantic ignores the case of names.
-        if name.upper().startswith(_PREFIXES) and name.upper() not in settings:
+        if name.upper().startswith(tuple(prefixes)) and name.upper() not in settings:
             yield from ((name, right) for right in difflib.get_close_matches(name.upper(), settings, n=1, cutoff=0.75))

@@ -1,50 +1,33 @@
 """The settings: their documented names, defaults and meanings. They are read once, at the start."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from wes_daemon.adapters.persistence.address import read_address
-from wes_daemon.adapters.providers.healthomics.profile import profile_region
-from wes_daemon.adapters.providers.sevenbridges.config import Profile, read_profile
-from wes_daemon.application.ports.errors import Misconfigured
 from wes_daemon.bootstrap.env_file import ENCODING, ENV_FILE, problems_in_env_file
-from wes_daemon.bootstrap.setting_problems import advice_on_argument, problem_of
+from wes_daemon.bootstrap.provider_settings import ProviderInstance, fields_of_providers, read_providers, secrets_of
+from wes_daemon.bootstrap.setting_problems import ConfigurationError, advice_on_argument, message_of
 from wes_daemon.bootstrap.setting_types import (
-    DEFAULT_OPERATION_RATES,
+    KNOWN_ENGINES,
     EngineProvidersByName,
     LeaseSeconds,
-    LocalPath,
     LogLevel,
-    MonthInSeconds,
-    OperationRates,
     OutputsTag,
     ProviderLimits,
     ProviderName,
     SchemaName,
-    Seconds,
-    SecretInFile,
-    SecretText,
     ServiceTables,
-    Token,
-    WindowRate,
-    YearInSeconds,
-    without_quotation_marks,
+    is_off,
 )
-from wes_daemon.domain.errors import WesDaemonError
-from wes_daemon.domain.runs import ProviderType
+from wes_daemon.domain.runs import DEFAULT_PROVIDER, EngineProviders, ProviderType
+from wes_daemon.plugins.setting_types import LocalPath, Seconds, SecretText, YearInSeconds, without_quotation_marks
 
-_AWS_REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
-_LAST_AWS_REGION = "us-east-1"
-
-
-class ConfigurationError(WesDaemonError):
-    """A setting is wrong or missing; the message names it, says what is expected, and never shows a secret."""
+_PREFIX = "DAEMON_"
 
 
 class Settings(BaseSettings):
@@ -63,6 +46,8 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
         validate_default=False,
     )
+
+    _providers: Mapping[ProviderType, ProviderInstance] = PrivateAttr(default_factory=dict)
 
     database_uri: SecretText = Field(
         None,
@@ -99,7 +84,7 @@ class Settings(BaseSettings):
         "",
         validate_default=True,
         validation_alias="DAEMON_MAX_CONCURRENT_PER_PROVIDER",
-        description="Further limits for single providers, such as sevenbridges=50,healthomics=10.",
+        description="Further limits for single providers, such as first=50,second=10.",
     )
     fair_share_tag: str | None = Field(
         None,
@@ -132,17 +117,23 @@ class Settings(BaseSettings):
         validation_alias="DAEMON_VANISHED_AFTER",
         description="Seconds for which a provider must report a run as unknown before it ends SYSTEM_ERROR.",
     )
-    default_provider: ProviderName = Field(
-        ProviderType.SEVENBRIDGES,
-        validation_alias="DAEMON_DEFAULT_PROVIDER",
-        description="The provider of runs whose tags and engine name none: sevenbridges, healthomics or local.",
+    providers_file: LocalPath | None = Field(
+        None,
+        validation_alias="DAEMON_PROVIDERS_FILE",
+        description="TOML file with a table for each further provider: its kind and the variables of that kind.",
     )
-    engine_providers: EngineProvidersByName = Field(
-        "SevenBridges=sevenbridges,AWSHealthOmics=healthomics,cwltool=local",
+    default_provider: ProviderName = Field(
+        DEFAULT_PROVIDER,
+        validation_alias="DAEMON_DEFAULT_PROVIDER",
+        description="The provider of runs whose tags and engine name none.",
+    )
+    named_engine_providers: EngineProvidersByName = Field(
+        "",
         validate_default=True,
         validation_alias="DAEMON_ENGINE_PROVIDERS",
-        description="The provider of runs without the tag provider_type, by their workflow_engine in any case; "
-        "none for engines whose runs are refused, or off.",
+        description="The provider of runs without the tag provider_type, by their workflow_engine in any case, such as "
+        "Terra=none; none for engines whose runs are refused, or off. Without an entry, the engines of "
+        "the providers themselves count.",
     )
     outputs_tag: OutputsTag = Field(
         None,
@@ -185,109 +176,11 @@ class Settings(BaseSettings):
         description="PostgreSQL schema of the daemon's own tables, which is created if necessary; "
         "without it the first schema of the search path.",
     )
-    local_workdir: LocalPath | None = Field(
-        None,
-        validation_alias="DAEMON_LOCAL_WORKDIR",
-        description="Directory of the local provider's runs; the local provider is off while this is not set.",
-    )
-    local_fetch_timeout: Seconds = Field(
-        60,
-        validate_default=True,
-        validation_alias="DAEMON_LOCAL_FETCH_TIMEOUT",
-        description="Seconds for which a local run waits for a server that sends nothing, when it fetches a document "
-        "or an input file.",
-    )
     log_level: LogLevel = Field(
         "INFO", validation_alias="DAEMON_LOG_LEVEL", description="DEBUG, INFO, WARNING, ERROR or CRITICAL."
     )
     log_file: LocalPath | None = Field(
         None, validation_alias="DAEMON_LOG_FILE", description="File to log to in addition to standard output."
-    )
-    sevenbridges_api_token: Token = Field(
-        None, validation_alias="SEVENBRIDGES_API_TOKEN", description="Authentication token of the Seven Bridges API."
-    )
-    sevenbridges_api_token_from_file: SecretInFile = Field(
-        None,
-        validation_alias="SEVENBRIDGES_API_TOKEN_FILE",
-        description="File that holds the token, instead of the token itself; read again after a token was refused.",
-    )
-    sevenbridges_profile: str | None = Field(
-        None,
-        validation_alias="SEVENBRIDGES_PROFILE",
-        description="Profile in ~/.sevenbridges/credentials that holds endpoint and token, instead of both; "
-        "read again after a token was refused.",
-    )
-    sevenbridges_api_endpoint: str = Field(
-        "https://api.sbgenomics.com/v2",
-        validation_alias="SEVENBRIDGES_API_ENDPOINT",
-        pattern=r"^https://\S+$",
-        description="Address of the Seven Bridges API.",
-    )
-    sevenbridges_project: str | None = Field(
-        None,
-        validation_alias="SEVENBRIDGES_PROJECT",
-        pattern=r"^[^/\s]+/[^/\s]+$",
-        description="Seven Bridges project of the runs: owner/project.",
-    )
-    sevenbridges_rate_limit: WindowRate = Field(
-        "1000/300",
-        validate_default=True,
-        validation_alias="SEVENBRIDGES_RATE_LIMIT",
-        description="Calls per seconds that the token allows, such as 1000/300, or off.",
-    )
-    aws_access_key_id: Token = Field(
-        None,
-        validation_alias="AWS_ACCESS_KEY_ID",
-        description="AWS access key; without it boto3 searches for credentials in its usual places.",
-    )
-    aws_secret_access_key: Token = Field(
-        None, validation_alias="AWS_SECRET_ACCESS_KEY", description="The secret that belongs to the access key."
-    )
-    aws_session_token: Token = Field(
-        None, validation_alias="AWS_SESSION_TOKEN", description="The token that belongs to temporary keys."
-    )
-    aws_region: str | None = Field(
-        None,
-        validation_alias="AWS_REGION",
-        pattern=_AWS_REGION,
-        description="AWS region of the HealthOmics runs; without it AWS_DEFAULT_REGION, then the region of the AWS "
-        "profile, then us-east-1.",
-    )
-    aws_default_region: str | None = Field(
-        None,
-        validation_alias="AWS_DEFAULT_REGION",
-        pattern=_AWS_REGION,
-        description="The variable in which boto3 expects the region; it counts where AWS_REGION is not set.",
-    )
-    aws_healthomics_workflow_role_arn: str | None = Field(
-        None,
-        validation_alias="AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN",
-        pattern=r"^arn:\S+$",
-        description="Role that HealthOmics assumes for the runs.",
-    )
-    aws_healthomics_output_uri: str | None = Field(
-        None,
-        validation_alias="AWS_HEALTHOMICS_OUTPUT_URI",
-        pattern=r"^s3://\S+$",
-        description="Where HealthOmics stores the outputs: s3://bucket/prefix.",
-    )
-    aws_healthomics_rate_limits: OperationRates = Field(
-        DEFAULT_OPERATION_RATES,
-        validate_default=True,
-        validation_alias="AWS_HEALTHOMICS_RATE_LIMITS",
-        description="Calls per second by operation, or off; operations that are not named keep their defaults.",
-    )
-    aws_healthomics_resend_horizon: MonthInSeconds = Field(
-        43_200,
-        validate_default=True,
-        validation_alias="AWS_HEALTHOMICS_RESEND_HORIZON",
-        description="Seconds for which HealthOmics is expected to recognise a repeated request after a lost answer.",
-    )
-    aws_healthomics_events_queue_url: str | None = Field(
-        None,
-        validation_alias="AWS_HEALTHOMICS_EVENTS_QUEUE_URL",
-        pattern=r"^https?://[^/\s?#@]+/[0-9]{12}/[\w-]{1,80}(\.fifo)?$",
-        description="SQS queue to which EventBridge sends the status changes of HealthOmics runs, as hints.",
     )
 
     @field_validator("*", mode="before")
@@ -303,51 +196,41 @@ class Settings(BaseSettings):
         return min(floor, interval)
 
     @property
-    def sevenbridges_credentials(self) -> Profile | None:
-        """Endpoint and token, from the settings, the token's file or the profile; the files are read each time.
+    def providers(self) -> Mapping[ProviderType, ProviderInstance]:
+        """All known providers by name: those of the installed kinds, and those of DAEMON_PROVIDERS_FILE."""
+        return self._providers
 
-        Raises:
-            Misconfigured: a file cannot be read; the message names its setting.
-        """
-        if self.sevenbridges_api_token is not None:
-            return self._sevenbridges_profile_with(self.sevenbridges_api_token.get_secret_value())
-        if self.sevenbridges_api_token_from_file is not None:
-            try:
-                return self._sevenbridges_profile_with(self.sevenbridges_api_token_from_file.read())
-            except ValueError as error:
-                raise Misconfigured(f"SEVENBRIDGES_API_TOKEN_FILE: {error}") from error
-        if not self.sevenbridges_profile:
-            return None
-        try:
-            return read_profile(self.sevenbridges_profile)
-        except Misconfigured as error:
-            raise Misconfigured(f"SEVENBRIDGES_PROFILE: {error}") from error
+    @property
+    def engine_providers(self) -> EngineProviders:
+        """The providers that stand for workflow engines: as the setting says, else as the providers say."""
+        if is_off(self.named_engine_providers):
+            return {}
+        own = {
+            engine.lower(): name
+            for name, each in self._providers.items()
+            if name == each.kind and each.plugin
+            for engine in each.plugin.traits.engines
+        }
+        return {**KNOWN_ENGINES, **own, **{str(name): name for name in self._providers}, **self.named_engine_providers}
 
-    def _sevenbridges_profile_with(self, token: str) -> Profile:
-        return Profile(endpoint=self.sevenbridges_api_endpoint, token=token)
-
-    @cached_property
-    def healthomics_region(self) -> str:
-        """The AWS region of the HealthOmics runs, from the settings or from the AWS profile.
-
-        Raises:
-            Misconfigured: the profile cannot be read.
-        """
-        return self.aws_region or self.aws_default_region or profile_region() or _LAST_AWS_REGION
+    @property
+    def per_provider_limits(self) -> Mapping[ProviderType, int]:
+        """How many runs of a provider may be active at once, of the providers with such a limit."""
+        own = {name: each.max_concurrent for name, each in self._providers.items() if each.max_concurrent is not None}
+        return {**own, **self.max_concurrent_per_provider}
 
     @cached_property
     def secrets(self) -> frozenset[str]:
         """The texts that must not appear in a log or an error message."""
-        aws = (self.aws_access_key_id, self.aws_secret_access_key, self.aws_session_token)
-        keys = {key.get_secret_value() for key in aws if key}
-        credentials = self.sevenbridges_credentials
-        tokens = {credentials.token} if credentials else set()
         address = read_address(self.database_uri.get_secret_value()) if self.database_uri else None
-        return frozenset(keys | tokens | (address.secrets if address else set()))
+        return secrets_of(self._providers.values()) | frozenset(address.secrets if address else ())
 
 
 def read_settings(**arguments: Any) -> Settings:
-    """Read the settings. Arguments have the names of the fields; None stands for an argument that was not given.
+    """Read the settings of the daemon and of its providers.
+
+    Arguments have the documented names, such as `DATABASE_URI`, in any case; `DAEMON_` may be left out. None stands for
+    an argument that was not given.
 
     Raises:
         ConfigurationError: a value, an argument's name or a line of `.env` is wrong; the message names every wrong
@@ -356,14 +239,8 @@ def read_settings(**arguments: Any) -> Settings:
     try:
         if problems := list(problems_in_env_file(setting_names())):
             raise ConfigurationError("\n".join(problems))
-        # Arguments are passed under the names of the variables: in some releases of pydantic-settings the environment
-        # overrides arguments that are passed under the names of the fields.
-        settings = Settings(**{_alias(name): value for name, value in arguments.items() if value is not None})
-        _ = settings.sevenbridges_credentials
-    except ValidationError as error:
-        raise ConfigurationError("\n".join(_message(detail) for detail in error.errors())) from None
-    except Misconfigured as error:
-        raise ConfigurationError(f"{error}. {Settings.model_fields['sevenbridges_profile'].description}") from error
+        given = {_variable(name): value for name, value in arguments.items() if value is not None}
+        settings = _read(given)
     except UnicodeDecodeError:
         raise ConfigurationError(f"{ENV_FILE} is not a text in UTF-8: save it in that encoding") from None
     except (SettingsError, OSError) as error:
@@ -373,8 +250,8 @@ def read_settings(**arguments: Any) -> Settings:
 
 
 def documented_settings() -> Iterator[tuple[str, str, str]]:
-    """Yield name, default and meaning of each setting, in the order of the documentation."""
-    for field in Settings.model_fields.values():
+    """Yield name, default and meaning of each setting, in the order of the documentation: first the daemon's own."""
+    for field in (*Settings.model_fields.values(), *(field for _, field in fields_of_providers())):
         default = field.get_default()
         yield str(field.validation_alias), "" if default is None else str(default), field.description or ""
 
@@ -384,17 +261,57 @@ def setting_names() -> Sequence[str]:
     return [name for name, _, _ in documented_settings()]
 
 
-def _alias(name: str) -> str:
-    field = Settings.model_fields.get(name)
-    if field is None:
-        variables = dict(zip(setting_names(), Settings.model_fields, strict=True))
-        raise ConfigurationError(f"read_settings has no argument {name}{advice_on_argument(name, variables)}")
-    return str(field.validation_alias)
+def setting_prefixes() -> Collection[str]:
+    """Return the beginnings of names that belong to wes-daemon, and of those that belong to one of its providers."""
+    own = {f"{name.partition('_')[0]}_" for name in _own_variables()}
+    named = [(str(field.validation_alias), kind.upper().replace("-", "_")) for kind, field in fields_of_providers()]
+    return {*own, *(name[: name.index(f"{kind}_") + len(kind) + 1] for name, kind in named if f"{kind}_" in name)}
 
 
-def _message(detail: ErrorDetails) -> str:
-    name = str(detail["loc"][0])
-    field = Settings.model_fields.get(name)
-    alias = str(field.validation_alias) if field else name
-    description = next((text for known, _, text in documented_settings() if known == alias), "")
-    return f"{alias}: {problem_of(alias, detail)}. {description}".rstrip()
+def _read(given: Mapping[str, Any]) -> Settings:
+    own = set(_own_variables())
+    problems: list[str] = []
+    settings: Settings | None = None
+    try:
+        # Arguments are passed under the names of the variables: in some releases of pydantic-settings the environment
+        # overrides arguments that are passed under the names of the fields.
+        settings = Settings(**{name: value for name, value in given.items() if name in own})
+    except ValidationError as error:
+        problems += [message_of(detail, Settings.model_fields) for detail in error.errors()]
+    try:
+        of_providers = {name: value for name, value in given.items() if name not in own}
+        providers = read_providers(of_providers, settings.providers_file if settings else None)
+    except ConfigurationError as error:
+        problems.append(str(error))
+    else:
+        problems += _unknown_providers(settings, providers) if settings else ()
+    if settings is None or problems:
+        raise ConfigurationError("\n".join(problems))
+    settings._providers = providers
+    return settings
+
+
+def _unknown_providers(settings: Settings, known: Collection[ProviderType]) -> Iterator[str]:
+    """Yield a sentence for each setting that names a provider which is neither installed nor in the file."""
+    named: Mapping[str, Collection[ProviderType | None]] = {
+        "DAEMON_DEFAULT_PROVIDER": [settings.default_provider],
+        "DAEMON_MAX_CONCURRENT_PER_PROVIDER": settings.max_concurrent_per_provider,
+        "DAEMON_ENGINE_PROVIDERS": settings.named_engine_providers.values(),
+    }
+    for variable, names in named.items():
+        for name in names:
+            if name is not None and name not in known:
+                yield f"{variable}: there is no provider {name}; the providers here are {', '.join(sorted(known))}"
+
+
+def _own_variables() -> Sequence[str]:
+    return [str(field.validation_alias) for field in Settings.model_fields.values()]
+
+
+def _variable(name: str) -> str:
+    """Return the variable that an argument of `read_settings` names."""
+    known = setting_names()
+    for variable in (name.upper(), f"{_PREFIX}{name.upper()}"):
+        if variable in known:
+            return variable
+    raise ConfigurationError(f"read_settings has no argument {name}{advice_on_argument(name, known)}")

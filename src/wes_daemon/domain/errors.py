@@ -14,4 +14,4 @@ class InvalidRequest(WesDaemonError):
 
 
 class UnknownProvider(InvalidRequest):
-    """The tag `provider_type` names no known provider, or no provider stands for the workflow engine."""
+    """The tag `provider_type` holds no provider's name, or no provider stands for the workflow engine."""

@@ -1,12 +1,12 @@
 """A run, its request, and the changes that a run can undergo."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import NewType, Self
+from typing import ClassVar, NewType, Self
 from uuid import UUID, uuid5
 
 from wes_daemon.domain.addresses import public_url
@@ -32,15 +32,38 @@ UNREADABLE_TAGS_TAG = "unreadable_tags"
 RESERVED_TAGS = (PROVIDER_TYPE_TAG, PROVIDER_ID_TAG, ERROR_TAG, UNREADABLE_TAGS_TAG)
 """The tags that the daemon writes."""
 
+_LONGEST_PROVIDER_NAME = 40
+_PROVIDER_NAME = re.compile(rf"[a-z0-9][a-z0-9-]{{0,{_LONGEST_PROVIDER_NAME - 1}}}")
+_FORM_OF_PROVIDER_NAME = (
+    f"use lower-case letters, digits and -, at most {_LONGEST_PROVIDER_NAME}, with a letter or digit first"
+)
 _TASK_NAMESPACE = UUID("6f3c1f0e-6b0c-5b8e-9d52-0f6a6e1f4d0b")
 
 
-class ProviderType(StrEnum):
-    """The providers that a run's tag `provider_type` may name."""
+class ProviderType(str):
+    """The name of a provider, as a run's tag `provider_type` has it: lower-case letters, digits and `-`."""
 
-    SEVENBRIDGES = "sevenbridges"
-    HEALTHOMICS = "healthomics"
-    LOCAL = "local"
+    __slots__ = ()
+
+    SEVENBRIDGES: ClassVar["ProviderType"]
+    HEALTHOMICS: ClassVar["ProviderType"]
+    LOCAL: ClassVar["ProviderType"]
+    WES: ClassVar["ProviderType"]
+
+    def __new__(cls, name: str) -> Self:
+        """Return the name; raises `ValueError` if it has another form."""
+        if not _PROVIDER_NAME.fullmatch(name):
+            raise ValueError(f"{name[:_LONGEST_PROVIDER_NAME]!r} is no provider's name: {_FORM_OF_PROVIDER_NAME}")
+        return super().__new__(cls, name)
+
+
+ProviderType.SEVENBRIDGES = ProviderType("sevenbridges")
+ProviderType.HEALTHOMICS = ProviderType("healthomics")
+ProviderType.LOCAL = ProviderType("local")
+ProviderType.WES = ProviderType("wes")
+
+DEFAULT_PROVIDER = ProviderType.SEVENBRIDGES
+"""The provider of runs that name none, unless a setting says otherwise; the former daemon knew no other default."""
 
 
 EngineProviders = Mapping[str, ProviderType | None]
@@ -206,7 +229,7 @@ class RunSummary:
         """Return the provider that the tags name, else the one of the workflow engine, else `default`.
 
         Raises:
-            UnknownProvider: the tag names no known provider, or no provider executes runs of the engine.
+            UnknownProvider: the tag holds no provider's name, or no provider executes runs of the engine.
             InvalidRequest: the tags are not a JSON object.
         """
         return self.named_provider(engines) or default
@@ -225,16 +248,15 @@ class RunSummary:
             return self._provider_of_engine(engines)
         try:
             return ProviderType(str(named).strip().lower())
-        except ValueError:
-            known = ", ".join(ProviderType)
-            raise UnknownProvider(f"tags.{PROVIDER_TYPE_TAG} names {named!r}; known providers are {known}") from None
+        except ValueError as error:
+            raise UnknownProvider(f"tags.{PROVIDER_TYPE_TAG}: {error}") from None
 
     def accepted(self, provider: ProviderType, provider_run_id: ProviderRunId) -> Self:
         """The run after a provider accepted it; a run that was cancelled meanwhile keeps its state.
 
         The error of an earlier submission is removed, unless the run has ended.
         """
-        tags = self._tags_with({PROVIDER_TYPE_TAG: provider.value, PROVIDER_ID_TAG: provider_run_id})
+        tags = self._tags_with({PROVIDER_TYPE_TAG: str(provider), PROVIDER_ID_TAG: provider_run_id})
         if not self.state.has_ended:
             tags = {name: value for name, value in tags.items() if name != ERROR_TAG}
         return replace(
@@ -304,7 +326,7 @@ class RunSummary:
         if provider is None and self.engine_name in engines:
             raise UnknownProvider(
                 f"workflow_engine is {self.workflow_engine!r}, whose runs no provider executes; "
-                f"the tag {PROVIDER_TYPE_TAG} chooses a provider: {', '.join(ProviderType)}"
+                f"the tag {PROVIDER_TYPE_TAG} chooses a provider"
             )
         return provider
 

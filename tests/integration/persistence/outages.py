@@ -9,7 +9,7 @@ import pytest
 from dependency_injector import providers
 from sqlalchemy import Engine
 
-from tests.builders import a_report, a_request, some_details
+from tests.builders import ALL_PROVIDERS, a_report, a_request, some_details
 from wes_daemon import read_settings
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
 from wes_daemon.application.ports.errors import StorageUnavailable
@@ -17,7 +17,6 @@ from wes_daemon.application.ports.providers import Accepted, Prepared, Submissio
 from wes_daemon.application.ports.queries import RunFilter
 from wes_daemon.bootstrap.application import application_of
 from wes_daemon.bootstrap.container import Container
-from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
 BOUND = 60.0
@@ -64,7 +63,7 @@ class Site:
         )
         container = Container(settings=settings)
         container.engine.override(providers.Object(engine))
-        directory = MemoryProviderDirectory(dict.fromkeys(ProviderType, provider))
+        directory = MemoryProviderDirectory(dict.fromkeys(ALL_PROVIDERS, provider))
         container.directory.override(providers.Object(directory))
         self.application = application_of(container)
         self._thread = threading.Thread(target=self._run, daemon=True)

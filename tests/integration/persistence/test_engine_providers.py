@@ -16,7 +16,7 @@ from wes_daemon.application.ports.queries import RunFilter
 from wes_daemon.application.ports.submissions import ClaimedRun
 from wes_daemon.domain.runs import ProviderType, RunId
 
-SEVENBRIDGES, HEALTHOMICS, LOCAL = ProviderType
+SEVENBRIDGES, HEALTHOMICS, LOCAL = ProviderType.SEVENBRIDGES, ProviderType.HEALTHOMICS, ProviderType.LOCAL
 ENGINES = {
     "sevenbridges": SEVENBRIDGES,
     "awshealthomics": HEALTHOMICS,
@@ -106,8 +106,8 @@ def test_a_run_that_is_not_enrolled_is_listed_with_the_provider_of_its_engine(st
     # Only the daemon knows the default provider.
     named = [*[provider for _, _, provider in EXPECTED[:-3]], None, None, None]
     assert shown == {f"run-{n:02}": provider for n, provider in enumerate(named)}
-    assert local == {run_id for run_id, provider in shown.items() if provider is LOCAL}
-    assert healthomics == {run_id for run_id, provider in shown.items() if provider is HEALTHOMICS}
+    assert local == {run_id for run_id, provider in shown.items() if provider == LOCAL}
+    assert healthomics == {run_id for run_id, provider in shown.items() if provider == HEALTHOMICS}
 
 
 def test_a_run_that_another_daemon_left_is_followed_at_the_provider_of_its_engine(store: SqlHarness) -> None:

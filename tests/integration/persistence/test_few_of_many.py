@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, text
 
+from tests.builders import ALL_PROVIDERS
 from tests.integration.persistence.crowd import Group, fill
 from tests.integration.persistence.harness import SqlHarness
 from tests.integration.persistence.plans import Watch
@@ -15,7 +16,7 @@ from wes_daemon.domain.runs import ProviderType, RunId
 
 PAGE = 50
 # As each beat of the daemon does.
-OTHERS = frozenset(ProviderType) - {ProviderType.LOCAL}
+OTHERS = ALL_PROVIDERS - {ProviderType.LOCAL}
 NO_TIME = timedelta(0)
 
 CROWD = 4_000

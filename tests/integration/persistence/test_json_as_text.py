@@ -42,7 +42,7 @@ def test_the_text_of_an_object_is_that_object(store: SqlHarness, levels: int) ->
 
     assert (run.tags, run.request.params) == (tags, PARAMS)
     assert (claimed.run.tags, claimed.run.request.params) == (tags, PARAMS)
-    assert claimed.destination is HEALTHOMICS
+    assert claimed.destination == HEALTHOMICS
 
 
 @pytest.mark.parametrize(

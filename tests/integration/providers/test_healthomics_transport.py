@@ -14,7 +14,7 @@ from tests.integration.providers.healthomics_harness import CONFIG, a_healthomic
 from tests.integration.providers.proxy import passing_on
 from tests.simulators.healthomics import faults
 from tests.simulators.healthomics.server import HealthOmicsSimulator
-from wes_daemon.adapters.events.sqs import SqsHints
+from wes_daemon.adapters.providers.healthomics.hints import SqsHints
 from wes_daemon.application.ports.errors import AnswerLost, Misconfigured, Unavailable
 from wes_daemon.application.ports.events import HintsUnavailable
 from wes_daemon.domain.runs import IdempotencyKey

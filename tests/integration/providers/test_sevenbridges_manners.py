@@ -20,7 +20,7 @@ from tests.simulators.sevenbridges.faults import Fault
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
 from wes_daemon.adapters.providers.sevenbridges.sdk import Sdk
 from wes_daemon.adapters.resilience.call_gate import RateLimiter
-from wes_daemon.adapters.resilience.rates import Rate, read_window
+from wes_daemon.plugins.rates import Rate, read_window
 from wes_daemon.adapters.resilience.retrying import RetryPolicy
 from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS

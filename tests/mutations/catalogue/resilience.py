@@ -17,7 +17,7 @@ from wes_daemon.adapters.resilience.call_priority import Prioritising
 from wes_daemon.adapters.resilience.call_queue import CallQueue
 from wes_daemon.adapters.resilience.circuit_breaking import CircuitBreaking, _Circuit, _State
 from wes_daemon.adapters.resilience.quotas import LocalQuota, grant_calls
-from wes_daemon.adapters.resilience.rates import Rate
+from wes_daemon.plugins.rates import Rate
 from wes_daemon.adapters.resilience.retrying import Retrying
 from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.application.ports.environment import Clock

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from wes_daemon.adapters.events.sqs import queue_location, read_message
+from wes_daemon.adapters.providers.healthomics.hints import queue_location, read_message
 from wes_daemon.application.ports.events import Message, Receipt, Subject
 
 UUID = "8dd3b5c2-4b0e-4c4f-9d57-0f1f3a2b1c0d"

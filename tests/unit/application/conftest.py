@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests import fault_points
-from tests.builders import a_submission_policy
+from tests.builders import ALL_PROVIDERS, a_submission_policy
 from wes_daemon.adapters.memory.environment import CountingIds, InlineExecutor, ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
 from wes_daemon.adapters.memory.queries import MemoryRunQueries
@@ -53,7 +53,7 @@ class World:
         self.outage_log = OutageLog(self.clock)
         self.directory = MemoryProviderDirectory({ProviderType.SEVENBRIDGES: self.provider})
 
-    def daemon(self, serving: Collection[ProviderType] = frozenset(ProviderType)) -> "DaemonUnderTest":
+    def daemon(self, serving: Collection[ProviderType] = ALL_PROVIDERS) -> "DaemonUnderTest":
         """A further daemon on the same database."""
         return DaemonUnderTest(self, serving)
 

@@ -60,13 +60,13 @@ class FakeReconcileQueries:
 
     def ended_runs_naming(self, provider: ProviderType, *, since: datetime) -> Sequence[FollowedRun]:
         del since
-        return self.ended_naming if provider is SEVENBRIDGES else []
+        return self.ended_naming if provider == SEVENBRIDGES else []
 
     def has_accepted(self, provider: ProviderType) -> bool:
         return bool(self._accepted_by(provider))
 
     def _accepted_by(self, provider: ProviderType) -> Mapping[ProviderRunId, RunId]:
-        records = (record for record in self.records.values() if record.provider is provider)
+        records = (record for record in self.records.values() if record.provider == provider)
         return {record.provider_run_id: record.run_id for record in records if record.provider_run_id}
 
 

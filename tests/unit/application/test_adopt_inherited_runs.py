@@ -167,7 +167,7 @@ def test_a_queued_run_that_names_no_provider_is_searched_at_the_default_and_at_t
     here.adopt()
 
     assert here.adopted("run-1") == id
-    assert here.site.store.run(RunId("run-1")).provider is SEVENBRIDGES
+    assert here.site.store.run(RunId("run-1")).provider == SEVENBRIDGES
 
 
 def test_an_active_run_that_names_no_provider_is_searched_everywhere(here: Inheritance) -> None:

@@ -100,7 +100,7 @@ class TestRead:
         record = world.queries.get(RunId("run-1"))
 
         assert (record.run.provider, record.run.provider_run_id) == (ProviderType.SEVENBRIDGES, "memory-1")
-        assert record.destination is ProviderType.SEVENBRIDGES
+        assert record.destination == ProviderType.SEVENBRIDGES
 
     def test_an_unknown_run_is_said_to_be_unknown(self, world: World) -> None:
         with pytest.raises(RunNotFound, match="run-9"):

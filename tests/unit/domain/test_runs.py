@@ -26,11 +26,11 @@ HELD = ProviderRunId("task-7")
 class TestDestination:
     @pytest.mark.parametrize("tags", [{}, {"provider_type": None}, {"provider_type": ""}, None])
     def test_a_run_that_names_no_provider_goes_to_the_default(self, tags: object) -> None:
-        assert a_run(tags=tags).destination(ProviderType.HEALTHOMICS) is ProviderType.HEALTHOMICS
+        assert a_run(tags=tags).destination(ProviderType.HEALTHOMICS) == ProviderType.HEALTHOMICS
 
     @pytest.mark.parametrize("word", ["local", "LOCAL", " Local "])
     def test_a_provider_is_known_by_its_name_in_any_case(self, word: str) -> None:
-        assert a_run(tags={"provider_type": word}).destination(ProviderType.SEVENBRIDGES) is ProviderType.LOCAL
+        assert a_run(tags={"provider_type": word}).destination(ProviderType.SEVENBRIDGES) == ProviderType.LOCAL
 
     @pytest.mark.parametrize("word", ["azure", 7, ["local"]])
     def test_an_unknown_provider_is_refused_with_those_that_exist(self, word: object) -> None:
@@ -53,16 +53,16 @@ class TestDestinationByEngine:
 
     @pytest.mark.parametrize("engine", ["cwltool", "CWLTool", " cwltool "])
     def test_an_engine_is_known_by_its_name_in_any_case(self, engine: str) -> None:
-        assert self.destination(engine) is ProviderType.LOCAL
+        assert self.destination(engine) == ProviderType.LOCAL
 
     @pytest.mark.parametrize("engine", [None, "", "cwltool 3.1", "toil", "nextflow"])
     def test_a_run_of_an_unknown_engine_goes_to_the_default(self, engine: str | None) -> None:
-        assert self.destination(engine) is ProviderType.SEVENBRIDGES
+        assert self.destination(engine) == ProviderType.SEVENBRIDGES
 
     def test_the_tag_wins(self) -> None:
         tags = {"provider_type": "healthomics"}
 
-        assert self.destination("cwltool", tags) is self.destination("Arvados", tags) is ProviderType.HEALTHOMICS
+        assert self.destination("cwltool", tags) is self.destination("Arvados", tags) == ProviderType.HEALTHOMICS
 
     def test_a_run_of_another_system_is_not_sent_to_the_default(self) -> None:
         with pytest.raises(UnknownProvider, match=r"workflow_engine is 'Arvados'.*tag provider_type.*sevenbridges"):

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.builders import a_request, a_run, a_submission_policy
+from tests.builders import ALL_PROVIDERS, a_request, a_run, a_submission_policy
 from tests.unit.application.conftest import World
 from tests.unit.stateful.clouds import REFUSED, DraftCloud, Started, TokenCloud
 from tests.unit.stateful.database import WatchedUnits
@@ -27,7 +27,7 @@ CAP, CAP_OF_TOKENS = 5, 3
 
 _ALL_LOGS = logging.getLogger("wes_daemon")
 _GUARD = logging.getLogger("wes_daemon.application.runtime.guard")
-_EVERYBODY = frozenset(ProviderType)
+_EVERYBODY = ALL_PROVIDERS
 _SERVING: Sequence[Collection[ProviderType]] = (_EVERYBODY, _EVERYBODY, {TOKENS})
 _ROUNDS_OF_WORK, _ROUNDS_OF_ENDING = 8, 24
 # Longer than any wait between two attempts, than a lease and than a hold.
@@ -113,7 +113,7 @@ class Scene:
 
     def queue(self, provider: ProviderType | None, *, is_refused: bool) -> None:
         """A new run."""
-        tags = {PROVIDER_TYPE_TAG: provider.value} if provider else {}
+        tags = {PROVIDER_TYPE_TAG: provider} if provider else {}
         self._store(a_run(f"run-{len(self.judge.queued) + 1}", tags=tags, request=_request(is_refused)))
 
     def copy(self, run: Run, state: RunState) -> None:
@@ -124,7 +124,7 @@ class Scene:
         """Another request in the place of the first, as long as the row says that nobody has it."""
         if run.state is RunState.QUEUED:
             self.judge.redirected.add(run.id)
-            tags = {PROVIDER_TYPE_TAG: provider.value}
+            tags = {PROVIDER_TYPE_TAG: provider}
             self._store(replace(run, tags=tags, request=_request(is_refused)))
 
     def write(self, run: Run, state: RunState) -> None:

@@ -55,7 +55,7 @@ class MemoryPollSchedule:
 
     def reset_missing(self, provider: ProviderType) -> None:
         for run_id, row in self._tables.polls.items():
-            if row.provider is provider:
+            if row.provider == provider:
                 self._tables.polls[run_id] = replace(row, missing_since=None)
 
     def record_missing(self, poll: DuePoll, *, delay: timedelta) -> None:
@@ -93,7 +93,7 @@ class MemoryPollSchedule:
         followed = {
             run_id: row
             for run_id, row in self._tables.polls.items()
-            if row.provider is provider and row.provider_run_id in ids and not row.known_state.has_ended
+            if row.provider == provider and row.provider_run_id in ids and not row.known_state.has_ended
         }
         for run_id, row in followed.items():
             due_at = min(row.next_check_at, now)

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import OutcomeUnknown, ProviderError, Rejected, WrongProvider
+from wes_daemon.application.ports.errors import NotEnabled, OutcomeUnknown, ProviderError, Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
     EndedPage,
@@ -321,8 +321,16 @@ class MemoryProviderDirectory:
     def __init__(self, providers: Mapping[ProviderType, WorkflowProvider | ProviderError]) -> None:
         self.providers = dict(providers)
 
+    @property
+    def enabled(self) -> Collection[ProviderType]:
+        return [type for type, found in self.providers.items() if not isinstance(found, NotEnabled)]
+
+    @property
+    def known(self) -> Collection[ProviderType]:
+        return list(self.providers)
+
     def provider(self, type: ProviderType) -> WorkflowProvider:
-        found = self.providers.get(type) or WrongProvider(f"provider {type} is not set up here")
+        found = self.providers.get(type) or NotEnabled(f"provider {type} is not set up here")
         if isinstance(found, ProviderError):
             raise found
         return found

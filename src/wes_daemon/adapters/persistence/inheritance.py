@@ -25,7 +25,7 @@ from wes_daemon.adapters.persistence.transactions import CLAIM_LOCK, acquire_loc
 from wes_daemon.application.ports.reconcile_queries import FollowedRun, UnexplainedRun
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.errors import InvalidRequest
-from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderRunId, ProviderType, RunId, RunSummary
+from wes_daemon.domain.runs import DEFAULT_PROVIDER, PROVIDER_ID_TAG, ProviderRunId, ProviderType, RunId, RunSummary
 from wes_daemon.domain.states import ACTIVE, ENDED, RunState
 
 _UNKNOWN = (RunState.UNKNOWN,)
@@ -105,13 +105,13 @@ def ended_runs_naming(connection: Connection, provider: ProviderType, since: dat
     return [
         FollowedRun(run_id=each.id, provider_run_id=id, state=each.state, known_state=each.state)
         for each in rows
-        if _named_provider(each) is provider and (id := _named_id(each.tags)) and id not in of_active_rows
+        if _named_provider(each) == provider and (id := _named_id(each.tags)) and id not in of_active_rows
     ]
 
 
 def names_followable_run(run: RunSummary) -> bool:
     """Whether `adopt_active` can follow the run that the tags name; unless another run has it."""
-    return _named_id(run.tags) is not None and run.destination_if_valid(ProviderType.SEVENBRIDGES) is not None
+    return _named_id(run.tags) is not None and run.destination_if_valid(DEFAULT_PROVIDER) is not None
 
 
 def _has_sessions(connection: Connection) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Update, delete, insert, select, update
 
 from wes_daemon.adapters.persistence.expressions import store_after, store_now
-from wes_daemon.adapters.persistence.mapping import daemon_from
+from wes_daemon.adapters.persistence.mapping import daemon_from, publication_text
 from wes_daemon.adapters.persistence.tables import daemons
 from wes_daemon.application.ports.errors import LeaseLost
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
@@ -32,6 +32,7 @@ class SqlLeaseRepository:
                 version=daemon.version,
                 started_at=daemon.started_at,
                 lease_until=store_after(lasting),
+                providers=publication_text(daemon.providers),
             )
         )
 

@@ -1,8 +1,10 @@
 """Maps rows to domain objects and back. Reading raises no errors: invalid values become a default or are left out."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Null, Row, Select, Text, cast, false, func, null, select
@@ -12,6 +14,7 @@ from wes_daemon.adapters.persistence.tables import run_details, submissions, wor
 from wes_daemon.adapters.persistence.types import object_in_text, read_json_object
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
 from wes_daemon.application.ports.providers import RunDetails
+from wes_daemon.application.ports.published_providers import Publication
 from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import (
@@ -27,7 +30,6 @@ from wes_daemon.domain.runs import (
 from wes_daemon.domain.states import RunState
 
 STATES: Mapping[str, RunState] = {state.value: state for state in RunState}
-PROVIDERS: Mapping[str, ProviderType] = {provider.value: provider for provider in ProviderType}
 
 _NO_TIME = timedelta(0)
 _REQUEST_MEMBERS = tuple(member.name for member in fields(WorkflowRequest))
@@ -171,9 +173,13 @@ def state_from(value: str | None) -> RunState:
     return STATES.get(value.rstrip(" "), RunState.UNKNOWN) if isinstance(value, str) else RunState.UNKNOWN
 
 
+@lru_cache
 def provider_from(value: str | None) -> ProviderType | None:
-    """The provider, or None for an unknown value: a newer version may know more providers."""
-    return PROVIDERS.get(value or "")
+    """The provider, or None for a value that is no provider's name."""
+    try:
+        return ProviderType(value or "")
+    except ValueError:
+        return None
 
 
 def task_from(row: Row[Any]) -> TaskLog:
@@ -249,7 +255,25 @@ def daemon_from(row: Row[Any]) -> DaemonInfo:
         version=row.version,
         started_at=row.started_at,
         lease_left=row.lease_until - row.now,
+        providers=publication_from(row.providers),
     )
+
+
+def publication_text(publication: Publication | None) -> str | None:
+    """Return what `publication_from` reads."""
+    return None if publication is None else json.dumps(dict(publication))
+
+
+def publication_from(text: str | None) -> Publication | None:
+    """Return what a daemon has published; None for nothing, and for what this version cannot read."""
+    try:
+        content = json.loads(text) if text else None
+    except ValueError:
+        return None
+    if not isinstance(content, Mapping):
+        return None
+    named = ((provider_from(name), problem) for name, problem in content.items())
+    return {name: str(problem) for name, problem in named if name is not None}
 
 
 def duration_from(seconds: float | None) -> timedelta:

@@ -128,7 +128,7 @@ def _filtered(group: Select[Any], filter: RunFilter, engines: EngineProviders) -
 
 
 def _has_engine_of(provider: ProviderType, engines: EngineProviders) -> ColumnElement[bool]:
-    names = [name for name, named in engines.items() if named is provider]
+    names = [name for name, named in engines.items() if named == provider]
     return func.lower(func.trim(cast(workflow_runs.c.workflow_engine, Text))).in_(names)
 
 

@@ -26,7 +26,7 @@ from wes_daemon.application.ports.errors import ServiceTablesMissing, StorageMis
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISIONS = ("0005", "0004", "0003", "0002", "0001")
+REVISIONS = ("0006", "0005", "0004", "0003", "0002", "0001")
 """The revisions that this version knows, newest first. A list, since Alembic takes long to load; a test compares it."""
 
 # Only `submit` and other programs that create runs insert into `workflow_runs`.

@@ -126,6 +126,8 @@ daemons = Table(
     Column("version", PlainText),
     Column("started_at", UtcTime),
     Column("lease_until", UtcTime),
+    # What the daemon publishes, as JSON; NULL for daemons that are older than this column.
+    Column("providers", PlainText),
 )
 
 run_details = Table(

@@ -1,11 +1,14 @@
 """The directory of providers, which builds each provider when it is first needed."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 
-from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.application.ports.errors import NotEnabled
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.domain.runs import ProviderType
+
+_NONE: Mapping[ProviderType, str] = MappingProxyType({})
 
 
 class LazyProviderDirectory:
@@ -14,10 +17,30 @@ class LazyProviderDirectory:
     A factory that raises, because its provider cannot be built, is called again at the next use.
     """
 
-    def __init__(self, factories: Mapping[ProviderType, Callable[[], WorkflowProvider]]) -> None:
+    def __init__(
+        self,
+        factories: Mapping[ProviderType, Callable[[], WorkflowProvider]],
+        *,
+        not_enabled: Mapping[ProviderType, str] = _NONE,
+    ) -> None:
+        """Build nothing yet.
+
+        Args:
+            factories: of the providers that are enabled.
+            not_enabled: the other known providers, and what each lacks, as a sentence.
+        """
         self._factories = factories
+        self._not_enabled = not_enabled
         self._providers: dict[ProviderType, WorkflowProvider] = {}
         self._lock = threading.Lock()
+
+    @property
+    def enabled(self) -> Collection[ProviderType]:
+        return self._factories.keys()
+
+    @property
+    def known(self) -> Collection[ProviderType]:
+        return {**self._factories, **self._not_enabled}.keys()
 
     def provider(self, type: ProviderType) -> WorkflowProvider:
         with self._lock:
@@ -28,5 +51,6 @@ class LazyProviderDirectory:
     def _build(self, type: ProviderType) -> WorkflowProvider:
         factory = self._factories.get(type)
         if factory is None:
-            raise Rejected(f"provider {type} does not exist in this version of wes-daemon")
+            missing = f"no plug-in for it is installed here; known are {', '.join(sorted(self.known))}"
+            raise NotEnabled(f"provider {type} is not enabled here: {self._not_enabled.get(type, missing)}")
         return factory()

@@ -9,20 +9,19 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 
 from wes_daemon.adapters.resilience.call_queue import CallQueue
-from wes_daemon.adapters.resilience.rates import Rate, window_rate
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS, Allowance, CallGate
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import LeaseLost, NotSent, Throttled
 from wes_daemon.application.ports.quotas import SharedQuotas
 from wes_daemon.application.runtime.event_log import log_event
+from wes_daemon.plugins.accounts import SERVICE_END
+from wes_daemon.plugins.rates import Rate, window_rate
 
 _log = logging.getLogger(__name__)
 
 _NOTHING = timedelta(0)
-_SERVICE_END = ":"
 # Many answers name the same end of a block, some of them in whole seconds.
 _SAME_BLOCK = timedelta(seconds=1)
 # A shorter wait is not worth a line.
@@ -37,11 +36,6 @@ class QuotaExhausted(Throttled, NotSent):
 
     No request was sent, so this is no failure of the service.
     """
-
-
-def account_name(service: str, *identity: str) -> str:
-    """Name an account at a service, for the names of its quotas; `identity` may contain secrets, which are hashed."""
-    return f"{service}{_SERVICE_END}{sha256(chr(0).join(identity).encode()).hexdigest()[:16]}"
 
 
 class RateLimiter:
@@ -71,7 +65,7 @@ class RateLimiter:
         self._clock = clock
         self._sleep = sleep
         self._longest_wait = longest_wait
-        self._blocks = _Blocks(account.partition(_SERVICE_END)[0], clock=clock)
+        self._blocks = _Blocks(account.partition(SERVICE_END)[0], clock=clock)
 
     def acquire(self, operation: str) -> None:
         """Wait until a call is permitted; `call_queue` describes the order of the waiting threads.

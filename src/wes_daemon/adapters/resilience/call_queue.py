@@ -44,11 +44,11 @@ from wes_daemon.adapters.resilience.quotas import (
     grant_calls,
     slow_quota,
 )
-from wes_daemon.adapters.resilience.rates import Rate
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import StorageMisconfigured, StorageUnavailable
 from wes_daemon.application.ports.quotas import QuotaChange, SharedQuotas
 from wes_daemon.application.runtime.event_log import log_event
+from wes_daemon.plugins.rates import Rate
 
 _log = logging.getLogger(__name__)
 

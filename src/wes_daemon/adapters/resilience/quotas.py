@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from wes_daemon.adapters.resilience.call_priority import Urgency
-from wes_daemon.adapters.resilience.rates import Rate
 from wes_daemon.application.ports.quotas import Quota
+from wes_daemon.plugins.rates import Rate
 
 # Source: botocore's adaptive mode (retries/adaptive.py, retries/throttling.py), after RFC 8312 (CUBIC).
 _SLOWED_TO = 0.7

@@ -76,7 +76,7 @@ class CancelRuns:
         reminder_interval: timedelta,
         lease: timedelta,
         most_deleted: int,
-        serving: Collection[ProviderType] = frozenset(ProviderType),
+        serving: Collection[ProviderType] | None = None,
     ) -> None:
         """Make no pass yet.
 
@@ -95,7 +95,7 @@ class CancelRuns:
         self._most_deleted = most_deleted
         self._reminder_interval = reminder_interval
         self._lease = lease
-        self._serving = frozenset(serving)
+        self._serving = frozenset(providers.enabled if serving is None else serving)
         self._log_throttle = LogThrottle(clock, every=timedelta(minutes=1))
 
     def __call__(self) -> CancelReport:

@@ -54,7 +54,7 @@ class FindEnded:
         clock: Clock,
         stop: StopSignal,
         policy: SearchPolicy,
-        serving: Collection[ProviderType] = frozenset(ProviderType),
+        serving: Collection[ProviderType] | None = None,
     ) -> None:
         """Make no pass yet.
 
@@ -64,7 +64,7 @@ class FindEnded:
         self._watermarks = watermarks
         self._units = units
         self._providers = providers
-        self._serving = serving
+        self._serving = providers.enabled if serving is None else serving
         self._refresh = refresh
         self._stop = stop
         self._policy = policy

@@ -84,7 +84,7 @@ class RefreshStatuses:
         pool: Executor,
         stop: StopSignal,
         policy: RefreshPolicy,
-        serving: Collection[ProviderType] = frozenset(ProviderType),
+        serving: Collection[ProviderType] | None = None,
     ) -> None:
         self._units = units
         self._providers = providers
@@ -93,7 +93,7 @@ class RefreshStatuses:
         self._pool = pool
         self._stop = stop
         self._policy = policy
-        self._serving = frozenset(serving)
+        self._serving = frozenset(providers.enabled if serving is None else serving)
         self._paused_until: dict[ProviderType, timedelta] = {}
         self._log_throttle = LogThrottle(clock, every=timedelta(minutes=1))
         self._unknown_statuses = LogThrottle(clock, every=timedelta.max)

@@ -14,9 +14,7 @@ class Rejected(ProviderError):
 
 
 class WrongProvider(Rejected):
-    """This provider can never run the request, but another may: the workflow is of another kind, or the provider is
-    not set up here.
-    """
+    """This provider can never run the request, but another may: the workflow is of another kind."""
 
 
 class NotNow(ProviderError):
@@ -58,6 +56,10 @@ class Unprovable(OutcomeUnknown):
 
 class Misconfigured(ProviderError):
     """No run can work with this provider until a person acts: change no run, and report it."""
+
+
+class NotEnabled(Misconfigured):
+    """This process does not serve the provider, which may lack settings or its plug-in. Another daemon may serve it."""
 
 
 class AmbiguousRefusal(Misconfigured):

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NewType, Protocol
 
+from wes_daemon.application.ports.published_providers import Publication
+
 SessionId = NewType("SessionId", str)
 """The identity of one daemon session; never reused."""
 
@@ -15,6 +17,7 @@ class DaemonInfo:
 
     Attributes:
         lease_left: negative after the lease expired.
+        providers: what the daemon publishes; None for a version that publishes nothing.
     """
 
     id: SessionId
@@ -23,6 +26,7 @@ class DaemonInfo:
     version: str
     started_at: datetime
     lease_left: timedelta = timedelta(0)
+    providers: Publication | None = None
 
 
 class LeaseRepository(Protocol):

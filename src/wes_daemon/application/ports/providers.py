@@ -360,12 +360,20 @@ class WorkflowProvider(Protocol):
 
 
 class ProviderDirectory(Protocol):
-    """The providers of this process by type."""
+    """The providers of this process by name."""
+
+    @property
+    def enabled(self) -> Collection[ProviderType]:
+        """The providers that this process serves; constant."""
+
+    @property
+    def known(self) -> Collection[ProviderType]:
+        """The providers for which this process has a plug-in or settings, whether they are enabled or not; constant."""
 
     def provider(self, type: ProviderType) -> WorkflowProvider:
         """Return the provider; it is built at the first call and kept.
 
         Raises:
-            Rejected: it is not configured here; the message names the missing settings.
+            NotEnabled: it is not enabled here; the message says what it lacks.
             Misconfigured: its configuration is wrong; the message says what fixes it.
         """

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import Misconfigured, ProviderError, Rejected
+from wes_daemon.application.ports.errors import Misconfigured, NotEnabled, ProviderError
 from wes_daemon.application.ports.providers import ProviderDirectory, WorkflowProvider
 from wes_daemon.application.ports.reconcile_queries import ReconcileQueries, RepairUnits, UnexplainedRun
 from wes_daemon.application.ports.submissions import Destination
@@ -25,13 +25,10 @@ from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.application.runtime.log_throttle import LogThrottle
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.domain.errors import InvalidRequest
-from wes_daemon.domain.runs import ProviderType, RunId, RunSummary
+from wes_daemon.domain.runs import DEFAULT_PROVIDER, ProviderType, RunId, RunSummary
 from wes_daemon.domain.states import RunState
 
 _log = logging.getLogger(__name__)
-
-_FORMER_DEFAULT = ProviderType.SEVENBRIDGES
-"""The provider to which the former daemon sent a run whose tags named none."""
 
 _WAITING = (RunState.QUEUED, RunState.CANCELING)
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -153,16 +150,16 @@ class AdoptInheritedRuns:
         """Return the providers that may have the run, and whether the result of each is indispensable."""
         if (named := _named_provider(run)) is not None:
             return {named: True}
-        likely = (self._destination(run), self._default_provider, _FORMER_DEFAULT)
+        likely = (self._destination(run), self._default_provider, DEFAULT_PROVIDER)
         candidates = {type: True for type in likely if type is not None}
-        others = () if run.state in _WAITING else ProviderType
+        others = () if run.state in _WAITING else self._providers.known
         return candidates | {type: False for type in others if type not in candidates}
 
     def _search(self, type: ProviderType, since: datetime, searches: "_Searches") -> Sequence[Discrepancy]:
         """Return what the provider has; note in `searches` if it could not be searched."""
         try:
             provider = self._providers.provider(type)
-        except Rejected as error:
+        except NotEnabled as error:
             # A forgotten setting must not release the runs that this provider may have.
             if searches.are_bound_for(type):
                 self._log_failure(type, error)
@@ -215,7 +212,7 @@ class AdoptInheritedRuns:
         """Cancel the provider runs of cancelled rows; release the inherited rows once every provider was searched."""
         cancelled = 0
         is_complete = True
-        for type in ProviderType:
+        for type in sorted(self._providers.known):
             results = guarded(
                 lambda type=type: self._cancel_at(type),  # type: ignore[misc]
                 otherwise=lambda _: None,
@@ -234,7 +231,7 @@ class AdoptInheritedRuns:
         """Return whether each cancellation was passed on; None if the provider could not be searched."""
         try:
             provider = self._providers.provider(type)
-        except Rejected:
+        except NotEnabled:
             return []
         except Misconfigured as error:
             return self._unless_indispensable(type, error)
@@ -251,7 +248,7 @@ class AdoptInheritedRuns:
 
     def _unless_indispensable(self, type: ProviderType, error: Misconfigured) -> Sequence[bool] | None:
         """A provider without credentials is not in use, unless the former daemon or this one sends runs to it."""
-        if type not in (self._default_provider, _FORMER_DEFAULT):
+        if type not in (self._default_provider, DEFAULT_PROVIDER):
             return []
         self._log_failure(type, error)
         return None
@@ -330,7 +327,6 @@ class _Searches:
 def _named_provider(run: RunSummary) -> ProviderType | None:
     """Return the provider that the row names; None if the run goes to whatever provider is the default."""
     try:
-        named = {run.destination(default) for default in (ProviderType.SEVENBRIDGES, ProviderType.LOCAL)}
+        return run.named_provider()
     except InvalidRequest:
         return None
-    return named.pop() if len(named) == 1 else None

@@ -53,7 +53,7 @@ class DeleteDrafts:
         clock: Clock,
         stop: StopSignal,
         tolerances: Tolerances,
-        serving: Collection[ProviderType] = frozenset(ProviderType),
+        serving: Collection[ProviderType] | None = None,
     ) -> None:
         self._queries = queries
         self._providers = providers
@@ -61,7 +61,7 @@ class DeleteDrafts:
         self._clock = clock
         self._stop = stop
         self._tolerances = tolerances
-        self._serving = serving
+        self._serving = providers.enabled if serving is None else serving
 
     def __call__(self) -> DraftReport:
         """Make one pass. The next pass retries the deletions that failed in this one."""

@@ -22,7 +22,7 @@ from wes_daemon.application.reconciling.discrepancies import (
 from wes_daemon.application.reconciling.repairing import Repairer, RepairResult
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.domain.errors import InvalidRequest
-from wes_daemon.domain.runs import ProviderType, RunSummary
+from wes_daemon.domain.runs import DEFAULT_PROVIDER, ProviderType, RunSummary
 from wes_daemon.domain.states import RunState
 
 _log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Reconcile:
         providers: ProviderDirectory,
         repairer: Repairer,
         clock: Clock,
-        default_provider: ProviderType = ProviderType.SEVENBRIDGES,
+        default_provider: ProviderType = DEFAULT_PROVIDER,
     ) -> None:
         self._queries = queries
         self._providers = providers
@@ -84,7 +84,7 @@ class Reconcile:
         *,
         window: timedelta,
         tolerances: Tolerances,
-        types: Collection[ProviderType] = frozenset(ProviderType),
+        types: Collection[ProviderType] | None = None,
     ) -> ReconcileReport:
         """Compare the owned runs created within `window`, and every run that the database follows.
 
@@ -98,7 +98,8 @@ class Reconcile:
         compared: list[ProviderType] = []
         not_compared: dict[ProviderType, str] = {}
         not_configured: dict[ProviderType, str] = {}
-        for type in (each for each in ProviderType if each in types):
+        types = self._providers.known if types is None else types
+        for type in sorted(types):
             discrepancies, error = self._compare(type, since, former_since, tolerances)
             found.extend(discrepancies)
             if error is None:

@@ -12,7 +12,7 @@ from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.application.requests.json_values import exact_object, exact_text
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.domain.errors import InvalidRequest
-from wes_daemon.domain.runs import Attachment, ProviderType, Run, RunId, WorkflowRequest
+from wes_daemon.domain.runs import Attachment, Run, RunId, WorkflowRequest
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class CreateRun:
         _check_attachments(attachments)
         run = Run(id=RunId(self._ids.new_id()), request=request, tags=exact_object("tags", tags or {}))
         request.validate()
-        run.destination(default=ProviderType.SEVENBRIDGES)
+        run.named_provider()
         entry = TimelineEntry(at=self._clock.now(), before=None, after=run.state, by=self._by, why="queued")
         try:
             with self._units() as work:

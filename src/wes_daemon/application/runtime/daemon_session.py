@@ -10,6 +10,7 @@ from datetime import timedelta
 from wes_daemon.application.ports.environment import Clock, IdSource
 from wes_daemon.application.ports.errors import LeaseLost, StorageMisconfigured, StorageUnavailable
 from wes_daemon.application.ports.leases import DaemonInfo, SessionId
+from wes_daemon.application.ports.published_providers import Publication
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.outage_log import OutageLog
@@ -49,12 +50,14 @@ class DaemonSession:
         process: HostProcess,
         lasting: timedelta,
         inherits: bool = False,
+        providers: Publication | None = None,
     ) -> None:
         """Open no lease yet.
 
         Args:
             lasting: the length of the lease.
             inherits: whether the first session of a database inherits the runs of another daemon.
+            providers: what every session publishes.
         """
         self._units = units
         self._ids = ids
@@ -62,6 +65,7 @@ class DaemonSession:
         self._process = process
         self._lasting = lasting
         self._inherits = inherits
+        self._providers = providers
         # Locked while the identity is opened, replaced or closed, but not while a renewal waits for the database.
         self._identity_lock = threading.Lock()
         self._current: SessionId | None = None
@@ -158,7 +162,12 @@ class DaemonSession:
     def _info(self, id: SessionId) -> DaemonInfo:
         process = self._process
         return DaemonInfo(
-            id=id, host=process.host, pid=process.pid, version=process.version, started_at=self._clock.now()
+            id=id,
+            host=process.host,
+            pid=process.pid,
+            version=process.version,
+            started_at=self._clock.now(),
+            providers=self._providers,
         )
 
 

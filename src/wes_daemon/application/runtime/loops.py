@@ -19,6 +19,8 @@ work probe, a cheap query, and end there if it finds no work. The time between t
 - delete-drafts: an hour.
 - inherited-runs: an hour; every half minute while a run waits for the search, which is only possible after the first
   start on a database. One loop searches all providers.
+- unserved-runs: `DAEMON_POLL_INTERVAL`, and on a hint. One loop settles the runs of all providers that no daemon
+  serves.
 - events: 1 s, because a pass itself waits for messages. Only if a queue is configured.
 """
 
@@ -42,6 +44,7 @@ _SEARCH_RETRY = timedelta(seconds=30)
 # The pauses make many commits in a row lead to few passes, and are too short for a person to notice.
 _PAUSE_BETWEEN_SUBMIT_HINTS = timedelta(milliseconds=20)
 _PAUSE_BETWEEN_CANCEL_HINTS = timedelta(milliseconds=500)
+_PAUSE_BETWEEN_UNSERVED_HINTS = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,17 @@ def provider_loops(
         ),
         PeriodicTask(name=f"find-ended-{provider}", work=passes.find_ended, every=intervals.status_check_floor),
         PeriodicTask(name=f"delete-drafts-{provider}", work=passes.delete_drafts, every=_DRAFT_DELETION_INTERVAL),
+    )
+
+
+def unserved_runs_loop(settle: Callable[[], object], *, intervals: LoopIntervals) -> PeriodicTask:
+    """Return the loop that settles the runs of providers that no daemon serves."""
+    return PeriodicTask(
+        name="unserved-runs",
+        work=settle,
+        every=intervals.poll,
+        on_hint=settle,
+        pause_after_hint=_PAUSE_BETWEEN_UNSERVED_HINTS,
     )
 
 

@@ -23,7 +23,7 @@ class ProviderWorkProbe:
         self._default = default
         self._engines = engines
         self._serving = frozenset({serving})
-        self._serving_with_unknown = frozenset({serving, None}) if serving is default else self._serving
+        self._serving_with_unknown = frozenset({serving, None}) if serving == default else self._serving
 
     def has_queued_runs(self) -> bool:
         """Whether there is a run to submit."""

@@ -61,7 +61,7 @@ class SetUpEvidence:
         named = _named_by(run)
         with self._lock:
             last_accepted = max(
-                (at for (by, names), at in self._last_accepted.items() if by is provider and names <= named),
+                (at for (by, names), at in self._last_accepted.items() if by == provider and names <= named),
                 default=None,
             )
             contradictions = self._contradictions(self._refusals.pop(run.id, None), last_accepted)

@@ -52,8 +52,7 @@ class SubmissionPolicy:
         """
         if run.tag_values.get(PROVIDER_TYPE_TAG):
             return ""
-        others = " or ".join(type for type in ProviderType if type is not provider)
-        return f"; {self._reason_for(run, provider)}; the tag {PROVIDER_TYPE_TAG} chooses another provider: {others}"
+        return f"; {self._reason_for(run, provider)}; the tag {PROVIDER_TYPE_TAG} chooses another provider"
 
     def _reason_for(self, run: RunSummary, provider: ProviderType) -> str:
         if run.engine_name in self.engine_providers:

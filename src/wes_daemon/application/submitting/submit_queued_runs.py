@@ -125,7 +125,7 @@ class SubmitQueuedRuns:
         pool: Executor,
         stop: StopSignal,
         policy: SubmissionPolicy,
-        serving: Collection[ProviderType] = frozenset(ProviderType),
+        serving: Collection[ProviderType | None] | None = None,
     ) -> None:
         self._units = units
         self._recorder = recorder
@@ -134,8 +134,8 @@ class SubmitQueuedRuns:
         self._pool = pool
         self._stop = stop
         self._policy = policy
-        self._serving = frozenset[ProviderType | None](serving)
-        if policy.default_provider in serving:
+        self._serving = frozenset[ProviderType | None](providers.enabled if serving is None else serving)
+        if policy.default_provider in self._serving:
             self._serving |= {None}
         self._outcomes = OutcomeRecorder(recorder=recorder, clock=clock, policy=policy)
         self._submit_claimed_run = SubmitClaimedRun(

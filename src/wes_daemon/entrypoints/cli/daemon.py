@@ -52,7 +52,7 @@ def run_daemon(ctx: click.Context) -> int:
 
 def _require_database_uri(settings: "Settings") -> None:
     """Report a misspelt DATABASE_URI; if nothing resembles it, building the application reports that it is not set."""
-    from wes_daemon.bootstrap.settings import ConfigurationError
+    from wes_daemon.bootstrap.setting_problems import ConfigurationError
 
     if settings.database_uri is None and (hint := misspelt_database()):
         raise ConfigurationError(f"DATABASE_URI is not set{hint}")
@@ -61,12 +61,11 @@ def _require_database_uri(settings: "Settings") -> None:
 def _log_settings(settings: "Settings") -> None:
     from wes_daemon.application.runtime.event_log import log_event
     from wes_daemon.bootstrap.env_file import ENV_FILE, names_in_env_file
-    from wes_daemon.bootstrap.providers import sevenbridges_setup
     from wes_daemon.bootstrap.setting_problems import misspelt
-    from wes_daemon.bootstrap.settings import setting_names
+    from wes_daemon.bootstrap.settings import setting_names, setting_prefixes
 
     for where, names in (("environment", os.environ), (ENV_FILE, names_in_env_file())):
-        for name, meant in misspelt(names, setting_names()):
+        for name, meant in misspelt(names, setting_names(), setting_prefixes()):
             log_event(_log, logging.WARNING, "settings.misspelt", name=name, meant=meant, where=where)
     log_event(
         _log,
@@ -79,20 +78,18 @@ def _log_settings(settings: "Settings") -> None:
         status_check_interval=settings.status_check_interval,
         max_concurrent_workflows=settings.max_concurrent_workflows,
         default_provider=settings.default_provider,
-        sevenbridges=sevenbridges_setup(settings),
-        local_workdir=settings.local_workdir or "off",
-        healthomics_region=_healthomics_region(settings),
+        providers=_enabled_providers(settings),
     )
+    for name, each in settings.providers.items():
+        if each.problem:
+            level = logging.WARNING if each.needs_attention else logging.INFO
+            log_event(_log, level, "provider.not_enabled", provider=name, reason=each.problem)
 
 
-def _healthomics_region(settings: "Settings") -> str:
-    from wes_daemon.application.ports.errors import Misconfigured
-
-    try:
-        return settings.healthomics_region
-    except Misconfigured:
-        # The provider reports it when a run needs it: the daemon may serve other providers.
-        return "unknown"
+def _enabled_providers(settings: "Settings") -> str:
+    """Return the enabled providers, each with the place where its runs go."""
+    enabled = (f"{name}={each.target}" for name, each in settings.providers.items() if each.is_enabled)
+    return " ".join(enabled) or "none"
 
 
 def _prepare_database(application: "Application") -> bool:

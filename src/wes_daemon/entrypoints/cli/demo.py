@@ -5,12 +5,11 @@ import shlex
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.resources import as_file, files
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wes_daemon.domain.errors import IllegalTransition
-from wes_daemon.domain.runs import RunId, WorkflowRequest
+from wes_daemon.domain.runs import ProviderType, RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.errors import ExitCode, Failed, many_lines, one_line
 from wes_daemon.entrypoints.cli.local_files import expand_home
@@ -34,6 +33,7 @@ from wes_daemon.entrypoints.cli.session import (
 if TYPE_CHECKING:
     from wes_daemon.application.ports.queries import RunRecord
     from wes_daemon.bootstrap.application import Application
+    from wes_daemon.bootstrap.plug_ins import InstalledPlugin
 
 _DATA = "demo_data"
 _EXPECTED: Mapping[str, RunState] = {
@@ -58,15 +58,16 @@ _CANCEL_TIMEOUT = timedelta(seconds=5)
 def demo(ctx: click.Context, directory: Path | None) -> int:
     """Run a few real CWL workflows on this machine, and watch.
 
-    Queues three runs in a database of its own, and runs the daemon with the local provider until they have ended.
+    Queues three runs in a database of its own, and runs the daemon on this machine until they have ended.
     One of them fails on purpose. Then prints the results and what to try next. Needs no account, no container and no
     network.
     """
     if ctx.obj.database_uri:
         raise click.UsageError("demo has a database of its own; --dir says where it is kept.")
-    _require_cwltool()
-    place = _prepare_directory(directory)
+    provider = _require_provider()
+    place = _prepare_directory(directory, provider)
     with _session(ctx, place) as application:
+        _require_checks(application, provider.kind)
         click.echo(f"Three workflows on this machine, in {place.path}\n", err=True)
         try:
             records = _run_all(application, place)
@@ -77,13 +78,23 @@ def demo(ctx: click.Context, directory: Path | None) -> int:
     return _conclude(place, records)
 
 
-def _require_cwltool() -> None:
-    if find_spec("cwltool") is None or find_spec("psutil") is None:
-        raise Failed(
-            "the demonstration runs CWL with cwltool, which is not installed here: pip install 'wes-daemon[local]' "
-            "or, in a clone, pip install '.[local]'",
-            ExitCode.MISCONFIGURED,
-        )
+def _require_provider() -> "InstalledPlugin":
+    """Return the provider that runs workflows on this machine; raises `Failed` if it cannot be used."""
+    from wes_daemon.bootstrap.plug_ins import installed_plugins
+
+    found = [each for each in installed_plugins().values() if each.plugin and each.plugin.traits.runs_here]
+    if not found:
+        raise Failed("no provider that runs workflows on this machine is installed here", ExitCode.MISCONFIGURED)
+    return found[0]
+
+
+def _require_checks(application: "Application", provider: ProviderType) -> None:
+    from wes_daemon.bootstrap.providers import examine
+
+    settings = application.settings
+    for found in examine(settings.providers[provider], settings):
+        if found.problem:
+            raise Failed(f"the demonstration cannot run here: {found.problem}", ExitCode.MISCONFIGURED)
 
 
 @contextmanager
@@ -136,7 +147,7 @@ def _running_daemon(application: "Application") -> Iterator[None]:
 
 
 def _cancel_all(application: "Application", names: Mapping[RunId, str]) -> None:
-    """Cancel the runs: the processes of the local provider would continue without the daemon."""
+    """Cancel the runs: their processes would continue without the daemon."""
     from wes_daemon.entrypoints.cli.progress import wait_for_runs
 
     click.echo("\nStopping.", err=True)
@@ -184,14 +195,16 @@ class DemoDirectory:
     """The files of one demonstration."""
 
     path: Path
+    provider: ProviderType
+    provider_variables: Collection[str]
 
     @property
     def environment(self) -> Mapping[str, str]:
         """The variables in .env: commands that are called in the directory use its database."""
         return {
             "DATABASE_URI": f"sqlite:///{self.path / 'runs.db'}",
-            "DAEMON_LOCAL_WORKDIR": str(self.path / "runs"),
-            "DAEMON_DEFAULT_PROVIDER": "local",
+            **{variable: str(self.path / "runs") for variable in self.provider_variables},
+            "DAEMON_DEFAULT_PROVIDER": str(self.provider),
             "DAEMON_POLL_INTERVAL": "1",
             "DAEMON_STATUS_CHECK_INTERVAL": "1",
         }
@@ -201,8 +214,8 @@ class DemoDirectory:
         """The settings of the demonstration itself; they override the environment."""
         return {
             "database_uri": self.environment["DATABASE_URI"],
-            "local_workdir": self.path / "runs",
-            "default_provider": "local",
+            **dict.fromkeys(self.provider_variables, self.path / "runs"),
+            "default_provider": self.provider,
             "poll_interval": 0.5,
             "status_check_interval": 0.5,
             "max_concurrent_workflows": 4,
@@ -241,20 +254,25 @@ class DemoDirectory:
         )
 
 
-def _prepare_directory(given: Path | None) -> DemoDirectory:
+def _prepare_directory(given: Path | None, provider: "InstalledPlugin") -> DemoDirectory:
     """Create and fill the directory. The directory of an earlier demonstration can be used again.
 
     Raises:
         click.BadParameter: it cannot be created, or has a .env that the demonstration did not write.
     """
     try:
-        place = DemoDirectory(_create(given) if given else _create_new())
+        place = DemoDirectory(_create(given) if given else _create_new(), provider.kind, _variables(provider))
         _fill(place)
     except OSError as error:
         raise click.BadParameter(
             f"{error.filename}: {error.strerror}; name a directory that may be written to.", param_hint="--dir"
         ) from error
     return place
+
+
+def _variables(provider: "InstalledPlugin") -> Collection[str]:
+    """Return the variables that enable the provider; each takes a directory."""
+    return list(provider.plugin.traits.try_out) if provider.plugin else []
 
 
 def _program() -> str:

@@ -7,8 +7,8 @@ import click
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.errors import print_message
-from wes_daemon.entrypoints.cli.options import Count, UpperCaseChoice, database_option, json_option
-from wes_daemon.entrypoints.cli.session import reading_session
+from wes_daemon.entrypoints.cli.options import Count, ProviderName, UpperCaseChoice, database_option, json_option
+from wes_daemon.entrypoints.cli.session import reading_session, require_provider_name
 
 
 @click.command("list")
@@ -22,7 +22,8 @@ from wes_daemon.entrypoints.cli.session import reading_session
 )
 @click.option(
     "--provider",
-    type=click.Choice([type.value for type in ProviderType], case_sensitive=False),
+    type=ProviderName(),
+    metavar="NAME",
     help="Show only runs that this provider has or will be sent.",
 )
 @click.option("--review", is_flag=True, help="Show only runs that need a person's decision: see `wes-daemon resolve`.")
@@ -31,7 +32,7 @@ from wes_daemon.entrypoints.cli.session import reading_session
 @json_option
 @click.pass_context
 def list_runs(
-    ctx: click.Context, states: Sequence[str], provider: str | None, review: bool, limit: int, as_json: bool
+    ctx: click.Context, states: Sequence[str], provider: ProviderType | None, review: bool, limit: int, as_json: bool
 ) -> None:
     """List runs, newest first."""
     from wes_daemon.application.ports.queries import RunFilter
@@ -41,11 +42,12 @@ def list_runs(
 
     filter = RunFilter(
         states=[RunState(state) for state in states],
-        provider=ProviderType(provider) if provider else None,
+        provider=provider,
         submissions=[SubmissionState.REVIEW] if review else [],
         limit=limit,
     )
     with reading_session(ctx) as application:
+        require_provider_name(application, provider)
         records, now = application.list_runs(filter), application.clock.now()
     if as_json:
         click.echo(json_text([run_summary(record) for record in records]))

@@ -124,7 +124,7 @@ def _file_handler(path: Path) -> logging.Handler:
         # Opens a new file if log rotation has moved the old one away.
         return WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        from wes_daemon.bootstrap.settings import ConfigurationError
+        from wes_daemon.bootstrap.setting_problems import ConfigurationError
 
         raise ConfigurationError(
             f"--log-file/DAEMON_LOG_FILE: {path} cannot be written to: {error.strerror}. "

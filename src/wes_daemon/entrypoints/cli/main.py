@@ -26,6 +26,7 @@ from wes_daemon.entrypoints.cli.process import (
     ignore_interrupts,
     report_output_errors,
 )
+from wes_daemon.entrypoints.cli.providers import providers
 from wes_daemon.entrypoints.cli.reconcile import reconcile
 from wes_daemon.entrypoints.cli.resolve import resolve
 from wes_daemon.entrypoints.cli.run_once import run_once
@@ -43,6 +44,7 @@ _OTHER_NAMES: Mapping[str, str] = {
     **dict.fromkeys(("add", "create", "exec", "execute", "enqueue"), "submit"),
     **dict.fromkeys(("init", "migrate", "upgrade", "setup"), "db upgrade"),
     **dict.fromkeys(("check", "doctor"), "verify"),
+    **dict.fromkeys(("plugins", "engines"), "providers"),
 }
 _DOCUMENT = re.compile(r".*\.(cwl|wdl|nf|json|ya?ml)(#.*)?", re.IGNORECASE)
 
@@ -128,7 +130,7 @@ def cli(ctx: click.Context, /, **given: Any) -> int | None:
     return None if ctx.invoked_subcommand else run_daemon(ctx)
 
 
-for _command in (demo, submit, list_runs, show, cancel, resolve, run_once, reconcile, verify, db):
+for _command in (demo, submit, list_runs, show, cancel, resolve, run_once, reconcile, verify, providers, db):
     cli.add_command(_command)
 
 
@@ -179,7 +181,7 @@ def _expected_failures(ctx: click.Context) -> Iterator[None]:
 def _exit_code(error: WesDaemonError) -> ExitCode:
     # Not imported above: these modules import pydantic.
     from wes_daemon.application.ports.errors import Misconfigured, StorageMisconfigured
-    from wes_daemon.bootstrap.settings import ConfigurationError
+    from wes_daemon.bootstrap.setting_problems import ConfigurationError
 
     if isinstance(error, ConfigurationError | StorageMisconfigured | Misconfigured):
         return ExitCode.MISCONFIGURED

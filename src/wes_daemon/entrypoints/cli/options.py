@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from wes_daemon.domain.runs import ProviderType
 from wes_daemon.entrypoints.cli.local_files import expand_home
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -78,7 +79,7 @@ class Seconds(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Convert the value; refuse a number with a unit, and "nan", which a range accepts."""
-        from wes_daemon.bootstrap.setting_types import seconds_with_unit
+        from wes_daemon.plugins.setting_types import seconds_with_unit
 
         if isinstance(value, str) and (meant := seconds_with_unit(value)) is not None:
             self.fail(f"{value!r} has a unit; write the number of seconds, {meant:g}.", param, ctx)
@@ -88,12 +89,25 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+class ProviderName(click.ParamType[ProviderType]):
+    """The name of a provider; whether it exists is checked by `require_provider_name` of `session`."""
+
+    name = "provider"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ProviderType:
+        """Convert the value, in any case."""
+        try:
+            return ProviderType(str(value).strip().lower())
+        except ValueError as error:
+            self.fail(f"{error}; `wes-daemon providers` shows them.", param, ctx)
+
+
 def _checked_uri(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     if value is None or ctx.resilient_parsing:
         return value
     from wes_daemon.adapters.persistence.engine import database_url
     from wes_daemon.application.ports.errors import StorageMisconfigured
-    from wes_daemon.bootstrap.setting_types import without_quotation_marks
+    from wes_daemon.plugins.setting_types import without_quotation_marks
 
     try:
         without_quotation_marks(value)

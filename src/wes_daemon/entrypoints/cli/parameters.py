@@ -101,17 +101,17 @@ def with_attached_names(value: object, names: Collection[str]) -> object:
 
 
 def require_readable_here(values: Mapping[str, object]) -> None:
-    """Check that the local provider can read each File and Directory.
+    """Check that a provider of this machine can read each File and Directory.
 
     Raises:
-        click.BadParameter: one has another address than the local provider reads.
+        click.BadParameter: one has another address than such a provider reads.
     """
     for name, value in values.items():
         for address in _addresses(value):
             scheme = _scheme(address)
             if scheme not in _READABLE_SCHEMES:
                 raise click.BadParameter(
-                    f"{public_url(address)!r} cannot be read here: the local provider reads files of this machine, "
+                    f"{public_url(address)!r} cannot be read here: the provider reads files of this machine, "
                     f"http:// and https://, and not {scheme}:; copy the file to this machine, or choose another "
                     "provider with --provider.",
                     param_hint=one_line(name),

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import click
 
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.entrypoints.cli.errors import ExitCode, print_message
-from wes_daemon.entrypoints.cli.options import database_option, json_option
+from wes_daemon.entrypoints.cli.options import ProviderName, database_option, json_option
 
 if TYPE_CHECKING:
     from wes_daemon.application.reconciling.reconcile import ReconcileReport
@@ -46,7 +46,8 @@ class Age(click.ParamType[timedelta]):
 )
 @click.option(
     "--provider",
-    type=click.Choice([type.value for type in ProviderType], case_sensitive=False),
+    type=ProviderName(),
+    metavar="NAME",
     help="Compare only this provider. The default is all that are configured.",
 )
 @click.option("--apply", is_flag=True, help="Repair the discrepancies that have a repair, after a confirmation.")
@@ -71,7 +72,7 @@ class Age(click.ParamType[timedelta]):
 def reconcile(
     ctx: click.Context,
     since: timedelta,
-    provider: str | None,
+    provider: ProviderType | None,
     apply: bool,
     yes: bool,
     drafts_older_than: timedelta,
@@ -86,7 +87,7 @@ def reconcile(
     repaired, else 1.
     """
     from wes_daemon.application.reconciling.discrepancies import Repair
-    from wes_daemon.entrypoints.cli.session import reading_session
+    from wes_daemon.entrypoints.cli.session import reading_session, require_provider_name
 
     must_confirm = apply and not (yes or as_json)
     if must_confirm and not _is_terminal():
@@ -97,8 +98,9 @@ def reconcile(
             draft_age=drafts_older_than,
             foreign_runs=Repair.CANCEL if cancel_foreign_runs else Repair.NONE,
         )
+        require_provider_name(application, provider)
         use_case = application.reconcile
-        report = use_case(window=since, tolerances=tolerances, types=_chosen(provider))
+        report = use_case(window=since, tolerances=tolerances, types=[provider] if provider else None)
         _require_configured(report, provider)
         if as_json:
             return _print_json(report, use_case.repair(report.repairable, tolerances=tolerances) if apply else [])
@@ -108,11 +110,7 @@ def reconcile(
         return _print_results(report, use_case.repair(report.repairable, tolerances=tolerances))
 
 
-def _chosen(provider: str | None) -> Collection[ProviderType]:
-    return [ProviderType(provider)] if provider else list(ProviderType)
-
-
-def _require_configured(report: "ReconcileReport", provider: str | None) -> None:
+def _require_configured(report: "ReconcileReport", provider: ProviderType | None) -> None:
     """Raise `Misconfigured` if the provider that `--provider` names is not configured."""
     from wes_daemon.application.ports.errors import Misconfigured
 

@@ -52,12 +52,10 @@ def run_once(ctx: click.Context, as_json: bool) -> int:
 
 def _mention_missing_providers(settings: "Settings") -> None:
     """Print what to set if no provider can execute a run here."""
-    has_cloud = settings.sevenbridges_credentials or settings.aws_healthomics_workflow_role_arn
-    if not (has_cloud or settings.local_workdir):
-        print_message(
-            "no provider is set up here: set DAEMON_LOCAL_WORKDIR for runs on this machine, SEVENBRIDGES_API_TOKEN and "
-            "SEVENBRIDGES_PROJECT, or AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN and AWS_HEALTHOMICS_OUTPUT_URI"
-        )
+    if not any(each.is_enabled for each in settings.providers.values()):
+        print_message("no provider is set up here:")
+        for name, each in settings.providers.items():
+            print_message(f"- {name}: {each.problem}")
 
 
 def _document(report: "RunOnceReport") -> dict[str, object]:

@@ -77,12 +77,19 @@ class NewRun:
     attachments: Sequence[Attachment] = ()
 
 
-def read_new_run(arguments: SubmitArguments, *, default: ProviderType, engines: EngineProviders) -> NewRun:
+def read_new_run(
+    arguments: SubmitArguments,
+    *,
+    default: ProviderType,
+    engines: EngineProviders,
+    run_here: Collection[ProviderType],
+) -> NewRun:
     """Read the arguments and the files that they name.
 
     Args:
         default: the provider if neither the tags nor the engine name one.
         engines: the providers that workflow engines name.
+        run_here: the providers that execute runs on this machine, and read its files.
 
     Raises:
         click.UsageError: an argument is wrong, or a file cannot be read.
@@ -95,7 +102,7 @@ def read_new_run(arguments: SubmitArguments, *, default: ProviderType, engines: 
     url, files = _with_workflow(source, files)
     tags = _tags(arguments)
     destination = summary(tags, arguments.engine).destination_if_valid(default, engines)
-    runs_here = destination is ProviderType.LOCAL
+    runs_here = destination in run_here
     type = arguments.type or source.type
     inputs = _declared_inputs(source, files, type) if arguments.checks else None
     parameters = _parameters(arguments, inputs, resolve_files=not files and runs_here)
@@ -190,7 +197,7 @@ def _refuse_workflow(text: str, problem: str) -> NoReturn:
 
 def _looks_like_path(text: str) -> bool:
     suffix = PurePosixPath(text).suffix
-    # The name of a Seven Bridges app is owner/project/app, where the app's own name may contain a dot.
+    # A service may call its workflows owner/project/name, where the workflow's own name may contain a dot.
     may_be_app = text.count("/") == _SLASHES_OF_AN_APP and suffix.lower() not in _SUFFIXES
     return text.startswith(("./", "../", "/", "~")) or (_SUFFIX.fullmatch(suffix) is not None and not may_be_app)
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 HIDE_SECRETS = "wes_daemon.hide_secrets"
 """The key in `click.Context.meta` of the function that hides secrets in a text; set once the settings are read."""
 
-_LOCAL_WORKDIR = 'DAEMON_LOCAL_WORKDIR="$PWD/local-runs" '
 _SQLITE = "sqlite:///"
 _SEARCHED_RUNS = 1_000
 _DATABASE_URI = "DATABASE_URI"
@@ -99,10 +98,10 @@ def _mention_misspelt() -> None:
     """Print which names in the environment and in `.env` resemble those of settings, and have no effect."""
     from wes_daemon.bootstrap.env_file import ENV_FILE, names_in_env_file
     from wes_daemon.bootstrap.setting_problems import misspelt
-    from wes_daemon.bootstrap.settings import setting_names
+    from wes_daemon.bootstrap.settings import setting_names, setting_prefixes
 
     for where, names in (("the environment", os.environ), (ENV_FILE, names_in_env_file())):
-        for name, meant in misspelt(names, setting_names()):
+        for name, meant in misspelt(names, setting_names(), setting_prefixes()):
             # A message of its own mentions it where it matters.
             if meant != _DATABASE_URI:
                 print_message(f"{name} in {where} is no setting: did you mean {meant}?")
@@ -186,7 +185,7 @@ def daemon_command(settings: "Settings", *, for_provider: ProviderType | None = 
     """Return a shell command that starts a daemon, with the settings that it would not find by itself.
 
     Args:
-        for_provider: the command also enables this provider, if it is the local one.
+        for_provider: the command also enables this provider, if that takes no more than a setting to try it out.
     """
     from wes_daemon.adapters.persistence.address import read_address
     from wes_daemon.bootstrap.settings import read_settings
@@ -195,8 +194,22 @@ def daemon_command(settings: "Settings", *, for_provider: ProviderType | None = 
     uri = settings.database_uri
     if uri is not None and read_settings().database_uri != uri:
         words += ["--db-uri", read_address(uri.get_secret_value()).shown]
-    needs_workdir = for_provider is ProviderType.LOCAL and settings.local_workdir is None
-    return f"{_LOCAL_WORKDIR if needs_workdir else ''}{shlex.join(words)}"
+    instance = settings.providers.get(for_provider) if for_provider else None
+    needed = instance.plugin.traits.try_out if instance and instance.plugin and not instance.is_enabled else {}
+    return " ".join([*(f"{name}={value}" for name, value in needed.items()), shlex.join(words)])
+
+
+def require_provider_name(application: "Application", name: ProviderType | None) -> None:
+    """Check that a provider of this name is known here, to a daemon that is at work, or from earlier runs.
+
+    Raises:
+        click.UsageError: it is not; the message names those that are.
+    """
+    if name is None or name in application.settings.providers:
+        return
+    known = {*application.settings.providers, *application.published_providers()}
+    if name not in known:
+        raise click.UsageError(f"there is no provider {name}: the providers are {', '.join(sorted(known))}.")
 
 
 def require_database(settings: "Settings") -> None:
@@ -264,11 +277,11 @@ def misspelt_database() -> str:
     """Return ` (DATABASE_URL is: did you mean that?)` if a name like DATABASE_URI is set instead, or an empty text."""
     from wes_daemon.bootstrap.env_file import names_in_env_file
     from wes_daemon.bootstrap.setting_problems import misspelt
-    from wes_daemon.bootstrap.settings import setting_names
+    from wes_daemon.bootstrap.settings import setting_names, setting_prefixes
 
-    names = [
-        name for name, meant in misspelt({*os.environ, *names_in_env_file()}, setting_names()) if meant == _DATABASE_URI
-    ]
+    given = {*os.environ, *names_in_env_file()}
+    found = misspelt(given, setting_names(), setting_prefixes())
+    names = [name for name, meant in found if meant == _DATABASE_URI]
     return f" ({' and '.join(names)} is: did you mean that?)" if names else ""
 
 

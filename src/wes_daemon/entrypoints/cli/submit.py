@@ -10,10 +10,10 @@ from wes_daemon.domain.errors import InvalidRequest
 from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.domain.states import RunState
 from wes_daemon.entrypoints.cli.errors import ExitCode, Failed, many_lines, print_message
-from wes_daemon.entrypoints.cli.options import Seconds, database_option, is_daemon_option, json_option
+from wes_daemon.entrypoints.cli.options import ProviderName, Seconds, database_option, is_daemon_option, json_option
 from wes_daemon.entrypoints.cli.process import ignore_interrupts
 from wes_daemon.entrypoints.cli.run_request import NewRun, SubmitArguments, read_new_run, summary
-from wes_daemon.entrypoints.cli.session import mention_absent_daemon, session, settings_of
+from wes_daemon.entrypoints.cli.session import mention_absent_daemon, require_provider_name, session, settings_of
 
 if TYPE_CHECKING:
     from wes_daemon.application.ports.queries import RunRecord
@@ -67,7 +67,8 @@ class SubmitCommand(click.Command):
 @click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag of the run; may be repeated.")
 @click.option(
     "--provider",
-    type=click.Choice([type.value for type in ProviderType], case_sensitive=False),
+    type=ProviderName(),
+    metavar="NAME",
     help="The provider of the run, stored as its tag provider_type; by default that of the engine, or the default one.",
 )
 @click.option("--engine", metavar="NAME", help="The workflow engine.")
@@ -108,9 +109,16 @@ def submit(ctx: click.Context, /, wait: bool, timeout: float | None, as_json: bo
         raise click.UsageError("--timeout needs --wait.")
     settings = settings_of(ctx)
     arguments = SubmitArguments(**given)
-    new_run = read_new_run(arguments, default=settings.default_provider, engines=settings.engine_providers)
+    new_run = read_new_run(
+        arguments,
+        default=settings.default_provider,
+        engines=settings.engine_providers,
+        run_here=[name for name, each in settings.providers.items() if each.plugin and each.plugin.traits.runs_here],
+    )
     note = _require_taker(new_run, settings) if arguments.checks else ""
     with session(ctx) as application:
+        if arguments.checks:
+            require_provider_name(application, _destination(new_run, settings))
         run_id = application.create_run(new_run.request, tags=new_run.tags, attachments=new_run.attachments)
         provider = _provider_of(new_run, settings)
         if note:
@@ -122,6 +130,11 @@ def submit(ctx: click.Context, /, wait: bool, timeout: float | None, as_json: bo
         if not (wait and as_json):
             _print_id(run_id, as_json)
         return _wait(application, run_id, timeout, as_json) if wait else ExitCode.DONE
+
+
+def _destination(new_run: NewRun, settings: "Settings") -> ProviderType | None:
+    run = summary(new_run.tags, new_run.request.workflow_engine)
+    return run.destination_if_valid(settings.default_provider, settings.engine_providers)
 
 
 def _provider_of(new_run: NewRun, settings: "Settings") -> ProviderType | None:
@@ -189,9 +202,9 @@ def _mention_other_engine(engine: str | None, provider: ProviderType | None, set
     if engine is None or provider is None:
         return
     engines, name = settings.engine_providers, engine.strip().lower()
-    if engines.get(name) is provider:
+    if engines.get(name) == provider:
         return
-    known = sorted(each for each, stands_for in engines.items() if stands_for is provider)
+    known = sorted(each for each, stands_for in engines.items() if stands_for == provider)
     print_message(
         f"--engine {engine} has no effect: the run goes to {provider}, whose engines are {', '.join(known) or 'none'}; "
         "DAEMON_ENGINE_PROVIDERS says which provider stands for which engine"
@@ -200,16 +213,24 @@ def _mention_other_engine(engine: str | None, provider: ProviderType | None, set
 
 def _mention_missing_provider(application: "Application", provider: ProviderType | None) -> None:
     """Print a note if the provider is not configured here; the daemon may have other settings."""
-    from wes_daemon.application.ports.errors import Misconfigured, Rejected
+    from wes_daemon.application.ports.errors import Misconfigured
 
-    if provider is None:
+    if provider is None or application.published_providers().get(provider) == "":
         return
     try:
         application.require_provider(provider)
-    except (Rejected, Misconfigured) as error:
-        local = "--provider local with DAEMON_LOCAL_WORKDIR=… runs it on this machine"
-        advice = "" if provider is ProviderType.LOCAL else f"; {local}"
+    except Misconfigured as error:
+        advice = _advice_to_run_here(application.settings, provider)
         print_message(f"with the settings here the run goes to {provider}, which is not set up: {error}{advice}")
+
+
+def _advice_to_run_here(settings: "Settings", provider: ProviderType) -> str:
+    """Return how to run it on this machine, as the end of a sentence; empty if `provider` does that."""
+    for name, each in settings.providers.items():
+        if each.plugin and each.plugin.traits.runs_here and each.plugin.traits.try_out and name != provider:
+            variables = " and ".join(f"{variable}=…" for variable in each.plugin.traits.try_out)
+            return f"; --provider {name} with {variables} runs it on this machine"
+    return ""
 
 
 def _print_id(run_id: RunId, as_json: bool) -> None:

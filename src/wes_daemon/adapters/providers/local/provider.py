@@ -122,7 +122,7 @@ class LocalProvider:
                 _require_no_processes(run)
                 self._prepare(run, submission)
             if not run.has_started:
-                _require_modules()
+                require_modules()
                 require_space(run.path)  # The run could not be recorded as started, and would be in doubt.
                 self._launch(run)
         if not run.has_started:
@@ -222,7 +222,7 @@ class LocalProvider:
 
     def _prepare(self, run: RunDirectory, submission: Submission) -> None:
         plan = replace(make_plan(submission), fetch_timeout=self._fetch_timeout)
-        _require_modules()
+        require_modules()
         self._workdir.mkdir(parents=True, exist_ok=True)
         remove_stale_drafts(self._workdir, self._clock.now())
         remove_stale_markers(self._workdir, self._clock.now())
@@ -281,7 +281,7 @@ def _with_note(report: StatusReport, note: str) -> StatusReport:
     return replace(report, message=note) if note and report.state in _ACTIVE and not report.message else report
 
 
-def _require_modules() -> None:
+def require_modules() -> None:
     if missing := [name for name in _REQUIRED_MODULES if find_spec(name) is None]:
         raise Misconfigured(
             f"the local provider needs {' and '.join(missing)}, which this Python does not have: "
