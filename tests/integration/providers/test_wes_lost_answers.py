@@ -67,7 +67,10 @@ class Storm:
 
 
 def _world(harness: WesHarness) -> World:
-    world = World(clock=harness.clock, submission_policy=a_submission_policy(concurrency_limit=_RUNS, batch=16))
+    world = World(
+        clock=harness.clock,
+        submission_policy=a_submission_policy(concurrency_limit=_RUNS, batch=16, default_provider=ProviderType.WES),
+    )
     request = WorkflowRequest(workflow_url="https://lab/x.cwl", workflow_type="CWL", workflow_type_version="v1.2")
     world.queue(*[a_run(f"run-{number}", request=request) for number in range(_RUNS)])
     return world
@@ -77,13 +80,13 @@ def _daemon(world: World, harness: WesHarness) -> DaemonUnderTest:
     """A daemon that knows nothing of the ones before it."""
     provider = decorated(
         harness.provider(read_timeout=timedelta(seconds=0.3)),
-        ProviderType.SEVENBRIDGES,
+        ProviderType.WES,
         telemetry=world.telemetry,
         clock=harness.clock,
         sleep=harness.clock.advance,
     )
-    world.directory = MemoryProviderDirectory({ProviderType.SEVENBRIDGES: provider})
-    return world.daemon()
+    world.directory = MemoryProviderDirectory({ProviderType.WES: provider})
+    return world.daemon({ProviderType.WES})
 
 
 def _submissions(world: World, state: SubmissionState) -> set[RunId]:

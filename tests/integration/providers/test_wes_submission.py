@@ -368,7 +368,7 @@ class TestBeforeTheRequest:
 
 class TestTokens:
     def test_a_token_that_was_replaced_is_read_again_after_its_refusal(self) -> None:
-        config = {"token": "old", "read_token": lambda: "new"}
+        config = {"token": "old", "read_secret": lambda: "new"}
         with wes_harness(config=config, credential="Bearer new") as harness:
             provider, submission = harness.provider(), harness.of()
 
@@ -378,7 +378,7 @@ class TestTokens:
             assert accept(provider, submission)
 
     def test_a_token_that_is_still_refused_is_reported(self) -> None:
-        with wes_harness(config={"token": "old", "read_token": lambda: "old"}, credential="Bearer new") as harness:
+        with wes_harness(config={"token": "old", "read_secret": lambda: "old"}, credential="Bearer new") as harness:
             with pytest.raises(Misconfigured, match=r"WES_TOKEN.*|is the same") as raised:
                 harness.provider().submit(harness.of())
 
@@ -389,7 +389,7 @@ class TestTokens:
             raise Misconfigured("WES_TOKEN_FILE does not exist")
 
         with (
-            wes_harness(config={"token": "old", "read_token": fail}, credential="Bearer new") as harness,
+            wes_harness(config={"token": "old", "read_secret": fail}, credential="Bearer new") as harness,
             pytest.raises(Misconfigured, match="could not be read again: WES_TOKEN_FILE does not exist"),
         ):
             harness.provider().submit(harness.of())

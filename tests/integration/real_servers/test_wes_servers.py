@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import a_run
+from tests.builders import a_run, a_submission_policy
 from tests.faults.waiting import eventually
 from tests.integration.real_servers.servers import SERVERS, RealServer
 from tests.integration.real_servers.workflows import FAILING, TWO_STEPS, WAITING
@@ -31,19 +31,19 @@ class Scene:
 
     def __init__(self, server: RealServer) -> None:
         self.server = server
-        self.world = World()
+        self.world = World(submission_policy=a_submission_policy(default_provider=ProviderType.WES))
         config = WesConfig(endpoint=server.endpoint)
         clock = self.world.clock
         self.provider = WesProvider(config, clock=clock)
         provider = decorated(
             self.provider,
-            ProviderType.SEVENBRIDGES,
+            ProviderType.WES,
             telemetry=self.world.telemetry,
             clock=clock,
             sleep=clock.advance,
         )
-        self.world.directory = MemoryProviderDirectory({ProviderType.SEVENBRIDGES: provider})
-        self.daemon = self.world.daemon()
+        self.world.directory = MemoryProviderDirectory({ProviderType.WES: provider})
+        self.daemon = self.world.daemon({ProviderType.WES})
 
     def queue(self, workflow: bytes, params: Mapping[str, object], files: Mapping[str, bytes]) -> RunId:
         """Queue one run with its workflow and files as attachments."""

@@ -4,7 +4,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -146,9 +146,9 @@ class WesClient:
         transport, reloads = self._get_transport(), self._reloads
         answer = send(transport)
         self._report_to_gate(operation, answer)
-        if answer.status == 401 and self._config.read_token is not None:
-            # The server did not process the call. The next one uses the new token, if there is one.
-            raise self._refused(answer, is_write=True).with_note(self._reload_token(reloads))
+        if answer.status == 401 and self._config.read_secret is not None:
+            # The server did not process the call. The next one uses the new credential, if there is one.
+            raise self._refused(answer, is_write=True).with_note(self._reload_secret(reloads))
         return answer
 
     def _object(self, answer: "Answer", *, is_write: bool) -> Mapping[str, object]:
@@ -190,25 +190,25 @@ class WesClient:
         at = retry_at(answer.headers.get("Retry-After"), now)
         return min(at - now, _MAX_BLOCK) if at and at > now else None
 
-    def _reload_token(self, reloads: int) -> str:
-        """Read the token again, and return what has become of it. One of several refused threads reads it.
+    def _reload_secret(self, reloads: int) -> str:
+        """Read the credential again, and return what has become of it. One of several refused threads reads it.
 
         Args:
-            reloads: how often the token had been read again when the refused call began.
+            reloads: how often the credential had been read again when the refused call began.
         """
         with self._lock:
-            if self._reloads != reloads or self._config.read_token is None:
-                return "the token was read again meanwhile"
+            if self._reloads != reloads or self._config.read_secret is None:
+                return "the credential was read again meanwhile"
             self._reloads += 1
             try:
-                config = replace(self._config, token=self._config.read_token())
+                config = self._config.with_secret(self._config.read_secret())
             except Misconfigured as error:
-                return f"the token could not be read again: {error}"
-            if config.token == self._config.token:
-                return "the token was read again and is the same"
+                return f"the credential could not be read again: {error}"
+            if config.authorization == self._config.authorization:
+                return "the credential was read again and is the same"
             # Calls of other threads may still use the former connections, so these are not closed here.
             self._config, self._transport = config, None
-            return "the token was read again and has changed: the next call uses the new one"
+            return "the credential was read again and has changed: the next call uses the new one"
 
     def _get_transport(self) -> "Transport":
         with self._lock:

@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from urllib.parse import SplitResult, urlsplit
 
@@ -25,8 +25,8 @@ class WesConfig:
         endpoint: the server's address, such as `https://host` or `https://host/ga4gh/wes/v1`; http as well.
         token: sent as `Authorization: Bearer`; empty for none.
         user, password: sent as `Authorization: Basic`; empty for none.
-        read_token: reads the token again from where it is kept; None if it cannot change while the process runs. It
-            raises `Misconfigured` if the token cannot be read.
+        read_secret: reads the token, or the user's password, again from where it is kept; None if it cannot change
+            while the process runs. It raises `Misconfigured` if the secret cannot be read.
         connect_timeout, read_timeout: of each call. A call whose answer takes more than twice `read_timeout` in all is
             ended as well.
         connections: the number of connections that are kept open for later calls.
@@ -41,7 +41,7 @@ class WesConfig:
     token: str = field(default="", repr=False)
     user: str = ""
     password: str = field(default="", repr=False)
-    read_token: Callable[[], str] | None = field(default=None, repr=False, compare=False)
+    read_secret: Callable[[], str] | None = field(default=None, repr=False, compare=False)
     connect_timeout: timedelta = timedelta(seconds=5)
     read_timeout: timedelta = timedelta(seconds=30)
     connections: int = 32
@@ -75,6 +75,10 @@ class WesConfig:
         """The texts that must stand in no message."""
         header = (self.authorization or "").partition(" ")[2]
         return tuple(text for text in (self.token, self.password, header) if text)
+
+    def with_secret(self, secret: str) -> "WesConfig":
+        """Return the same settings with another password, if there is a user, or with another token."""
+        return replace(self, password=secret) if self.user else replace(self, token=secret)
 
     def is_same_server(self, url: str) -> bool:
         """Whether the credential may be sent to this address."""

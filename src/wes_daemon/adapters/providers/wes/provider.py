@@ -56,7 +56,7 @@ class WesProvider:
     def __init__(self, config: WesConfig, *, clock: Clock, gate: CallGate | None = None) -> None:
         self._config = config
         self._client = WesClient(config, clock=clock, gate=gate or OpenCallGate())
-        info = ServerInfoReader(self._client, clock)
+        self._info = info = ServerInfoReader(self._client, clock)
         self._inventory = Inventory(self._client, config, clock)
         self._starter = RunStarter(self._client, config, info=info, inventory=self._inventory, clock=clock)
         self._status_reader = StatusReader(self._client, config)
@@ -125,6 +125,18 @@ class WesProvider:
             raise Rejected(f"{id!r} is not the id of a WES run")
         with translated_unless_rejected():
             return self._details_reader.read(id)
+
+    def doubts_about_server(self) -> str:
+        """Return what a person should know about the server before a run goes to it; empty if there is nothing.
+
+        Raises:
+            NotNow, Misconfigured: the server gives no answer, or none of a WES server.
+        """
+        with translated_unless_rejected():
+            info = self._info.read()
+        if not (info.types or info.versions):
+            return "service-info names neither workflow types nor versions: check that WES_ENDPOINT is a WES server"
+        return ""
 
     def close(self) -> None:
         """Close the connections."""

@@ -3,18 +3,21 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from wes_daemon.adapters.providers.wes.server_info import ServerInfo
 from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.application.ports.providers import Submission, as_key
+from wes_daemon.domain.addresses import public_url
 from wes_daemon.domain.errors import InvalidRequest
-from wes_daemon.domain.runs import RESERVED_TAGS, Attachment, IdempotencyKey
+from wes_daemon.domain.runs import RESERVED_TAGS, Attachment, IdempotencyKey, ProviderType
 
 KEY_TAG = "idempotency_key"
 """The tag with the idempotency key: the run ownership marker."""
 
 _PARAMETER_TAG_PREFIX = "provider_"
+_WORKFLOW_FILES = (".cwl", ".wdl", ".nf", ".smk", ".ga", ".py", ".json", ".yaml", ".yml", ".zip")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ def run_request(submission: Submission, info: ServerInfo) -> RunRequest:
         Rejected: the run's row holds values that the API cannot carry.
     """
     request = submission.request
+    _check_url(request.workflow_url, submission.attachments)
     try:
         params, engine_parameters = request.params, dict(_engine_parameters(submission))
     except InvalidRequest as error:
@@ -65,8 +69,8 @@ def run_request(submission: Submission, info: ServerInfo) -> RunRequest:
     }
     if engine_parameters:
         fields["workflow_engine_parameters"] = _json("workflow_engine_parameters", engine_parameters)
-    if request.workflow_engine and request.workflow_engine.strip():
-        fields["workflow_engine"] = info.spelling_of_engine(request.workflow_engine)
+    if _is_engine(request.workflow_engine, info):
+        fields["workflow_engine"] = info.spelling_of_engine(str(request.workflow_engine))
         if request.workflow_engine_version:
             fields["workflow_engine_version"] = request.workflow_engine_version
     return RunRequest(fields=fields, attachments=submission.attachments)
@@ -76,6 +80,25 @@ def key_in(tags: Mapping[str, object]) -> IdempotencyKey | None:
     """Return the key of the run ownership marker in a run's tags; None if it has none."""
     marker = tags.get(KEY_TAG)
     return as_key(marker) if isinstance(marker, str) else None
+
+
+def _check_url(url: str, attachments: Sequence[Attachment]) -> None:
+    """Refuse the name of a file that is not attached: some servers answer it with an error of their own.
+
+    Another name may be that of a workflow that the server has.
+    """
+    path = url.partition("#")[0].removeprefix("./")
+    is_file = ":" not in path and path.lower().endswith(_WORKFLOW_FILES)
+    if is_file and path not in {PurePosixPath(file.name).as_posix() for file in attachments}:
+        raise Rejected(
+            f"workflow_url {public_url(url)!r} names a file that is not attached: attach it, or give its whole address"
+        )
+
+
+def _is_engine(engine: str | None, info: ServerInfo) -> bool:
+    """Whether the run names an engine of the server, and not this provider, for which `wes` stands."""
+    name = (engine or "").strip().lower()
+    return bool(name) and (name != ProviderType.WES or name in {each.lower() for each in info.engines})
 
 
 def _tags(submission: Submission) -> Iterator[tuple[str, str]]:
