@@ -227,7 +227,7 @@ class TestSearching:
             provider = harness.provider()
             for _ in range(5):
                 accept(provider, harness.of())
-            harness.clock.advance(timedelta(days=1))
+            harness.clock.advance(timedelta(days=2))
             accept(provider, harness.of())
             harness.operations()
 

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.call_gates import AskingGate
 from tests.contracts.provider import accept
 from tests.integration.providers.wes_fixtures import harness
 from tests.integration.providers.wes_harness import WesHarness, wes_harness
+from tests.simulators.sevenbridges.server import Authority
 from tests.simulators.wes import faults
 from tests.simulators.wes.faults import Fault, refusing
 from tests.simulators.wes.model import SimulatedRun
@@ -302,6 +304,20 @@ class TestBeforeTheRequest:
             gone.submit(harness.of())
         gone.close()
 
+    def test_a_certificate_that_is_trusted_is_found_as_an_administrator_names_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        authority = Authority(tmp_path)
+        with wes_harness(tls=authority.context()) as harness:
+            with pytest.raises(Misconfigured, match="REQUESTS_CA_BUNDLE"):
+                harness.provider().submit(harness.of())
+            assert harness.model.calls == []
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.bundle))
+
+            accept(harness.provider(), harness.of())
+
+            assert harness.model.started
+
     def test_a_host_that_does_not_exist_is_unreachable(self, harness: WesHarness) -> None:
         with pytest.raises(Unavailable, match="cannot be reached"):
             harness.provider(endpoint="http://wes.invalid").submit(harness.of())
@@ -347,7 +363,7 @@ class TestBeforeTheRequest:
 
         assert harness.model.posts == []
 
-    @pytest.mark.parametrize("fault", [refusing(404), refusing(501), faults.page(404)])
+    @pytest.mark.parametrize("fault", [refusing(403), refusing(404), refusing(501), faults.page(404)])
     def test_a_server_that_says_nothing_about_itself_gets_the_request_as_it_is(
         self, harness: WesHarness, fault: Fault
     ) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
+from ssl import SSLContext
 from typing import Any
 
 from tests.contracts.provider import ProviderHarness, accept
@@ -115,11 +116,13 @@ def submit_once(config: WesConfig, submission: Submission) -> ProviderRunId:
 
 
 @contextmanager
-def wes_harness(*, config: Mapping[str, Any] | None = None, **switches: Any) -> Iterator[WesHarness]:
+def wes_harness(
+    *, config: Mapping[str, Any] | None = None, tls: SSLContext | None = None, **switches: Any
+) -> Iterator[WesHarness]:
     """A server with these switches, and a clock for both sides."""
     clock = ManualClock()
     model = Model(clock.now, **switches)
-    with serving(model) as endpoint:
+    with serving(model, tls) as endpoint:
         harness = WesHarness(model, endpoint, clock, **(config or {}))
         yield harness
         harness.close()

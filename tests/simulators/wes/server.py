@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -132,8 +133,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 64
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, tls: ssl.SSLContext | None) -> None:
         super().__init__((_HOST, 0), _Handler)
+        if tls:
+            # The handshake belongs into the connection's own thread: one slow client should not hold up the others.
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.model = model
         self.stopping = threading.Event()
         self.bugs: list[BaseException] = []
@@ -166,12 +170,12 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(model: Model) -> Iterator[str]:
+def serving(model: Model, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """The server on the wire, for as long as it is needed; gives its address without the API's path."""
-    server = _Server(model)
+    server = _Server(model, tls)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    address = f"http://{_HOST}:{server.server_address[1]}"
+    address = f"http{'s' if tls else ''}://{_HOST}:{server.server_address[1]}"
     model.base = f"{address}{BASE_PATH}"
     try:
         yield address

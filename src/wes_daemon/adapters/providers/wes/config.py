@@ -34,7 +34,7 @@ class WesConfig:
         settling_time: how long a run that was submitted may be missing from the server's list: because its request is
             still under way, or because the list is updated late.
         search_pages, search_calls: how many pages of the list, and how many single runs, one search reads at most.
-        clock_margin: how much the server's clock may differ from this machine's.
+        clock_margin: how much the server's times may differ from this machine's; some servers give their local time.
     """
 
     endpoint: str
@@ -49,7 +49,7 @@ class WesConfig:
     settling_time: timedelta = timedelta(minutes=10)
     search_pages: int = 20
     search_calls: int = 200
-    clock_margin: timedelta = timedelta(hours=1)
+    clock_margin: timedelta = timedelta(days=1)
 
     def __post_init__(self) -> None:
         _base_url(self.endpoint)

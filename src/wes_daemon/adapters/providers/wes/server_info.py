@@ -101,8 +101,8 @@ class ServerInfoReader:
         try:
             return server_info(self._client.service_info()), _KEPT_FOR
         except Failure as failure:
-            # A server without service-info can still run workflows.
-            if failure.is_not_offered:
+            # A server that offers no service-info to this user can still run workflows.
+            if failure.is_not_offered or failure.status == 403:
                 return ServerInfo(), _RETRIED_AFTER
             raise
 
