@@ -12,6 +12,7 @@ from tests.mutations.catalogue.schema import SCHEMA
 from tests.mutations.catalogue.sevenbridges import SEVENBRIDGES
 from tests.mutations.catalogue.submissions import SUBMISSIONS
 from tests.mutations.catalogue.submitting import SUBMITTING
+from tests.mutations.catalogue.wes import WES
 from tests.mutations.mutant import Mutant
 
 MUTANTS: Sequence[Mutant] = (
@@ -24,6 +25,7 @@ MUTANTS: Sequence[Mutant] = (
     *REQUESTS,
     *SEVENBRIDGES,
     *HEALTHOMICS,
+    *WES,
     *LOCAL,
     *RESILIENCE,
 )
