@@ -1,6 +1,7 @@
 """Outputs, tasks and logs of runs at WES servers that differ, and the list of owned runs."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -128,6 +129,47 @@ class TestLogsAndOutputs:
 
         with pytest.raises(NotNow):
             provider.details(id)
+
+
+_JUNK: Sequence[str] = (
+    "{}",
+    '{"state": "COMPLETE"}',
+    '{"state": ["COMPLETE"], "run_log": 7, "outputs": "x", "task_logs": {"a": 1}, "request": "r"}',
+    '{"state": "COMPLETE", "run_log": [], "outputs": [1, {"file_name": 2}], "task_logs": [3, {"name": 4}]}',
+    '{"state": "EXECUTOR_ERROR", "run_log": {"stderr": {"a": 1}, "system_logs": [1, null], "exit_code": 1e300}}',
+    '{"state": "COMPLETE", "run_log": {"start_time": "0001-01-01T00:00:00+23:59", "exit_code": 10000000000}}',
+    '{"state": "SYSTEM_ERROR", "run_log": {"system_logs": ["a\\u0000b \\ud800"]}, "task_logs_url": ["x"]}',
+    '{"runs": {"a": 1}, "workflows": [1, {"run_id": 7}], "next_page_token": {"a": 1}}',
+    '{"runs": [{"run_id": "../x", "state": 7, "tags": [1], "start_time": "soon"}], "next_page_token": 0}',
+)
+
+
+class TestAnswersOfAnotherForm:
+    @pytest.mark.parametrize("body", _JUNK)
+    def test_no_answer_is_an_unforeseen_error(self, harness: WesHarness, body: str) -> None:
+        provider = harness.provider()
+        id = accept(provider, harness.of())
+        junk = faults.Fault(reply=faults.Reply.CANNED, body=body)
+        harness.model.faults.storm(lambda operation: junk if operation in ("run_log", "list_runs") else None)
+        harness.model.move(id, "COMPLETE")
+
+        reports = provider.statuses([id])
+        details = provider.details(id)
+        page = provider.owned_runs(harness.beginning)
+        with pytest.raises(Unprovable):
+            provider.submit(replace(harness.of(), resumed=True, in_doubt_for=timedelta(days=1)))
+
+        assert reports.keys() == {id}
+        assert details.exit_code is None
+        assert page.runs == []
+        json.dumps([reports[id].message, *details.system_logs]).encode()
+        assert "\0" not in reports[id].message
+
+    @pytest.mark.parametrize("body", _JUNK)
+    def test_service_info_of_another_form_says_nothing(self, harness: WesHarness, body: str) -> None:
+        harness.model.faults.add("service_info", faults.Fault(reply=faults.Reply.CANNED, body=body))
+
+        assert accept(harness.provider(), harness.of())
 
 
 class TestOwnedRuns:

@@ -121,6 +121,11 @@ class TestWhatIsSent:
         request = _sent(harness).request
         assert (request["workflow_engine"], request["workflow_engine_version"]) == ("cwltool", "3")
 
+    def test_the_providers_own_name_is_no_engine(self, harness: WesHarness) -> None:
+        accept(harness.provider(name="toil-lab"), harness.of(workflow_engine="Toil-Lab"))
+
+        assert "workflow_engine" not in _sent(harness).request
+
     def test_without_an_engine_none_is_sent(self, harness: WesHarness) -> None:
         accept(harness.provider(), harness.of(workflow_engine_version="3"))
 
@@ -453,10 +458,10 @@ class TestDoubts:
 
         assert accept(provider, _in_doubt(submission)) in harness.model.runs
 
-    @pytest.mark.parametrize("says", [{"announces_key": True}, {}])
-    def test_a_server_that_honours_keys_gets_the_same_request_again(self, says: Mapping[str, bool]) -> None:
-        config = {} if says else {"honours_key": True}
-        with wes_harness(config=config, keeps_key=True, **says) as harness:
+    @pytest.mark.parametrize("server_says_so", [True, False])
+    def test_a_server_that_honours_keys_gets_the_same_request_again(self, server_says_so: bool) -> None:
+        config = {"honours_key": not server_says_so}
+        with wes_harness(config=config, keeps_key=True, announces_key=server_says_so) as harness:
             provider, submission = harness.provider(), harness.of()
             harness.model.faults.add("run_workflow", faults.CUT_BEFORE)
             with pytest.raises(AnswerLost):
@@ -465,6 +470,19 @@ class TestDoubts:
             id = accept(provider, _in_doubt(submission, LATER))
 
             assert harness.model.started == [(id, submission.key)]
+
+    def test_a_key_that_was_used_before_with_another_request_names_its_run(self) -> None:
+        """The database was restored, and the run's row has changed."""
+        with wes_harness(config={"honours_key": True}, keeps_key=True) as harness:
+            submission = harness.of()
+            id = accept(harness.provider(), submission)
+            harness.clock.advance(timedelta(days=300))
+            harness.model.faults.add("run_workflow", refusing(422), refusing(422))
+
+            assert accept(harness.provider(), submission) == id
+            harness.model.faults.add("run_workflow", refusing(422), refusing(422))
+            with pytest.raises(Rejected):
+                harness.provider().submit(harness.of())
 
     @pytest.mark.parametrize("answer", ["maybe", "", "yes", "true"])
     def test_only_the_documented_word_says_that_keys_are_honoured(self, harness: WesHarness, answer: str) -> None:

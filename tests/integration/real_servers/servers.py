@@ -1,6 +1,6 @@
 """Real WES servers, unmodified from their packages, each as a process on loopback that can be killed and restarted.
 
-docs/providers/wes.md says how they are installed, and which variable names the command of each.
+docs/live-tests.md says how they are installed, and which variable names the command of each.
 """
 
 import os
@@ -169,6 +169,16 @@ class Sapporo(RealServer):
 
 
 SERVERS: Sequence[type[RealServer]] = (WesService, Toil, Sapporo)
+
+
+def processes_with(text: str) -> Sequence[int]:
+    """The processes whose command line contains a text."""
+    found: list[int] = []
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if text in command.read_text(errors="replace"):
+                found.append(int(command.parent.name))
+    return found
 
 
 def _children(pid: int) -> Sequence[int]:

@@ -3,21 +3,25 @@
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.builders import a_run, a_submission_policy
 from tests.faults.waiting import eventually
-from tests.integration.real_servers.servers import SERVERS, RealServer
+from tests.integration.real_servers.servers import SERVERS, RealServer, processes_with
 from tests.integration.real_servers.workflows import FAILING, TWO_STEPS, WAITING
 from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.providers.wes.config import WesConfig
 from wes_daemon.adapters.providers.wes.provider import WesProvider
 from wes_daemon.adapters.resilience.stack import decorated
-from wes_daemon.domain.runs import Attachment, ProviderType, Run, RunId, WorkflowRequest
+from wes_daemon.adapters.system import SystemClock
+from wes_daemon.application.ports.errors import Unprovable
+from wes_daemon.application.ports.providers import Submission
+from wes_daemon.domain.runs import Attachment, IdempotencyKey, ProviderType, Run, RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
@@ -74,6 +78,14 @@ class Scene:
         """Pass after pass, until the run is as expected."""
         assert eventually(lambda: until(self.step()), within=_RUN_SECONDS), (self.world.run(), self.server.output)
         return self.world.run()
+
+
+def _submission(key: str) -> Submission:
+    request = WorkflowRequest(workflow_url="workflow.cwl", workflow_type="CWL", workflow_type_version="v1.2")
+    workflow = Attachment(name="workflow.cwl", content=FAILING)
+    return Submission(
+        key=IdempotencyKey(key), run_id=RunId(key.removeprefix("wes-")), request=request, attachments=[workflow]
+    )
 
 
 @pytest.fixture(params=SERVERS, ids=lambda kind: kind.__name__)
@@ -136,10 +148,27 @@ def test_a_cancellation_ends_the_run_there_or_is_reported_as_not_supported(
 
     if scene.server.cancels:
         assert scene.follow(_has_ended).state is RunState.CANCELED
+        assert eventually(lambda: not processes_with(str(flag)), within=_RUN_SECONDS)
     else:
         assert "wes.not_cancelled" in caplog.text
         flag.touch()
         assert scene.follow(_has_ended).state is RunState.COMPLETE
+
+
+def test_a_run_whose_answer_was_lost_is_found_by_its_tag(scene: Scene) -> None:
+    """The answers to three requests are forgotten."""
+    submissions = [_submission(f"wes-lost-{number}") for number in range(3)]
+    ids = [scene.provider.submit(each).id for each in submissions]
+
+    provider = WesProvider(WesConfig(endpoint=scene.server.endpoint), clock=SystemClock())
+
+    found = [provider.submit(replace(each, resumed=True)).id for each in submissions]
+    with pytest.raises(Unprovable, match="is not sent again"):
+        provider.submit(replace(_submission("wes-never-sent"), resumed=True, in_doubt_for=timedelta(hours=1)))
+    owned = {run.id: run.key for run in provider.owned_runs(datetime(2020, 1, 1, tzinfo=UTC)).runs}
+    provider.close()
+    assert found == ids
+    assert owned == {id: each.key for id, each in zip(ids, submissions, strict=True)}
 
 
 def test_a_server_that_is_killed_in_the_middle_loses_and_fails_no_run(scene: Scene, tmp_path: Path) -> None:

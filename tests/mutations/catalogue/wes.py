@@ -26,7 +26,7 @@ WES: Sequence[Mutant] = (
         name="doubt-sent-again",
         breaks="After a lost answer the request is sent again to a server that starts a second run.",
         at=RunStarter.submit,
-        change=never(the(ast.If, uses(WesConfig.honours_key))),
+        change=never(the(ast.If, calls(RunStarter._is_key_honoured))),
         tests=[f"{_SUBMISSION}::TestDoubts"],
     ),
     Mutant(

@@ -116,9 +116,10 @@ class WesClient:
         return answer.body.decode(errors="replace")
 
     def public(self, text: str) -> str:
-        """Return the text without the credential, and without secrets in addresses."""
+        """Return the text without the credential, without secrets in addresses, and as every database can hold it."""
         for secret in self._config.secrets:
             text = text.replace(secret, "***")
+        text = text.replace("\0", "").encode(errors="replace").decode()
         return _ADDRESS.sub(lambda found: public_url(found[0]), text)
 
     def close(self) -> None:
@@ -259,12 +260,12 @@ def as_integer(value: object) -> int | None:
 
 
 def as_time(value: object) -> datetime | None:
-    """Return the time, aware; None for a value that is not a time. A time without a zone is UTC."""
+    """Return the time in UTC; None for a value that is not a time. A time without a zone is UTC."""
     try:
         time = datetime.fromisoformat(as_text(value).strip())
-    except ValueError:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _next(answer: Mapping[str, object]) -> str | None:

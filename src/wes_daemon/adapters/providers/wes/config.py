@@ -23,6 +23,7 @@ class WesConfig:
 
     Attributes:
         endpoint: the server's address, such as `https://host` or `https://host/ga4gh/wes/v1`; http as well.
+        name: the name under which the provider serves runs.
         token: sent as `Authorization: Bearer`; empty for none.
         user, password: sent as `Authorization: Basic`; empty for none.
         read_secret: reads the token, or the user's password, again from where it is kept; None if it cannot change
@@ -38,6 +39,7 @@ class WesConfig:
     """
 
     endpoint: str
+    name: str = "wes"
     token: str = field(default="", repr=False)
     user: str = ""
     password: str = field(default="", repr=False)

@@ -13,6 +13,8 @@ MAX_WORDS = 2000
 
 _END_OF_LOG = 100_000
 _MAX_ADDRESS = 2000
+# WES defines exit codes as int32.
+_MAX_EXIT_CODE = 2**31 - 1
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://\S+")
 _RELATIVE = re.compile(r"(?:\.{0,2}/)+[^\s<>\"]+")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -113,7 +115,7 @@ def shorten(text: str) -> str:
 def exit_code(log: Mapping[str, object]) -> int | None:
     """Return the exit code; None if there is none, or a negative number, with which wes-service says the same."""
     code = as_integer(log.get("exit_code"))
-    return code if code is not None and code >= 0 else None
+    return code if code is not None and 0 <= code <= _MAX_EXIT_CODE else None
 
 
 def _exit(run_log: Mapping[str, object]) -> str:

@@ -135,7 +135,7 @@ class WesPlugin(ProviderPlugin[WesSettings]):
         from wes_daemon.adapters.providers.wes.server_info import ServerInfo
 
         del settings
-        run_request(submission, ServerInfo())
+        run_request(submission, ServerInfo(), own_name=self.name)
 
     def takes_workflow(self, settings: WesSettings, submission: Submission) -> bool:
         """Return whether the URL is one that every WES server reads; without a server it is not recommended."""
@@ -144,13 +144,12 @@ class WesPlugin(ProviderPlugin[WesSettings]):
         return bool(settings.endpoint) and (is_attached or url.startswith(("https://", "http://")))
 
     def examine(self, settings: WesSettings, tools: ProviderTools) -> Iterable[Examination]:
-        yield from super().examine(settings, tools)
-        subject = "the WES server says what it is"
+        """List runs without reading them, which costs one call for each run at some servers."""
         try:
-            problem = self.build(settings, tools).doubts_about_server()
+            problem = self.build(settings, tools).problem_of_server()
         except ProviderError as error:
             problem = str(error)
-        yield Examination(subject=subject, problem=problem)
+        yield Examination(subject="the WES server says what it is, and lists runs", problem=problem)
 
     def secrets(self, settings: WesSettings) -> Collection[str]:
         """Return the secrets, and the login as it is sent."""
@@ -180,6 +179,7 @@ def _config(settings: WesSettings, tools: ProviderTools) -> WesConfig:
     secret = settings.secret()
     return WesConfig(
         endpoint=settings.endpoint,
+        name=tools.name,
         token="" if settings.user else secret,
         user=settings.user or "",
         password=secret if settings.user else "",

@@ -126,14 +126,15 @@ class WesProvider:
         with translated_unless_rejected():
             return self._details_reader.read(id)
 
-    def doubts_about_server(self) -> str:
-        """Return what a person should know about the server before a run goes to it; empty if there is nothing.
+    def problem_of_server(self) -> str:
+        """Return why no run can go to the server, although it answers; empty if nothing is wrong. Costs two calls.
 
         Raises:
-            NotNow, Misconfigured: the server gives no answer, or none of a WES server.
+            NotNow, Misconfigured: the server gives no answer, refuses the credential, or is no WES server.
         """
         with translated_unless_rejected():
             info = self._info.read()
+            self._client.page_of_runs(None)
         if not (info.types or info.versions):
             return "service-info names neither workflow types nor versions: check that WES_ENDPOINT is a WES server"
         return ""

@@ -11,7 +11,7 @@ from wes_daemon.application.ports.errors import Rejected
 from wes_daemon.application.ports.providers import Submission, as_key
 from wes_daemon.domain.addresses import public_url
 from wes_daemon.domain.errors import InvalidRequest
-from wes_daemon.domain.runs import RESERVED_TAGS, Attachment, IdempotencyKey, ProviderType
+from wes_daemon.domain.runs import RESERVED_TAGS, Attachment, IdempotencyKey
 
 KEY_TAG = "idempotency_key"
 """The tag with the idempotency key: the run ownership marker."""
@@ -47,8 +47,11 @@ class RunRequest:
         ]
 
 
-def run_request(submission: Submission, info: ServerInfo) -> RunRequest:
+def run_request(submission: Submission, info: ServerInfo, *, own_name: str) -> RunRequest:
     """Return the request of a submission.
+
+    Args:
+        own_name: the name of this provider, which a run may give in place of an engine.
 
     Raises:
         Rejected: the run's row holds values that the API cannot carry.
@@ -69,7 +72,7 @@ def run_request(submission: Submission, info: ServerInfo) -> RunRequest:
     }
     if engine_parameters:
         fields["workflow_engine_parameters"] = _json("workflow_engine_parameters", engine_parameters)
-    if _is_engine(request.workflow_engine, info):
+    if _is_engine(request.workflow_engine, info, own_name):
         fields["workflow_engine"] = info.spelling_of_engine(str(request.workflow_engine))
         if request.workflow_engine_version:
             fields["workflow_engine_version"] = request.workflow_engine_version
@@ -95,10 +98,10 @@ def _check_url(url: str, attachments: Sequence[Attachment]) -> None:
         )
 
 
-def _is_engine(engine: str | None, info: ServerInfo) -> bool:
-    """Whether the run names an engine of the server, and not this provider, for which `wes` stands."""
+def _is_engine(engine: str | None, info: ServerInfo, own_name: str) -> bool:
+    """Whether the run names an engine of the server, and not this provider."""
     name = (engine or "").strip().lower()
-    return bool(name) and (name != ProviderType.WES or name in {each.lower() for each in info.engines})
+    return bool(name) and (name != own_name or name in {each.lower() for each in info.engines})
 
 
 def _tags(submission: Submission) -> Iterator[tuple[str, str]]:

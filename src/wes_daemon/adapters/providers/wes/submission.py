@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from wes_daemon.adapters.providers.wes.client import WesClient, as_text, is_run_id
 from wes_daemon.adapters.providers.wes.config import WesConfig
@@ -28,6 +29,9 @@ _log = logging.getLogger(__name__)
 
 # Refusals of what the request says: the server has examined it and has started nothing.
 _OF_THE_REQUEST = (400, 422)
+# Source: draft-ietf-httpapi-idempotency-key-header. Servers without keys use it for requests that they cannot read.
+_KEY_USED = 422
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RunStarter:
@@ -51,21 +55,40 @@ class RunStarter:
     def submit(self, submission: Submission) -> ProviderRunId:
         """Return the id of the submission's run; raises as `WorkflowProvider.submit` does, and `Failure`."""
         if not submission.resumed:
-            info = self._info.read()
-            return self._start(submission, run_request(submission, info), info)
-        result = self._search(submission)
+            return self._start_first(submission)
+        result = self._search(submission, self._clock.now() - submission.in_doubt_for - self._config.clock_margin)
         if result.id is not None:
-            event = "wes.found"
-            log_event(_log, logging.INFO, event, run_id=submission.run_id, id=result.id, examined=result.examined)
             return result.id
         info = self._info.read()
-        if not (self._config.honours_key or info.honours_key):
+        if not self._is_key_honoured(info):
             raise self._doubt(submission, result)
         return self._start_again(submission, info)
 
-    def _search(self, submission: Submission) -> SearchResult:
-        since = self._clock.now() - submission.in_doubt_for - self._config.clock_margin
-        return self._inventory.find(submission.key, since)
+    def _start_first(self, submission: Submission) -> ProviderRunId:
+        info = self._info.read()
+        try:
+            return self._start(submission, self._request(submission, info), info)
+        except Failure as failure:
+            if failure.status != _KEY_USED or not self._is_key_honoured(info):
+                raise
+            # Or the key was used before, with another request: the database was restored since.
+            result = self._search(submission, _LONG_AGO)
+            if result.id is None:
+                raise
+            return result.id
+
+    def _search(self, submission: Submission, since: datetime) -> SearchResult:
+        result = self._inventory.find(submission.key, since)
+        if result.id is not None:
+            event = "wes.found"
+            log_event(_log, logging.INFO, event, run_id=submission.run_id, id=result.id, examined=result.examined)
+        return result
+
+    def _is_key_honoured(self, info: ServerInfo) -> bool:
+        return self._config.honours_key or info.honours_key
+
+    def _request(self, submission: Submission, info: ServerInfo) -> RunRequest:
+        return run_request(submission, info, own_name=self._config.name)
 
     def _start_again(self, submission: Submission, info: ServerInfo) -> ProviderRunId:
         """Send the request once more: the server starts no second run for the key.
@@ -73,7 +96,7 @@ class RunStarter:
         A refusal now does not prove that the first request was refused as well.
         """
         try:
-            return self._start(submission, run_request(submission, info), info)
+            return self._start(submission, self._request(submission, info), info)
         except Failure as failure:
             error = provider_error(failure)
         except Rejected as rejection:
