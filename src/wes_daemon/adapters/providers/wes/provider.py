@@ -90,10 +90,18 @@ class WesProvider:
             self._check_cancelled(id, refusal)
 
     def owned_runs(
-        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+        self,
+        since: datetime,
+        *,
+        after: str | None = None,
+        recorded: Recorded = nothing_recorded,
+        needed: Needed = all_needed,
     ) -> OwnedPage:
-        """List runs of the server. Costs one call for each page; one for each run, if the list has no tags."""
-        del recorded
+        """List runs of the server. Costs one call for each page; one for each run, if the list has no tags.
+
+        Without tags in the list, only that call shows whose run it is, so that nothing can be left out before it.
+        """
+        del recorded, needed
         with translated_unless_rejected():
             return self._inventory.owned_page(since, after)
 
