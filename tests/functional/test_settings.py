@@ -72,6 +72,7 @@ def test_the_engines_of_the_wes_services_have_providers_by_default() -> None:
         "healthomics": ProviderType.HEALTHOMICS,
         "cwltool": ProviderType.LOCAL,
         "local": ProviderType.LOCAL,
+        "wes": ProviderType.WES,
         "arvados": None,
     }
 
@@ -88,6 +89,7 @@ def test_the_engines_of_the_wes_services_have_providers_by_default() -> None:
                 "healthomics": ProviderType.HEALTHOMICS,
                 "cwltool": ProviderType.LOCAL,
                 "local": None,
+                "wes": ProviderType.WES,
                 "toil": ProviderType.HEALTHOMICS,
                 "arvados": ProviderType.SEVENBRIDGES,
                 "terra": None,

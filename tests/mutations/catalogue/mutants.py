@@ -13,6 +13,7 @@ from tests.mutations.catalogue.sevenbridges import SEVENBRIDGES
 from tests.mutations.catalogue.submissions import SUBMISSIONS
 from tests.mutations.catalogue.submitting import SUBMITTING
 from tests.mutations.catalogue.watching import WATCHING
+from tests.mutations.catalogue.wes import WES
 from tests.mutations.mutant import Mutant
 
 MUTANTS: Sequence[Mutant] = (
@@ -26,6 +27,7 @@ MUTANTS: Sequence[Mutant] = (
     *REQUESTS,
     *SEVENBRIDGES,
     *HEALTHOMICS,
+    *WES,
     *LOCAL,
     *RESILIENCE,
 )

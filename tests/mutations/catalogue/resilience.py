@@ -1,6 +1,7 @@
 """Mutants of the local provider, and of the decorators around every provider: retries, circuit breaker, quotas."""
 
 import ast
+import dataclasses
 from collections.abc import Sequence
 
 from tests.mutations.changes import always, drop, never, replace
@@ -142,6 +143,13 @@ LOCAL: Sequence[Mutant] = (
 )
 
 RESILIENCE: Sequence[Mutant] = (
+    Mutant(
+        name="retry-not-resumed",
+        breaks="A provider without idempotency keys sends a request again whose answer was lost, and starts two runs.",
+        at=Retrying.submit,
+        change=drop(the(ast.Assign, calls(dataclasses.replace))),
+        tests=["tests/unit/adapters/test_decorators.py::TestRetrying"],
+    ),
     Mutant(
         name="doubt-forgotten-by-the-next-attempt",
         breaks="An attempt that may have started the run is forgotten when the next attempt certainly did not.",

@@ -23,7 +23,7 @@ from wes_daemon.application.ports.errors import (
     Unavailable,
     Unprovable,
 )
-from wes_daemon.application.ports.providers import Accepted, WorkflowProvider
+from wes_daemon.application.ports.providers import Accepted, Prepared, Submission, WorkflowProvider
 from wes_daemon.application.ports.telemetry import CallOutcome
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
@@ -33,13 +33,25 @@ RETRY_POLICY = RetryPolicy(attempts=3, first_wait=timedelta(seconds=1), longest_
 CIRCUIT_POLICY = CircuitPolicy(failures=2)
 
 
+class Noting(MemoryProvider):
+    """A provider that remembers which submissions were said to be resumed."""
+
+    def __init__(self) -> None:
+        super().__init__(status_batch=2)
+        self.resumed: list[bool] = []
+
+    def submit(self, submission: Submission) -> Accepted | Prepared:
+        self.resumed.append(submission.resumed)
+        return super().submit(submission)
+
+
 class Stack:
     """A provider inside all decorators, and a record of what these did."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.telemetry = MemoryTelemetry()
-        self.inner = MemoryProvider(status_batch=2)
+        self.inner = Noting()
         self.slept: list[timedelta] = []
         self.outer: WorkflowProvider = decorated(
             self.inner,
@@ -127,6 +139,19 @@ class TestRetrying:
             stack.outer.submit(a_submission())
 
         assert stack.inner.started == ["wes-run-1"]
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [(NotNow("busy"), False), (OutcomeUnknown("cut"), True), (AnswerLost("cut"), True)],
+    )
+    def test_after_a_doubt_the_next_attempt_says_that_the_run_may_have_been_started(
+        self, stack: Stack, first: Exception, second: bool
+    ) -> None:
+        stack.inner.fail_next(first, NotNow("busy"))
+
+        stack.outer.submit(a_submission())
+
+        assert stack.inner.resumed == [False, second, second]
 
     @pytest.mark.parametrize(
         ("operation", "call"),

@@ -1,7 +1,7 @@
 """Retries transient errors with exponential backoff."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
@@ -10,7 +10,7 @@ import tenacity
 
 from wes_daemon.adapters.resilience.decorators import Forwarding
 from wes_daemon.application.ports.errors import CircuitOpen, NotNow, OutcomeUnknown, ProviderError, Unprovable
-from wes_daemon.application.ports.providers import WorkflowProvider
+from wes_daemon.application.ports.providers import Accepted, Prepared, Submission, WorkflowProvider
 from wes_daemon.application.ports.telemetry import Telemetry
 from wes_daemon.domain.runs import ProviderType
 
@@ -55,6 +55,23 @@ class Retrying(Forwarding):
         self._backoff = tenacity.wait_random_exponential(
             multiplier=policy.first_wait.total_seconds(), max=policy.longest_wait
         )
+
+    def submit(self, submission: Submission) -> Accepted | Prepared:
+        """Submit as a resumed submission after an attempt that may have started the run.
+
+        A provider without idempotency keys must then search for the run instead of sending the request again.
+        """
+        current = submission
+
+        def attempt() -> Accepted | Prepared:
+            nonlocal current
+            try:
+                return self._inner.submit(current)
+            except OutcomeUnknown:
+                current = replace(current, resumed=True)
+                raise
+
+        return self._call("submit", attempt)
 
     def _call(self, operation: str, call: Callable[[], T]) -> T:
         # Most calls succeed at once, so the objects of tenacity are created only after a failure.

@@ -114,7 +114,8 @@ class Idempotency(Enum):
     """`submit` answers `Prepared`, and only a recorded draft is started. Drafts may remain."""
     AT_MOST_ONCE = "at_most_once"
     """The service offers neither. After a lost answer the provider searches for the run by its marker and never sends
-    the request again; if the search proves nothing, the run needs review.
+    the request again; if the search proves nothing, the run needs review. The provider depends on
+    `Submission.resumed`: only an attempt without it sends the request.
     """
 
 
@@ -252,7 +253,8 @@ class WorkflowProvider(Protocol):
         """Submit the run. Idempotent by `submission.key`.
 
         The same key never starts a second run: not after a lost answer, not from another process, and not after
-        `Accepted`. After `Accepted` the same call returns the same id again.
+        `Accepted`. After `Accepted` the same call returns the same id again. For a provider that is
+        `Idempotency.AT_MOST_ONCE` this holds if every attempt but the first one is `resumed`.
         A provider that cannot promise this in one step answers `Prepared` first.
 
         Raises:

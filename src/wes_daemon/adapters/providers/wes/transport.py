@@ -1,0 +1,309 @@
+"""HTTP with one credential: no redirects, no retries, limited answers, and a proof whether a request was sent.
+
+This is the only module of the package that imports `requests`. It is imported when the first call is made.
+"""
+
+import os
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.cookiejar import DefaultCookiePolicy
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import requests
+from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, Retry
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ClosedPoolError,
+    ConnectTimeoutError,
+    EmptyPoolError,
+    HTTPError,
+    LocationValueError,
+    NewConnectionError,
+    ProtocolError,
+)
+
+from wes_daemon.adapters.providers.wes.config import WesConfig
+from wes_daemon.adapters.providers.wes.errors import Failure, FailureKind
+from wes_daemon.domain.addresses import without_secrets_of
+
+MAX_BODY = 64 * 1024 * 1024
+"""Bytes of the longest answer that is read. Some servers put whole logs into an answer."""
+
+# In the order in which requests reads them.
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_READ_SIZE = 65536
+_NOT_FOLLOWED = 300
+
+_UNUSABLE = (
+    ssl.SSLCertVerificationError,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidHeader,
+    requests.exceptions.InvalidProxyURL,
+    LocationValueError,
+)
+
+
+class NoConnection(ProtocolError):
+    """No connection was made, so no request was sent; `args` holds a message and the original error."""
+
+    def __init__(self, message: str, error: Exception) -> None:
+        super().__init__(message, error)
+
+
+_NOT_SENT = (NoConnection, ConnectTimeoutError, NewConnectionError, ClosedPoolError, EmptyPoolError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer of the server, whatever its status is.
+
+    Attributes:
+        headers: by name in any case.
+        is_complete: whether `body` is the whole body; False if only its end was read.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    is_complete: bool = True
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the request was carried out."""
+        return 200 <= self.status < _NOT_FOLLOWED
+
+
+class Transport:
+    """Sends requests with one credential. Safe to use from several threads.
+
+    Args:
+        monotonic: the process's monotonic clock.
+    """
+
+    def __init__(self, config: WesConfig, monotonic: Callable[[], timedelta]) -> None:
+        self._config = config
+        self._monotonic = monotonic
+        self._session = self._make_session()
+
+    def get(self, url: str, params: Mapping[str, object] | None = None) -> Answer:
+        """Read.
+
+        Raises:
+            Failure: there is no answer.
+        """
+        return self._exchange(self._session, "GET", url, is_write=False, params=dict(params or {}))
+
+    def get_end(self, url: str, limit: int, *, only_end: bool) -> Answer:
+        """Read the last `limit` bytes of a text.
+
+        Args:
+            only_end: ask the server for no more than that; it may send the whole text all the same.
+        """
+        headers = {"Accept": "text/plain, */*", **({"Range": f"bytes=-{limit}"} if only_end else {})}
+        return self._exchange(self._session, "GET", url, is_write=False, keep=limit, headers=headers)
+
+    def post(self, url: str, *, headers: Mapping[str, str], parts: Sequence[tuple[str, Any]] = ()) -> Answer:
+        """Change something at the server.
+
+        It is sent over a connection of its own: the server may close a connection that was kept open just while it is
+        used again, and then nothing shows whether the request arrived.
+
+        Args:
+            parts: of a multipart form, as requests takes them; none for a request without a body.
+        """
+        with self._make_session() as session:
+            return self._exchange(session, "POST", url, is_write=True, headers=dict(headers), files=list(parts) or None)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _exchange(
+        self,
+        session: requests.Session,
+        method: str,
+        url: str,
+        *,
+        is_write: bool,
+        keep: int | None = None,
+        **parts: Any,
+    ) -> Answer:
+        if problem := unusable_proxy(url):
+            raise Failure(FailureKind.UNUSABLE, f"cannot be called: {problem}", is_write=is_write)
+        timeouts = (self._config.connect_timeout.total_seconds(), self._config.read_timeout.total_seconds())
+        try:
+            with session.request(
+                method, url, timeout=timeouts, allow_redirects=False, stream=True, **parts
+            ) as response:
+                body, is_complete = self._read(response, is_write, keep=keep)
+                return Answer(status=response.status_code, headers=response.headers, body=body, is_complete=is_complete)
+        except (OSError, HTTPError, UnicodeError) as error:
+            # Before it sends anything, requests raises a plain OSError if the file that REQUESTS_CA_BUNDLE names does
+            # not exist, and a UnicodeError for a proxy's login.
+            raise self._unanswered(error, is_write) from None
+
+    def _read(self, response: requests.Response, is_write: bool, *, keep: int | None) -> tuple[bytes, bool]:
+        """Return the body, or its last `keep` bytes, and whether that is all of it."""
+        ends_at = self._monotonic() + 2 * self._config.read_timeout
+        body, length = bytearray(), 0
+        for part in response.iter_content(_READ_SIZE):
+            body += part
+            length += len(part)
+            if length > MAX_BODY:
+                raise Failure(FailureKind.NO_ANSWER, f"sent more than {MAX_BODY >> 20} MiB", is_write=is_write)
+            if self._monotonic() > ends_at:
+                raise Failure(FailureKind.NO_ANSWER, "took too long to send its answer", is_write=is_write)
+            if keep is not None and len(body) > 2 * keep:
+                del body[:-keep]
+        if keep is None or len(body) <= keep:
+            return bytes(body), length == len(body)
+        return bytes(body[-keep:]), False
+
+    def _make_session(self) -> requests.Session:
+        session = requests.Session()
+        session.headers["User-Agent"] = f"wes-daemon/{version('wes-daemon')}"
+        session.headers["Accept"] = "application/json"
+        # Without an `auth`, requests takes a login from the user's .netrc, also in place of a token.
+        session.auth = _Authorization(self._config.authorization)
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _Adapter(connections=self._config.connections))
+        return session
+
+    def _unanswered(self, error: BaseException, is_write: bool) -> Failure:
+        """Return the failure for a call without an answer; `error` is the one of the HTTP library.
+
+        It is not chained: it may quote the user and the password of a proxy.
+        """
+        causes = list(_causes(error))
+        is_unsent = _is_raised_before_sending(error) or any(isinstance(cause, _NOT_SENT) for cause in causes)
+        if is_unsent and (problem := unusable_certificates()):
+            return Failure(FailureKind.UNUSABLE, f"cannot be called: {problem}", is_write=is_write)
+        reason = self._public(
+            next((str(each.args[0]) for each in causes if isinstance(each, NoConnection)), str(error))
+        )
+        if _is_raised_before_sending(error) or any(isinstance(cause, _UNUSABLE) for cause in causes):
+            text = f"cannot be called: {reason}: check WES_ENDPOINT, REQUESTS_CA_BUNDLE and the proxy"
+            return Failure(FailureKind.UNUSABLE, text, is_write=is_write)
+        if is_unsent:
+            return Failure(FailureKind.NOT_SENT, f"cannot be reached: {reason}", is_write=is_write)
+        return Failure(FailureKind.NO_ANSWER, f"gave no answer: {reason}", is_write=is_write)
+
+    def _public(self, text: str) -> str:
+        for secret in self._config.secrets:
+            text = text.replace(secret, "***")
+        proxy = select_proxy(self._config.base_url, get_environ_proxies(self._config.base_url))
+        return (without_secrets_of(proxy, text) if proxy else text)[:500]
+
+
+def unusable_certificates() -> str | None:
+    """Return what is wrong with the file of certificate authorities that the environment names; None if nothing is."""
+    variable, path = next(((name, os.environ[name]) for name in _CA_VARIABLES if os.environ.get(name)), (None, ""))
+    if variable is None or Path(path).is_dir():
+        return None
+    try:
+        ssl.create_default_context(cafile=path)
+    except FileNotFoundError:
+        problem = "does not exist"
+    except ssl.SSLError:
+        problem = "contains no certificate in PEM form"
+    except OSError as error:
+        problem = f"cannot be read ({type(error).__name__})"
+    else:
+        return None
+    return f"{variable} names the file {path}, which {problem}: name a file of certificate authorities in PEM form"
+
+
+def unusable_proxy(url: str) -> str | None:
+    """Return what is wrong with the address of the proxy for `url`; None if nothing is, or if there is no proxy."""
+    proxy = select_proxy(url, get_environ_proxies(url))
+    if proxy is None:
+        return None
+    try:
+        parts = urlsplit(prepend_scheme_if_needed(proxy, "http"))
+        is_usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        unquote(parts.netloc.rpartition("@")[0]).encode("latin-1")
+    except (ValueError, TypeError):
+        # requests itself fails with a TypeError for an address without a host.
+        is_usable = False
+    if is_usable:
+        return None
+    return "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names a proxy that cannot be used: write http://host:port"
+
+
+class _Authorization(requests.auth.AuthBase):
+    def __init__(self, value: str | None) -> None:
+        self._value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._value is not None:
+            request.headers["Authorization"] = self._value
+        return request
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Makes connections that raise `NoConnection` if they fail before the request; never retries."""
+
+    def __init__(self, *, connections: int) -> None:
+        super().__init__(max_retries=Retry(0), pool_maxsize=connections)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        _use_marking_connections(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        # The manager for SOCKS proxies has connections of its own.
+        if type(manager) is ProxyManager:
+            _use_marking_connections(manager)
+        return manager
+
+
+class _MarkingConnection(HTTPConnection):
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except (OSError, HTTPError) as error:
+            raise NoConnection(str(error), error) from error
+
+
+class _MarkingTlsConnection(HTTPSConnection):
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except (OSError, HTTPError) as error:
+            raise NoConnection(str(error), error) from error
+
+
+class _MarkingPool(HTTPConnectionPool):
+    ConnectionCls = _MarkingConnection
+
+
+class _MarkingTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _MarkingTlsConnection
+
+
+def _use_marking_connections(manager: Any) -> None:
+    manager.pool_classes_by_scheme = {"http": _MarkingPool, "https": _MarkingTlsPool}
+
+
+def _is_raised_before_sending(error: object) -> bool:
+    """Whether the error is from the preparation of a request: requests wraps the errors that follow."""
+    return isinstance(error, OSError | UnicodeError) and not isinstance(error, requests.RequestException)
+
+
+def _causes(error: object) -> Iterator[object]:
+    """Yield an error of requests and its causes: urllib3 keeps a cause in the attribute `reason` or in `args`."""
+    if isinstance(error, BaseException):
+        yield error
+        yield from _causes(getattr(error, "reason", None))
+        for argument in error.args:
+            yield from _causes(argument)
