@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pytest
 
-from wes_daemon.application.ports.errors import Rejected
+from wes_daemon.application.ports.errors import OutcomeUnknown, Rejected, Unprovable
 from wes_daemon.application.ports.providers import (
     Accepted,
     Idempotency,
@@ -110,6 +110,16 @@ def accept(provider: WorkflowProvider, submission: Submission) -> ProviderRunId:
     return answer.id
 
 
+def repeated(provider: WorkflowProvider, submission: Submission) -> Submission:
+    """The submission as a further attempt makes it.
+
+    The use case says with it that an earlier attempt may have started the run; a provider whose service knows no key
+    depends on that.
+    """
+    is_at_most_once = provider.limits.idempotency is Idempotency.AT_MOST_ONCE
+    return replace(submission, resumed=True) if is_at_most_once else submission
+
+
 def status(provider: WorkflowProvider, id: ProviderRunId) -> StatusReport:
     """What the provider says of one run that it must know."""
     return provider.statuses([id])[id]
@@ -205,7 +215,7 @@ class ProviderContract:
     def test_submitting_twice_starts_one_run(self, harness: ProviderHarness, provider: WorkflowProvider) -> None:
         submission = harness.submission()
 
-        first, second = accept(provider, submission), accept(provider, submission)
+        first, second = accept(provider, submission), accept(provider, repeated(provider, submission))
 
         assert first == second
         assert harness.starts(submission.key) == 1
@@ -217,7 +227,7 @@ class ProviderContract:
         id = accept(provider, submission)
         harness.reach(id, RunState.COMPLETE)
 
-        assert accept(provider, submission) == id
+        assert accept(provider, repeated(provider, submission)) == id
 
         assert harness.starts(submission.key) == 1
         assert status(provider, id).state is RunState.COMPLETE
@@ -225,11 +235,20 @@ class ProviderContract:
     def test_submitting_from_two_threads_at_once_starts_one_run(self, harness: ProviderHarness) -> None:
         submission = harness.submission()
         providers = [harness.provider(), harness.provider()]
+        attempts = [(providers[0], submission), (providers[1], repeated(providers[1], submission))]
+
+        def attempt(provider: WorkflowProvider, submission: Submission) -> ProviderRunId | None:
+            try:
+                return accept(provider, submission)
+            except OutcomeUnknown:
+                if not submission.resumed:
+                    raise
+                return None
 
         with ThreadPoolExecutor(2) as threads:
-            ids = set(threads.map(lambda provider: accept(provider, submission), providers))
+            ids = set(threads.map(lambda each: attempt(*each), attempts))
 
-        assert len(ids) == 1
+        assert len(ids - {None}) == 1
         assert harness.starts(submission.key) == 1
 
     def test_submitting_from_another_process_starts_no_other_run(
@@ -239,7 +258,7 @@ class ProviderContract:
         with arranged():
             id = harness.submit_in_another_process(submission)
 
-        assert accept(provider, submission) == id
+        assert accept(provider, repeated(provider, submission)) == id
 
         assert harness.starts(submission.key) == 1
 
@@ -247,11 +266,24 @@ class ProviderContract:
         submission = harness.submission()
         with arranged():
             harness.lose_answer(submission)
+        provider = harness.provider()
 
-        id = accept(harness.provider(), submission)
+        id = accept(provider, repeated(provider, submission))
 
         assert id in harness.provider().statuses([id])
         assert harness.starts(submission.key) == 1
+
+    def test_where_the_service_knows_no_key_a_further_attempt_starts_nothing(self, harness: ProviderHarness) -> None:
+        provider, submission = harness.provider(), harness.submission()
+        if provider.limits.idempotency is not Idempotency.AT_MOST_ONCE:
+            pytest.skip("this provider may send a key again")
+
+        with pytest.raises(OutcomeUnknown):
+            provider.submit(replace(submission, resumed=True))
+        with pytest.raises(Unprovable):
+            provider.submit(replace(submission, resumed=True, in_doubt_for=timedelta(days=1)))
+
+        assert harness.starts(submission.key) == 0
 
     def test_what_was_only_prepared_is_started_by_submitting_again(self, harness: ProviderHarness) -> None:
         submission = harness.submission()
