@@ -19,10 +19,10 @@ from tests.integration.providers.healthomics_harness import CONFIG, simulated
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from tests.unit.adapters.test_event_messages import an_event
 from tests.unit.application.conftest import World
-from wes_daemon.adapters.providers.healthomics.hints import MAX_WAIT, SqsHints
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
+from wes_daemon.adapters.providers.healthomics.hints import MAX_WAIT, SqsHints
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
 from wes_daemon.application.following.follow_events import FollowEvents
 from wes_daemon.application.ports.events import HintsUnavailable, Message, Receipt

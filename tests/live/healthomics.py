@@ -14,11 +14,11 @@ from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.connection import Connection
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
 from wes_daemon.adapters.resilience.call_gate import RateLimiter
-from wes_daemon.plugins.rates import Rate
 from wes_daemon.adapters.system import SystemClock, sleep
 from wes_daemon.application.ports.providers import Submission, WorkflowProvider
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, WorkflowRequest
 from wes_daemon.domain.states import RunState
+from wes_daemon.plugins.rates import Rate
 
 _STOPPABLE = ("PENDING", "STARTING", "RUNNING")
 _KEY_TAG = "WESSubmissionKey"

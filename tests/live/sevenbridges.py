@@ -16,12 +16,12 @@ from tests.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProvider
 from wes_daemon.adapters.resilience.call_gate import RateLimiter
-from wes_daemon.plugins.rates import Rate
 from wes_daemon.adapters.system import SystemClock, sleep
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS
 from wes_daemon.application.ports.providers import Submission, WorkflowProvider
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, WorkflowRequest
 from wes_daemon.domain.states import RunState
+from wes_daemon.plugins.rates import Rate
 
 _DRAFT = "DRAFT"
 _OVER = frozenset({"COMPLETED", "FAILED", "ABORTED", "ABORTING"})

@@ -25,8 +25,8 @@ from tests.integration.providers.healthomics_harness import (
     simulated,
 )
 from tests.simulators.healthomics.server import HealthOmicsSimulator
-from wes_daemon.adapters.providers.healthomics.hints import SqsHints
 from wes_daemon.adapters.providers.healthomics import credentials
+from wes_daemon.adapters.providers.healthomics.hints import SqsHints
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
 from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, ProviderError, Unavailable

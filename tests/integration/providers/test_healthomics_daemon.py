@@ -20,10 +20,10 @@ from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
 from wes_daemon.adapters.resilience.call_gate import RateLimiter
-from wes_daemon.plugins.rates import Rate
 from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
+from wes_daemon.plugins.rates import Rate
 
 RUNS = 50
 

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from tests.contracts.provider import everything_former, everything_marked
 from tests.integration.providers.healthomics_harness import (
     HealthOmicsHarness,
     a_healthomics_submission,
@@ -18,6 +17,7 @@ from tests.simulators.healthomics import faults
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from wes_daemon.application.ports.errors import NotNow
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId
+from wes_daemon.testing.provider_contract import everything_former, everything_marked
 
 
 @pytest.fixture

@@ -30,13 +30,13 @@ from wes_daemon.adapters.providers.healthomics.config import CALLS_PER_SECOND
 from wes_daemon.adapters.providers.healthomics.connection import Connection
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
 from wes_daemon.adapters.resilience.call_gate import RateLimiter
-from wes_daemon.plugins.rates import Rate
 from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, ProviderError, Unavailable
 from wes_daemon.application.ports.providers import Submission, WorkflowProvider
 from wes_daemon.application.ports.quotas import SharedQuotas
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
+from wes_daemon.plugins.rates import Rate
 
 SECRET = "not-a-real-password"
 FROM_THE_CHAIN = replace(CONFIG, access_key_id=None, secret_access_key=None)

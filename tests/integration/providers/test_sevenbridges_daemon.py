@@ -15,11 +15,11 @@ from tests.simulators.sevenbridges.faults import Fault
 from tests.unit.application.conftest import World
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory
 from wes_daemon.adapters.resilience.call_gate import RateLimiter
-from wes_daemon.plugins.rates import Rate
 from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
+from wes_daemon.plugins.rates import Rate
 
 __all__ = ["authority", "harness", "trusted"]
 

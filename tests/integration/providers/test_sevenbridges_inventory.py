@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 
-from tests.contracts.provider import accept, everything_former, everything_marked, marked_as
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import SevenBridgesHarness
 from tests.simulators.sevenbridges.faults import CUT_AFTER, TOO_MANY
@@ -20,6 +19,7 @@ from wes_daemon.application.reconciling.repairing import Repairer
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing.provider_contract import accept, everything_former, everything_marked, marked_as
 
 __all__ = ["authority", "harness", "trusted"]
 

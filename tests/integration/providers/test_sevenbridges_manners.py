@@ -11,7 +11,6 @@ from datetime import timedelta
 import pytest
 
 from tests.call_gates import AskingGate
-from tests.contracts.provider import accept
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import APP, PROJECT, TOKEN, SevenBridgesHarness
 from tests.memory.quotas import MemoryQuotas
@@ -20,7 +19,6 @@ from tests.simulators.sevenbridges.faults import Fault
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
 from wes_daemon.adapters.providers.sevenbridges.sdk import Sdk
 from wes_daemon.adapters.resilience.call_gate import RateLimiter
-from wes_daemon.plugins.rates import Rate, read_window
 from wes_daemon.adapters.resilience.retrying import RetryPolicy
 from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS
@@ -29,6 +27,8 @@ from wes_daemon.application.ports.providers import Prepared, Submission, Workflo
 from wes_daemon.application.ports.quotas import SharedQuotas
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
+from wes_daemon.plugins.rates import Rate, read_window
+from wes_daemon.testing.provider_contract import accept
 
 __all__ = ["authority", "harness", "trusted"]
 

@@ -17,12 +17,12 @@ from wes_daemon.adapters.resilience.call_priority import Prioritising
 from wes_daemon.adapters.resilience.call_queue import CallQueue
 from wes_daemon.adapters.resilience.circuit_breaking import CircuitBreaking, _Circuit, _State
 from wes_daemon.adapters.resilience.quotas import LocalQuota, grant_calls
-from wes_daemon.plugins.rates import Rate
 from wes_daemon.adapters.resilience.retrying import Retrying
 from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import AnswerLost, OutcomeUnknown, Throttled, Unprovable
 from wes_daemon.domain.runs import IdempotencyKey
+from wes_daemon.plugins.rates import Rate
 
 _HERE = "tests/integration/providers"
 _CONTRACT = f"{_HERE}/test_local_contract.py::TestLocalProvider"

@@ -8,9 +8,9 @@ from tests.call_gates import AskingGate
 from tests.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.resilience.call_gate import LeaseCheckedGate, QuotaExhausted, RateLimiter
-from wes_daemon.plugins.rates import Rate, read_rates, read_window
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS, OpenCallGate
 from wes_daemon.application.ports.errors import LeaseLost, NotSent
+from wes_daemon.plugins.rates import Rate, read_rates, read_window
 
 SECOND = timedelta(seconds=1)
 LONGEST_REQUEST = timedelta(seconds=30)

@@ -11,9 +11,9 @@ from tests.memory.quotas import MemoryQuotas
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.resilience.call_gate import QuotaExhausted, RateLimiter
 from wes_daemon.adapters.resilience.call_priority import AtPriority, CallPriority, Prioritising, current_priority
-from wes_daemon.plugins.rates import Rate
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS
 from wes_daemon.application.ports.providers import WorkflowProvider
+from wes_daemon.plugins.rates import Rate
 
 SECOND = timedelta(seconds=1)
 

@@ -14,10 +14,10 @@ from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.resilience.call_gate import QuotaExhausted, RateLimiter
 from wes_daemon.adapters.resilience.call_priority import AtPriority, CallPriority
 from wes_daemon.adapters.resilience.quotas import QuotaRequest, grant_calls
-from wes_daemon.plugins.rates import Rate, window_rate
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS, Allowance
 from wes_daemon.application.ports.errors import StorageUnavailable
 from wes_daemon.application.ports.quotas import Quota, QuotaChange
+from wes_daemon.plugins.rates import Rate, window_rate
 
 T = TypeVar("T")
 
