@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contracts", "wes_daemon.testing")
+pytest.register_assert_rewrite("tests.contracts")

@@ -12,7 +12,7 @@ from wes_daemon.adapters.system import sleep
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission, WorkflowProvider
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId
 from wes_daemon.domain.states import RunState
-from wes_daemon.testing.provider_contract import ProviderHarness
+from wes_daemon.testing import ProviderHarness
 
 # Longer than this machine's clock and the service's should differ.
 _MARGIN = timedelta(minutes=15)

@@ -15,7 +15,7 @@ from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.adapters.system import SystemClock, sleep
 from wes_daemon.application.ports.providers import Submission, WorkflowProvider
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
-from wes_daemon.testing.provider_contract import accept
+from wes_daemon.testing import accept
 
 _PATIENCE = timedelta(minutes=5)
 

@@ -7,7 +7,7 @@ import pytest
 from tests.live.harness import LiveHarness
 from tests.live.session import LiveSession
 from tests.live.sevenbridges import SevenBridgesAccount
-from wes_daemon.testing.provider_contract import ProviderContract
+from wes_daemon.testing import ProviderContract
 
 
 @pytest.mark.live

@@ -24,7 +24,7 @@ from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown
 from wes_daemon.application.ports.providers import Accepted, Submission, WorkflowProvider
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
-from wes_daemon.testing.provider_contract import ProviderHarness
+from wes_daemon.testing import ProviderHarness
 
 CONFIG = HealthOmicsConfig(
     region=REGION,

@@ -21,7 +21,7 @@ from wes_daemon.application.ports.errors import OutcomeUnknown
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.runs import Attachment, IdempotencyKey, ProviderRunId, RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
-from wes_daemon.testing.provider_contract import ProviderHarness
+from wes_daemon.testing import ProviderHarness
 
 CWL = Path(__file__).parents[2] / "cwl"
 TIMEOUT = timedelta(minutes=3)

@@ -20,7 +20,7 @@ from wes_daemon.application.ports.errors import OutcomeUnknown
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
-from wes_daemon.testing.provider_contract import ProviderHarness, accept
+from wes_daemon.testing import ProviderHarness, accept
 
 TOKEN = "not-a-token"
 PROJECT = "lab/genomes"

@@ -13,7 +13,7 @@ from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.domain.runs import ProviderType
-from wes_daemon.testing.provider_contract import ProviderContract
+from wes_daemon.testing import ProviderContract
 
 
 @pytest.fixture

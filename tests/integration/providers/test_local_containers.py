@@ -16,7 +16,7 @@ import pytest
 from tests.integration.providers.local_harness import LocalHarness, wait_until
 from wes_daemon.domain.runs import ProviderRunId
 from wes_daemon.domain.states import RunState
-from wes_daemon.testing.provider_contract import status
+from wes_daemon.testing import status
 
 pytest.importorskip("cwltool")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.providers.local_harness import LocalHarness
-from wes_daemon.testing.provider_contract import ProviderContract
+from wes_daemon.testing import ProviderContract
 
 pytest.importorskip("cwltool")
 

@@ -16,7 +16,7 @@ from wes_daemon.adapters.providers.local.downloads import DownloadFailed, Downlo
 from wes_daemon.application.ports.providers import RunDetails, Submission
 from wes_daemon.domain.runs import Attachment, StatusReport
 from wes_daemon.domain.states import RunState
-from wes_daemon.testing.provider_contract import status
+from wes_daemon.testing import status
 
 SILENT = Answer(silent=True)
 HTML = Answer(body=b"\n<!DOCTYPE html>\n<html><body>cwlVersion: v1.2</body></html>")

@@ -18,7 +18,7 @@ from wes_daemon.adapters.providers.local.journal import Journal, read_journal
 from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.errors import NotNow
 from wes_daemon.domain.states import RunState
-from wes_daemon.testing.provider_contract import status
+from wes_daemon.testing import status
 
 pytest.importorskip("cwltool")
 

@@ -12,7 +12,7 @@ from tests.integration.providers.local_harness import CWL, LocalHarness
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.runs import Attachment
 from wes_daemon.domain.states import RunState
-from wes_daemon.testing.provider_contract import status
+from wes_daemon.testing import status
 
 pytest.importorskip("cwltool")
 

@@ -21,7 +21,7 @@ from wes_daemon.adapters.providers.local.run_directory import RunDirectory
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId
 from wes_daemon.domain.states import RunState
-from wes_daemon.testing.provider_contract import status
+from wes_daemon.testing import status
 
 pytest.importorskip("cwltool")
 

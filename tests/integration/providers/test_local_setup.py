@@ -19,7 +19,7 @@ from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, Rejected
 from wes_daemon.domain.runs import Attachment, ProviderRunId
 from wes_daemon.domain.states import RunState
-from wes_daemon.testing.provider_contract import status
+from wes_daemon.testing import status
 
 pytest.importorskip("cwltool")
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import SevenBridgesHarness
-from wes_daemon.testing.provider_contract import ProviderContract
+from wes_daemon.testing import ProviderContract
 
 __all__ = ["authority", "harness", "trusted"]
 

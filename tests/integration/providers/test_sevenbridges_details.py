@@ -7,7 +7,7 @@ from tests.integration.providers.sevenbridges_harness import BATCHING_APP, Seven
 from tests.simulators.sevenbridges import faults
 from wes_daemon.application.ports.errors import NotNow, Rejected
 from wes_daemon.domain.runs import ProviderRunId, StatusReport
-from wes_daemon.testing.provider_contract import accept
+from wes_daemon.testing import accept
 
 __all__ = ["authority", "harness", "trusted"]
 

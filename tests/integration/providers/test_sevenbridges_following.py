@@ -12,7 +12,7 @@ from wes_daemon.adapters.resilience.decorators import Batching
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown
 from wes_daemon.domain.runs import ProviderRunId, StatusReport
 from wes_daemon.domain.states import RunState
-from wes_daemon.testing.provider_contract import accept
+from wes_daemon.testing import accept
 
 __all__ = ["authority", "harness", "trusted"]
 

@@ -14,7 +14,7 @@ from tests.simulators.sevenbridges.faults import Fault, Reply, refusing
 from wes_daemon.adapters.providers.sevenbridges.imports import FOLDER
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, Rejected
 from wes_daemon.domain.runs import Attachment
-from wes_daemon.testing.provider_contract import accept
+from wes_daemon.testing import accept
 
 __all__ = ["authority", "harness", "trusted"]
 

@@ -28,7 +28,7 @@ from wes_daemon.application.ports.quotas import SharedQuotas
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 from wes_daemon.plugins.rates import Rate, read_window
-from wes_daemon.testing.provider_contract import accept
+from wes_daemon.testing import accept
 
 __all__ = ["authority", "harness", "trusted"]
 

@@ -25,7 +25,7 @@ from wes_daemon.application.ports.errors import (
     ProviderError,
     Rejected,
 )
-from wes_daemon.testing.provider_contract import accept
+from wes_daemon.testing import accept
 
 __all__ = ["authority", "harness", "trusted"]
 

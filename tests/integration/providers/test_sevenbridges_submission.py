@@ -20,7 +20,7 @@ from wes_daemon.application.ports.errors import (
 )
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
 from wes_daemon.domain.runs import ProviderRunId
-from wes_daemon.testing.provider_contract import accept
+from wes_daemon.testing import accept
 
 __all__ = ["authority", "harness", "trusted"]
 

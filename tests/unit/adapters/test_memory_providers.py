@@ -16,7 +16,7 @@ from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, R
 from wes_daemon.application.ports.providers import Prepared, ProviderTask, RunDetails, Submission, WorkflowProvider
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType, RunId, StatusReport
 from wes_daemon.domain.states import RunState
-from wes_daemon.testing.provider_contract import ProviderContract, ProviderHarness, accept
+from wes_daemon.testing import ProviderContract, ProviderHarness, accept
 
 DETAILS = RunDetails(outputs={"answer": 42}, tasks=[ProviderTask(id="t1", name="step")])
 

@@ -22,7 +22,7 @@ from wes_daemon.application.reconciling.repairing import Repairer, RepairResult
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
-from wes_daemon.testing.provider_contract import accept
+from wes_daemon.testing import accept
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

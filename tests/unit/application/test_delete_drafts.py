@@ -13,7 +13,7 @@ from wes_daemon.application.ports.errors import Misconfigured, NotNow
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.application.reconciling.delete_drafts import DraftReport
 from wes_daemon.domain.states import RunState
-from wes_daemon.testing.provider_contract import accept
+from wes_daemon.testing import accept
 
 
 @pytest.fixture
