@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+
 from wes_daemon.plugins import (
     IdempotencyKey,
     NotNow,
@@ -50,6 +51,11 @@ def do_nothing(run: Path) -> None:
     """Launch no runner, as a daemon that dies before."""
 
 
+def fail(run: Path) -> None:
+    """Launch no runner, and say why."""
+    raise OSError(f"no process for {run}")
+
+
 class ScriptsHarness(ProviderHarness):
     """Runs real scripts, each of which appends its key to the file `started`."""
 
@@ -75,10 +81,9 @@ class ScriptsHarness(ProviderHarness):
         assert status(provider, id).state is state
 
     def starts(self, key: IdempotencyKey) -> int:
-        # What was launched has started its script, or ended, before its runs are counted.
-        for run in self.provider().owned_runs(self.beginning).runs:
-            if run.key == key and run.state is not RunState.INITIALIZING:
-                wait_until(lambda: self._count(key) or self._has_ended(run.id), f"{key} to start")
+        runs = self.provider().owned_runs(self.beginning).runs
+        for id in [run.id for run in runs if run.key == key and run.state is not RunState.INITIALIZING]:
+            self._wait_for_start(id, key)
         return self._count(key)
 
     def refused(self) -> Submission:
@@ -98,13 +103,17 @@ class ScriptsHarness(ProviderHarness):
         for id in ids:
             provider.cancel(id)
         for id in ids:
-            wait_until(lambda: self._has_ended(id), f"{id} to end")  # noqa: B023 - it is called at once
+            self._wait_for_end(id)
+
+    def _wait_for_start(self, id: ProviderRunId, key: IdempotencyKey) -> None:
+        """Wait until the script has written its key, or the run has ended without it."""
+        wait_until(lambda: self._count(key) or status(self.provider(), id).state.has_ended, f"{key} to start")
+
+    def _wait_for_end(self, id: ProviderRunId) -> None:
+        wait_until(lambda: status(self.provider(), id).state.has_ended, f"{id} to end")
 
     def _count(self, key: IdempotencyKey) -> int:
         return self.started.read_text().split().count(key) if self.started.exists() else 0
-
-    def _has_ended(self, id: ProviderRunId) -> bool:
-        return status(self.provider(), id).state.has_ended
 
 
 @pytest.fixture
@@ -142,9 +151,6 @@ def test_a_run_that_exists_is_not_rejected_when_its_script_was_deleted(harness: 
 
 
 def test_a_runner_that_cannot_be_launched_has_started_nothing(harness: ScriptsHarness) -> None:
-    def fail(run: Path) -> None:
-        raise OSError("no more processes")
-
     submission = harness.submission()
 
     with pytest.raises(NotNow):
@@ -183,7 +189,7 @@ def test_a_name_that_leads_out_of_the_directory_is_refused(harness: ScriptsHarne
 
 def test_a_workflow_of_another_kind_belongs_to_another_provider() -> None:
     with pytest.raises(WrongProvider):
-        ScriptsPlugin().check_request(ScriptsSettings(), a_submission())
+        ScriptsPlugin().check_request(ScriptsSettings.model_validate({}), a_submission())
 
 
 def test_the_plug_in_builds_the_provider_from_its_settings(harness: ScriptsHarness) -> None:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pydantic import Field
+
 from wes_daemon.plugins import (
     Configured,
     Missing,

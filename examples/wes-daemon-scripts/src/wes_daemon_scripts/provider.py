@@ -31,7 +31,6 @@ from wes_daemon.plugins import (
     WrongProvider,
     nothing_recorded,
 )
-
 from wes_daemon_scripts.runs import OUTPUTS, PARAMS, REQUEST, SCRIPT, STDERR, STDOUT, RunDirectory
 
 _SCHEME = "scripts://"
