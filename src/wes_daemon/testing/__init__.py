@@ -20,8 +20,9 @@ from wes_daemon.adapters.memory.queries import MemoryRunQueries
 from wes_daemon.adapters.memory.store import MemoryStore
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
 from wes_daemon.adapters.memory.unit_of_work import MemoryUnitsOfWork
-from wes_daemon.adapters.memory.wakeup import SkippingWakeUp
+from wes_daemon.adapters.memory.wakeup import SkippingListener, SkippingWakeUp
 from wes_daemon.adapters.system import SystemClock
+from wes_daemon.application.ports.telemetry import CallOutcome
 from wes_daemon.testing.builders import a_request, a_submission
 from wes_daemon.testing.harness import (
     CannotArrange,
@@ -39,6 +40,7 @@ from wes_daemon.testing.harness import (
 from wes_daemon.testing.provider_contract import ProviderContract
 
 __all__ = [
+    "CallOutcome",
     "CannotArrange",
     "CountingIds",
     "InlineExecutor",
@@ -52,6 +54,7 @@ __all__ = [
     "PreparingMemoryProvider",
     "ProviderContract",
     "ProviderHarness",
+    "SkippingListener",
     "SkippingWakeUp",
     "SystemClock",
     "a_request",
