@@ -12,6 +12,7 @@ from tests.mutations.catalogue.schema import SCHEMA
 from tests.mutations.catalogue.sevenbridges import SEVENBRIDGES
 from tests.mutations.catalogue.submissions import SUBMISSIONS
 from tests.mutations.catalogue.submitting import SUBMITTING
+from tests.mutations.catalogue.testing import TESTING
 from tests.mutations.mutant import Mutant
 
 MUTANTS: Sequence[Mutant] = (
@@ -26,4 +27,5 @@ MUTANTS: Sequence[Mutant] = (
     *HEALTHOMICS,
     *LOCAL,
     *RESILIENCE,
+    *TESTING,
 )
