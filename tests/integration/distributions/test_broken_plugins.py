@@ -1,7 +1,6 @@
 """A plug-in that is broken disables only itself, with an error that names its distribution."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
