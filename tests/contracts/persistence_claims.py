@@ -160,7 +160,7 @@ class ClaimRules:
             unit.submissions.claim(ME, limit=1, concurrency_limit=1, serving=ALL_DESTINATIONS, destination=destination)
 
     def test_runs_whose_provider_cannot_be_told_can_be_passed_over(self, store: PersistenceHarness) -> None:
-        store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "azure"}'))
+        store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "azure batch"}'))
         store.enrol()
 
         assert store.claim(serving=all_but(None)) == []

@@ -71,7 +71,7 @@ class EnrolmentRules:
     def test_a_run_whose_destination_cannot_be_told_is_enrolled_and_claimed_all_the_same(
         self, store: PersistenceHarness
     ) -> None:
-        store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "nextflow-tower"}'))
+        store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "nextflow tower"}'))
 
         store.enrol()
 
@@ -118,7 +118,7 @@ class EnrolmentRules:
             for state in ("UNKNOWN", "CANCELING"):
                 id = f"{number}-{state}"
                 store.put(left_by_another_daemon(id, state, provider_type="sevenbridges", provider_id=id))
-        store.put(left_by_another_daemon("0-first", "UNKNOWN", provider_type="nextflow-tower", provider_id="x"))
+        store.put(left_by_another_daemon("0-first", "UNKNOWN", provider_type="nextflow tower", provider_id="x"))
 
         assert [store.enrol(limit=2) for _ in range(4)] == [2, 2, 2, 0]
 
@@ -134,7 +134,7 @@ class EnrolmentRules:
     @pytest.mark.parametrize(
         "tags",
         [
-            {"provider_type": "nextflow-tower", "provider_id": "task-7"},
+            {"provider_type": "nextflow tower", "provider_id": "task-7"},
             {"provider_type": "sevenbridges", "provider_id": ""},
             {"provider_type": "sevenbridges", "provider_id": None},
             {"provider_type": "sevenbridges"},
@@ -204,7 +204,7 @@ class EnrolmentRules:
 
     def test_runs_that_cannot_be_followed_do_not_stand_in_the_way_of_others(self, store: PersistenceHarness) -> None:
         for number in range(3):
-            store.put(left_by_another_daemon(f"run-{number}", provider_type="nextflow-tower", provider_id="x"))
+            store.put(left_by_another_daemon(f"run-{number}", provider_type="nextflow tower", provider_id="x"))
         store.put(left_by_another_daemon("run-9", provider_type="local", provider_id="task-9"))
 
         assert store.enrol(limit=1) == 1

@@ -145,7 +145,7 @@ class WorkProbeContract:
         assert probed.found(serving=all_but(LOCAL)) == set()
 
     def test_a_run_whose_provider_cannot_be_told_is_seen_by_whoever_serves_those(self, probed: ProbedStore) -> None:
-        probed.store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "nowhere"}'))
+        probed.store.put(ServiceRow(run_id="run-1", tags='{"provider_type": "no where"}'))
         probed.store.enrol()
 
         assert probed.found(serving=all_but(LOCAL)) == {"queued"}

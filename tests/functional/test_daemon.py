@@ -213,20 +213,21 @@ def test_a_signal_counts_while_the_database_is_awaited(clean: Path, launch: Laun
     ("name", "value", "region"),
     [("AWS_DEFAULT_REGION", "eu-west-1", "eu-west-1"), ("AWS_PROFILE", "gone", "unknown"), ("X", "", "us-east-1")],
 )
-def test_the_first_line_names_the_region_of_healthomics(
+def test_the_first_line_names_the_providers_and_the_region_of_healthomics(
     clean: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch, name: str, value: str, region: str
 ) -> None:
     """A3."""
     for known in [known for known in os.environ if known.startswith("AWS_")]:
         monkeypatch.delenv(known)
     monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_HEALTHOMICS_OUTPUT_URI", "s3://bucket/out")
 
     daemon = launch("--db-uri", f"sqlite:///{clean / 'runs.db'}", "--log-file", "daemon.log")
     until(says(clean / "daemon.log", "daemon.started"))
     stop(daemon)
 
     _, stdout, _ = ended(daemon)
-    assert f" healthomics_region={region}\n" in stdout
+    assert f' providers="healthomics=s3://bucket/out@{region}"\n' in stdout
 
 
 def test_a_database_that_comes_later_is_taken_into_use(clean: Path, launch: Launch) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.functional.conftest import Call, Launch, ended, says, stop, until
 from wes_daemon.bootstrap.settings import read_settings
-from wes_daemon.domain.runs import RunId
+from wes_daemon.domain.runs import ProviderType, RunId
 from wes_daemon.entrypoints.cli.demo import DemoDirectory
 
 _BIN = Path(sys.executable).parent
@@ -110,7 +110,7 @@ def test_ctrl_c_stops_it_and_leaves_no_run_behind(clean: Path, launch: Launch, c
 
 
 def test_without_cwltool_it_says_what_to_install(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wes_daemon.entrypoints.cli.demo.find_spec", lambda _: None)
+    monkeypatch.setattr("wes_daemon.adapters.providers.local.provider.find_spec", lambda _: None)
 
     result = call("demo")
 
@@ -123,7 +123,7 @@ def test_the_program_is_named_as_the_shell_finds_it(on_path: bool, typed: str, m
     monkeypatch.setenv("PATH", str(_BIN) if on_path else PATH_WITHOUT_US)
     monkeypatch.setattr(sys, "argv", [str(_BIN / "wes-daemon")])
 
-    hints = DemoDirectory(Path("/demo")).next_steps(RunId("r1"))
+    hints = DemoDirectory(Path("/demo"), ProviderType.LOCAL, ["DAEMON_LOCAL_WORKDIR"]).next_steps(RunId("r1"))
 
     assert f"\n  {typed} show r1\n" in hints
 
@@ -131,7 +131,7 @@ def test_the_program_is_named_as_the_shell_finds_it(on_path: bool, typed: str, m
 def test_settings_for_the_database_of_a_service_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAEMON_SERVICE_TABLES", "wait")
     monkeypatch.setenv("DAEMON_SCHEMA", "daemon")
-    place = DemoDirectory(Path("/demo"))
+    place = DemoDirectory(Path("/demo"), ProviderType.LOCAL, ["DAEMON_LOCAL_WORKDIR"])
 
     settings = read_settings(**place.settings)
 

@@ -23,7 +23,7 @@ from wes_daemon import (
 )
 from wes_daemon.application.ports.errors import StorageMisconfigured
 from wes_daemon.bootstrap.application import Application
-from wes_daemon.bootstrap.settings import ConfigurationError
+from wes_daemon.bootstrap.setting_problems import ConfigurationError
 
 FAILED, USAGE, MISCONFIGURED = 1, 2, 3
 LONG = "x" * 300
@@ -102,7 +102,7 @@ COMMANDS = (
     mistake("submit --log-level DEBUG hello.cwl", "'--log-level'", "stands before the name of the command"),
     mistake("list --staet RUNNING", "'--staet'", "Did you mean '--state'?"),
     mistake("list --state DONE", "'DONE'", "'COMPLETE'"),
-    mistake("list --provider aws", "'aws'", "'healthomics'"),
+    mistake("list --provider aws", "'aws'", "healthomics, local"),
     mistake("list --limit all", "'all'", "whole number from 1 to"),
     mistake("list --limit -1", "'--limit'", "1<=x<="),
     mistake("list --db-url x", "'--db-url'", "Did you mean '--db-uri'?"),
@@ -165,7 +165,7 @@ SUBMIT = (
     mistake("submit hello.cwl --params digits.yaml", "digits.yaml: a number has more digits", "write it as a text"),
     mistake("submit hello.cwl message=hi --tag sample", "'sample'", "--tag sample=S1"),
     mistake("submit hello.cwl message=hi --tag a=1 --tag a=2", "a is given twice", "give it once"),
-    mistake("submit hello.cwl message=hi --provider slurm", "'slurm'", "'local'"),
+    mistake("submit hello.cwl message=hi --provider slurm", "'slurm'", "healthomics, local"),
     mistake(
         "submit hello.cwl message=hi --provider sevenbridges", "names no app of Seven Bridges", "owner/project/app"
     ),
@@ -222,7 +222,7 @@ SETTINGS = (
     mistake("list", "DAEMON_POLL_INTERVAL", "greater than 0", MISCONFIGURED, DAEMON_POLL_INTERVAL="-5"),
     mistake("list", "DAEMON_WORKERS", "greater than or equal to 1", MISCONFIGURED, DAEMON_WORKERS="0"),
     mistake("list", "DAEMON_AUTO_MIGRATE", "true or false", MISCONFIGURED, DAEMON_AUTO_MIGRATE="maybe"),
-    mistake("list", "DAEMON_DEFAULT_PROVIDER", "'local'", MISCONFIGURED, DAEMON_DEFAULT_PROVIDER="cwltool"),
+    mistake("list", "DAEMON_DEFAULT_PROVIDER", "healthomics, local", MISCONFIGURED, DAEMON_DEFAULT_PROVIDER="cwltool"),
     mistake("list", "DAEMON_LOG_LEVEL", "'DEBUG'", MISCONFIGURED, DAEMON_LOG_LEVEL="verbose"),
     mistake("list", "DATABASE_URI", "quotation marks", MISCONFIGURED, DATABASE_URI='"sqlite:///runs.db"'),
     mistake("list", "DATABASE_URI", "quotation marks", MISCONFIGURED, DATABASE_URI="\u201csqlite:///runs.db\u201d"),
@@ -362,7 +362,7 @@ class TestFirstSteps:
 
         _, output = said(call, "submit", "owner/project/app", "--provider", "sevenbridges")
 
-        assert "Seven Bridges is only half set up here: set SEVENBRIDGES_PROJECT;" in output
+        assert "provider sevenbridges is not enabled here: it is only half set up: set SEVENBRIDGES_PROJECT;" in output
 
     def test_without_settings_a_local_file_is_said_to_go_nowhere(
         self, here: Path, call: Call, monkeypatch: pytest.MonkeyPatch
@@ -413,8 +413,8 @@ class TestFromPython:
     @pytest.mark.parametrize(
         ("name", "advice"),
         [
-            ("poll_intervall", "did you mean poll_interval?"),
-            ("DAEMON_POLL_INTERVAL", "did you mean poll_interval?"),
+            ("poll_intervall", "did you mean daemon_poll_interval?"),
+            ("DAEMON_POLL_INTERVAL", "did you mean daemon_poll_interval?"),
             ("colour", "the arguments are database_uri"),
         ],
     )
@@ -437,9 +437,11 @@ class TestFromPython:
         with pytest.raises(StorageMisconfigured, match="wes-daemon db upgrade"):
             application.schema.require_head()
 
-    def test_a_provider_that_does_not_exist_is_named(self, application: Application, request_: WorkflowRequest) -> None:
-        with pytest.raises(UnknownProvider, match="'slurm'; known providers are sevenbridges, healthomics, local"):
-            application.create_run(request_, tags={"provider_type": "slurm"})
+    def test_a_text_that_is_no_name_of_a_provider_is_named(
+        self, application: Application, request_: WorkflowRequest
+    ) -> None:
+        with pytest.raises(UnknownProvider, match="'azure batch' is no provider's name"):
+            application.create_run(request_, tags={"provider_type": "Azure Batch"})
 
     def test_a_value_that_json_cannot_express_is_named(self, application: Application) -> None:
         request = WorkflowRequest(

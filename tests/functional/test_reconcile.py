@@ -58,7 +58,7 @@ def test_without_discrepancies_it_prints_the_compared_providers(call: Call) -> N
     result = call("reconcile")
 
     assert result.exit_code == 0, result.output
-    assert result.stdout == "no discrepancies; compared: local; not configured: sevenbridges, healthomics\n"
+    assert result.stdout == "no discrepancies; compared: local; not configured: healthomics, sevenbridges\n"
 
 
 def test_discrepancies_are_printed_as_a_table_and_nothing_is_changed(

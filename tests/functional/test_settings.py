@@ -5,18 +5,23 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import boto3
 import pytest
 
+from wes_daemon.adapters.providers.healthomics.plugin import HealthOmicsSettings
+from wes_daemon.adapters.providers.local.plugin import LocalSettings
+from wes_daemon.adapters.providers.sevenbridges.plugin import SevenBridgesSettings
 from wes_daemon.application.ports.errors import Misconfigured
 from wes_daemon.bootstrap.env_file import names_in_env_file
-from wes_daemon.bootstrap.setting_problems import misspelt
+from wes_daemon.bootstrap.setting_problems import ConfigurationError, misspelt
 from wes_daemon.bootstrap.settings import (
-    ConfigurationError,
+    Settings,
     documented_settings,
     read_settings,
     setting_names,
+    setting_prefixes,
 )
 from wes_daemon.domain.runs import ProviderType
 
@@ -30,6 +35,18 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def sevenbridges(settings: Settings) -> SevenBridgesSettings:
+    return cast(SevenBridgesSettings, settings.providers[ProviderType.SEVENBRIDGES].settings)
+
+
+def healthomics(settings: Settings) -> HealthOmicsSettings:
+    return cast(HealthOmicsSettings, settings.providers[ProviderType.HEALTHOMICS].settings)
+
+
+def local(settings: Settings) -> LocalSettings:
+    return cast(LocalSettings, settings.providers[ProviderType.LOCAL].settings)
+
+
 def test_everything_has_its_documented_default() -> None:
     settings = read_settings()
 
@@ -38,14 +55,14 @@ def test_everything_has_its_documented_default() -> None:
     assert settings.status_check_interval == timedelta(seconds=300)
     assert settings.max_concurrent_workflows == 10
     assert settings.default_provider == ProviderType.SEVENBRIDGES
-    assert settings.sevenbridges_api_endpoint == "https://api.sbgenomics.com/v2"
-    assert settings.aws_region is None
-    assert settings.aws_default_region is None
     assert settings.workers == 16
     assert settings.auto_migrate
     assert settings.service_tables == "create"
     assert settings.daemon_schema is None
-    assert settings.local_workdir is None
+    assert sevenbridges(settings).api_endpoint == "https://api.sbgenomics.com/v2"
+    assert healthomics(settings).region is None
+    assert healthomics(settings).default_region is None
+    assert local(settings).workdir is None
 
 
 def test_the_engines_of_the_wes_services_have_providers_by_default() -> None:
@@ -67,7 +84,9 @@ def test_the_engines_of_the_wes_services_have_providers_by_default() -> None:
             " Toil = HealthOmics , Arvados=sevenbridges,Terra=none,local=none",
             {
                 "sevenbridges": ProviderType.SEVENBRIDGES,
+                "awshealthomics": ProviderType.HEALTHOMICS,
                 "healthomics": ProviderType.HEALTHOMICS,
+                "cwltool": ProviderType.LOCAL,
                 "local": None,
                 "toil": ProviderType.HEALTHOMICS,
                 "arvados": ProviderType.SEVENBRIDGES,
@@ -105,9 +124,14 @@ def test_arguments_come_first_the_environment_second_the_file_third(monkeypatch:
         ("DAEMON_STATUS_CHECK_INTERVAL", "-1", "greater than 0"),
         ("DAEMON_MAX_CONCURRENT_WORKFLOWS", "1.5", "valid integer"),
         ("DAEMON_MAX_CONCURRENT_WORKFLOWS", "0", "greater than or equal to 1"),
-        ("DAEMON_DEFAULT_PROVIDER", "azure", "'sevenbridges', 'healthomics' or 'local'"),
-        ("DAEMON_ENGINE_PROVIDERS", "cwltool", "such as cwltool=local"),
-        ("DAEMON_ENGINE_PROVIDERS", "cwltool=azure", "sevenbridges, healthomics, local and none"),
+        (
+            "DAEMON_DEFAULT_PROVIDER",
+            "azure",
+            "there is no provider 'azure'; the providers here are healthomics, local, sevenbridges",
+        ),
+        ("DAEMON_DEFAULT_PROVIDER", "azure batch", "use lower-case letters, digits and -"),
+        ("DAEMON_ENGINE_PROVIDERS", "cwltool", "expected engine=provider, or engine=none"),
+        ("DAEMON_ENGINE_PROVIDERS", "cwltool=azure", "there is no provider 'azure'; the providers here are"),
         ("DAEMON_ENGINE_PROVIDERS", "=local", "expected engine=provider"),
         ("DAEMON_OUTPUTS_TAG", "provider_id", "name another tag, such as outputs"),
         ("DAEMON_LEASE_SECONDS", "1", "greater than or equal to 2"),
@@ -172,12 +196,13 @@ def test_a_secret_is_seen_in_no_rendering(name: str, monkeypatch: pytest.MonkeyP
 def test_a_token_may_be_mounted_as_a_file_and_is_a_secret_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{SECRET}\n")
 
-    settings = read_settings(sevenbridges_api_token_from_file=tmp_path / "token")
+    settings = read_settings(sevenbridges_api_token_file=tmp_path / "token")
 
-    assert settings.sevenbridges_credentials is not None
-    assert settings.sevenbridges_credentials.token == SECRET
+    credentials = sevenbridges(settings).credentials
+    assert credentials is not None
+    assert credentials.token == SECRET
     assert SECRET in settings.secrets
-    assert SECRET not in repr(settings) + repr(settings.sevenbridges_credentials)
+    assert SECRET not in repr(settings) + repr(settings.providers) + repr(credentials)
 
 
 def test_a_profile_gives_endpoint_and_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,8 +214,9 @@ def test_a_profile_gives_endpoint_and_token(tmp_path: Path, monkeypatch: pytest.
 
     settings = read_settings(sevenbridges_profile="cgc")
 
-    assert settings.sevenbridges_credentials is not None
-    assert settings.sevenbridges_credentials.endpoint == "https://cgc-api.sbgenomics.com/v2"
+    credentials = sevenbridges(settings).credentials
+    assert credentials is not None
+    assert credentials.endpoint == "https://cgc-api.sbgenomics.com/v2"
     assert settings.secrets == {SECRET}
 
 
@@ -221,8 +247,8 @@ def test_an_address_that_is_none_is_a_secret_as_a_whole() -> None:
 def test_a_path_may_begin_at_home_and_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    assert read_settings(local_workdir="~/runs").local_workdir == tmp_path / "runs"
-    assert read_settings(local_workdir="runs").local_workdir == Path.cwd() / "runs"
+    assert local(read_settings(daemon_local_workdir="~/runs")).workdir == tmp_path / "runs"
+    assert local(read_settings(local_workdir="runs")).workdir == Path.cwd() / "runs"
 
 
 @pytest.mark.parametrize(
@@ -234,11 +260,11 @@ def test_a_path_may_begin_at_home_and_is_made_absolute(monkeypatch: pytest.Monke
     ],
 )
 def test_a_misspelt_name_is_noticed(wrong: str, right: str) -> None:
-    assert list(misspelt([wrong, "PATH"], setting_names())) == [(wrong, right)]
+    assert list(misspelt([wrong, "PATH"], setting_names(), setting_prefixes())) == [(wrong, right)]
 
 
 def test_names_count_in_any_case_as_they_do_when_they_are_read() -> None:
-    assert list(misspelt(["daemon_poll_interval", "daemon_poll_intervall"], setting_names())) == [
+    assert list(misspelt(["daemon_poll_interval", "daemon_poll_intervall"], setting_names(), setting_prefixes())) == [
         ("daemon_poll_intervall", "DAEMON_POLL_INTERVAL")
     ]
 
@@ -292,14 +318,14 @@ def test_a_time_with_a_unit_is_answered_in_seconds(text: str, seconds: str, monk
 def test_blanks_around_a_token_do_not_belong_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEVENBRIDGES_API_TOKEN", f" {SECRET}\n")
 
-    credentials = read_settings().sevenbridges_credentials
+    credentials = sevenbridges(read_settings()).credentials
 
     assert credentials is not None
     assert credentials.token == SECRET
 
 
 def test_right_names_are_not_misspelt() -> None:
-    assert list(misspelt(setting_names(), setting_names())) == []
+    assert list(misspelt(setting_names(), setting_names(), setting_prefixes())) == []
 
 
 def test_every_setting_is_described() -> None:
@@ -316,7 +342,10 @@ def test_limits_of_providers_are_read_by_name(monkeypatch: pytest.MonkeyPatch) -
 def test_a_limit_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setenv("DAEMON_MAX_CONCURRENT_PER_PROVIDER", wrong)
 
-    with pytest.raises(ConfigurationError, match=r"DAEMON_MAX_CONCURRENT_PER_PROVIDER.*expected provider=runs"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"DAEMON_MAX_CONCURRENT_PER_PROVIDER: .*(expected provider=runs|there is no provider 'aws')",
+    ):
         read_settings()
 
 
@@ -349,19 +378,19 @@ class TestRegionOfHealthOmics:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
 
-        assert read_settings().healthomics_region == region
+        assert healthomics(read_settings()).region_of_runs == region
         assert boto3.Session().region_name == region
 
     def test_aws_region_comes_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_REGION", "ap-southeast-1")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
 
-        assert read_settings().healthomics_region == "ap-southeast-1"
+        assert healthomics(read_settings()).region_of_runs == "ap-southeast-1"
 
     def test_the_file_of_variables_counts(self, tmp_path: Path) -> None:
         (tmp_path / ".env").write_text("AWS_DEFAULT_REGION=eu-central-1\n")
 
-        assert read_settings().healthomics_region == "eu-central-1"
+        assert healthomics(read_settings()).region_of_runs == "eu-central-1"
 
     @pytest.mark.parametrize("profile", [None, "none"])
     def test_it_is_us_east_1_if_nothing_names_one(
@@ -372,19 +401,19 @@ class TestRegionOfHealthOmics:
             monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
             (tmp_path / "config").write_text(self.PROFILES)
 
-        assert read_settings().healthomics_region == "us-east-1"
+        assert healthomics(read_settings()).region_of_runs == "us-east-1"
 
     def test_a_profile_that_cannot_be_read_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_PROFILE", "gone")
 
         with pytest.raises(Misconfigured, match=r"profile \(gone\) could not be found"):
-            _ = read_settings().healthomics_region
+            _ = healthomics(read_settings()).region_of_runs
 
     def test_no_sdk_is_imported_where_there_is_no_profile(self) -> None:
         script = (
             "import sys\n"
             "from wes_daemon.bootstrap.settings import read_settings\n"
-            "assert read_settings().healthomics_region == 'us-east-1'\n"
+            "assert read_settings().providers['healthomics'].settings.region_of_runs == 'us-east-1'\n"
             "assert not {'boto3', 'botocore'} & set(sys.modules), 'imported'\n"
         )
 

@@ -1,7 +1,6 @@
 """The container builds everything that it offers: neither a misspelt attribute nor a wrong keyword is seen by mypy."""
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ from dependency_injector import providers
 from tests.builders import ALL_PROVIDERS, a_request, a_submission
 from wes_daemon import build_application, read_settings
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory
-from wes_daemon.application.ports.errors import Misconfigured, Rejected
+from wes_daemon.application.ports.errors import Misconfigured, NotEnabled, Rejected
 from wes_daemon.application.ports.queries import RunFilter
 from wes_daemon.bootstrap.application import application_of
 from wes_daemon.bootstrap.container import Container
-from wes_daemon.bootstrap.providers import sevenbridges_setup
-from wes_daemon.bootstrap.settings import ConfigurationError
+from wes_daemon.bootstrap.setting_problems import ConfigurationError
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.domain.states import RunState
 
@@ -61,7 +59,7 @@ def test_the_local_provider_is_made_where_it_is_switched_on(tmp_path: Path) -> N
 def test_a_provider_that_is_not_set_up_names_the_variables_to_set(type: ProviderType, variables: list[str]) -> None:
     container = Container(settings=read_settings(database_uri="sqlite:////x.db"))
 
-    with pytest.raises(Rejected) as refused:
+    with pytest.raises(NotEnabled) as refused:
         container.directory().provider(type)
 
     assert all(variable in str(refused.value) for variable in variables)
@@ -104,8 +102,13 @@ def test_the_application_works_although_no_provider_is_set_up(tmp_path: Path) ->
     run_id = application.create_run(a_request(), tags={"provider_type": "local"})
     report = application.run_once()
 
-    assert report.submitted.rejected == 1
-    assert application.get_run(run_id).run.state is RunState.SYSTEM_ERROR
+    assert report.blocked == {ProviderType.LOCAL}
+    record = application.get_run(run_id)
+    assert record.run.state is RunState.QUEUED
+    assert record.last_reason == (
+        "no daemon serves the provider local: it is not set up: set DAEMON_LOCAL_WORKDIR; "
+        "a directory there lets everyone who can queue a run execute commands on the daemon's machine"
+    )
     assert [record.run.id for record in application.list_runs(RunFilter())] == [run_id]
     assert application.daemons() == []
     application.close()
@@ -125,27 +128,28 @@ def test_the_application_has_what_was_put_into_the_container(tmp_path: Path) -> 
     assert application_of(container).providers.provider(ProviderType.LOCAL) is provider
 
 
-def test_healthomics_is_made_in_any_case_for_a_run_may_bring_what_the_settings_lack() -> None:
-    container = Container(settings=read_settings(database_uri="sqlite:////x.db"))
+@pytest.mark.parametrize(
+    "given",
+    [{"aws_healthomics_output_uri": "s3://b/out"}, {"aws_healthomics_workflow_role_arn": "arn:aws:iam::1:role/r"}],
+)
+def test_healthomics_is_enabled_by_one_of_role_and_output_since_a_run_may_name_the_other(given: dict[str, str]) -> None:
+    container = Container(settings=read_settings(database_uri="sqlite:////x.db", **given))
 
     assert container.directory().provider(ProviderType.HEALTHOMICS).limits.status_batch >= 1
 
 
-def test_a_healthomics_run_without_role_and_output_names_the_variables_to_set(
+def test_a_healthomics_run_without_a_role_names_the_variable_to_set(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    provider = (
-        Container(settings=read_settings(database_uri="sqlite:////x.db")).directory().provider(ProviderType.HEALTHOMICS)
-    )
+    settings = read_settings(database_uri="sqlite:////x.db", aws_healthomics_output_uri="s3://b/out")
+    provider = Container(settings=settings).directory().provider(ProviderType.HEALTHOMICS)
 
-    with pytest.raises(Rejected, match="AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN") as refused:
+    with pytest.raises(Rejected, match="AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN"):
         provider.submit(a_submission(workflow_url="1234567", workflow_type="WDL", workflow_type_version="1.0"))
-
-    assert "AWS_HEALTHOMICS_OUTPUT_URI" in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -157,13 +161,13 @@ def test_a_healthomics_run_without_role_and_output_names_the_variables_to_set(
     ],
 )
 def test_half_a_set_up_of_seven_bridges_names_what_is_missing(given: dict[str, str], missing: str) -> None:
-    """A4: in the rejection, and on the start line."""
+    """A4: in the reason of its runs."""
     settings = read_settings(database_uri="sqlite:////x.db", **given)
 
-    with pytest.raises(Rejected, match=f"only half set up here: set {missing}"):
+    with pytest.raises(NotEnabled, match=f"only half set up: set {missing}"):
         Container(settings=settings).directory().provider(ProviderType.SEVENBRIDGES)
 
-    assert re.fullmatch(f"incomplete, without {missing}.*", sevenbridges_setup(settings))
+    assert settings.providers[ProviderType.SEVENBRIDGES].needs_attention
 
 
 def test_the_start_line_says_where_runs_of_seven_bridges_go() -> None:
@@ -172,8 +176,9 @@ def test_the_start_line_says_where_runs_of_seven_bridges_go() -> None:
         for given in ({}, {"sevenbridges_api_token": "not-a-token", "sevenbridges_project": "lab/genomes"})
     )
 
-    assert sevenbridges_setup(nothing) == "off"
-    assert sevenbridges_setup(everything) == "lab/genomes@api.sbgenomics.com"
+    assert nothing.providers[ProviderType.SEVENBRIDGES].target == ""
+    assert not nothing.providers[ProviderType.SEVENBRIDGES].needs_attention
+    assert everything.providers[ProviderType.SEVENBRIDGES].target == "lab/genomes@api.sbgenomics.com"
 
 
 def test_every_provider_has_loops_of_its_own(tmp_path: Path) -> None:
@@ -197,6 +202,7 @@ def test_every_thread_that_may_call_a_provider_has_a_connection_to_it(
         sevenbridges_project="owner/project",
         aws_access_key_id="testing",
         aws_secret_access_key="testing",
+        aws_healthomics_output_uri="s3://bucket/out",
     )
     container = Container(settings=settings)
     acting: list[Any] = [container.submit_queued_runs(), container.cancel_runs(), container.refresh_statuses()]

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from typing import cast
 
 import boto3
 import pytest
@@ -14,9 +15,13 @@ from tests.live.healthomics import HealthOmicsAccount
 from tests.live.session import LiveSession
 from tests.live.sevenbridges import SevenBridgesAccount
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
+from wes_daemon.adapters.providers.healthomics.plugin import HealthOmicsSettings
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
+from wes_daemon.adapters.providers.sevenbridges.plugin import SevenBridgesSettings
 from wes_daemon.adapters.system import sleep
-from wes_daemon.bootstrap.settings import ConfigurationError, Settings, read_settings
+from wes_daemon.bootstrap.setting_problems import ConfigurationError
+from wes_daemon.bootstrap.settings import Settings, read_settings
+from wes_daemon.domain.runs import ProviderType
 
 SEVENBRIDGES_APP = "LIVE_SEVENBRIDGES_APP"
 HEALTHOMICS_WORKFLOW = "LIVE_HEALTHOMICS_WORKFLOW"
@@ -69,7 +74,8 @@ def live_session(pytestconfig: pytest.Config) -> LiveSession:
 @pytest.fixture(scope="session")
 def sevenbridges(settings: Settings, request: pytest.FixtureRequest) -> Iterator[SevenBridgesAccount]:
     """The project, and nothing of ours that runs there when the session has ended."""
-    credentials, project = settings.sevenbridges_credentials, settings.sevenbridges_project
+    given = cast(SevenBridgesSettings, settings.providers[ProviderType.SEVENBRIDGES].settings)
+    credentials, project = given.credentials, given.project
     app = os.environ.get(SEVENBRIDGES_APP, "")
     token = "SEVENBRIDGES_API_TOKEN (or SEVENBRIDGES_API_TOKEN_FILE, SEVENBRIDGES_PROFILE)"
     _skip_without({token: credentials, "SEVENBRIDGES_PROJECT": project, SEVENBRIDGES_APP: app})
@@ -77,7 +83,7 @@ def sevenbridges(settings: Settings, request: pytest.FixtureRequest) -> Iterator
     assert project is not None
     config = SevenBridgesConfig(endpoint=credentials.endpoint, token=credentials.token, project=project)
     session: LiveSession = request.getfixturevalue("live_session")
-    account = SevenBridgesAccount(config, session, app=app, rate_limit=settings.sevenbridges_rate_limit)
+    account = SevenBridgesAccount(config, session, app=app, rate_limit=given.rate_limit)
     with _visiting(account, session):
         yield account
 
@@ -85,20 +91,21 @@ def sevenbridges(settings: Settings, request: pytest.FixtureRequest) -> Iterator
 @pytest.fixture(scope="session")
 def healthomics(settings: Settings, request: pytest.FixtureRequest) -> Iterator[HealthOmicsAccount]:
     """The account, and nothing of ours that runs there when the session has ended."""
-    role, output = settings.aws_healthomics_workflow_role_arn, settings.aws_healthomics_output_uri
+    given = cast(HealthOmicsSettings, settings.providers[ProviderType.HEALTHOMICS].settings)
+    role, output = given.workflow_role_arn, given.output_uri
     workflow = os.environ.get(HEALTHOMICS_WORKFLOW, "")
     asked = {
         "AWS_HEALTHOMICS_WORKFLOW_ROLE_ARN": role,
         "AWS_HEALTHOMICS_OUTPUT_URI": output,
         HEALTHOMICS_WORKFLOW: workflow,
     }
-    given = (settings.aws_access_key_id, settings.aws_secret_access_key, settings.aws_session_token)
-    keys = [key.get_secret_value() if key else None for key in given]
+    secrets = (given.access_key_id, given.secret_access_key, given.session_token)
+    keys = [key.get_secret_value() if key else None for key in secrets]
     # The chain ends at a metadata service, which is only asked where everything else is there.
     has_keys = keys[0] or (boto3.Session().get_credentials() if all(asked.values()) else _names_credentials())
     _skip_without({"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)": has_keys, **asked})
     config = HealthOmicsConfig(
-        region=settings.healthomics_region,
+        region=given.region_of_runs,
         role_arn=role,
         output_uri=output,
         access_key_id=keys[0],
@@ -106,7 +113,7 @@ def healthomics(settings: Settings, request: pytest.FixtureRequest) -> Iterator[
         session_token=keys[2],
     )
     session: LiveSession = request.getfixturevalue("live_session")
-    rates = settings.aws_healthomics_rate_limits
+    rates = given.rate_limits
     account = HealthOmicsAccount(config, session, workflow=workflow, rates=rates)
     with _visiting(account, session):
         yield account

@@ -218,6 +218,7 @@ class Container(containers.DeclarativeContainer):
         published=providers.Singleton(SqlPublishedProviders, engine),
         providers=directory,
         default_provider=settings.provided.default_provider,
+        destination=submission_policy.provided.destination,
         reasons=providers.Callable(published_providers, settings),
         directory=unserved_directory,
         make_passes=providers.Callable(

@@ -76,6 +76,7 @@ def submission_policy(settings: Settings) -> SubmissionPolicy:
         batch=settings.workers * _CLAIMED_PER_WORKER,
         default_provider=settings.default_provider,
         engine_providers=settings.engine_providers,
+        known_providers=frozenset(settings.providers),
         first_poll_after=settings.status_check_floor,
     )
 

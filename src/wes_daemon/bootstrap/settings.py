@@ -301,7 +301,8 @@ def _unknown_providers(settings: Settings, known: Collection[ProviderType]) -> I
     for variable, names in named.items():
         for name in names:
             if name is not None and name not in known:
-                yield f"{variable}: there is no provider {name}; the providers here are {', '.join(sorted(known))}"
+                names_here = ", ".join(sorted(known))
+                yield f"{variable}: there is no provider {str(name)!r}; the providers here are {names_here}"
 
 
 def _own_variables() -> Sequence[str]:

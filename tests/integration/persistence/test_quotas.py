@@ -16,10 +16,11 @@ from wes_daemon.adapters.persistence.engine import make_engine
 from wes_daemon.adapters.persistence.quotas import SqlQuotas
 from wes_daemon.adapters.persistence.tables import provider_budgets
 from wes_daemon.adapters.persistence.transactions import reading
-from wes_daemon.adapters.resilience.call_gate import QuotaExhausted, RateLimiter, account_name
+from wes_daemon.adapters.resilience.call_gate import QuotaExhausted, RateLimiter
 from wes_daemon.adapters.system import SystemClock, sleep
 from wes_daemon.application.ports.call_gate import ALL_OPERATIONS
 from wes_daemon.application.ports.quotas import QuotaChange
+from wes_daemon.plugins.accounts import account_name
 from wes_daemon.plugins.rates import Rate, read_window
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
 from wes_daemon.adapters.resilience.stack import decorated
-from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, Rejected
+from wes_daemon.application.ports.errors import Misconfigured, NotEnabled, OutcomeUnknown, Rejected
 from wes_daemon.application.ports.providers import Prepared, ProviderTask, RunDetails, Submission, WorkflowProvider
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType, RunId, StatusReport
 from wes_daemon.domain.states import RunState
@@ -144,7 +144,7 @@ def test_a_directory_gives_providers_and_raises_errors() -> None:
     assert directory.provider(ProviderType.LOCAL) is provider
     with pytest.raises(Misconfigured, match="token expired"):
         directory.provider(ProviderType.HEALTHOMICS)
-    with pytest.raises(Rejected, match="not set up"):
+    with pytest.raises(NotEnabled, match="not set up"):
         directory.provider(ProviderType.SEVENBRIDGES)
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.builders import a_report, a_run
 from tests.unit.application.reconciling import SEVENBRIDGES, Site
 from wes_daemon.adapters.memory.providers import MemoryProvider
-from wes_daemon.application.ports.errors import Misconfigured, NotNow, Rejected
+from wes_daemon.application.ports.errors import Misconfigured, NotEnabled, NotNow
 from wes_daemon.application.ports.reconcile_queries import RecordedRun, UnexplainedRun
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.application.reconciling.adopt_inherited_runs import AdoptInheritedRuns, InheritedReport
@@ -219,7 +219,7 @@ def test_runs_wait_for_a_provider_that_is_not_set_up_here_if_they_would_be_submi
     here: Inheritance, caplog: pytest.LogCaptureFixture
 ) -> None:
     provider = here.site.directory.providers[SEVENBRIDGES]
-    here.site.directory.providers[SEVENBRIDGES] = Rejected("not set up here")
+    here.site.directory.providers[SEVENBRIDGES] = NotEnabled("not set up here")
     here.leave("run-1", RunState.QUEUED)
     here.leave("run-2", RunState.QUEUED, {"provider_type": "healthomics"})
 
@@ -235,7 +235,7 @@ def test_runs_wait_for_a_provider_that_is_not_set_up_here_if_they_would_be_submi
 
 def test_a_run_waits_for_the_provider_of_its_workflow_engine_as_for_one_that_its_tags_name(here: Inheritance) -> None:
     here.destination = HEALTHOMICS
-    here.site.directory.providers[HEALTHOMICS] = Rejected("not set up here")
+    here.site.directory.providers[HEALTHOMICS] = NotEnabled("not set up here")
     here.leave("run-1", RunState.QUEUED)
 
     assert here.adopt().not_searched == ("run-1",)

@@ -8,7 +8,7 @@ import pytest
 from tests.builders import a_report, a_run
 from tests.unit.application.reconciling import DAY, HOUR, SEVENBRIDGES, Site
 from wes_daemon.adapters.memory.providers import MemoryProvider
-from wes_daemon.application.ports.errors import Misconfigured, NotNow, Rejected
+from wes_daemon.application.ports.errors import Misconfigured, NotEnabled, NotNow, Rejected
 from wes_daemon.application.ports.providers import as_key, run_id_of
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.application.reconciling.discrepancies import DiscrepancyKind, Repair
@@ -251,6 +251,7 @@ def test_a_provider_that_has_accepted_runs_and_fails_is_reported(site: Site, err
 
 def test_a_provider_that_is_not_configured_and_was_never_used_is_no_error(site: Site) -> None:
     site.directory.providers[ProviderType.HEALTHOMICS] = Misconfigured("no credentials")
+    site.directory.providers[ProviderType.LOCAL] = NotEnabled("no directory")
 
     report = site.compare()
 
@@ -426,7 +427,7 @@ def test_a_provider_that_is_not_configured_any_more_fails_the_repair(site: Site)
     site.accepted()
     site.started()
     found = site.found()
-    site.directory.providers[SEVENBRIDGES] = Rejected("not configured")
+    site.directory.providers[SEVENBRIDGES] = NotEnabled("not configured")
 
     [result] = site.repair(found)
 

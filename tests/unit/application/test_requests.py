@@ -58,9 +58,9 @@ class TestCreate:
 
         assert world.store.runs == {}
 
-    def test_a_provider_that_does_not_exist_is_refused(self, world: World, create_run: CreateRun) -> None:
+    def test_a_tag_that_is_no_name_of_a_provider_is_refused(self, world: World, create_run: CreateRun) -> None:
         with pytest.raises(UnknownProvider):
-            create_run(a_request(), tags={"provider_type": "azure"})
+            create_run(a_request(), tags={"provider_type": "azure batch"})
 
         assert world.store.runs == {}
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import pytest
 
 from tests import fault_points
-from tests.builders import a_report, a_request, a_run, a_submission_policy, an_attachment
+from tests.builders import ALL_PROVIDERS, a_report, a_request, a_run, a_submission_policy, an_attachment
 from tests.unit.application.conftest import LEASE, DaemonUnderTest, World
 from wes_daemon.adapters.memory.environment import InlineExecutor, ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
@@ -145,13 +145,12 @@ class TestWhatCanNeverWork:
     @pytest.mark.parametrize(
         ("run", "words"),
         [
-            (a_run(tags={"provider_type": "azure"}), "known providers are"),
+            (a_run(tags={"provider_type": "azure batch"}), "use lower-case letters, digits and -"),
             (a_run(request=a_request(workflow_url="")), "workflow_url is empty"),
             (a_run(request=a_request(workflow_url="not a url")), "percent-encode"),
             (a_run(request=a_request(workflow_params=["a"])), "workflow_params must be a JSON object"),
             (a_run(request=a_request(workflow_params=Unreadable("{"))), "not JSON"),
             (a_run(tags=Unreadable("{")), "tags holds text that is not JSON"),
-            (a_run(tags={"provider_type": "local"}), "not set up here"),
         ],
     )
     def test_it_ends_with_words_to_act_on_and_touches_no_other_run(
@@ -183,7 +182,9 @@ class TestWhatCanNeverWork:
     def test_a_refusal_of_the_provider_says_why_it_was_chosen_and_how_another_is(
         self, world: World, engine: str | None, why: str
     ) -> None:
-        world.submission_policy = a_submission_policy(engine_providers={"sevenbridges": ProviderType.SEVENBRIDGES})
+        world.submission_policy = a_submission_policy(
+            engine_providers={"sevenbridges": ProviderType.SEVENBRIDGES}, known_providers=ALL_PROVIDERS
+        )
         world.queue(a_run(request=a_request(workflow_engine=engine)))
         world.provider.fail_next(WrongProvider("workflow_url 'x' names no app"))
 
@@ -1084,7 +1085,7 @@ class TestServing:
         assert (world.provider.started, local.started) == ([], ["wes-run-2"])
 
     def test_a_run_whose_provider_cannot_be_told_is_left_to_the_instance_of_the_default_one(self, world: World) -> None:
-        world.queue(a_run(tags={"provider_type": "azure"}))
+        world.queue(a_run(tags={"provider_type": "azure batch"}))
 
         by_others = world.daemon(serving=[ProviderType.LOCAL, ProviderType.HEALTHOMICS]).submit()
         by_default = world.daemon(serving=[ProviderType.SEVENBRIDGES]).submit()

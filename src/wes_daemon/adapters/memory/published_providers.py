@@ -4,9 +4,10 @@ from collections.abc import Collection, Sequence, Set
 
 from wes_daemon.adapters.memory.leases import live_daemons
 from wes_daemon.adapters.memory.store import MemoryStore
-from wes_daemon.application.ports.published_providers import Publication
-from wes_daemon.application.ports.submissions import IN_DOUBT, SubmissionState
+from wes_daemon.application.ports.leases import Publication
+from wes_daemon.application.ports.submissions import IN_DOUBT, Destination, SubmissionState
 from wes_daemon.domain.runs import ProviderType
+from wes_daemon.domain.states import RunState
 
 
 class MemoryPublishedProviders:
@@ -15,15 +16,17 @@ class MemoryPublishedProviders:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    def in_use(self) -> Set[ProviderType]:
+    def in_use(self, destination: Destination) -> Set[ProviderType]:
         with self._store.lock:
             tables = self._store.tables
             waiting = {
-                row.provider
-                for row in tables.submissions.values()
-                if row.state in (SubmissionState.READY, *IN_DOUBT) and row.provider is not None
+                row.provider for row in tables.submissions.values() if row.state in (SubmissionState.READY, *IN_DOUBT)
             }
-            return waiting | {row.provider for row in tables.polls.values()}
+            new = [
+                run for id, run in tables.runs.items() if id not in tables.submissions and run.state is RunState.QUEUED
+            ]
+            found = {*waiting, *(row.provider for row in tables.polls.values()), *map(destination, new)}
+        return {name for name in found if name is not None}
 
     def live(self) -> Sequence[Publication | None]:
         with self._store.lock:

@@ -82,7 +82,7 @@ def _destination(run: Run) -> ProviderType | None:
 
 def _matches(record: RunRecord, filter: RunFilter) -> bool:
     in_state = not filter.states or record.run.state in filter.states
-    at_provider = filter.provider is None or record.destination is filter.provider
+    at_provider = filter.provider is None or record.destination == filter.provider
     in_submission_state = not filter.submissions or record.submission in filter.submissions
     return in_state and at_provider and in_submission_state
 

@@ -12,9 +12,8 @@ from sqlalchemy import ColumnElement, Null, Row, Select, Text, cast, false, func
 from wes_daemon.adapters.persistence.expressions import by_key, is_one_of, of_same_run
 from wes_daemon.adapters.persistence.tables import run_details, submissions, workflow_runs
 from wes_daemon.adapters.persistence.types import object_in_text, read_json_object
-from wes_daemon.application.ports.leases import DaemonInfo, SessionId
+from wes_daemon.application.ports.leases import DaemonInfo, Publication, SessionId
 from wes_daemon.application.ports.providers import RunDetails
-from wes_daemon.application.ports.published_providers import Publication
 from wes_daemon.application.ports.runs import TimelineEntry
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.domain.runs import (

@@ -31,7 +31,7 @@ class SqlWorkProbe:
 
     def has_queued_runs(self, destination: Destination, *, serving: Collection[ProviderType | None]) -> bool:
         with reading(self._engine) as connection:
-            new_runs = [run_summary_from(row) for row in connection.execute(_new_runs())]
+            new_runs = [run_summary_from(row) for row in connection.execute(select_few_new_runs())]
             if len(new_runs) == _READ_AT_MOST or any(destination(run) in serving for run in new_runs):
                 return True
             return bool(connection.execute(_queued(frozenset(serving))).scalar())
@@ -97,8 +97,8 @@ def _any_of(*rows: Select[Any]) -> Select[Any]:
 
 
 @cache
-def _new_runs() -> Select[Any]:
-    """A few queued rows that are not enrolled."""
+def select_few_new_runs() -> Select[Any]:
+    """Rows for `run_summary_from`: a few queued rows that are not enrolled."""
     return select_new_runs().where(is_one_of(workflow_runs.c.state, RunState.QUEUED)).limit(_READ_AT_MOST)
 
 

@@ -1,14 +1,17 @@
 """Leases of daemon sessions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NewType, Protocol
 
-from wes_daemon.application.ports.published_providers import Publication
+from wes_daemon.domain.runs import ProviderType
 
 SessionId = NewType("SessionId", str)
 """The identity of one daemon session; never reused."""
+
+Publication = Mapping[ProviderType, str]
+"""The providers that one daemon knows, and what each lacks there; an empty text for a provider that it serves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

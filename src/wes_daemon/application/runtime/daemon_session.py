@@ -9,8 +9,7 @@ from datetime import timedelta
 
 from wes_daemon.application.ports.environment import Clock, IdSource
 from wes_daemon.application.ports.errors import LeaseLost, StorageMisconfigured, StorageUnavailable
-from wes_daemon.application.ports.leases import DaemonInfo, SessionId
-from wes_daemon.application.ports.published_providers import Publication
+from wes_daemon.application.ports.leases import DaemonInfo, Publication, SessionId
 from wes_daemon.application.ports.unit_of_work import UnitsOfWork
 from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.outage_log import OutageLog

@@ -1,11 +1,12 @@
 """How runs are submitted: how many at once, how often, and for how long."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from wes_daemon.application.ports.submissions import ClaimedRun
 from wes_daemon.domain.runs import PROVIDER_TYPE_TAG, EngineProviders, ProviderType, RunSummary
+from wes_daemon.domain.states import RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class SubmissionPolicy:
             submitted at once.
         default_provider: the provider of runs whose tags and workflow engine name none.
         engine_providers: the providers that workflow engines name.
+        known_providers: the providers whose active runs are followed that another program has started; None for all.
         first_poll_after: time from the acceptance of a run to its first poll.
         first_wait, longest_wait: the wait after the first failed submission, and its maximum. Each further failure
             doubles the wait.
@@ -38,12 +40,19 @@ class SubmissionPolicy:
     default_provider: ProviderType
     first_poll_after: timedelta
     engine_providers: EngineProviders = field(default_factory=dict)
+    known_providers: Collection[ProviderType] | None = None
     first_wait: timedelta = timedelta(seconds=5)
     longest_wait: timedelta = timedelta(minutes=10)
 
     def destination(self, run: RunSummary) -> ProviderType | None:
-        """The provider of a run; None if it cannot be determined."""
-        return run.destination_if_valid(self.default_provider, self.engine_providers)
+        """The provider of a run; None if it cannot be determined.
+
+        Another program may use the same table and tags for its own services: an active row that names none of
+        `known_providers` is not this daemon's.
+        """
+        provider = run.destination_if_valid(self.default_provider, self.engine_providers)
+        is_queued = run.state is RunState.QUEUED
+        return provider if is_queued or self.known_providers is None or provider in self.known_providers else None
 
     def advice(self, run: RunSummary, provider: ProviderType) -> str:
         """Why the run went to this provider and how another is chosen, as the end of an error message.
@@ -52,7 +61,9 @@ class SubmissionPolicy:
         """
         if run.tag_values.get(PROVIDER_TYPE_TAG):
             return ""
-        return f"; {self._reason_for(run, provider)}; the tag {PROVIDER_TYPE_TAG} chooses another provider"
+        others = " or ".join(sorted(name for name in self.known_providers or () if name != provider))
+        advice = f"the tag {PROVIDER_TYPE_TAG} chooses another provider{f': {others}' if others else ''}"
+        return f"; {self._reason_for(run, provider)}; {advice}"
 
     def _reason_for(self, run: RunSummary, provider: ProviderType) -> str:
         if run.engine_name in self.engine_providers:

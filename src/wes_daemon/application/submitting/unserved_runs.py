@@ -3,11 +3,12 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from wes_daemon.application.ports.errors import NotEnabled
+from wes_daemon.application.ports.errors import NotEnabled, ProviderError, Rejected
+from wes_daemon.application.ports.leases import Publication
 from wes_daemon.application.ports.providers import ProviderDirectory, WorkflowProvider
-from wes_daemon.application.ports.published_providers import Publication, PublishedProviders
+from wes_daemon.application.ports.published_providers import PublishedProviders
+from wes_daemon.application.ports.submissions import Destination
 from wes_daemon.application.submitting.submit_queued_runs import SubmitReport
-from wes_daemon.domain.errors import UnknownProvider
 from wes_daemon.domain.runs import ProviderType
 
 
@@ -28,7 +29,7 @@ class UnservedDirectory:
     """A `ProviderDirectory` without providers: it raises why each is not enabled."""
 
     def __init__(self) -> None:
-        self.errors: Mapping[ProviderType, Exception] = {}
+        self.errors: Mapping[ProviderType, ProviderError] = {}
 
     @property
     def enabled(self) -> Collection[ProviderType]:
@@ -58,6 +59,7 @@ class SettleUnservedRuns:
         published: PublishedProviders,
         providers: ProviderDirectory,
         default_provider: ProviderType,
+        destination: Destination,
         reasons: Publication,
         directory: UnservedDirectory,
         make_passes: Callable[[ProviderType | None], UnservedPasses],
@@ -66,6 +68,7 @@ class SettleUnservedRuns:
 
         Args:
             providers: those that this process serves.
+            destination: the provider of a run that is not enrolled yet.
             reasons: why this process does not serve the others that it knows.
             directory: the directory of the passes.
             make_passes: makes the passes for one provider, at the first need.
@@ -73,6 +76,7 @@ class SettleUnservedRuns:
         self._published = published
         self._providers = providers
         self._default_provider = default_provider
+        self._destination = destination
         self._reasons = reasons
         self._directory = directory
         self._make_passes = make_passes
@@ -92,9 +96,9 @@ class SettleUnservedRuns:
             passes.follow()
         return reports
 
-    def _unserved(self) -> Mapping[ProviderType, Exception]:
+    def _unserved(self) -> Mapping[ProviderType, ProviderError]:
         """Return the providers with runs that no live daemon serves, each with the error that its runs get."""
-        names = self._published.in_use() - frozenset(self._providers.enabled)
+        names = self._published.in_use(self._destination) - frozenset(self._providers.enabled)
         if not names:
             return {}
         publications = self._published.live()
@@ -105,7 +109,7 @@ class SettleUnservedRuns:
         were_known = self._published.were_known(unserved) if unserved else ()
         return {name: self._error(name, live, is_known=name in were_known) for name in unserved}
 
-    def _error(self, name: ProviderType, live: Sequence[Publication], *, is_known: bool) -> Exception:
+    def _error(self, name: ProviderType, live: Sequence[Publication], *, is_known: bool) -> ProviderError:
         reasons = [self._reasons.get(name), *(each.get(name) for each in live)]
         if reason := next((each for each in reasons if each), None):
             return NotEnabled(f"no daemon serves the provider {name}: {reason}")
@@ -116,7 +120,7 @@ class SettleUnservedRuns:
                 f"no daemon serves the provider {name}: its plug-in is no longer installed; "
                 f"installed are {', '.join(others)}"
             )
-        return UnknownProvider(f"there is no provider {name}; the providers are {', '.join(others)}")
+        return Rejected(f"there is no provider {str(name)!r}; the providers are {', '.join(others)}")
 
     def _passes_for(self, name: ProviderType | None) -> UnservedPasses:
         if name not in self._passes:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.entrypoints.cli.local_files import expand_home
@@ -100,6 +101,13 @@ class ProviderName(click.ParamType[ProviderType]):
             return ProviderType(str(value).strip().lower())
         except ValueError as error:
             self.fail(f"{error}; `wes-daemon providers` shows them.", param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete the names of installed providers."""
+        from wes_daemon.bootstrap.plug_ins import installed_plugins
+
+        del ctx, param
+        return [CompletionItem(name) for name in installed_plugins() if name.startswith(incomplete.lower())]
 
 
 def _checked_uri(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:

@@ -209,7 +209,7 @@ def require_provider_name(application: "Application", name: ProviderType | None)
         return
     known = {*application.settings.providers, *application.published_providers()}
     if name not in known:
-        raise click.UsageError(f"there is no provider {name}: the providers are {', '.join(sorted(known))}.")
+        raise click.UsageError(f"there is no provider {str(name)!r}: the providers are {', '.join(sorted(known))}.")
 
 
 def require_database(settings: "Settings") -> None:
