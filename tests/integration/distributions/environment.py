@@ -9,6 +9,7 @@ import venv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 ROOT = Path(__file__).parents[3]
@@ -77,7 +78,9 @@ class Environment:
         """Uninstall a distribution."""
         self._pip("uninstall", "--yes", distribution)
 
-    def run(self, program: str, *arguments: str, code: int = 0, **variables: str) -> str:
+    def run(
+        self, program: str, *arguments: str, code: int = 0, variables: Mapping[str, str] = MappingProxyType({})
+    ) -> str:
         """Run a program of the environment to its end; return its standard output."""
         result = subprocess.run(
             [str(self._path / "bin" / program), *arguments],
@@ -103,9 +106,11 @@ class Environment:
             daemon.terminate()
             daemon.wait(BOUND)
 
-    def providers(self, **variables: str) -> Mapping[str, Mapping[str, Any]]:
+    def providers(self, variables: Mapping[str, str] = MappingProxyType({})) -> Mapping[str, Mapping[str, Any]]:
         """Return what `wes-daemon providers --json` says, by the providers' names."""
-        document: Sequence[Mapping[str, Any]] = json.loads(self.run("wes-daemon", "providers", "--json", **variables))
+        document: Sequence[Mapping[str, Any]] = json.loads(
+            self.run("wes-daemon", "providers", "--json", variables=variables)
+        )
         return {each["name"]: each for each in document}
 
     def submit(self, *arguments: str) -> str:

@@ -50,7 +50,7 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
 @pytest.fixture(scope="module")
 def providers(environment: Environment, variables: Mapping[str, str]) -> Mapping[str, Mapping[str, Any]]:
     """What `wes-daemon providers` says with them."""
-    return environment.providers(**variables)
+    return environment.providers(variables)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,6 @@ def test_a_built_in_provider_cannot_be_replaced(providers: Mapping[str, Mapping[
 def test_the_others_go_on(environment: Environment, variables: Mapping[str, str]) -> None:
     run_id = environment.submit()
 
-    environment.run("wes-daemon", "run-once", **variables)
+    environment.run("wes-daemon", "run-once", variables=variables)
 
     assert environment.show(run_id)["daemon"]["provider"] == "scripts"
