@@ -66,7 +66,7 @@ def params_of(submission: Submission) -> bytes:
 
 def launch(run: Path) -> None:
     """Start the runner, which returns as soon as the run goes on by itself."""
-    command = [sys.executable, "-m", "wes_daemon_scripts.runner", str(run)]
+    command = [sys.executable, "-P", "-m", "wes_daemon_scripts.runner", str(run)]
     with (run / "runner.log").open("ab") as log:
         subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, timeout=20, check=True
