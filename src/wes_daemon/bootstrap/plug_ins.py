@@ -48,8 +48,9 @@ def installed_plugins() -> Mapping[ProviderType, InstalledPlugin]:
 
 
 def unnamed_plugins() -> Mapping[str, str]:
-    """Return the entry points whose name is no provider's name, each with its distribution."""
-    return {each.name: _distribution(each) for each in entry_points(group=ENTRY_POINT_GROUP) if not _is_name(each.name)}
+    """Return the entry points whose name is no provider's name, each with what is wrong with it."""
+    found = (each for each in entry_points(group=ENTRY_POINT_GROUP) if not _is_name(each.name))
+    return {each.name: f"the distribution {_distribution(each)} gives its plug-in no provider's name" for each in found}
 
 
 def _installed(name: str, found: Sequence[EntryPoint]) -> InstalledPlugin:

@@ -24,6 +24,8 @@ def providers(ctx: click.Context, check: bool, as_json: bool) -> int:
     A provider is enabled if its settings suffice, not configured if settings are missing, or broken. With --check,
     exits 3 if a check of an enabled provider fails.
     """
+    from wes_daemon.bootstrap.plug_ins import unnamed_plugins
+
     settings = settings_of(ctx)
     log_to_stderr(ctx, settings)
     examined = _examine(settings) if check else {}
@@ -34,6 +36,8 @@ def providers(ctx: click.Context, check: bool, as_json: bool) -> int:
     else:
         for each in settings.providers.values():
             _print(each, examined.get(each.name, []))
+        for name, problem in unnamed_plugins().items():
+            click.echo(f"{one_line(name)}: broken\n  {one_line(problem)}")
     failed = any(examination.problem for found in examined.values() for examination in found)
     return ExitCode.MISCONFIGURED if failed else ExitCode.DONE
 
