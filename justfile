@@ -7,17 +7,17 @@ check: format lint types contracts test
 
 # Rewrite what is not formatted as it should be
 format:
-    {{bin}}/ruff format src tests benchmarks
-    {{bin}}/ruff check --fix-only src tests benchmarks
+    {{bin}}/ruff format src tests benchmarks examples
+    {{bin}}/ruff check --fix-only src tests benchmarks examples
 
 # Everything that is looked at without being run
 static: formatted lint types contracts
 
 formatted:
-    {{bin}}/ruff format --check src tests benchmarks
+    {{bin}}/ruff format --check src tests benchmarks examples
 
 lint:
-    {{bin}}/ruff check src tests benchmarks
+    {{bin}}/ruff check src tests benchmarks examples
 
 types:
     {{bin}}/mypy

@@ -27,6 +27,7 @@ BREACHES = {
     "frameworks": ("domain/runs.py", "import pydantic"),
     "sqlalchemy": ("adapters/telemetry.py", "import sqlalchemy"),
     "injector": ("bootstrap/settings.py", "import dependency_injector"),
+    "pytest": ("plugins/rates.py", "import pytest"),
     "acyclic": ("domain/errors.py", "import wes_daemon.domain.runs"),
 }
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from tests.contracts.provider import ProviderHarness
 from tests.live.account import Account
 from tests.live.cleaning import clean
 from tests.live.session import LiveSession
@@ -13,6 +12,7 @@ from wes_daemon.adapters.system import sleep
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission, WorkflowProvider
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import ProviderHarness
 
 # Longer than this machine's clock and the service's should differ.
 _MARGIN = timedelta(minutes=15)

@@ -6,7 +6,6 @@ from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from typing import TypeVar
 
-from tests.contracts.provider import accept
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
 from wes_daemon.adapters.providers.healthomics.config import HealthOmicsConfig
 from wes_daemon.adapters.providers.healthomics.provider import HealthOmicsProvider
@@ -16,6 +15,7 @@ from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.adapters.system import SystemClock, sleep
 from wes_daemon.application.ports.providers import Submission, WorkflowProvider
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
+from wes_daemon.testing import accept
 
 _PATIENCE = timedelta(minutes=5)
 

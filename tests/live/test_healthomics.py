@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contracts.provider import ProviderContract
 from tests.live.harness import LiveHarness
 from tests.live.healthomics import HealthOmicsAccount
 from tests.live.session import LiveSession
+from wes_daemon.testing import ProviderContract
 
 
 @pytest.mark.live

@@ -46,7 +46,8 @@ def test_each_mutant_changes_the_code_and_leaves_valid_python(mutant: Mutant) ->
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=BY_NAME)
 def test_each_mutant_names_tests_that_exist(mutant: Mutant) -> None:
-    contracts = "".join(path.read_text() for path in (ROOT / "tests" / "contracts").glob("*.py"))
+    suites = [*(ROOT / "tests/contracts").glob("*.py"), *(ROOT / "src/wes_daemon/testing").glob("*_contract.py")]
+    contracts = "".join(path.read_text() for path in suites)
 
     for test in mutant.tests:
         file, *names = test.partition("[")[0].split("::")

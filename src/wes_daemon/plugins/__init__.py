@@ -2,7 +2,9 @@
 
 A package registers a subclass of `ProviderPlugin` under the entry point group `wes_daemon.providers`, with the
 provider's name as the name of the entry point. The providers of wes-daemon itself are registered in the same way.
-`wes_daemon.testing` has the contract suite that each provider has to pass.
+
+This module has everything that a plug-in imports, except the types of settings (`wes_daemon.plugins.setting_types`) and
+the contract suite that each provider has to pass (`wes_daemon.testing`).
 """
 
 from abc import ABC, abstractmethod
@@ -14,13 +16,59 @@ from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
-from wes_daemon.application.ports.call_gate import CallGate, OpenCallGate
+from wes_daemon.application.ports.call_gate import ALL_OPERATIONS, Allowance, CallGate, OpenCallGate
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import NotEnabled, ProviderError
-from wes_daemon.application.ports.events import HintSource
-from wes_daemon.application.ports.providers import Submission, WorkflowProvider
-from wes_daemon.domain.runs import ProviderType
-from wes_daemon.plugins.rates import Rate
+from wes_daemon.application.ports.errors import (
+    AmbiguousRefusal,
+    AnswerLost,
+    Misconfigured,
+    NotEnabled,
+    NotNow,
+    NotSent,
+    OutcomeUnknown,
+    ProviderError,
+    Rejected,
+    Throttled,
+    Unavailable,
+    Unprovable,
+    WrongProvider,
+    in_doubt,
+)
+from wes_daemon.application.ports.events import HintSource, HintsUnavailable, Message, Receipt, Subject
+from wes_daemon.application.ports.providers import (
+    Accepted,
+    EndedPage,
+    Idempotency,
+    Needed,
+    OwnedPage,
+    OwnedRun,
+    Prepared,
+    ProviderLimits,
+    ProviderTask,
+    Recorded,
+    RunDetails,
+    Submission,
+    WorkflowProvider,
+    all_needed,
+    as_key,
+    key_of,
+    nothing_recorded,
+    run_id_of,
+)
+from wes_daemon.domain.errors import InvalidRequest, WesDaemonError
+from wes_daemon.domain.runs import (
+    Attachment,
+    IdempotencyKey,
+    ProviderRunId,
+    ProviderType,
+    RunId,
+    StatusReport,
+    WorkflowRequest,
+)
+from wes_daemon.domain.states import RunState
+from wes_daemon.plugins.accounts import account_name
+from wes_daemon.plugins.base_provider import BaseProvider
+from wes_daemon.plugins.rates import Rate, read_rates, read_window, window_rate
 from wes_daemon.plugins.setting_types import SecretFile, without_quotation_marks
 
 CONTRACT_VERSION = 1
@@ -217,15 +265,71 @@ class ProviderPlugin(ABC, Generic[SettingsT]):
 
 
 __all__ = [
+    "ALL_OPERATIONS",
     "CONTRACT_VERSION",
     "ENTRY_POINT_GROUP",
+    "Accepted",
+    "Allowance",
+    "AmbiguousRefusal",
+    "AnswerLost",
+    "Attachment",
+    "BaseProvider",
+    "CallGate",
+    "Clock",
     "Configured",
+    "EndedPage",
     "Examination",
+    "HintSource",
+    "HintsUnavailable",
+    "Idempotency",
+    "IdempotencyKey",
+    "InvalidRequest",
+    "Message",
+    "Misconfigured",
     "Missing",
+    "Needed",
     "NotEnabled",
+    "NotNow",
+    "NotSent",
+    "OpenCallGate",
+    "OutcomeUnknown",
+    "OwnedPage",
+    "OwnedRun",
+    "Prepared",
+    "ProviderError",
+    "ProviderLimits",
     "ProviderPlugin",
+    "ProviderRunId",
     "ProviderSettings",
+    "ProviderTask",
     "ProviderTools",
     "ProviderTraits",
+    "ProviderType",
     "Rate",
+    "Receipt",
+    "Recorded",
+    "Rejected",
+    "RunDetails",
+    "RunId",
+    "RunState",
+    "StatusReport",
+    "Subject",
+    "Submission",
+    "Throttled",
+    "Unavailable",
+    "Unprovable",
+    "WesDaemonError",
+    "WorkflowProvider",
+    "WorkflowRequest",
+    "WrongProvider",
+    "account_name",
+    "all_needed",
+    "as_key",
+    "in_doubt",
+    "key_of",
+    "nothing_recorded",
+    "read_rates",
+    "read_window",
+    "run_id_of",
+    "window_rate",
 ]

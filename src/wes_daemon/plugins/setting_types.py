@@ -142,3 +142,16 @@ YearInSeconds = Annotated[timedelta, SecondsBetween(above=0, at_most=365 * _DAY)
 # `NoDecode`: without it pydantic-settings reads the text of a mapping or a dataclass as JSON.
 WindowRate = Annotated[Rate | None, NoDecode, BeforeValidator(_window_rate)]
 """`1000/300`: calls per seconds; None for `off`."""
+
+__all__ = [
+    "LocalPath",
+    "MonthInSeconds",
+    "Seconds",
+    "SecondsBetween",
+    "SecretFile",
+    "SecretInFile",
+    "SecretText",
+    "Token",
+    "WindowRate",
+    "YearInSeconds",
+]

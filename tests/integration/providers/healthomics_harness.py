@@ -11,7 +11,6 @@ from itertools import count
 
 import pytest
 
-from tests.contracts.provider import ProviderHarness
 from tests.integration.providers import healthomics_processes
 from tests.simulators.healthomics import faults
 from tests.simulators.healthomics.server import HealthOmicsSimulator
@@ -25,6 +24,7 @@ from wes_daemon.application.ports.errors import NotNow, OutcomeUnknown
 from wes_daemon.application.ports.providers import Accepted, Submission, WorkflowProvider
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import ProviderHarness
 
 CONFIG = HealthOmicsConfig(
     region=REGION,

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 
-from tests.contracts.provider import ProviderHarness
 from tests.integration.providers import local_processes
 from wes_daemon.adapters.providers.local.cleanup import end_processes, find_processes
 from wes_daemon.adapters.providers.local.engines import Dialect, ExternalEngine
@@ -23,6 +22,7 @@ from wes_daemon.application.ports.errors import OutcomeUnknown
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.runs import Attachment, IdempotencyKey, ProviderRunId, RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import ProviderHarness
 
 CWL = Path(__file__).parents[2] / "cwl"
 TIMEOUT = timedelta(minutes=3)

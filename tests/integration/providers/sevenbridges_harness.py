@@ -10,7 +10,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tests.contracts.provider import ProviderHarness, accept
 from tests.simulators.sevenbridges.faults import CUT_AFTER
 from tests.simulators.sevenbridges.platform import Platform
 from wes_daemon.adapters.memory.environment import ManualClock
@@ -21,6 +20,7 @@ from wes_daemon.application.ports.errors import OutcomeUnknown
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import ProviderHarness, accept
 
 TOKEN = "not-a-token"
 PROJECT = "lab/genomes"

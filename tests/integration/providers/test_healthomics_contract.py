@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from tests.contracts.provider import ProviderContract
 from tests.integration.providers.healthomics_harness import HealthOmicsHarness, simulated
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from tests.simulators.healthomics.service import Repeats
@@ -14,6 +13,7 @@ from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.domain.runs import ProviderType
+from wes_daemon.testing import ProviderContract
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from tests.contracts.provider import everything_former, everything_marked
 from tests.integration.providers.healthomics_harness import (
     HealthOmicsHarness,
     a_healthomics_submission,
@@ -18,6 +17,7 @@ from tests.simulators.healthomics import faults
 from tests.simulators.healthomics.server import HealthOmicsSimulator
 from wes_daemon.application.ports.errors import NotNow
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, RunId
+from wes_daemon.testing import all_former_runs, all_owned_runs
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_an_account_is_listed_page_by_page_and_other_peoples_runs_are_skipped(ha
     ours = bare_provider().submit(a_healthomics_submission("wes-1")).id
     before = len(harness.simulator.calls)
 
-    found = everything_marked(harness, bare_provider())
+    found = all_owned_runs(harness, bare_provider())
 
     assert [(run.id, run.key) for run in found] == [(ours, "wes-1")]
     assert [call.operation for call in harness.simulator.calls[before:]].count("ListRuns") == 3
@@ -45,7 +45,7 @@ def test_an_account_is_listed_page_by_page_and_other_peoples_runs_are_skipped(ha
 def test_a_run_with_an_owned_name_and_no_tag_is_not_owned(harness: HealthOmicsHarness) -> None:
     start_many(harness.simulator, 1, prefix="wes-borrowed-")
 
-    assert everything_marked(harness, bare_provider()) == []
+    assert all_owned_runs(harness, bare_provider()) == []
 
 
 def test_a_recorded_run_needs_no_call_of_its_own(harness: HealthOmicsHarness) -> None:
@@ -58,7 +58,7 @@ def test_a_recorded_run_needs_no_call_of_its_own(harness: HealthOmicsHarness) ->
     def recorded_ids(keys: Collection[IdempotencyKey]) -> Mapping[IdempotencyKey, ProviderRunId]:
         return {key: recorded[key] for key in keys if key in recorded}
 
-    found = everything_marked(harness, bare_provider(), recorded=recorded_ids)
+    found = all_owned_runs(harness, bare_provider(), recorded=recorded_ids)
 
     assert {run.id for run in found} > set(recorded.values())
     assert [call.operation for call in harness.simulator.calls[before:]] == ["ListRuns", "GetRun"]
@@ -69,7 +69,7 @@ def test_a_second_run_of_a_recorded_key_is_listed_beside_the_recorded_one(harnes
     request = dict(harness.service.run(run_id(first)).request)
     harness.service.operate("StartRun", request | {"requestId": "another"})
 
-    found = everything_marked(harness, bare_provider(), recorded=lambda _: {IdempotencyKey("wes-1"): first})
+    found = all_owned_runs(harness, bare_provider(), recorded=lambda _: {IdempotencyKey("wes-1"): first})
 
     assert {run.key for run in found} == {"wes-1"}
     assert len({run.id for run in found}) == 2
@@ -81,7 +81,7 @@ def test_a_deleted_run_is_not_listed(harness: HealthOmicsHarness) -> None:
     harness.service.reach(run_id(id), "COMPLETED")
     harness.service.delete(run_id(id))
 
-    assert everything_marked(harness, bare_provider()) == []
+    assert all_owned_runs(harness, bare_provider()) == []
 
 
 def test_older_runs_need_no_call_of_their_own(harness: HealthOmicsHarness) -> None:
@@ -89,7 +89,7 @@ def test_older_runs_need_no_call_of_their_own(harness: HealthOmicsHarness) -> No
     later = harness.service.now() + timedelta(hours=1)
     before = len(harness.simulator.calls)
 
-    assert everything_marked(harness, bare_provider(), since=later) == []
+    assert all_owned_runs(harness, bare_provider(), since=later) == []
     assert [call.operation for call in harness.simulator.calls[before:]] == ["ListRuns"]
 
 
@@ -106,7 +106,7 @@ def test_of_the_former_daemons_runs_only_those_that_are_needed_take_a_call_of_th
     ids = [harness.start_former(RunId(f"run-{number}")) for number in range(3)]
     before = len(harness.simulator.calls)
 
-    found = everything_former(
+    found = all_former_runs(
         harness,
         bare_provider(),
         since=harness.beginning,
@@ -120,7 +120,7 @@ def test_of_the_former_daemons_runs_only_those_that_are_needed_take_a_call_of_th
 def test_a_run_with_a_former_name_and_another_tag_is_not_the_former_daemons(harness: HealthOmicsHarness) -> None:
     start_many(harness.simulator, 1, prefix="WES-borrowed-")
 
-    assert everything_former(harness, bare_provider(), since=harness.beginning) == []
+    assert all_former_runs(harness, bare_provider(), since=harness.beginning) == []
 
 
 def test_the_former_daemons_active_runs_are_read_from_the_lists_of_the_active_statuses(
@@ -132,7 +132,7 @@ def test_the_former_daemons_active_runs_are_read_from_the_lists_of_the_active_st
         harness.service.reach(id, status)
     before = len(harness.simulator.calls)
 
-    found = everything_former(harness, bare_provider(), since=None)
+    found = all_former_runs(harness, bare_provider(), since=None)
 
     assert sorted(run.id.partition("/")[0] for run in found) == sorted(active)
     assert [call.operation for call in harness.simulator.calls[before:]].count("ListRuns") == 6

@@ -170,7 +170,7 @@ def test_a_test_that_fails_leaves_nothing_at_seven_bridges(
     outcome = live_suite(impatient, "-m", "live", "-k", "SevenBridges and (tells_when or answered_as_prepared)")
 
     assert outcome.code == 1, outcome.text
-    assert "LIVE_PATIENCE_SECONDS" in outcome.failed["TestSevenBridgesLive.test_a_completed_run_tells_when_it_ran"]
+    assert "LIVE_PATIENCE_SECONDS" in outcome.failed["TestSevenBridgesLive.test_a_completed_run_has_a_start_and_an_end"]
     assert platform.started
     assert {task["status"] for task in platform.tasks.values()} == {"ABORTING"}
 

@@ -13,10 +13,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.contracts.provider import status
 from tests.integration.providers.local_harness import LocalHarness, wait_until
 from wes_daemon.domain.runs import ProviderRunId
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import status
 
 pytest.importorskip("cwltool")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.provider import ProviderContract
 from tests.integration.providers.local_harness import LocalHarness
+from wes_daemon.testing import ProviderContract
 
 pytest.importorskip("cwltool")
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.provider import status
 from tests.integration.providers.local_harness import LocalHarness, runners_of, wait_until
 from wes_daemon.adapters.providers.local.cleanup import end_processes, find_processes
 from wes_daemon.adapters.providers.local.work_directory import remove_stale_markers
 from wes_daemon.application.ports.errors import OutcomeUnknown
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import status
 
 pytest.importorskip("cwltool")
 

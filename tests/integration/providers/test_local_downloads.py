@@ -10,13 +10,13 @@ pytest.importorskip("cwltool")
 
 import requests
 
-from tests.contracts.provider import status
 from tests.integration.providers.file_server import Answer, FileServer, file_server
 from tests.integration.providers.local_harness import CWL, LocalHarness
 from wes_daemon.adapters.providers.local.downloads import DownloadFailed, DownloadRefused, Downloads
 from wes_daemon.application.ports.providers import RunDetails, Submission
 from wes_daemon.domain.runs import Attachment, StatusReport
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import status
 
 SILENT = Answer(silent=True)
 HTML = Answer(body=b"\n<!DOCTYPE html>\n<html><body>cwlVersion: v1.2</body></html>")

@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.contracts.provider import status
 from tests.integration.providers.local_engines import FAKE, fake_engine, fake_toil, script
 from tests.integration.providers.local_harness import LocalHarness, runners_of, wait_until
 from tests.integration.providers.local_site import Site
@@ -21,6 +20,7 @@ from wes_daemon.adapters.providers.local.engines import ExternalEngine
 from wes_daemon.application.ports.errors import Misconfigured, Rejected
 from wes_daemon.domain.runs import ProviderRunId, StatusReport
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import status
 
 SHORT = timedelta(milliseconds=200)
 Start = Callable[..., LocalHarness]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.provider import status
 from tests.integration.providers.file_server import Answer, file_server
 from tests.integration.providers.local_engines import fake_engine
 from tests.integration.providers.local_harness import LocalHarness, wait_until
@@ -20,6 +19,7 @@ from wes_daemon.adapters.providers.local.journal import Journal, read_journal
 from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.errors import NotNow
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import status
 
 pytest.importorskip("cwltool")
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.contracts.provider import status
 from tests.integration.providers import local_processes
 from tests.integration.providers.local_harness import TIMEOUT, LocalHarness, runners_of, wait_until
 from wes_daemon.adapters.providers.local.cleanup import find_processes
@@ -22,6 +21,7 @@ from wes_daemon.adapters.providers.local.run_directory import RunDirectory
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import status
 
 pytest.importorskip("cwltool")
 

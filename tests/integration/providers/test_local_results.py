@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.contracts.provider import status
 from tests.integration.providers.local_harness import CWL, LocalHarness
 from wes_daemon.application.ports.providers import RunDetails, Submission
 from wes_daemon.domain.runs import Attachment, StatusReport
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import status
 
 pytest.importorskip("cwltool")
 

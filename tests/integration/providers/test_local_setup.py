@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.provider import status
 from tests.integration.providers.local_harness import LocalHarness, wait_until
 from wes_daemon.adapters.providers.local import containers, provider
 from wes_daemon.adapters.providers.local.containers import ContainerEngines, stop_containers
@@ -20,6 +19,7 @@ from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, Rejected
 from wes_daemon.domain.runs import Attachment, ProviderRunId
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import status
 
 pytest.importorskip("cwltool")
 

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.contracts.provider import status
 from tests.integration.providers.local_harness import LocalHarness
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.domain.runs import StatusReport
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import status
 
 pytest.importorskip("cwltool")
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.contracts.provider import ProviderContract
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import SevenBridgesHarness
+from wes_daemon.testing import ProviderContract
 
 __all__ = ["authority", "harness", "trusted"]
 

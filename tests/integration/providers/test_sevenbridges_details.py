@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.contracts.provider import accept
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import BATCHING_APP, SevenBridgesHarness
 from tests.simulators.sevenbridges import faults
 from wes_daemon.application.ports.errors import NotNow, Rejected
 from wes_daemon.domain.runs import ProviderRunId, StatusReport
+from wes_daemon.testing import accept
 
 __all__ = ["authority", "harness", "trusted"]
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.contracts.provider import accept
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import SevenBridgesHarness
 from tests.simulators.sevenbridges import faults
@@ -13,6 +12,7 @@ from wes_daemon.adapters.resilience.decorators import Batching
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown
 from wes_daemon.domain.runs import ProviderRunId, StatusReport
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import accept
 
 __all__ = ["authority", "harness", "trusted"]
 

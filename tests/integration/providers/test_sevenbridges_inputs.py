@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.provider import accept
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import PROJECT, SevenBridgesHarness
 from tests.simulators.sevenbridges import faults
@@ -15,6 +14,7 @@ from tests.simulators.sevenbridges.faults import Fault, Reply, refusing
 from wes_daemon.adapters.providers.sevenbridges.imports import FOLDER
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, Rejected
 from wes_daemon.domain.runs import Attachment
+from wes_daemon.testing import accept
 
 __all__ = ["authority", "harness", "trusted"]
 

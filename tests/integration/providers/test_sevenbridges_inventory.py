@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 
-from tests.contracts.provider import accept, everything_former, everything_marked, marked_as
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import SevenBridgesHarness
 from tests.simulators.sevenbridges.faults import CUT_AFTER, TOO_MANY
@@ -20,6 +19,7 @@ from wes_daemon.application.reconciling.repairing import Repairer
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import accept, all_former_runs, all_owned_runs, owned_run
 
 __all__ = ["authority", "harness", "trusted"]
 
@@ -28,7 +28,7 @@ def test_a_project_is_listed_page_by_page_and_nothing_is_missed(harness: SevenBr
     template = harness.submission()
     ids = set(harness.copies(230, name=template.key, description=template.key))
 
-    found = everything_marked(harness, harness.provider())
+    found = all_owned_runs(harness, harness.provider())
 
     assert ids <= {run.id for run in found}
     assert harness.operations() == ["list_tasks"] * 3
@@ -48,7 +48,7 @@ def test_a_page_costs_one_call_with_only_the_necessary_fields(harness: SevenBrid
 def test_a_task_without_an_ownership_marker_is_not_listed(harness: SevenBridgesHarness) -> None:
     accept(harness.provider(), harness.of(key="nightly-7"))
 
-    assert everything_marked(harness, harness.provider()) == []
+    assert all_owned_runs(harness, harness.provider()) == []
 
 
 def test_a_run_that_was_renamed_is_listed_by_its_description(harness: SevenBridgesHarness) -> None:
@@ -56,14 +56,14 @@ def test_a_run_that_was_renamed_is_listed_by_its_description(harness: SevenBridg
     id = accept(harness.provider(), submission)
     harness.platform.tasks[id]["name"] = "sample 7, second try"
 
-    assert marked_as(everything_marked(harness, harness.provider()), id).key == submission.key
+    assert owned_run(all_owned_runs(harness, harness.provider()), id).key == submission.key
 
 
 def test_a_draft_that_a_person_has_renamed_is_not_listed(harness: SevenBridgesHarness) -> None:
     id = harness.only_prepare(harness.submission())
     harness.platform.tasks[id]["name"] = "my own"
 
-    assert everything_marked(harness, harness.provider()) == []
+    assert all_owned_runs(harness, harness.provider()) == []
 
 
 def test_the_children_of_a_batch_are_not_listed(harness: SevenBridgesHarness) -> None:
@@ -71,7 +71,7 @@ def test_the_children_of_a_batch_are_not_listed(harness: SevenBridgesHarness) ->
     parent = accept(harness.provider(), submission)
     harness.copies(2, parent=parent, description=f"{submission.key}\n", name="part")
 
-    assert submission.key not in [run.key for run in everything_marked(harness, harness.provider()) if run.id != parent]
+    assert submission.key not in [run.key for run in all_owned_runs(harness, harness.provider()) if run.id != parent]
 
 
 def test_a_task_that_was_listed_as_a_draft_and_then_started_is_not_deleted(
@@ -144,7 +144,7 @@ def test_an_id_that_cannot_be_a_tasks_costs_no_call(harness: SevenBridgesHarness
 def test_the_former_daemons_tasks_are_listed_page_by_page_and_nothing_is_missed(harness: SevenBridgesHarness) -> None:
     ids = set(harness.copies(230, name="WES-run-1"))
 
-    found = everything_former(harness, harness.provider(), since=harness.beginning)
+    found = all_former_runs(harness, harness.provider(), since=harness.beginning)
 
     assert {run.id for run in found} == ids
     assert {run.run_id for run in found} == {"run-1"}
@@ -158,7 +158,7 @@ def test_the_former_daemons_active_tasks_take_one_list_for_each_active_status(ha
     harness.copies(1, name="WES-stopping", status="ABORTING")
     harness.copies(1, name="WES-draft", status="DRAFT")
 
-    found = everything_former(harness, harness.provider(), since=None)
+    found = all_former_runs(harness, harness.provider(), since=None)
 
     assert {run.id for run in found} == {*queued, *running}
     assert harness.operations() == ["list_tasks"] * 4
@@ -168,18 +168,18 @@ def test_the_former_daemons_active_tasks_take_one_list_for_each_active_status(ha
 def test_a_task_with_another_name_is_not_the_former_daemons(harness: SevenBridgesHarness, name: str) -> None:
     harness.copies(1, name=name)
 
-    assert everything_former(harness, harness.provider(), since=harness.beginning) == []
+    assert all_former_runs(harness, harness.provider(), since=harness.beginning) == []
 
 
 def test_a_part_of_a_batch_is_not_the_former_daemons(harness: SevenBridgesHarness) -> None:
     harness.copies(1, name="WES-run-1", parent="another")
 
-    assert everything_former(harness, harness.provider(), since=harness.beginning) == []
+    assert all_former_runs(harness, harness.provider(), since=harness.beginning) == []
 
 
 def test_a_draft_of_the_former_daemon_is_listed_as_a_draft(harness: SevenBridgesHarness) -> None:
     harness.copies(1, name="WES-run-1", status="DRAFT")
 
-    [found] = everything_former(harness, harness.provider(), since=harness.beginning)
+    [found] = all_former_runs(harness, harness.provider(), since=harness.beginning)
 
     assert found.is_draft

@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import pytest
 
-from tests.contracts.provider import accept
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import (
     Caller,
@@ -23,6 +22,7 @@ from wes_daemon.application.ports.errors import (
 )
 from wes_daemon.application.ports.providers import Prepared
 from wes_daemon.domain.runs import ProviderRunId
+from wes_daemon.testing import accept
 
 __all__ = ["authority", "harness", "trusted"]
 

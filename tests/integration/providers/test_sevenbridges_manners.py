@@ -11,7 +11,6 @@ from datetime import timedelta
 import pytest
 
 from tests.call_gates import AskingGate
-from tests.contracts.provider import accept
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import APP, PROJECT, TOKEN, SevenBridgesHarness
 from tests.memory.quotas import MemoryQuotas
@@ -29,6 +28,7 @@ from wes_daemon.application.ports.quotas import SharedQuotas
 from wes_daemon.domain.runs import ProviderRunId, ProviderType
 from wes_daemon.domain.states import RunState
 from wes_daemon.plugins.rates import Rate, read_window
+from wes_daemon.testing import accept
 
 __all__ = ["authority", "harness", "trusted"]
 

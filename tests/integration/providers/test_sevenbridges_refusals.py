@@ -8,7 +8,6 @@ from datetime import timedelta
 
 import pytest
 
-from tests.contracts.provider import accept
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import (
     APP,
@@ -26,6 +25,7 @@ from wes_daemon.application.ports.errors import (
     ProviderError,
     Rejected,
 )
+from wes_daemon.testing import accept
 
 __all__ = ["authority", "harness", "trusted"]
 

@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from tests.call_gates import AskingGate
-from tests.contracts.provider import accept
 from tests.integration.providers.sevenbridges_fixtures import authority, harness, trusted
 from tests.integration.providers.sevenbridges_harness import (
     APP,
@@ -21,6 +20,7 @@ from wes_daemon.application.ports.errors import (
 )
 from wes_daemon.application.ports.providers import Accepted, Prepared, Submission
 from wes_daemon.domain.runs import ProviderRunId
+from wes_daemon.testing import accept
 
 __all__ = ["authority", "harness", "trusted"]
 

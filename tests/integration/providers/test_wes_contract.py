@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.provider import ProviderContract
 from tests.integration.providers.wes_harness import WesHarness, wes_harness
+from wes_daemon.testing import ProviderContract
 
 _LIKE_TOIL: Mapping[str, Any] = {
     "lists_tags": False,

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.provider import accept, everything_marked
 from tests.integration.providers.wes_fixtures import harness
 from tests.integration.providers.wes_harness import WesHarness, wes_harness
 from tests.simulators.wes import faults
@@ -17,6 +16,7 @@ from wes_daemon.adapters.providers.wes.provider import WesProvider
 from wes_daemon.application.ports.errors import NotNow, Rejected, Unprovable
 from wes_daemon.application.ports.providers import RunDetails
 from wes_daemon.domain.runs import ProviderRunId
+from wes_daemon.testing import accept, all_owned_runs
 
 __all__ = ["harness"]
 
@@ -179,7 +179,7 @@ class TestOwnedRuns:
         ids = {accept(provider, harness.of()) for _ in range(5)}
         harness.operations()
 
-        found = everything_marked(harness, provider)
+        found = all_owned_runs(harness, provider)
 
         assert {run.id for run in found} == ids
         assert harness.operations() == ["list_runs"] * 3
@@ -191,7 +191,7 @@ class TestOwnedRuns:
                 accept(provider, harness.of())
             harness.operations()
 
-            found = [everything_marked(harness, provider) for _ in range(2)]
+            found = [all_owned_runs(harness, provider) for _ in range(2)]
 
             assert [len(runs) for runs in found] == [3, 3]
             assert harness.operations() == ["list_runs", *["run_log"] * 3, "list_runs"]
@@ -217,7 +217,7 @@ class TestOwnedRuns:
         for tags in ({}, {"idempotency_key": "of-another"}, {"idempotency_key": 7}, {"other": "wes-run-1"}):
             harness.model.start("", {"tags": tags}, {})
 
-        assert everything_marked(harness, harness.provider()) == []
+        assert all_owned_runs(harness, harness.provider()) == []
 
     def test_a_run_without_times_counts_as_just_created(self) -> None:
         with wes_harness(has_start=False, has_end=False, **_UNTAGGED) as harness:
@@ -225,7 +225,7 @@ class TestOwnedRuns:
             accept(provider, harness.of())
             harness.clock.advance(timedelta(days=3))
 
-            [run] = everything_marked(harness, provider)
+            [run] = all_owned_runs(harness, provider)
 
             assert run.created_at == harness.clock.now()
 
@@ -233,7 +233,7 @@ class TestOwnedRuns:
         page = '{"runs": [], "next_page_token": "again"}'
         harness.model.faults.storm(lambda _: faults.Fault(reply=faults.Reply.CANNED, body=page))
 
-        assert everything_marked(harness, harness.provider()) == []
+        assert all_owned_runs(harness, harness.provider()) == []
 
 
 class TestSearching:

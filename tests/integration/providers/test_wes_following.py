@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.provider import accept, status
 from tests.integration.providers.wes_fixtures import harness
 from tests.integration.providers.wes_harness import WesHarness, wes_harness
 from tests.simulators.wes import faults
@@ -16,6 +15,7 @@ from wes_daemon.adapters.providers.wes.provider import WesProvider
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, Throttled, Unavailable
 from wes_daemon.domain.runs import ProviderRunId
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import accept, status
 
 __all__ = ["harness"]
 

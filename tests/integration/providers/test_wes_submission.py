@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tests.call_gates import AskingGate
-from tests.contracts.provider import accept
 from tests.integration.providers.wes_fixtures import harness
 from tests.integration.providers.wes_harness import WesHarness, wes_harness
 from tests.simulators.sevenbridges.server import Authority
@@ -35,6 +34,7 @@ from wes_daemon.application.ports.errors import (
 )
 from wes_daemon.application.ports.providers import Idempotency, Submission
 from wes_daemon.domain.runs import Unreadable
+from wes_daemon.testing import accept
 
 __all__ = ["harness"]
 

@@ -10,7 +10,6 @@ from itertools import count
 from ssl import SSLContext
 from typing import Any
 
-from tests.contracts.provider import ProviderHarness, accept
 from tests.simulators.wes.faults import CUT_AFTER
 from tests.simulators.wes.model import Model
 from tests.simulators.wes.server import serving
@@ -22,6 +21,7 @@ from wes_daemon.application.ports.errors import OutcomeUnknown
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.runs import Attachment, IdempotencyKey, ProviderRunId, RunId, WorkflowRequest
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import ProviderHarness, accept
 
 TOKEN = "not-a-token"
 

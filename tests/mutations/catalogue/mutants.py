@@ -12,6 +12,7 @@ from tests.mutations.catalogue.schema import SCHEMA
 from tests.mutations.catalogue.sevenbridges import SEVENBRIDGES
 from tests.mutations.catalogue.submissions import SUBMISSIONS
 from tests.mutations.catalogue.submitting import SUBMITTING
+from tests.mutations.catalogue.testing import TESTING
 from tests.mutations.catalogue.watching import WATCHING
 from tests.mutations.catalogue.wes import WES
 from tests.mutations.mutant import Mutant
@@ -30,4 +31,5 @@ MUTANTS: Sequence[Mutant] = (
     *WES,
     *LOCAL,
     *RESILIENCE,
+    *TESTING,
 )

@@ -70,7 +70,7 @@ LOCAL: Sequence[Mutant] = (
         change=replace(handler(FileExistsError).the(ast.Return), "return True"),
         tests=[
             f"{_PROCESSES}::test_a_lost_run_is_not_started_again",
-            f"{_CONTRACT}::test_what_was_started_is_not_discarded",
+            f"{_CONTRACT}::test_a_started_run_is_not_deleted_as_a_draft",
         ],
     ),
     Mutant(
@@ -92,7 +92,7 @@ LOCAL: Sequence[Mutant] = (
         breaks="The directory of a run is deleted while the run is running.",
         at=delete_draft,
         change=drop(the(ast.UnaryOp, calls(RunDirectory.record_start))),
-        tests=[f"{_CONTRACT}::test_what_was_started_is_not_discarded"],
+        tests=[f"{_CONTRACT}::test_a_started_run_is_not_deleted_as_a_draft"],
     ),
     Mutant(
         name="directory-by-attempt",

@@ -8,7 +8,6 @@ from itertools import count
 import pytest
 
 from tests.builders import a_report, a_submission
-from tests.contracts.provider import ProviderContract, ProviderHarness, accept
 from wes_daemon.adapters.memory.environment import ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProvider, MemoryProviderDirectory, PreparingMemoryProvider
 from wes_daemon.adapters.memory.telemetry import MemoryTelemetry
@@ -17,6 +16,7 @@ from wes_daemon.application.ports.errors import Misconfigured, NotEnabled, Outco
 from wes_daemon.application.ports.providers import Prepared, ProviderTask, RunDetails, Submission, WorkflowProvider
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, ProviderType, RunId, StatusReport
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import ProviderContract, ProviderHarness, accept
 
 DETAILS = RunDetails(outputs={"answer": 42}, tasks=[ProviderTask(id="t1", name="step")])
 

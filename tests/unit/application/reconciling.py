@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from tests.builders import a_run, a_submission
-from tests.contracts.provider import accept
 from tests.fault_points import RepairerWithPoint
 from wes_daemon.adapters.memory.environment import CountingIds, ManualClock
 from wes_daemon.adapters.memory.providers import MemoryProviderDirectory, PreparingMemoryProvider
@@ -23,6 +22,7 @@ from wes_daemon.application.reconciling.repairing import Repairer, RepairResult
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import accept
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

@@ -7,13 +7,13 @@ import pytest
 
 from tests import fault_points
 from tests.builders import a_submission
-from tests.contracts.provider import accept
 from tests.unit.application.reconciling import DAY, SEVENBRIDGES, Site
 from wes_daemon.adapters.memory.providers import MemoryProvider
 from wes_daemon.application.ports.errors import Misconfigured, NotNow
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.application.reconciling.delete_drafts import DraftReport
 from wes_daemon.domain.states import RunState
+from wes_daemon.testing import accept
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""A provider for wes-daemon that runs shell scripts from a directory."""
