@@ -414,7 +414,7 @@ class TestFromPython:
         ("name", "advice"),
         [
             ("poll_intervall", "did you mean daemon_poll_interval?"),
-            ("DAEMON_POLL_INTERVAL", "did you mean daemon_poll_interval?"),
+            ("DAEMON_POLL_INTERVALL", "did you mean daemon_poll_interval?"),
             ("colour", "the arguments are database_uri"),
         ],
     )

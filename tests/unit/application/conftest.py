@@ -84,7 +84,9 @@ class DaemonUnderTest:
 
         units = fault_points.units_with_points(lambda: world.units())
 
-        session = DaemonSession(units=units, ids=world.ids, clock=world.clock, process=process, lasting=LEASE)
+        session = DaemonSession(
+            units=units, ids=world.ids, clock=world.clock, process=process, lasting=LEASE, providers={}
+        )
         self.daemon_session = fault_points.add_points_to_session(session)
         directory = fault_points.DirectoryWithPoints(world.directory)
         self.recorder = recorder = Recorder(
@@ -97,7 +99,9 @@ class DaemonUnderTest:
             outage_log=world.outage_log,
         )
 
-        def submitting(*, pool: Executor, policy: SubmissionPolicy) -> SubmitQueuedRuns:
+        def submitting(
+            *, pool: Executor, policy: SubmissionPolicy, serving: Collection[ProviderType | None] = serving
+        ) -> SubmitQueuedRuns:
             return SubmitQueuedRuns(
                 units=units,
                 recorder=recorder,

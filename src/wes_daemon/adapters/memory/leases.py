@@ -36,7 +36,9 @@ class MemoryLeaseRepository:
         self._tables.daemons[daemon] = replace(row, lease_until=self._clock.now() + lasting)
 
     def close(self, daemon: SessionId) -> None:
-        self._tables.daemons.pop(daemon, None)
+        row = self._tables.daemons.get(daemon)
+        if row is not None:
+            self._tables.daemons[daemon] = replace(row, lease_until=min(row.lease_until, self._clock.now()))
 
     def daemons(self) -> Sequence[DaemonInfo]:
         return live_daemons(self._tables, self._clock)

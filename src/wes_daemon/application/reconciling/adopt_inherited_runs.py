@@ -149,7 +149,8 @@ class AdoptInheritedRuns:
     def _candidates(self, run: RunSummary) -> Mapping[ProviderType, bool]:
         """Return the providers that may have the run, and whether the result of each is indispensable."""
         if (named := _named_provider(run)) is not None:
-            return {named: True}
+            # The former daemon had no plug-ins: it cannot have sent the run to a provider that is not known here.
+            return {named: True} if named in self._providers.known else {}
         likely = (self._destination(run), self._default_provider, DEFAULT_PROVIDER)
         candidates = {type: True for type in likely if type is not None}
         others = () if run.state in _WAITING else self._providers.known
