@@ -63,11 +63,11 @@ class ProviderFactory:
             connect_timeout=timeouts.connect,
             read_timeout=timeouts.read,
             connections=provider_connections(self.settings),
-            make_gate=self._gate,
+            make_gate=partial(self._gate, name),
         )
 
-    def _gate(self, rates: Mapping[str, Rate], account: str) -> CallGate:
-        limiter = RateLimiter(rates, quotas=self.quotas, account=account, clock=self.clock, sleep=sleep)
+    def _gate(self, name: ProviderType, rates: Mapping[str, Rate], account: str) -> CallGate:
+        limiter = RateLimiter(rates, quotas=self.quotas, account=account, clock=self.clock, sleep=sleep, provider=name)
         return LeaseCheckedGate(
             limiter,
             require_lease=self.daemon_session.require_lease,

@@ -24,6 +24,7 @@ from wes_daemon.application.submitting.set_up_evidence import SetUpEvidence
 from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
 from wes_daemon.application.submitting.submit_claimed_run import SubmitClaimedRun
 from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
+from wes_daemon.application.submitting.unserved_runs import SettleUnservedRuns
 from wes_daemon.domain.runs import Run
 from wes_daemon.domain.states import RunState
 
@@ -32,6 +33,7 @@ _SUBMIT = "tests/unit/application/test_submit_queued_runs.py"
 _LEASE = "tests/unit/application/test_daemon_session.py"
 _DAEMON = "tests/unit/application/test_daemon.py"
 _RECORDING = "tests/unit/application/test_recording.py"
+_UNSERVED_RUNS = "tests/unit/application/test_unserved_runs.py"
 _REFRESH = "tests/unit/application/test_refresh_statuses.py"
 
 _KEYS_AND_INTENTS: Sequence[Mutant] = (
@@ -333,4 +335,35 @@ _LEASES: Sequence[Mutant] = (
     ),
 )
 
-SUBMITTING: Sequence[Mutant] = (*_KEYS_AND_INTENTS, *_DOUBTS, *_LEASES)
+_UNSERVED: Sequence[Mutant] = (
+    Mutant(
+        name="served-elsewhere-and-settled-here",
+        breaks="A daemon without a provider's settings claims the runs that another daemon serves, and ends them.",
+        at=SettleUnservedRuns._unserved,
+        change=replace(the(ast.SetComp), lambda it: it.generators[0].iter),
+        tests=[_UNSERVED_RUNS],
+    ),
+    Mutant(
+        name="older-daemon-serves-nothing",
+        breaks="A daemon that publishes nothing counts as one that serves nothing.",
+        at=SettleUnservedRuns._unserved,
+        change=never(the(ast.If, nth=1)),
+        tests=[_UNSERVED_RUNS],
+    ),
+    Mutant(
+        name="removed-plug-in-ends-runs",
+        breaks="Runs end when the plug-in of their provider is removed.",
+        at=SettleUnservedRuns._error,
+        change=never(the(ast.If, nth=1)),
+        tests=[_UNSERVED_RUNS],
+    ),
+    Mutant(
+        name="rows-of-other-programs-followed",
+        breaks="Active rows are followed that name a service of another program.",
+        at=SubmissionPolicy.destination,
+        change=replace(the(ast.IfExp), lambda it: it.body),
+        tests=[_SUBMIT],
+    ),
+)
+
+SUBMITTING: Sequence[Mutant] = (*_KEYS_AND_INTENTS, *_DOUBTS, *_LEASES, *_UNSERVED)

@@ -235,6 +235,16 @@ def test_a_draft_of_no_run_in_this_database_is_foreign(site: Site) -> None:
     assert site.kinds() == [(DiscrepancyKind.FOREIGN_RUN, Repair.NONE)]
 
 
+def test_a_run_that_is_recorded_under_another_name_of_the_same_account_is_no_second_run(site: Site) -> None:
+    site.accepted()
+    site.directory.providers[ProviderType("same-account")] = site.provider
+
+    report = site.compare()
+
+    assert set(report.compared) == {SEVENBRIDGES, "same-account"}
+    assert report.discrepancies == []
+
+
 # providers that cannot be compared
 
 

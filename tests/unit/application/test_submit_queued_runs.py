@@ -1075,6 +1075,18 @@ class TestWhenTheServiceChangesARunMeanwhile:
 
 
 class TestServing:
+    def test_an_active_row_that_names_a_service_of_another_program_is_not_followed(self, world: World) -> None:
+        world.submission_policy = a_submission_policy(known_providers=ALL_PROVIDERS)
+        world.queue(
+            a_run("theirs", RunState.RUNNING, tags={"provider_type": "nextflow-tower", "provider_id": "task-7"}),
+            a_run("ours", RunState.RUNNING, tags={"provider_type": "sevenbridges", "provider_id": "task-8"}),
+        )
+
+        world.daemon().submit()
+
+        assert world.queries.get(RunId("theirs")).submission is None
+        assert world.queries.get(RunId("ours")).run.provider_run_id == "task-8"
+
     def test_an_instance_leaves_the_runs_of_other_providers_alone(self, world: World) -> None:
         local = MemoryProvider()
         world.directory.providers[ProviderType.LOCAL] = local

@@ -149,7 +149,9 @@ def test_a_provider_whose_plug_in_was_removed_leaves_its_runs_queued(world: Worl
 
     record = world.queries.get(run)
     assert record.run.state is RunState.QUEUED
-    assert "its plug-in is no longer installed; installed are sevenbridges" in (record.last_reason or "")
+    assert "its plug-in is no longer installed, or its table in DAEMON_PROVIDERS_FILE is gone; the providers are" in (
+        record.last_reason or ""
+    )
 
 
 def test_a_provider_that_has_accepted_runs_stays_known_without_any_record_of_its_daemon(world: World) -> None:

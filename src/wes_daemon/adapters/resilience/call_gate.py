@@ -44,7 +44,8 @@ class RateLimiter:
     Args:
         rates: by operation. Operations without a rate of their own share the rate of `ALL_OPERATIONS`; without that,
             only `block_until` delays them.
-        account: identifies the account to all replicas, see `account_name`; logs show its service.
+        account: identifies the account to all replicas, see `account_name`.
+        provider: the name that logs show; without it the service of the account.
         longest_wait: a longer wait raises `QuotaExhausted` instead.
     """
 
@@ -57,6 +58,7 @@ class RateLimiter:
         clock: Clock,
         sleep: Callable[[timedelta], None],
         longest_wait: timedelta = timedelta(seconds=10),
+        provider: str = "",
     ) -> None:
         self._queues = {
             key: CallQueue(f"{account}:{key}", rate, quotas=quotas, clock=clock, sleep=sleep)
@@ -65,7 +67,7 @@ class RateLimiter:
         self._clock = clock
         self._sleep = sleep
         self._longest_wait = longest_wait
-        self._blocks = _Blocks(account.partition(SERVICE_END)[0], clock=clock)
+        self._blocks = _Blocks(provider or account.partition(SERVICE_END)[0], clock=clock)
 
     def acquire(self, operation: str) -> None:
         """Wait until a call is permitted; `call_queue` describes the order of the waiting threads.

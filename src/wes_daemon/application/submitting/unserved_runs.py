@@ -117,8 +117,8 @@ class SettleUnservedRuns:
         others = sorted(known - {name})
         if is_known:
             return NotEnabled(
-                f"no daemon serves the provider {name}: its plug-in is no longer installed; "
-                f"installed are {', '.join(others)}"
+                f"no daemon serves the provider {name}: its plug-in is no longer installed, or its table in "
+                f"DAEMON_PROVIDERS_FILE is gone; the providers are {', '.join(others)}"
             )
         return Rejected(f"there is no provider {str(name)!r}; the providers are {', '.join(others)}")
 

@@ -38,7 +38,7 @@ def providers(ctx: click.Context, check: bool, as_json: bool) -> int:
         for each in settings.providers.values():
             _print(each, examined.get(each.name, []))
         for unused in _unused():
-            click.echo(f"{unused.name}: broken ({unused.distribution} {unused.version})")
+            click.echo(f"{one_line(unused.name)}: broken ({unused.distribution} {unused.version})")
             click.echo(f"  {one_line(unused.problem)}")
     failed = any(examination.problem for found in examined.values() for examination in found)
     return ExitCode.MISCONFIGURED if failed else ExitCode.DONE
