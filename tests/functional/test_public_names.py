@@ -34,6 +34,15 @@ def test_every_listed_name_is_there_once(module: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.__name__))
+def test_public_classes_and_functions_have_docstrings(module: ModuleType) -> None:
+    public = {name: getattr(module, name) for name in module.__all__}
+    own = {name: value for name, value in public.items() if inspect.isclass(value) or inspect.isfunction(value)}
+
+    # A dataclass without a docstring gets its signature as one.
+    assert [name for name, value in own.items() if (value.__doc__ or f"{name}(").startswith(f"{name}(")] == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.__name__))
 def test_the_types_of_public_names_are_public(module: ModuleType) -> None:
     public = [getattr(each, name) for each in MODULES for name in each.__all__]
 

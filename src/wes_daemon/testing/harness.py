@@ -40,7 +40,12 @@ class ProviderHarness(ABC):
 
     A child defines at least the four abstract methods. The others raise `CannotArrange`, so that their tests are
     skipped, until the child overrides them.
+
+    Attributes:
+        has_tasks: whether the service reports the steps of a run.
     """
+
+    has_tasks = True
 
     @abstractmethod
     def provider(self) -> WorkflowProvider:
@@ -51,8 +56,8 @@ class ProviderHarness(ABC):
         """Return a new submission with a key of its own, whose run `reach` can bring to `fate`.
 
         Args:
-            fate: `RUNNING` (and the run stays in this state), `COMPLETE` (with an output and a task) or
-                `EXECUTOR_ERROR`.
+            fate: `RUNNING` (and the run stays in this state), `COMPLETE` (with an output, and a task if
+                the service `has_tasks`) or `EXECUTOR_ERROR`.
         """
 
     @abstractmethod

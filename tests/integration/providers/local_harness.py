@@ -13,6 +13,7 @@ import psutil
 
 from tests.integration.providers import local_processes
 from wes_daemon.adapters.providers.local.cleanup import end_processes, find_processes
+from wes_daemon.adapters.providers.local.engines import Dialect, ExternalEngine
 from wes_daemon.adapters.providers.local.provider import RUNNER, LocalProvider, launch_runner
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory
 from wes_daemon.adapters.providers.local.work_directory import directory_name
@@ -37,7 +38,8 @@ _INPUTS: Mapping[RunState, Mapping[str, object]] = {
 class LocalHarness(ProviderHarness):
     """Keeps its runs in `folder`. Each tool appends a line to a ledger, which counts the actual executions."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, engine: ExternalEngine | None = None) -> None:
+        self.engine = engine
         self.workdir = folder / "runs"
         self.workdir.mkdir()
         self.ledger = folder / "ledger"
@@ -45,7 +47,7 @@ class LocalHarness(ProviderHarness):
         self._numbers = count(1)
 
     def provider(self) -> LocalProvider:
-        return LocalProvider(self.workdir, clock=SystemClock(), fetch_timeout=self.fetch_timeout)
+        return LocalProvider(self.workdir, clock=SystemClock(), fetch_timeout=self.fetch_timeout, engine=self.engine)
 
     def submission(self, fate: RunState = RunState.COMPLETE) -> Submission:
         name = f"wes-{next(self._numbers)}"
@@ -71,8 +73,7 @@ class LocalHarness(ProviderHarness):
                 workflow_type="CWL",
                 workflow_type_version="v1.2",
                 workflow_params=params or {},
-                # Explicit, because these tools need no container on any machine.
-                workflow_engine_parameters={"container": "none", **(engine if isinstance(engine, Mapping) else {})},
+                workflow_engine_parameters={**self._no_container(), **(engine if isinstance(engine, Mapping) else {})},
             ),
             attachments=attachments,
         )
@@ -95,10 +96,12 @@ class LocalHarness(ProviderHarness):
 
     def lose_answer(self, submission: Submission) -> None:
         with suppress(OutcomeUnknown):
-            LocalProvider(self.workdir, clock=SystemClock(), launch=_launch_and_forget).submit(submission)
+            LocalProvider(self.workdir, clock=SystemClock(), launch=_launch_and_forget, engine=self.engine).submit(
+                submission
+            )
 
     def only_prepare(self, submission: Submission) -> ProviderRunId:
-        provider = LocalProvider(self.workdir, clock=SystemClock(), launch=lambda _: None)
+        provider = LocalProvider(self.workdir, clock=SystemClock(), launch=lambda _: None, engine=self.engine)
         try:
             return provider.submit(submission).id
         except OutcomeUnknown:
@@ -106,7 +109,9 @@ class LocalHarness(ProviderHarness):
 
     def submit_in_another_process(self, submission: Submission) -> ProviderRunId:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
-            return processes.submit(local_processes.submit, self.workdir, submission).result(TIMEOUT.total_seconds())
+            return processes.submit(local_processes.submit, self.workdir, submission, self.engine).result(
+                TIMEOUT.total_seconds()
+            )
 
     def run(self, key: IdempotencyKey | ProviderRunId) -> RunDirectory:
         """The directory of a run."""
@@ -123,6 +128,10 @@ class LocalHarness(ProviderHarness):
             self.provider().cancel(ProviderRunId(path.name))
             end_processes(run, grace=timedelta())
             self._settle(run)
+
+    def _no_container(self) -> Mapping[str, object]:
+        # Explicit, because these tools need no container on any machine.
+        return {} if self.engine and self.engine.dialect is Dialect.OTHER else {"container": "none"}
 
     def _settle(self, run: RunDirectory) -> None:
         wait_until(lambda: not (run.has_runner or find_processes(run)), f"the processes of {run.path.name} to end")
@@ -144,10 +153,10 @@ def runners_of(run: RunDirectory) -> Sequence[psutil.Process]:
     ]
 
 
-def wait_until(holds: Callable[[], object], what: str) -> None:
+def wait_until(holds: Callable[[], object], what: str, timeout: timedelta = TIMEOUT) -> None:
     """Poll until a condition holds."""
-    for _ in range(TIMEOUT // _POLL_INTERVAL):
+    for _ in range(timeout // _POLL_INTERVAL):
         if holds():
             return
         threading.Event().wait(_POLL_INTERVAL.total_seconds())
-    raise AssertionError(f"waited {TIMEOUT} for {what}")
+    raise AssertionError(f"waited {timeout} for {what}")

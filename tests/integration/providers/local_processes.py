@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Barrier
 
+from wes_daemon.adapters.providers.local.engines import ExternalEngine
 from wes_daemon.adapters.providers.local.provider import LocalProvider
 from wes_daemon.adapters.system import SystemClock
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.runs import ProviderRunId
 
 
-def submit(workdir: Path, submission: Submission) -> ProviderRunId:
+def submit(workdir: Path, submission: Submission, engine: ExternalEngine | None = None) -> ProviderRunId:
     """Submit, and return the id."""
-    return LocalProvider(workdir, clock=SystemClock()).submit(submission).id
+    return LocalProvider(workdir, clock=SystemClock(), engine=engine).submit(submission).id
 
 
 def submit_and_die(workdir: Path, submission: Submission) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.providers.file_server import Answer, file_server
+from tests.integration.providers.local_engines import fake_engine
 from tests.integration.providers.local_harness import LocalHarness, wait_until
 from wes_daemon.adapters.providers.local.cleanup import find_processes
 from wes_daemon.adapters.providers.local.disk import write_when_possible
@@ -122,6 +123,46 @@ def test_a_result_is_kept_until_there_is_space(harness: LocalHarness, disk: Disk
     [task] = details.tasks
     assert (task.exit_code, task.ended_at is None) == (0, False)
     assert status(harness.provider(), gated.id).message == ""
+
+
+def test_the_outputs_of_an_external_engine_are_kept_until_there_is_space(
+    harness: LocalHarness, disk: Disk, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    harness.engine = fake_engine("--gate", str(gate), '--prints={"said": "result"}', "--exits=0")
+    id = harness.provider().submit(harness.submission()).id
+    run = harness.run(id)
+    writer = os.open(gate, os.O_WRONLY)
+    disk.fill()
+    os.close(writer)
+    wait_until(lambda: not find_processes(run), "the engine to end")
+
+    held = status(harness.provider(), id)
+    disk.make_space()
+
+    assert held.state is RunState.RUNNING
+    harness.reach(id, RunState.COMPLETE)
+    assert harness.provider().details(id).outputs == {"said": "result"}
+
+
+def test_a_run_whose_external_engine_fails_on_a_full_disk_names_it(
+    harness: LocalHarness, disk: Disk, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    harness.engine = fake_engine("--gate", str(gate), "--exits=1")
+    id = harness.provider().submit(harness.submission()).id
+    writer = os.open(gate, os.O_WRONLY)
+    disk.fill()
+    os.close(writer)
+    wait_until(lambda: not find_processes(harness.run(id)), "the engine to end")
+    wait_until(lambda: not harness.run(id).temporary.exists(), "the disk to be looked at")
+
+    disk.make_space()
+
+    harness.reach(id, RunState.SYSTEM_ERROR)
+    assert status(harness.provider(), id).message.startswith(f"no space is left on the file system {disk.path}: make")
 
 
 def test_a_cancellation_works_on_a_full_disk(harness: LocalHarness, disk: Disk, gated: GatedRun) -> None:

@@ -8,9 +8,12 @@ from tests.mutations.mutant import Mutant
 from tests.mutations.picks import call, calls, constant, handler, has, name_of, raises, the, uses
 from wes_daemon.adapters.providers.local.disk import write_when_possible
 from wes_daemon.adapters.providers.local.downloads import _received
+from wes_daemon.adapters.providers.local.external_engine import _is_json_object, external_result, was_killed
 from wes_daemon.adapters.providers.local.journal import Journal
+from wes_daemon.adapters.providers.local.plan import recorded_engine
 from wes_daemon.adapters.providers.local.provider import LocalProvider
 from wes_daemon.adapters.providers.local.run_directory import RunDirectory, _write_state_file, as_json
+from wes_daemon.adapters.providers.local.runner import _execute_with
 from wes_daemon.adapters.providers.local.work_directory import delete_draft, directory_name
 from wes_daemon.adapters.resilience.call_gate import LeaseCheckedGate, _Blocks
 from wes_daemon.adapters.resilience.call_priority import Prioritising
@@ -27,6 +30,7 @@ from wes_daemon.plugins.rates import Rate
 _HERE = "tests/integration/providers"
 _CONTRACT = f"{_HERE}/test_local_contract.py::TestLocalProvider"
 _SETUP = f"{_HERE}/test_local_setup.py"
+_ENGINES = f"{_HERE}/test_local_engines.py"
 _DOWNLOADS = f"{_HERE}/test_local_downloads.py"
 _FULL_DISK = f"{_HERE}/test_local_full_disk.py"
 _INPUTS = f"{_HERE}/test_local_inputs.py"
@@ -37,6 +41,27 @@ _GATE = "tests/unit/adapters/test_call_gate.py"
 _QUOTAS = "tests/unit/adapters/test_shared_quotas.py"
 
 LOCAL: Sequence[Mutant] = (
+    Mutant(
+        name="jobs-of-a-killed-engine",
+        breaks="The jobs that a killed engine has left go on in the scheduler.",
+        at=_execute_with,
+        change=never(the(ast.If, calls(was_killed))),
+        tests=[f"{_ENGINES}::test_an_engine_that_ignores_sigterm_is_killed_and_its_jobs_are_ended"],
+    ),
+    Mutant(
+        name="engine-of-a-lost-run-killed",
+        breaks="The engine of a run whose runner died is killed before it has ended its jobs in the scheduler.",
+        at=LocalProvider._finalise,
+        change=never(the(ast.If, calls(recorded_engine))),
+        tests=[f"{_ENGINES}::test_a_run_whose_runner_was_killed_ends_its_engine_as_a_cancellation_does"],
+    ),
+    Mutant(
+        name="no-outputs-is-complete",
+        breaks="A run of a command that is no engine, and prints something else than outputs, counts as complete.",
+        at=external_result,
+        change=replace(call(_is_json_object), "True"),
+        tests=[f"{_ENGINES}::test_an_engine_that_prints_no_outputs_is_the_fault_of_the_set_up"],
+    ),
     Mutant(
         name="state-file-written-twice",
         breaks="Two runners execute the same run.",

@@ -110,6 +110,7 @@ def test_an_option_that_libpq_knows_is_passed_on() -> None:
         ("postgresql://u:x@heim?y=geheim@host/db", "percent-encode"),
         ("postgresql://host:5432/db?user=u&password=x@geheim", "percent-encode"),
         ("postgresql://u:ge/he@im,geheim@host/db", "percent-encode"),
+        ("postgresql://u:geheim@geheim?password=geheim@host/db", "percent-encode"),
     ],
 )
 def test_a_uri_that_cannot_be_understood_shows_no_part_of_its_password(uri: str, says: str) -> None:

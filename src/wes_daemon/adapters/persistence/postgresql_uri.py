@@ -124,6 +124,8 @@ def _is_ambiguous(uri: str) -> bool:
         (bool(after_at) and _has_option(before_at))
         or "@" in location
         or any("@" in option and not _has_option(f"?{option}") for option in query.split("&"))
+        # Two passwords: the second one may be the end of the first.
+        or (":" in before_at and any("@" in option and "password=" in option for option in query.split("&")))
     )
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 import psutil
 
@@ -20,10 +21,18 @@ _POLL_INTERVAL = timedelta(milliseconds=50)
 _KILL_TIMEOUT = timedelta(seconds=1)
 
 
+class EngineEnd(Enum):
+    """How an external engine ended; only one that ended itself has ended its jobs in a scheduler."""
+
+    ITSELF = auto()
+    KILLED = auto()
+    NOT_FOUND = auto()
+
+
 def clean_up(run: RunDirectory, *, grace: timedelta) -> None:
     """End the run's processes and containers and remove its temporary files; outputs and logs stay."""
     end_processes(run, grace=grace)
-    _release_resources(run)
+    release_resources(run)
 
 
 def finalise(run: RunDirectory, now: datetime) -> Result:
@@ -32,12 +41,25 @@ def finalise(run: RunDirectory, now: datetime) -> Result:
     Processes are killed without a grace period, because the caller must not wait.
     """
     end_processes(run, grace=timedelta())
-    result = _final_result(run, now)
+    result = final_result(run, now)
     with suppress(OSError):  # A failing disk may have killed the runner; the run has ended all the same.
         run.record_result(result)
     # In a thread, because large directories and slow container engines would delay the status request.
-    threading.Thread(target=_release_resources, args=(run,), daemon=True).start()
+    threading.Thread(target=release_resources, args=(run,), daemon=True).start()
     return result
+
+
+def final_result(run: RunDirectory, now: datetime) -> Result:
+    """Return the result of a run whose runner died."""
+    if run.is_cancelled:
+        return Result(ending=Ending.CANCELLED, ended_at=now)
+    cause = f" (this may be the cause: {no_space(run.path)})" if is_full(run.path) else ""
+    return Result(
+        ending=Ending.LOST,
+        ended_at=now,
+        message="the runner process that supervised this run was killed, or the machine was restarted, before the run "
+        f"ended{cause}; see {run.runner_log.as_uri()}",
+    )
 
 
 def end_processes(run: RunDirectory, *, grace: timedelta) -> None:
@@ -59,6 +81,29 @@ def end_processes(run: RunDirectory, *, grace: timedelta) -> None:
         _wait_for_end(known, _KILL_TIMEOUT)
 
 
+def end_engine(run: RunDirectory, *, grace: timedelta) -> EngineEnd:
+    """End the external engine of a run: SIGTERM to it alone, so that it can end its jobs, and SIGKILL after `grace`.
+
+    It is recognised by its argument, the run's directory of outputs. The other processes of the run are left alone.
+    """
+    engines = [process for process in find_processes(run) if _is_engine(process, run)]
+    _send(psutil.Process.terminate, engines)
+    _wait_for_end(engines, grace)
+    remaining = [process for process in engines if _is_alive(process)]
+    _send(psutil.Process.kill, remaining)
+    _wait_for_end(remaining, _KILL_TIMEOUT)
+    if not engines:
+        return EngineEnd.NOT_FOUND
+    return EngineEnd.KILLED if remaining else EngineEnd.ITSELF
+
+
+def release_resources(run: RunDirectory) -> None:
+    """Stop the containers of a run and remove its temporary files."""
+    with suppress(KeyError, ValueError):
+        stop_containers(run.containers, Plan.from_object(read_object(run.request) or {}).parameters.container)
+    shutil.rmtree(run.temporary, ignore_errors=True)
+
+
 def find_processes(run: RunDirectory) -> Collection[psutil.Process]:
     """Return the living processes of a run.
 
@@ -69,26 +114,14 @@ def find_processes(run: RunDirectory) -> Collection[psutil.Process]:
     return [others[pid] for pid in _with_descendants(found, others) if _is_alive(others[pid])]
 
 
-def _final_result(run: RunDirectory, now: datetime) -> Result:
-    if run.is_cancelled:
-        return Result(ending=Ending.CANCELLED, ended_at=now)
-    cause = f" (this may be the cause: {no_space(run.path)})" if is_full(run.path) else ""
-    return Result(
-        ending=Ending.LOST,
-        ended_at=now,
-        message="the runner process that supervised this run was killed, or the machine was restarted, before the run "
-        f"ended{cause}; see {run.runner_log.as_uri()}",
-    )
-
-
-def _release_resources(run: RunDirectory) -> None:
-    with suppress(KeyError, ValueError):
-        stop_containers(run.containers, Plan.from_object(read_object(run.request) or {}).parameters.container)
-    shutil.rmtree(run.temporary, ignore_errors=True)
-
-
 def _belongs_to(process: psutil.Process, run: RunDirectory) -> bool:
     return _has_run_variable(process, run) or _works_in_temporary(process, run)
+
+
+def _is_engine(process: psutil.Process, run: RunDirectory) -> bool:
+    with suppress(psutil.Error, OSError):
+        return str(run.outputs) in process.cmdline()
+    return False
 
 
 def _has_run_variable(process: psutil.Process, run: RunDirectory) -> bool:

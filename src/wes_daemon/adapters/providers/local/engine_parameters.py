@@ -4,7 +4,7 @@ The parameters are a closed set, so that a request cannot add an option to cwlto
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -77,9 +77,13 @@ def is_allowed_variable(name: str) -> bool:
     return name in _ALLOWED_VARIABLES or (name.startswith("LC_") and name[3:].isalpha() and name.isascii())
 
 
-def run_environment(daemon: Mapping[str, str]) -> dict[str, str]:
-    """Return the allowed part of the daemon's environment, valid in any working directory."""
-    allowed = {name: value for name, value in daemon.items() if is_allowed_variable(name)}
+def run_environment(daemon: Mapping[str, str], *, also: Collection[str] = ()) -> dict[str, str]:
+    """Return the allowed part of the daemon's environment, valid in any working directory.
+
+    Args:
+        also: further names of variables that are allowed.
+    """
+    allowed = {name: value for name, value in daemon.items() if is_allowed_variable(name) or name in also}
     allowed.setdefault("PATH", os.defpath)  # cwltool requires it.
     if path := allowed.get("PYTHONPATH"):
         # The runner has another working directory, where a relative entry would name a missing or a foreign directory.

@@ -14,7 +14,8 @@ from wes_daemon.adapters.providers.local.engine_parameters import (
     OnError,
     read_engine_parameters,
 )
-from wes_daemon.adapters.providers.local.run_directory import RunDirectory
+from wes_daemon.adapters.providers.local.engines import ExternalEngine, require_supported
+from wes_daemon.adapters.providers.local.run_directory import RunDirectory, read_object
 from wes_daemon.application.ports.errors import Rejected, WrongProvider
 from wes_daemon.application.ports.providers import Submission
 from wes_daemon.domain.addresses import public_url
@@ -33,12 +34,14 @@ class Plan:
         document: an address, or a reference relative to the attachments; percent-encoded, with its fragment.
         inputs_file: the name of the file among the attachments that contains the workflow's inputs.
         fetch_timeout: the longest wait for the next byte of a download.
+        engine: what executes the workflow; `None` is the built-in engine.
     """
 
     document: str
     inputs_file: str
     parameters: EngineParameters
     fetch_timeout: timedelta = FETCH_TIMEOUT
+    engine: ExternalEngine | None = None
 
     def as_object(self) -> Mapping[str, object]:
         """Return the JSON object to write."""
@@ -51,6 +54,7 @@ class Plan:
             "preserve_environment": list(self.parameters.preserve_environment),
             "container": self.parameters.container,
             "relax_path_checks": self.parameters.relax_path_checks,
+            "engine": self.engine.as_object() if self.engine else None,
         }
 
     @classmethod
@@ -70,6 +74,7 @@ class Plan:
                 relax_path_checks=found.get("relax_path_checks") is True,
             ),
             fetch_timeout=timedelta(seconds=fetch_timeout) if isinstance(fetch_timeout, int | float) else FETCH_TIMEOUT,
+            engine=ExternalEngine.from_object(found.get("engine")),
         )
 
     def document_address(self, run: RunDirectory) -> str:
@@ -77,8 +82,8 @@ class Plan:
         return urljoin(f"{run.attachments.as_uri()}/", self.document)
 
 
-def make_plan(submission: Submission) -> Plan:
-    """Validate a submission.
+def make_plan(submission: Submission, *, engine: ExternalEngine | None = None) -> Plan:
+    """Validate a submission for an engine; `None` is the built-in one.
 
     Raises:
         Rejected: the submission can never be executed here; the message says how to correct it.
@@ -90,12 +95,20 @@ def make_plan(submission: Submission) -> Plan:
     except InvalidRequest as error:
         raise Rejected(str(error)) from error
     _check_type(request)
+    if engine:
+        require_supported(engine, request.engine_parameters)
     _check_texts(request.params, "workflow_params")
     return Plan(
         document=_document(request.workflow_url, submission.attachments),
         inputs_file=_unused_name(submission.attachments),
         parameters=parameters,
+        engine=engine,
     )
+
+
+def recorded_engine(run: RunDirectory) -> ExternalEngine | None:
+    """Return the engine with which a run was prepared; `None` is the built-in one."""
+    return ExternalEngine.from_object((read_object(run.request) or {}).get("engine"))
 
 
 def _check_type(request: WorkflowRequest) -> None:

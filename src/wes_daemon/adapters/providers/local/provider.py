@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
@@ -14,8 +15,9 @@ from pathlib import Path
 from wes_daemon.adapters.providers.local.containers import ContainerEngines
 from wes_daemon.adapters.providers.local.disk import is_nearly_full, no_space, require_space
 from wes_daemon.adapters.providers.local.engine_parameters import ContainerEngine, run_environment
+from wes_daemon.adapters.providers.local.engines import ExternalEngine, require_program
 from wes_daemon.adapters.providers.local.errors import translate_os_errors, unusable_directory
-from wes_daemon.adapters.providers.local.plan import FETCH_TIMEOUT, Plan, make_plan
+from wes_daemon.adapters.providers.local.plan import FETCH_TIMEOUT, Plan, make_plan, recorded_engine
 from wes_daemon.adapters.providers.local.run_directory import Result, RunDirectory
 from wes_daemon.adapters.providers.local.status import (
     deleted_report,
@@ -53,32 +55,84 @@ from wes_daemon.domain.states import RunState
 logger = logging.getLogger(__name__)
 
 RUNNER = "wes_daemon.adapters.providers.local.runner"
+FINALISE = "--finalise"
 _START_TIMEOUT = timedelta(seconds=30)
 _ACTIVE = frozenset({RunState.INITIALIZING, RunState.RUNNING, RunState.CANCELING})
-_REQUIRED_MODULES = ("cwltool", "psutil")
+_REQUIRED_MODULES_OF_RUNNER = ("psutil",)
+_REQUIRED_MODULES = ("cwltool", *_REQUIRED_MODULES_OF_RUNNER)
 
 
-def launch_runner(run: RunDirectory) -> None:
+def launch_runner(run: RunDirectory, *options: str) -> None:
     """Start a runner; return when it has started the run, has found it started, or 30 seconds have passed.
 
     A second launch is harmless. Only `run.has_started` shows whether the run was started.
 
+    Args:
+        options: `--finalise` to complete the record of a run whose runner died.
+
     Raises:
         OSError: the process could not be created.
     """
+    engine = recorded_engine(run)
     with run.runner_log.open("ab") as log, suppress(subprocess.TimeoutExpired):
         subprocess.run(
             # -P: do not import from the working directory.
-            [sys.executable, "-P", "-m", RUNNER, str(run.path)],
+            [sys.executable, "-P", "-m", RUNNER, *options, str(run.path)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=run_environment(os.environ),
+            env=run_environment(os.environ, also=engine.variables if engine else ()),
             cwd="/",
             start_new_session=True,
             timeout=_START_TIMEOUT.total_seconds(),
             check=False,
         )
+
+
+def require_engine(engine: ExternalEngine | None) -> ExternalEngine | None:
+    """Check that runs can be executed; return the engine with the path of its program.
+
+    Args:
+        engine: `None` is the built-in engine.
+
+    Raises:
+        Misconfigured: a package or the program of the engine is missing.
+    """
+    needed = _REQUIRED_MODULES if engine is None else _REQUIRED_MODULES_OF_RUNNER
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise Misconfigured(
+            f"the local provider needs {' and '.join(missing)}, which this Python does not have: "
+            "pip install 'wes-daemon[local]' or, in a clone, pip install '.[local]'"
+        )
+    return require_program(engine) if engine else None
+
+
+class _Finalisers:
+    """Launches runners that complete the record of lost runs, because an engine needs time to end its jobs.
+
+    In threads, because many runs may be lost at once, as by a restart of the machine, and their statuses cannot wait.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._launching: set[RunDirectory] = set()
+
+    def launch(self, run: RunDirectory) -> None:
+        """Launch one, unless it is being launched; a second one is harmless, as a second runner is."""
+        with self._lock:
+            if run in self._launching:
+                return
+            self._launching.add(run)
+        logger.warning("local.runner_died run=%s", run.path.name)
+        threading.Thread(target=self._launch, args=(run,), daemon=True).start()
+
+    def _launch(self, run: RunDirectory) -> None:
+        try:
+            with suppress(OSError):  # The next status of the run launches one again.
+                launch_runner(run, FINALISE)
+        finally:
+            with self._lock:
+                self._launching.discard(run)
 
 
 class LocalProvider:
@@ -95,6 +149,7 @@ class LocalProvider:
         clock: Clock,
         launch: Callable[[RunDirectory], None] = launch_runner,
         fetch_timeout: timedelta = FETCH_TIMEOUT,
+        engine: ExternalEngine | None = None,
     ) -> None:
         """Create the provider without accessing the file system.
 
@@ -102,12 +157,15 @@ class LocalProvider:
             workdir: contains the runs' directories; created by the first submission.
             launch: starts a runner for a run.
             fetch_timeout: the longest wait of a run for the next byte of a document or of an input file.
+            engine: executes the runs that are started from now on; `None` is cwltool in a process of this package.
         """
         self._workdir = workdir
         self._clock = clock
         self._launch = launch
         self._fetch_timeout = fetch_timeout
-        self._engines = ContainerEngines(clock)
+        self._engine = engine
+        self._finalisers = _Finalisers()
+        self._container_engines = ContainerEngines(clock)
 
     @property
     def limits(self) -> ProviderLimits:
@@ -118,11 +176,13 @@ class LocalProvider:
         """Prepare the run's directory and start a runner, unless that was already done."""
         run = self._run(submission.key)
         with self._translate_os_errors():
+            if run.exists and not run.has_started:
+                self._delete_draft_of_another_engine(run)
             if not run.exists:
                 _require_no_processes(run)
                 self._prepare(run, submission)
             if not run.has_started:
-                require_modules()
+                require_engine(self._engine)
                 require_space(run.path)  # The run could not be recorded as started, and would be in doubt.
                 self._launch(run)
         if not run.has_started:
@@ -221,17 +281,22 @@ class LocalProvider:
         end_processes(run, grace=timedelta())
 
     def _prepare(self, run: RunDirectory, submission: Submission) -> None:
-        plan = replace(make_plan(submission), fetch_timeout=self._fetch_timeout)
-        require_modules()
+        plan = replace(make_plan(submission, engine=self._engine), fetch_timeout=self._fetch_timeout)
+        plan = replace(plan, engine=require_engine(self._engine))
         self._workdir.mkdir(parents=True, exist_ok=True)
         remove_stale_drafts(self._workdir, self._clock.now())
         remove_stale_markers(self._workdir, self._clock.now())
         prepare_run(run, submission, plan=self._with_container_engine(plan))
 
+    def _delete_draft_of_another_engine(self, run: RunDirectory) -> None:
+        """Delete a draft that was prepared for an engine which the setting names no more; it is prepared anew."""
+        if recorded_engine(run) != require_engine(self._engine):
+            delete_draft(run, self._clock.now())
+
     def _with_container_engine(self, plan: Plan) -> Plan:
-        if plan.parameters.container is not None:
-            return plan
-        found = self._engines.preferred()
+        if plan.parameters.container is not None or plan.engine:
+            return plan  # An external engine has a default of its own, and may run containers on other machines.
+        found = self._container_engines.preferred()
         # `None` and not `NONE`, so that the error for a tool that requires a container says that no engine answered.
         container = None if found is ContainerEngine.NONE else found
         return replace(plan, parameters=replace(plan.parameters, container=container))
@@ -254,10 +319,14 @@ class LocalProvider:
         kept = "the results of runs that end now are kept until there is space"
         return f"{no_space(self._workdir)} of DAEMON_LOCAL_WORKDIR={self._workdir}; {kept}"
 
-    def _finalise(self, run: RunDirectory) -> Result:
+    def _finalise(self, run: RunDirectory) -> Result | None:
+        """Complete the record of a run whose runner died; `None` while its external engine is being ended."""
         # Imported here because psutil is an optional dependency, which the daemon needs only in this rare case.
         from wes_daemon.adapters.providers.local.cleanup import finalise
 
+        if recorded_engine(run):
+            self._finalisers.launch(run)
+            return run.result
         logger.warning("local.runner_died run=%s", run.path.name)
         return finalise(run, self._clock.now())
 
@@ -279,11 +348,3 @@ def _require_no_processes(run: RunDirectory) -> None:
 
 def _with_note(report: StatusReport, note: str) -> StatusReport:
     return replace(report, message=note) if note and report.state in _ACTIVE and not report.message else report
-
-
-def require_modules() -> None:
-    if missing := [name for name in _REQUIRED_MODULES if find_spec(name) is None]:
-        raise Misconfigured(
-            f"the local provider needs {' and '.join(missing)}, which this Python does not have: "
-            "pip install 'wes-daemon[local]' or, in a clone, pip install '.[local]'"
-        )

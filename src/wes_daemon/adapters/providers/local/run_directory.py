@@ -54,15 +54,17 @@ class Result:
     """The content of `result.json`.
 
     Attributes:
-        exit_code: cwltool's exit code; a negative number is the signal that killed it.
-            `None` when cwltool was never started or the run is lost.
+        exit_code: the engine's exit code; a negative number is the signal that killed it.
+            `None` when the engine was never started or the run is lost.
         message: why the run failed, for a person; empty when it did not fail.
+        is_system_error: the set-up or the machine is the reason, whatever the exit code says.
     """
 
     ending: Ending
     ended_at: datetime | None
     exit_code: int | None = None
     message: str = ""
+    is_system_error: bool = False
 
     def as_object(self) -> Mapping[str, object]:
         """Return the JSON object to write."""
@@ -71,6 +73,7 @@ class Result:
             "ended_at": self.ended_at.isoformat() if self.ended_at else None,
             "exit_code": self.exit_code,
             "message": self.message,
+            "is_system_error": self.is_system_error,
         }
 
     @classmethod
@@ -82,6 +85,7 @@ class Result:
             ended_at=_parse_time(ended_at),
             exit_code=exit_code if isinstance(exit_code, int) else None,
             message=str(found.get("message", "the run's result file is damaged")),
+            is_system_error=found.get("is_system_error") is True,
         )
 
 
@@ -128,8 +132,18 @@ class RunDirectory:
 
     @property
     def cwltool_stderr(self) -> Path:
-        """cwltool's log."""
+        """The engine's log; the name is the same for every engine."""
         return self.path / "logs" / "cwltool.log"
+
+    @property
+    def engine_logs(self) -> Path:
+        """The logs that Toil keeps of its jobs; exists when there is one."""
+        return self.path / "logs" / "toil"
+
+    @property
+    def engine_messages(self) -> Path:
+        """What Toil reports about its jobs, a line each."""
+        return self.path / "logs" / "toil.messages"
 
     @property
     def runner_log(self) -> Path:

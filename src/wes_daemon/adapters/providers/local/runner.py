@@ -1,7 +1,8 @@
 """The runner, the process that supervises one run: `python -m wes_daemon.adapters.providers.local.runner DIRECTORY`.
 
 It detaches from the process that started it, so it survives the end of the daemon.
-It holds the run's lock for as long as it lives. Only the runner starts cwltool, once.
+It holds the run's lock for as long as it lives. Only the runner starts the engine, once.
+With `--finalise` before the directory it completes the record of a run whose runner died, where that takes time.
 """
 
 import os
@@ -14,8 +15,23 @@ from datetime import timedelta
 from pathlib import Path
 from signal import SIGKILL
 
-from wes_daemon.adapters.providers.local.cleanup import clean_up, end_processes
+from wes_daemon.adapters.providers.local.cleanup import (
+    EngineEnd,
+    clean_up,
+    end_engine,
+    end_processes,
+    final_result,
+    release_resources,
+)
 from wes_daemon.adapters.providers.local.disk import describe, is_full, no_space, write_when_possible
+from wes_daemon.adapters.providers.local.engines import ExternalEngine
+from wes_daemon.adapters.providers.local.external_engine import (
+    ExternalProcess,
+    end_jobs,
+    external_result,
+    not_started,
+    was_killed,
+)
 from wes_daemon.adapters.providers.local.failure_messages import (
     describe_exit,
     failure_message,
@@ -23,6 +39,7 @@ from wes_daemon.adapters.providers.local.failure_messages import (
     without_secrets,
 )
 from wes_daemon.adapters.providers.local.journal import read_journal
+from wes_daemon.adapters.providers.local.plan import Plan, recorded_engine
 from wes_daemon.adapters.providers.local.run_directory import (
     NO_CWLTOOL,
     NO_SPACE,
@@ -35,13 +52,16 @@ from wes_daemon.adapters.providers.local.run_directory import (
 from wes_daemon.adapters.system import SystemClock, sleep
 
 ENGINE = "wes_daemon.adapters.providers.local.engine"
+FINALISE = "--finalise"
 GRACE = timedelta(seconds=5)
 _LOCK_ATTEMPTS = 500
 _LOCK_RETRY_INTERVAL = timedelta(milliseconds=10)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Fork a detached runner; return when it has started the run, or has ended without starting it."""
+    """Fork a detached runner; return when it has started its work, or has ended without starting it."""
+    *options, path = arguments
+    act = finalise_run if options == [FINALISE] else supervise
     has_started, started = os.pipe()
     if os.fork():
         os.close(started)
@@ -49,21 +69,45 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     os.close(has_started)
     os.setsid()
-    supervise(RunDirectory(Path(arguments[0])), lambda: os.close(started))
+    act(RunDirectory(Path(path)), lambda: os.close(started))
     return 0
 
 
 def supervise(run: RunDirectory, on_started: Callable[[], None]) -> None:
     """Start the run, execute it and record its result; return at once when another runner has started it."""
+
+    def execute() -> None:
+        if run.record_start(SystemClock().now()):
+            on_started()
+            _record(run, _execute(run))
+
+    _do_locked(run, execute, is_done=lambda: run.has_started)
+
+
+def finalise_run(run: RunDirectory, on_started: Callable[[], None]) -> None:
+    """End what is left of a run whose runner died, as a cancellation does, and record its result."""
+
+    def finalise() -> None:
+        if run.result is None:
+            on_started()
+            if engine := recorded_engine(run):
+                if end_engine(run, grace=engine.grace) is not EngineEnd.ITSELF:
+                    end_jobs(run, engine)
+                end_processes(run, grace=GRACE)
+            clean_up(run, grace=timedelta())
+            _record(run, final_result(run, SystemClock().now()))
+
+    _do_locked(run, finalise, is_done=lambda: run.result is not None)
+
+
+def _do_locked(run: RunDirectory, act: Callable[[], None], *, is_done: Callable[[], bool]) -> None:
     # `has_runner` holds the lock for an instant, so a failed attempt is repeated.
     for _ in range(_LOCK_ATTEMPTS):
         with run.try_lock() as is_locked:
             if is_locked:
-                if run.record_start(SystemClock().now()):
-                    on_started()
-                    _record(run, _execute(run))
+                act()
                 return
-        if run.has_started:
+        if is_done():
             return
         sleep(_LOCK_RETRY_INTERVAL)
 
@@ -81,16 +125,42 @@ def _execute(run: RunDirectory) -> Result:
     if run.is_cancelled:
         clean_up(run, grace=timedelta())
         return _result(run, None)
+    if engine := recorded_engine(run):
+        return _execute_with(run, engine, wakeup_pipe)
     try:
         cwltool = _start_cwltool(run)
     except OSError as error:
         return _not_executed(run, f"cwltool could not be started: {describe(run.path, error)}")
-    threading.Thread(target=_end_on_cancellation, args=(run, wakeup_pipe), daemon=True).start()
+    _end_on_cancellation(run, wakeup_pipe, lambda: end_processes(run, grace=GRACE))
     exit_code = cwltool.wait()
     # Before the clean-up, which makes space. The engine has looked itself, unless it was killed.
     full = exit_code == NO_SPACE or (exit_code < 0 and is_full(run.path))
     clean_up(run, grace=GRACE)
     return _result(run, exit_code, full=full)
+
+
+def _execute_with(run: RunDirectory, engine: ExternalEngine, wakeup_pipe: int) -> Result:
+    try:
+        process = ExternalProcess(run, Plan.from_object(read_object(run.request) or {}), engine)
+    except OSError as error:
+        return _not_executed(run, not_started(run, engine, error))
+    _end_on_cancellation(run, wakeup_pipe, lambda: _end_externally(run, engine))
+    exit_code = process.wait()
+    full = exit_code != 0 and is_full(run.path)  # Before the clean-up, which makes space.
+    if was_killed(exit_code):
+        end_jobs(run, engine)  # Before the processes: a job on this machine is one of them, and not the only job.
+    end_processes(run, grace=GRACE)
+    if full:
+        release_resources(run)  # The result must not wait for space that the run occupies itself.
+    process.finish()
+    result = external_result(run, engine, exit_code, full=full)
+    release_resources(run)
+    return result
+
+
+def _end_externally(run: RunDirectory, engine: ExternalEngine) -> None:
+    if end_engine(run, grace=engine.grace) is EngineEnd.NOT_FOUND:
+        end_processes(run, grace=GRACE)
 
 
 def _start_cwltool(run: RunDirectory) -> subprocess.Popen[bytes]:
@@ -113,10 +183,15 @@ def _cwltool_environment(run: RunDirectory) -> Mapping[str, str]:
     return {**images, **os.environ, RUN_VARIABLE: str(run.path), "TMPDIR": str(run.temporary)}
 
 
-def _end_on_cancellation(run: RunDirectory, wakeup_pipe: int) -> None:
-    while not run.is_cancelled:
-        os.read(wakeup_pipe, 1)
-    end_processes(run, grace=GRACE)
+def _end_on_cancellation(run: RunDirectory, wakeup_pipe: int, end: Callable[[], None]) -> None:
+    """Call `end` in a thread when the run is cancelled."""
+
+    def wait() -> None:
+        while not run.is_cancelled:
+            os.read(wakeup_pipe, 1)
+        end()
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _result(run: RunDirectory, exit_code: int | None, *, full: bool = False) -> Result:

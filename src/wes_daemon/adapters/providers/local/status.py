@@ -127,7 +127,7 @@ def _ended_report(result: Result, started_at: datetime | None) -> StatusReport:
 def _state(result: Result) -> RunState:
     if result.ending is Ending.CANCELLED:
         return RunState.CANCELED
-    if result.ending is Ending.LOST or result.exit_code is None:
+    if result.ending is Ending.LOST or result.exit_code is None or result.is_system_error:
         return RunState.SYSTEM_ERROR
     if result.exit_code == 0:
         return RunState.COMPLETE
