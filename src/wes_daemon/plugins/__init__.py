@@ -222,7 +222,10 @@ class ProviderPlugin(ABC, Generic[SettingsT]):
         """
 
     def hints(self, settings: SettingsT, tools: ProviderTools) -> HintSource | None:
-        """Return the source of messages about the provider's runs; None if the settings name none."""
+        """Return the source of messages about the provider's runs, without a request; None if the settings name none.
+
+        It is called once, at the daemon's start; what is wrong is found by the source's first `receive`.
+        """
         del settings, tools
         return None
 
