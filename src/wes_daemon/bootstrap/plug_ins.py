@@ -1,8 +1,8 @@
 """Finds the plug-ins of providers by their entry points."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -31,6 +31,20 @@ class InstalledPlugin:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnusedPlugin:
+    """An entry point that cannot be used, beside those of `installed_plugins`.
+
+    Attributes:
+        problem: why, and what fixes it.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    problem: str
+
+
 @cache
 def installed_plugins() -> Mapping[ProviderType, InstalledPlugin]:
     """Return all kinds of providers that are installed, those of wes-daemon itself first.
@@ -47,17 +61,37 @@ def installed_plugins() -> Mapping[ProviderType, InstalledPlugin]:
     return {each.kind: each for each in ordered}
 
 
-def unnamed_plugins() -> Mapping[str, str]:
-    """Return the entry points whose name is no provider's name, each with what is wrong with it."""
-    found = (each for each in entry_points(group=ENTRY_POINT_GROUP) if not _is_name(each.name))
-    return {each.name: f"the distribution {_distribution(each)} gives its plug-in no provider's name" for each in found}
+def unused_plugins() -> Sequence[UnusedPlugin]:
+    """Return the entry points that have no provider's name, or the name of a provider of wes-daemon."""
+    found = list(entry_points(group=ENTRY_POINT_GROUP))
+    own = {each.name for each in found if _distribution(each) == _OWN_DISTRIBUTION}
+    problems = [(each, _problem_of_name(each.name, own)) for each in found if _distribution(each) != _OWN_DISTRIBUTION]
+    return [
+        UnusedPlugin(
+            name=each.name,
+            distribution=_distribution(each),
+            version=_version(each),
+            problem=f"the plug-in {each.name} of the distribution {_distribution(each)} {_version(each)} {problem}",
+        )
+        for each, problem in problems
+        if problem
+    ]
+
+
+def disabled(installed: InstalledPlugin, error: Exception) -> InstalledPlugin:
+    """Return the plug-in as one that is broken, after it raised an error that its methods must not raise."""
+    problem = (
+        f"the plug-in {installed.kind} of the distribution {installed.distribution} {installed.version} is disabled: "
+        f"it cannot read its settings: {type(error).__name__}"
+    )
+    return replace(installed, plugin=None, problem=problem)
 
 
 def _installed(name: str, found: Sequence[EntryPoint]) -> InstalledPlugin:
     """Load one plug-in. A name that a provider of wes-daemon has cannot be taken by another distribution."""
     own = [each for each in found if _distribution(each) == _OWN_DISTRIBUTION]
     used = (own or list(found))[0]
-    distribution, version = _distribution(used), used.dist.version if used.dist else ""
+    distribution, version = _distribution(used), _version(used)
     kind = ProviderType(name)
     if len(found) > 1 and not own:
         others = " and ".join(sorted({_distribution(each) for each in found}))
@@ -99,6 +133,13 @@ def _problem_of(plugin: type[ProviderPlugin[Any]], kind: ProviderType) -> str:
     return f"is disabled: its settings {', '.join(unnamed)} have no validation_alias" if unnamed else ""
 
 
+def _problem_of_name(name: str, own: Collection[str]) -> str:
+    """Return the end of a sentence that says why an entry point of another distribution cannot have this name."""
+    if name in own:
+        return f"is disabled: wes-daemon itself has a provider {name}; uninstall the distribution"
+    return "" if _is_name(name) else "is disabled: its name is no provider's name"
+
+
 def _are_same(one: EntryPoint, other: EntryPoint) -> bool:
     return (one.value, _distribution(one)) == (other.value, _distribution(other))
 
@@ -113,3 +154,7 @@ def _is_name(name: str) -> bool:
 
 def _distribution(entry_point: EntryPoint) -> str:
     return entry_point.dist.name if entry_point.dist else "unknown"
+
+
+def _version(entry_point: EntryPoint) -> str:
+    return entry_point.dist.version if entry_point.dist else ""

@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from wes_daemon.bootstrap.env_file import ENCODING, ENV_FILE
-from wes_daemon.bootstrap.plug_ins import InstalledPlugin, installed_plugins
+from wes_daemon.bootstrap.plug_ins import InstalledPlugin, disabled, installed_plugins
 from wes_daemon.bootstrap.setting_problems import ConfigurationError, message_of
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.plugins import Configured, Missing, ProviderPlugin, ProviderSettings
@@ -137,11 +137,18 @@ def _given(variables: Mapping[str, str | None]) -> Mapping[str, str]:
 
 def _configured(instance: ProviderInstance, values: Mapping[str, object]) -> ProviderInstance:
     """Add the settings and whether they suffice; raises `ValidationError` for a wrong value."""
-    plugin = instance.plugin
-    if plugin is None:
+    installed, plugin = instance.installed, instance.plugin
+    if installed is None or plugin is None:
         return instance
-    settings = plugin.settings.model_validate(dict(values))
-    return replace(instance, settings=settings, state=plugin.is_configured(settings))
+    try:
+        settings = plugin.settings.model_validate(dict(values))
+        state = plugin.is_configured(settings)
+        _ = plugin.secrets(settings)
+    except ValidationError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a foreign plug-in may raise anything, and disables only itself
+        return replace(instance, installed=disabled(installed, error))
+    return replace(instance, settings=settings, state=state)
 
 
 def _read_file(path: Path) -> Mapping[ProviderType, Mapping[str, Any]]:

@@ -106,12 +106,12 @@ class Environment:
             daemon.terminate()
             daemon.wait(BOUND)
 
-    def providers(self, variables: Mapping[str, str] = MappingProxyType({})) -> Mapping[str, Mapping[str, Any]]:
-        """Return what `wes-daemon providers --json` says, by the providers' names."""
+    def providers(self, variables: Mapping[str, str] = MappingProxyType({})) -> Sequence[Mapping[str, Any]]:
+        """Return what `wes-daemon providers --json` says."""
         document: Sequence[Mapping[str, Any]] = json.loads(
             self.run("wes-daemon", "providers", "--json", variables=variables)
         )
-        return {each["name"]: each for each in document}
+        return document
 
     def submit(self, *arguments: str) -> str:
         """Queue a run of the script `greet`; return its id."""

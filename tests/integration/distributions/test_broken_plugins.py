@@ -1,6 +1,6 @@
 """A plug-in that is broken disables only itself, with an error that names its distribution."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -20,15 +20,17 @@ class Plugin(ProviderPlugin[Settings]):
     settings = Settings
 
     def is_configured(self, settings):
-        return Configured(target="there")
+        {body}
 
     def build(self, settings, tools):
         raise NotImplementedError
 """
 
 
-def _plugin(name: str, *, contract: int = 1, field: str = "pass") -> str:
-    return _PLUGIN.format(name=name, contract=contract, field=field)
+def _plugin(
+    name: str, *, contract: int = 1, field: str = "pass", body: str = 'return Configured(target="there")'
+) -> str:
+    return _PLUGIN.format(name=name, contract=contract, field=field, body=body)
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +43,24 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
         ("acme-other", "acme-other", _plugin("acme-another")),
         ("acme-unnamed", "acme-unnamed", _plugin("acme-unnamed", field="directory: str | None = None")),
         ("acme-function", "acme-function", "def Plugin(): ..."),
+        ("acme-raising", "acme-raising", _plugin("acme-raising", body="raise KeyError('secret')")),
         ("acme-local", "local", _plugin("local")),
+        ("acme-upper", "ACME", "Plugin = None"),
     ]:
         write_distribution(directory, name, provider=provider, module=module)
     return {"PYTHONPATH": str(directory)}
 
 
 @pytest.fixture(scope="module")
-def providers(environment: Environment, variables: Mapping[str, str]) -> Mapping[str, Mapping[str, Any]]:
+def document(environment: Environment, variables: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
     """What `wes-daemon providers` says with them."""
     return environment.providers(variables)
+
+
+@pytest.fixture(scope="module")
+def providers(document: Sequence[Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    """The providers by the distributions that bring them, or by their names where it is wes-daemon."""
+    return {each["name"] if each["distribution"] == "wes-daemon" else each["distribution"]: each for each in document}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +70,7 @@ def providers(environment: Environment, variables: Mapping[str, str]) -> Mapping
         ("acme-future", "it declares the contract version 99, and this wes-daemon has 1"),
         ("acme-other", "its attribute name is 'acme-another', not 'acme-other'"),
         ("acme-unnamed", "its settings directory have no validation_alias"),
+        ("acme-raising", "it cannot read its settings: KeyError"),
         ("acme-function", "acme_function:Plugin is no subclass of wes_daemon.plugins.ProviderPlugin"),
     ],
 )
@@ -72,8 +83,23 @@ def test_a_broken_plug_in_is_disabled_with_the_reason(
     assert f"the plug-in {name} of the distribution {name} 1.0 is disabled: {reason}" in provider["problem"]
 
 
+@pytest.mark.parametrize(
+    ("distribution", "name", "reason"),
+    [
+        ("acme-local", "local", "wes-daemon itself has a provider local; uninstall the distribution"),
+        ("acme-upper", "ACME", "its name is no provider's name"),
+    ],
+)
+def test_a_plug_in_with_a_name_that_it_cannot_have_is_disabled(
+    providers: Mapping[str, Mapping[str, Any]], distribution: str, name: str, reason: str
+) -> None:
+    provider = providers[distribution]
+
+    assert (provider["name"], provider["state"]) == (name, "broken")
+    assert f"the plug-in {name} of the distribution {distribution} 1.0 is disabled: {reason}" in provider["problem"]
+
+
 def test_a_built_in_provider_cannot_be_replaced(providers: Mapping[str, Mapping[str, Any]]) -> None:
-    assert providers["local"]["distribution"] == "wes-daemon"
     assert providers["local"]["state"] == "not_configured"
 
 

@@ -36,7 +36,8 @@ def test_a_run_of_the_example_ends_complete(environment: Environment) -> None:
     with environment.daemon():
         run_id = environment.submit("--wait", "--timeout", "120")
 
-    run, provider = environment.show(run_id), environment.providers()["scripts"]
+    run = environment.show(run_id)
+    [provider] = [each for each in environment.providers() if each["name"] == "scripts"]
     assert (run["state"], run["outputs"]) == ("COMPLETE", {"greeting": "hello World"})
     assert [task["exit_code"] for task in run["task_logs"]] == [0]
     assert (provider["state"], provider["distribution"], provider["version"]) == (

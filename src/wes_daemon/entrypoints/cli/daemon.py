@@ -61,6 +61,7 @@ def _require_database_uri(settings: "Settings") -> None:
 def _log_settings(settings: "Settings") -> None:
     from wes_daemon.application.runtime.event_log import log_event
     from wes_daemon.bootstrap.env_file import ENV_FILE, names_in_env_file
+    from wes_daemon.bootstrap.plug_ins import unused_plugins
     from wes_daemon.bootstrap.setting_problems import misspelt
     from wes_daemon.bootstrap.settings import setting_names, setting_prefixes
 
@@ -84,6 +85,8 @@ def _log_settings(settings: "Settings") -> None:
         if each.problem:
             level = logging.WARNING if each.needs_attention else logging.INFO
             log_event(_log, level, "provider.not_enabled", provider=name, reason=each.problem)
+    for unused in unused_plugins():
+        log_event(_log, logging.WARNING, "provider.not_enabled", provider=unused.name, reason=unused.problem)
 
 
 def _enabled_providers(settings: "Settings") -> str:

@@ -1,5 +1,6 @@
 """`wes-daemon providers`: shows the installed providers, and what those that are not enabled lack."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +10,7 @@ from wes_daemon.entrypoints.cli.options import json_option
 from wes_daemon.entrypoints.cli.session import log_to_stderr, settings_of
 
 if TYPE_CHECKING:
+    from wes_daemon.bootstrap.plug_ins import UnusedPlugin
     from wes_daemon.bootstrap.provider_settings import ProviderInstance
     from wes_daemon.bootstrap.settings import Settings
     from wes_daemon.plugins import Examination
@@ -24,20 +26,20 @@ def providers(ctx: click.Context, check: bool, as_json: bool) -> int:
     A provider is enabled if its settings suffice, not configured if settings are missing, or broken. With --check,
     exits 3 if a check of an enabled provider fails.
     """
-    from wes_daemon.bootstrap.plug_ins import unnamed_plugins
-
     settings = settings_of(ctx)
     log_to_stderr(ctx, settings)
     examined = _examine(settings) if check else {}
     if as_json:
         from wes_daemon.entrypoints.cli.documents import json_text
 
-        click.echo(json_text([_document(each, examined.get(each.name)) for each in settings.providers.values()]))
+        documents = [_document(each, examined.get(each.name)) for each in settings.providers.values()]
+        click.echo(json_text([*documents, *map(_unused_document, _unused())]))
     else:
         for each in settings.providers.values():
             _print(each, examined.get(each.name, []))
-        for name, problem in unnamed_plugins().items():
-            click.echo(f"{one_line(name)}: broken\n  {one_line(problem)}")
+        for unused in _unused():
+            click.echo(f"{one_line(unused.name)}: broken ({unused.distribution} {unused.version})")
+            click.echo(f"  {one_line(unused.problem)}")
     failed = any(examination.problem for found in examined.values() for examination in found)
     return ExitCode.MISCONFIGURED if failed else ExitCode.DONE
 
@@ -46,6 +48,23 @@ def _examine(settings: "Settings") -> "dict[str, list[Examination]]":
     from wes_daemon.bootstrap.providers import examine
 
     return {each.name: list(examine(each, settings)) for each in settings.providers.values() if each.is_enabled}
+
+
+def _unused() -> "Sequence[UnusedPlugin]":
+    from wes_daemon.bootstrap.plug_ins import unused_plugins
+
+    return unused_plugins()
+
+
+def _unused_document(unused: "UnusedPlugin") -> dict[str, object]:
+    return {
+        "name": unused.name,
+        "kind": unused.name,
+        "state": "broken",
+        "problem": unused.problem,
+        "distribution": unused.distribution,
+        "version": unused.version,
+    }
 
 
 def _state(instance: "ProviderInstance") -> str:
