@@ -119,7 +119,9 @@ class Container(containers.DeclarativeContainer):
     watermarks = providers.Singleton(SqlWatermarks, engine)
     checks = providers.Singleton(SqlChecks, engine)
     quotas = providers.Singleton(SqlQuotas, engine)
-    reconcile_queries = providers.Singleton(SqlReconcileQueries, engine)
+    reconcile_queries = providers.Singleton(
+        SqlReconcileQueries, engine, known_providers=providers.Callable(policies.known_providers, settings)
+    )
     repair_units = providers.Singleton(SqlRepairUnits, engine)
     change_feed = providers.Singleton(_change_feed, settings, engine)
 
@@ -254,6 +256,7 @@ class Container(containers.DeclarativeContainer):
         concurrency_limit=settings.provided.max_concurrent_workflows,
         default_provider=settings.provided.default_provider,
         engine_providers=settings.provided.engine_providers,
+        known_providers=providers.Callable(policies.known_providers, settings),
     )
     reconcile = providers.Factory(
         Reconcile,

@@ -5,6 +5,7 @@ the shortest time between two polls of a run (`refresh_policy`), the time betwee
 (`search_policy`), and how often the loops `refresh` and `find-ended` execute (`loop_intervals`).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from wes_daemon.application.reconciling.discrepancies import Tolerances
 from wes_daemon.application.runtime.loops import LoopIntervals
 from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
 from wes_daemon.bootstrap.settings import Settings
+from wes_daemon.domain.runs import ProviderType
 
 FOLLOWING_THREADS = 4
 """Threads of one pass that cancels or refreshes."""
@@ -76,9 +78,14 @@ def submission_policy(settings: Settings) -> SubmissionPolicy:
         batch=settings.workers * _CLAIMED_PER_WORKER,
         default_provider=settings.default_provider,
         engine_providers=settings.engine_providers,
-        known_providers=frozenset(settings.providers),
+        known_providers=known_providers(settings),
         first_poll_after=settings.status_check_floor,
     )
+
+
+def known_providers(settings: Settings) -> Collection[ProviderType]:
+    """Return the providers whose active runs are followed that another program has started."""
+    return frozenset(settings.providers)
 
 
 def refresh_policy(settings: Settings) -> RefreshPolicy:

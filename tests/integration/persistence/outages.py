@@ -58,7 +58,7 @@ class Site:
             max_concurrent_workflows=1000,
             default_provider="local",
             # What was taken to be asked for when the database went is asked for after one and a half times this.
-            lease=4,
+            lease_seconds=4,
             workers=4,
         )
         container = Container(settings=settings)

@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.builders import NOON
+from tests.builders import ALL_PROVIDERS, NOON
 from tests.busy_day import CONTEXT, BusyDay
 from tests.contracts.persistence_harness import HOUR, ME, MINUTE, SECOND, ServiceRow
 from tests.integration.persistence.harness import SqlHarness
@@ -28,7 +28,9 @@ IN_A_HUNDRED_YEARS = datetime(2126, 1, 1, tzinfo=UTC)
 
 def result_of(store: SqlHarness, name: str, *, limit: int = 10, shown: int = 5) -> CheckResult:
     """The result of the check with this name."""
-    context = CheckContext(concurrency_limit=limit, default_provider=ProviderType.LOCAL, shown=shown)
+    context = CheckContext(
+        concurrency_limit=limit, default_provider=ProviderType.LOCAL, known_providers=ALL_PROVIDERS, shown=shown
+    )
     [result] = [result for result in store.checks.run(context) if result.check.name == name]
     return result
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.builders import NOON
+from tests.builders import ALL_PROVIDERS, NOON
 from tests.contracts.persistence_harness import HOUR, ME, OTHER, SECOND, Race, ServiceRow
 from tests.integration.persistence.harness import SqlHarness
 from wes_daemon.adapters.persistence.reconcile_queries import SqlReconcileQueries, SqlRepairUnits
@@ -25,7 +25,7 @@ class Reconciling:
 
     def __init__(self, store: SqlHarness) -> None:
         self.store = store
-        self.queries = SqlReconcileQueries(store.engine)
+        self.queries = SqlReconcileQueries(store.engine, known_providers=ALL_PROVIDERS)
         self.repair_units = SqlRepairUnits(store.engine)
 
     def record(self, run_id: str = "run-1") -> RecordedRun:

@@ -52,7 +52,8 @@ def _named_in(run: RunSummary, context: CheckContext) -> tuple[str, str] | None:
     """The provider run that the tags name, if a daemon would adopt it."""
     id = run.tags.get(PROVIDER_ID_TAG) if isinstance(run.tags, Mapping) else None
     provider = run.destination_if_valid(context.default_provider, context.engine_providers)
-    return (provider, id) if provider is not None and isinstance(id, str) and id.strip() else None
+    is_known = provider is not None and (context.known_providers is None or provider in context.known_providers)
+    return (provider, id) if provider is not None and is_known and isinstance(id, str) and id.strip() else None
 
 
 def _recorded_run_ids(connection: Connection, provider_run_ids: Sequence[str]) -> dict[tuple[str, str], str]:

@@ -58,7 +58,9 @@ def inherit(connection: Connection) -> int:
     return connection.execute(inserted.on_conflict_do_nothing()).rowcount
 
 
-def unexplained_runs(connection: Connection) -> Sequence[UnexplainedRun]:
+def unexplained_runs(
+    connection: Connection, known_providers: Collection[ProviderType] | None = None
+) -> Sequence[UnexplainedRun]:
     """Implement `ReconcileQueries.unexplained_runs`."""
     not_ended = select_inherited_runs().where(~is_one_of(workflow_runs.c.state, *sorted(ENDED)))
     inherited = [UnexplainedRun(run=run, is_inherited=True) for run in _summaries(connection, not_ended)]
@@ -66,7 +68,7 @@ def unexplained_runs(connection: Connection) -> Sequence[UnexplainedRun]:
         UnexplainedRun(run=run, is_inherited=False)
         for states in (ACTIVE, _UNKNOWN)
         for run in _summaries(connection, select_new_runs().where(is_one_of(workflow_runs.c.state, *states)))
-        if not names_followable_run(run)
+        if not names_followable_run(run, known_providers)
     ]
     return sorted([*inherited, *others], key=lambda each: each.run.id)
 
@@ -109,9 +111,11 @@ def ended_runs_naming(connection: Connection, provider: ProviderType, since: dat
     ]
 
 
-def names_followable_run(run: RunSummary) -> bool:
+def names_followable_run(run: RunSummary, known_providers: Collection[ProviderType] | None = None) -> bool:
     """Whether `adopt_active` can follow the run that the tags name; unless another run has it."""
-    return _named_id(run.tags) is not None and run.destination_if_valid(DEFAULT_PROVIDER) is not None
+    provider = run.destination_if_valid(DEFAULT_PROVIDER)
+    is_known = provider is not None and (known_providers is None or provider in {*known_providers, DEFAULT_PROVIDER})
+    return is_known and _named_id(run.tags) is not None
 
 
 def _has_sessions(connection: Connection) -> bool:

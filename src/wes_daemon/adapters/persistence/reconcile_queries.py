@@ -34,8 +34,15 @@ _NOT_ENDED = sorted(set(RunState) - ENDED)
 class SqlReconcileQueries:
     """`ReconcileQueries`. Each call uses a connection of its own."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, known_providers: Collection[ProviderType] | None = None) -> None:
+        """Send no statement yet.
+
+        Args:
+            known_providers: the providers whose active runs are followed that another program has started; None for
+                all.
+        """
         self._engine = engine
+        self._known_providers = known_providers
 
     def recorded_runs(self, run_ids: Collection[RunId]) -> Mapping[RunId, RecordedRun]:
         with reading(self._engine) as connection:
@@ -58,7 +65,7 @@ class SqlReconcileQueries:
 
     def unexplained_runs(self) -> Sequence[UnexplainedRun]:
         with reading(self._engine) as connection:
-            return inheritance.unexplained_runs(connection)
+            return inheritance.unexplained_runs(connection, self._known_providers)
 
     def has_inherited_runs(self) -> bool:
         with reading(self._engine) as connection:

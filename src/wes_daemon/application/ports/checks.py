@@ -6,7 +6,7 @@ A WES service may set states, end runs, make ended runs active again, copy tags 
 these actions violates a check.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -204,6 +204,7 @@ class CheckContext:
         concurrency_limit: the number of runs that may be active at once.
         default_provider: the provider of a run whose tags and workflow engine name none.
         engine_providers: the providers that workflow engines name.
+        known_providers: the providers whose active runs are followed that another program has started; None for all.
         overdue_after: how long a poll or a takeover may be due, if a daemon has been alive for that time.
         owner_expired_after: how long ago the lease of a claim's owner may have expired.
         shown: the maximum number of violations in each result.
@@ -212,6 +213,7 @@ class CheckContext:
     concurrency_limit: int
     default_provider: ProviderType
     engine_providers: EngineProviders = field(default_factory=dict)
+    known_providers: Collection[ProviderType] | None = None
     overdue_after: timedelta = timedelta(hours=1)
     owner_expired_after: timedelta = timedelta(minutes=10)
     shown: int = 5

@@ -1,6 +1,6 @@
 """Evaluates the checks on a database and changes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -38,11 +38,13 @@ class Verify:
         concurrency_limit: int,
         default_provider: ProviderType,
         engine_providers: EngineProviders = NO_ENGINES,
+        known_providers: Collection[ProviderType] | None = None,
     ) -> None:
         self._checks = checks
         self._concurrency_limit = concurrency_limit
         self._default_provider = default_provider
         self._engine_providers = engine_providers
+        self._known_providers = known_providers
 
     def __call__(self, *, overdue_after: timedelta = timedelta(hours=1)) -> VerifyReport:
         """Evaluate the checks; `overdue_after` is how long a poll or a takeover may be due while a daemon is alive."""
@@ -50,6 +52,7 @@ class Verify:
             concurrency_limit=self._concurrency_limit,
             default_provider=self._default_provider,
             engine_providers=self._engine_providers,
+            known_providers=self._known_providers,
             overdue_after=overdue_after,
         )
         return VerifyReport(self._checks.run(context))
