@@ -244,6 +244,13 @@ class TestRefusals:
 
         assert type(raised.value) is error
 
+    def test_a_refusal_that_is_cut_off_leaves_no_doubt(self, harness: WesHarness) -> None:
+        harness.model.switches.engines = ()
+        harness.model.faults.add("run_workflow", faults.MID_ANSWER)
+
+        with pytest.raises(Rejected, match="HTTP 400"):
+            harness.provider().submit(harness.refused())
+
     def test_a_redirect_is_not_followed(self, harness: WesHarness) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             other.settimeout(0.2)
@@ -305,7 +312,7 @@ class TestBeforeTheRequest:
         accept(provider, harness.of())
         gone = WesProvider(WesConfig(endpoint=endpoint), clock=harness.clock)
 
-        with pytest.raises(Unavailable, match="cannot be reached"):
+        with pytest.raises(Unavailable, match=r"cannot be reached at 127\.0\.0\.1:\d+: Failed to establish"):
             gone.submit(harness.of())
         gone.close()
 
