@@ -18,6 +18,7 @@ from wes_daemon.domain.states import RunState
 
 _HERE = "tests/integration/providers"
 _SUBMISSION = f"{_HERE}/test_wes_submission.py"
+_DOUBTS = f"{_HERE}/test_wes_doubts.py"
 _FOLLOWING = f"{_HERE}/test_wes_following.py"
 _DETAILS = f"{_HERE}/test_wes_details.py"
 
@@ -27,14 +28,14 @@ WES: Sequence[Mutant] = (
         breaks="After a lost answer the request is sent again to a server that starts a second run.",
         at=RunStarter.submit,
         change=never(the(ast.If, calls(RunStarter._is_key_honoured))),
-        tests=[f"{_SUBMISSION}::TestDoubts"],
+        tests=[f"{_DOUBTS}::TestDoubts"],
     ),
     Mutant(
         name="unclear-refusal-after-a-doubt",
         breaks="A run that may have been started is rejected when the server accepts other runs.",
         at=RunStarter._start_again,
         change=never(the(ast.If, calls(Misconfigured))),
-        tests=[f"{_SUBMISSION}::TestDoubts"],
+        tests=[f"{_DOUBTS}::TestDoubts"],
     ),
     Mutant(
         name="run-without-tag",

@@ -4,6 +4,7 @@ This is the only module of the package that imports `requests`. It is imported w
 """
 
 import os
+import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ MAX_BODY = 64 * 1024 * 1024
 # In the order in which requests reads them.
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _READ_SIZE = 65536
+# As urllib3 begins the messages of its connections.
+_CONNECTION = re.compile(r"^\w+\(host=[^)]*\): ")
 _NOT_FOLLOWED = 300
 
 _UNUSABLE = (
@@ -143,12 +146,21 @@ class Transport:
             with session.request(
                 method, url, timeout=timeouts, allow_redirects=False, stream=True, **parts
             ) as response:
-                body, is_complete = self._read(response, is_write, keep=keep)
+                body, is_complete = self._body(response, is_write, keep=keep)
                 return Answer(status=response.status_code, headers=response.headers, body=body, is_complete=is_complete)
         except (OSError, HTTPError, UnicodeError) as error:
             # Before it sends anything, requests raises a plain OSError if the file that REQUESTS_CA_BUNDLE names does
             # not exist, and a UnicodeError for a proxy's login.
             raise self._unanswered(error, is_write) from None
+
+    def _body(self, response: requests.Response, is_write: bool, *, keep: int | None) -> tuple[bytes, bool]:
+        """As `_read`; a refusal that is cut off is one all the same."""
+        try:
+            return self._read(response, is_write, keep=keep)
+        except (OSError, HTTPError):
+            if not 400 <= response.status_code < 500:
+                raise
+            return b"", False
 
     def _read(self, response: requests.Response, is_write: bool, *, keep: int | None) -> tuple[bytes, bool]:
         """Return the body, or its last `keep` bytes, and whether that is all of it."""
@@ -194,7 +206,8 @@ class Transport:
             text = f"cannot be called: {reason}: check WES_ENDPOINT, REQUESTS_CA_BUNDLE and the proxy"
             return Failure(FailureKind.UNUSABLE, text, is_write=is_write)
         if is_unsent:
-            return Failure(FailureKind.NOT_SENT, f"cannot be reached: {reason}", is_write=is_write)
+            host = urlsplit(self._config.base_url).netloc
+            return Failure(FailureKind.NOT_SENT, f"cannot be reached at {host}: {reason}", is_write=is_write)
         return Failure(FailureKind.NO_ANSWER, f"gave no answer: {reason}", is_write=is_write)
 
     def _public(self, text: str) -> str:
@@ -272,7 +285,7 @@ class _MarkingConnection(HTTPConnection):
         try:
             super().connect()
         except (OSError, HTTPError) as error:
-            raise NoConnection(str(error), error) from error
+            raise NoConnection(_reason(error), error) from error
 
 
 class _MarkingTlsConnection(HTTPSConnection):
@@ -280,7 +293,7 @@ class _MarkingTlsConnection(HTTPSConnection):
         try:
             super().connect()
         except (OSError, HTTPError) as error:
-            raise NoConnection(str(error), error) from error
+            raise NoConnection(_reason(error), error) from error
 
 
 class _MarkingPool(HTTPConnectionPool):
@@ -293,6 +306,11 @@ class _MarkingTlsPool(HTTPSConnectionPool):
 
 def _use_marking_connections(manager: Any) -> None:
     manager.pool_classes_by_scheme = {"http": _MarkingPool, "https": _MarkingTlsPool}
+
+
+def _reason(error: Exception) -> str:
+    """Return urllib3's message without the class of the connection."""
+    return _CONNECTION.sub("", str(error))
 
 
 def _is_raised_before_sending(error: object) -> bool:
