@@ -102,10 +102,10 @@ def test_the_application_works_although_no_provider_is_set_up(tmp_path: Path) ->
     run_id = application.create_run(a_request(), tags={"provider_type": "local"})
     report = application.run_once()
 
-    assert report.blocked == {ProviderType.LOCAL}
+    assert report.unserved.reasons.keys() == {ProviderType.LOCAL}
     record = application.get_run(run_id)
     assert record.run.state is RunState.QUEUED
-    assert record.last_reason == (
+    assert record.unserved == (
         "no daemon serves the provider local: it is not set up: set DAEMON_LOCAL_WORKDIR; "
         "a directory there lets everyone who can queue a run execute commands on the daemon's machine"
     )

@@ -94,8 +94,8 @@ def test_a_run_waits_for_the_replica_that_serves_its_provider_to_come_back(datab
     with Replica(database, None) as poor:
         until(lambda: len(poor.daemons()) == 1)
         run_id = poor.create_run(a_request())
-        until(lambda: poor.get_run(run_id).last_reason is not None)
-        reason = poor.get_run(run_id).last_reason
+        until(lambda: poor.get_run(run_id).unserved is not None)
+        reason = poor.get_run(run_id).unserved
 
     assert reason is not None
     assert reason.startswith("no daemon serves the provider sevenbridges: it is not set up: set SEVENBRIDGES_API_TOKEN")

@@ -24,6 +24,7 @@ from wes_daemon.application.runtime.daemon_session import renewing_lease
 from wes_daemon.application.runtime.outage_log import OutageLog
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.application.submitting.submit_queued_runs import SubmitReport
+from wes_daemon.application.submitting.unserved_runs import UnservedReport
 from wes_daemon.bootstrap.container import Container
 from wes_daemon.bootstrap.policies import refresh_ahead, tolerances
 from wes_daemon.bootstrap.settings import Settings
@@ -35,15 +36,14 @@ class RunOnceReport:
     """The outcome of one pass of each kind."""
 
     submitted: SubmitReport
-    unserved: Sequence[SubmitReport]
+    unserved: UnservedReport
     cancelled: CancelReport
     refreshed: RefreshReport
 
     @property
     def blocked(self) -> Collection[ProviderType]:
         """Providers that cannot work until a person acts."""
-        unserved = (name for report in self.unserved for name in report.blocked)
-        return {*self.submitted.blocked, *unserved, *self.refreshed.blocked}
+        return {*self.submitted.blocked, *self.refreshed.blocked}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

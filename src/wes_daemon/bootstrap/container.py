@@ -43,9 +43,9 @@ from wes_daemon.application.runtime.outage_log import OutageLog
 from wes_daemon.application.runtime.recording import Recorder
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
-from wes_daemon.application.submitting.unserved_runs import SettleUnservedRuns, UnservedDirectory
+from wes_daemon.application.submitting.unserved_runs import SettleUnservedRuns
 from wes_daemon.bootstrap import policies
-from wes_daemon.bootstrap.loops import daemon_loops, events_loops, unserved_passes
+from wes_daemon.bootstrap.loops import daemon_loops, events_loops, unserved_submit
 from wes_daemon.bootstrap.providers import ProviderFactory, published_providers
 from wes_daemon.bootstrap.setting_problems import ConfigurationError
 from wes_daemon.bootstrap.settings import Settings
@@ -214,21 +214,23 @@ class Container(containers.DeclarativeContainer):
         tolerances=providers.Callable(policies.tolerances, settings),
     )
 
-    unserved_directory = providers.Singleton(UnservedDirectory)
+    # These passes make no calls: one thread is enough.
+    unserved_pool = providers.Singleton(ThreadPoolExecutor, 1, thread_name_prefix="unserved")
     settle_unserved_runs = providers.Singleton(
         SettleUnservedRuns,
         published=providers.Singleton(SqlPublishedProviders, engine),
         providers=directory,
-        default_provider=settings.provided.default_provider,
-        destination=submission_policy.provided.destination,
         reasons=providers.Callable(published_providers, settings),
-        directory=unserved_directory,
-        make_passes=providers.Callable(
-            unserved_passes,
-            submit=providers.Factory(submit_queued_runs, providers=unserved_directory).provider,
-            cancel=providers.Factory(cancel_runs, providers=unserved_directory).provider,
-            refresh=providers.Factory(refresh_statuses, providers=unserved_directory).provider,
+        policy=providers.Callable(policies.unserved_policy, settings, submission_policy),
+        recorder=recorder,
+        clock=clock,
+        work_probe=work_probe,
+        daemon_session=daemon_session,
+        submit_unknown=providers.Factory(submit_queued_runs, serving=frozenset({None}), pool=unserved_pool),
+        make_submit=providers.Callable(
+            unserved_submit, providers.Factory(submit_queued_runs, pool=unserved_pool).provider
         ),
+        end_withdrawn=providers.Factory(cancel_runs, serving=frozenset(), pool=unserved_pool),
     )
 
     adopt_inherited_runs = providers.Singleton(

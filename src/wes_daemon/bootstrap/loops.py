@@ -1,6 +1,6 @@
 """Builds the loops of the daemon from the passes that they execute."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from wes_daemon.adapters.events.interruptible import InterruptibleSource
@@ -29,7 +29,7 @@ from wes_daemon.application.runtime.recording import Recorder
 from wes_daemon.application.runtime.stop_signal import StopSignal
 from wes_daemon.application.runtime.work_probe import ProviderWorkProbe
 from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns, SubmitReport
-from wes_daemon.application.submitting.unserved_runs import SettleUnservedRuns, UnservedPasses
+from wes_daemon.application.submitting.unserved_runs import SettleUnservedRuns, UnservedDirectory
 from wes_daemon.bootstrap import policies
 from wes_daemon.bootstrap.providers import ProviderFactory
 from wes_daemon.bootstrap.settings import Settings
@@ -116,15 +116,11 @@ def _has_deferred(report: object) -> bool:
     return isinstance(report, SubmitReport) and report.to_retry > 0
 
 
-def unserved_passes(
-    *, submit: MakesSubmit, cancel: MakesPass[CancelRuns], refresh: MakesPass[RefreshStatuses]
-) -> Callable[[ProviderType | None], UnservedPasses]:
-    def make(name: ProviderType | None) -> UnservedPasses:
-        followed = frozenset({name} if name else ())
-        cancel_runs, refresh_runs = cancel(serving=followed), refresh(serving=followed)
-        return UnservedPasses(submit=submit(serving=frozenset({name})), follow=lambda: (cancel_runs(), refresh_runs()))
-
-    return make
+def unserved_submit(
+    submit: Callable[..., SubmitQueuedRuns],
+) -> Callable[[Mapping[ProviderType, str]], SubmitQueuedRuns]:
+    """Return a function that makes the use case for runs in doubt of providers that are not served."""
+    return lambda reasons: submit(providers=UnservedDirectory(reasons), serving=frozenset(reasons))
 
 
 def events_loops(

@@ -14,6 +14,7 @@ from wes_daemon.application.following.refresh_policy import RefreshPolicy
 from wes_daemon.application.reconciling.discrepancies import Tolerances
 from wes_daemon.application.runtime.loops import LoopIntervals
 from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
+from wes_daemon.application.submitting.unserved_runs import UnservedPolicy
 from wes_daemon.bootstrap.settings import Settings
 from wes_daemon.domain.runs import ProviderType
 
@@ -29,6 +30,8 @@ _OTHER_CALLING_THREADS = 8
 _CLAIMED_PER_WORKER = 3
 _LONGEST_CONNECT = timedelta(seconds=5)
 _LONGEST_READ = timedelta(seconds=60)
+# Longer than the time between two passes of `run-once`, and shorter than a site that is shut down on purpose.
+_LONGEST_UNSEEN = timedelta(hours=1)
 _SHORTEST_CANCEL_REMINDER = timedelta(minutes=1)
 
 
@@ -80,6 +83,17 @@ def submission_policy(settings: Settings) -> SubmissionPolicy:
         engine_providers=settings.engine_providers,
         known_providers=known_providers(settings),
         first_poll_after=settings.status_check_floor,
+    )
+
+
+def unserved_policy(settings: Settings, submission: SubmissionPolicy) -> UnservedPolicy:
+    """Return when runs end whose provider no live daemon serves."""
+    return UnservedPolicy(
+        default_provider=settings.default_provider,
+        destination=submission.destination,
+        timeout=settings.submit_timeout,
+        settling_time=settings.lease,
+        forget_after=max(settings.poll_interval * 3, _LONGEST_UNSEEN),
     )
 
 

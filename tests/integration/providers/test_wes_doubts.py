@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 
-from tests.contracts.provider import accept
 from tests.integration.providers.wes_fixtures import harness
 from tests.integration.providers.wes_harness import WesHarness, wes_harness
 from tests.simulators.wes import faults
@@ -22,6 +21,7 @@ from wes_daemon.application.ports.errors import (
 )
 from wes_daemon.application.ports.providers import Idempotency, Submission
 from wes_daemon.domain.runs import Unreadable
+from wes_daemon.testing import accept
 
 __all__ = ["harness"]
 

@@ -346,15 +346,15 @@ _UNSERVED: Sequence[Mutant] = (
     Mutant(
         name="older-daemon-serves-nothing",
         breaks="A daemon that publishes nothing counts as one that serves nothing.",
-        at=SettleUnservedRuns._unserved,
-        change=never(the(ast.If, nth=1)),
+        at=SettleUnservedRuns.__call__,
+        change=never(the(ast.If, nth=2)),
         tests=[_UNSERVED_RUNS],
     ),
     Mutant(
         name="removed-plug-in-ends-runs",
         breaks="Runs end when the plug-in of their provider is removed.",
-        at=SettleUnservedRuns._error,
-        change=never(the(ast.If, nth=1)),
+        at=SettleUnservedRuns._reason,
+        change=always(the(ast.If, nth=1)),
         tests=[_UNSERVED_RUNS],
     ),
     Mutant(

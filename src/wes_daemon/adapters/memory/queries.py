@@ -1,6 +1,6 @@
 """Reads for people and services in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -27,7 +27,8 @@ class MemoryRunQueries:
         with self._store.lock:
             records = [_summary(self._store.tables, run_id) for run_id in self._store.tables.runs]
         matching = [record for record in reversed(records) if _matches(record, filter)]
-        return sorted(matching, key=_queued_at, reverse=True)[: filter.limit]
+        found = sorted(matching, key=_queued_at, reverse=True)[: filter.limit]
+        return [record.as_served(self._unserved()) for record in found]
 
     def get(self, run_id: RunId) -> RunRecord:
         with self._store.lock:
@@ -39,11 +40,14 @@ class MemoryRunQueries:
                 details=tables.details.get(run_id, RunDetails()),
                 tasks=tuple(tables.tasks.get(run_id, {}).values()),
                 timeline=tables.timeline.get(run_id, ()),
-            )
+            ).as_served(self._unserved())
 
     def timeline(self, run_id: RunId) -> Sequence[TimelineEntry]:
         with self._store.lock:
             return self._store.tables.timeline.get(run_id, ())
+
+    def _unserved(self) -> Mapping[ProviderType, str]:
+        return {name: row.reason for name, row in self._store.tables.unserved.items()}
 
     def daemons(self) -> Sequence[DaemonInfo]:
         with self._store.lock:

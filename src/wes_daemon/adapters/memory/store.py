@@ -74,6 +74,15 @@ class LateUpdateRow:
     not_before: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class UnservedRow:
+    """A provider in use that no live daemon serves."""
+
+    since: datetime
+    seen_at: datetime
+    reason: str
+
+
 @dataclass
 class Tables:
     """The tables. Rows are frozen, so that copies of the dictionaries are a copy of all data."""
@@ -88,6 +97,7 @@ class Tables:
     provider_statuses: dict[RunId, tuple[str, str]] = field(default_factory=dict)
     timeline: dict[RunId, tuple[TimelineEntry, ...]] = field(default_factory=dict)
     late_updates: dict[int, LateUpdateRow] = field(default_factory=dict)
+    unserved: dict[ProviderType, UnservedRow] = field(default_factory=dict)
     # At most one time, under the name `queue`: since when the queue has been watched.
     watched_since: dict[str, datetime] = field(default_factory=dict)
 

@@ -184,6 +184,18 @@ class MemorySubmissionQueue:
         closed = replace(self._row_in_review(run_id), state=SubmissionState.CLOSED, last_reason=reason)
         self._tables.submissions[run_id] = closed
 
+    def close_unserved(self, provider: ProviderType, *, waiting_for: timedelta, limit: int) -> Sequence[RunId]:
+        latest = self._clock.now() - waiting_for
+        waiting = [
+            run_id
+            for run_id, row in self._tables.submissions.items()
+            if row.state is SubmissionState.READY and row.provider == provider and row.enrolled_at <= latest
+        ]
+        queued = [run_id for run_id in waiting if run_state(self._tables.runs, run_id) is RunState.QUEUED][:limit]
+        for run_id in queued:
+            self._tables.submissions[run_id] = replace(self._tables.submissions[run_id], state=SubmissionState.CLOSED)
+        return queued
+
     def close_withdrawn(self, *, limit: int) -> Sequence[RunId]:
         runs, submissions = self._tables.runs, self._tables.submissions
         withdrawn = [

@@ -7,10 +7,10 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Null, Row, Select, Text, cast, false, func, null, select
+from sqlalchemy import ColumnElement, Connection, Null, Row, Select, Text, cast, false, func, null, select
 
 from wes_daemon.adapters.persistence.expressions import by_key, is_one_of, of_same_run
-from wes_daemon.adapters.persistence.tables import run_details, submissions, workflow_runs
+from wes_daemon.adapters.persistence.tables import run_details, submissions, unserved_providers, workflow_runs
 from wes_daemon.adapters.persistence.types import object_in_text, read_json_object
 from wes_daemon.application.ports.leases import DaemonInfo, Publication, SessionId
 from wes_daemon.application.ports.providers import RunDetails
@@ -256,6 +256,13 @@ def daemon_from(row: Row[Any]) -> DaemonInfo:
         lease_left=row.lease_until - row.now,
         providers=publication_from(row.providers),
     )
+
+
+def unserved_from(connection: Connection) -> Mapping[ProviderType, str]:
+    """The providers in use that no live daemon serves, each with the reason."""
+    rows = connection.execute(select(unserved_providers.c.name, unserved_providers.c.reason))
+    named = ((provider_from(name), reason) for name, reason in rows)
+    return {name: reason for name, reason in named if name is not None}
 
 
 def publication_text(publication: Publication | None) -> str | None:

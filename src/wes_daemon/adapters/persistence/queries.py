@@ -19,6 +19,7 @@ from wes_daemon.adapters.persistence.mapping import (
     run_from,
     select_runs,
     task_from,
+    unserved_from,
 )
 from wes_daemon.adapters.persistence.relations import stored_order
 from wes_daemon.adapters.persistence.tables import (
@@ -62,14 +63,16 @@ class SqlRunQueries:
             for group in _newest_first(connection):
                 if len(found) < filter.limit:
                     found = [*found, *self._read_matching(connection, group, filter, filter.limit - len(found))]
-        return found
+            unserved = unserved_from(connection)
+        return [record.as_served(unserved) for record in found]
 
     def get(self, run_id: RunId) -> RunRecord:
         with reading(self._engine) as connection:
             row = connection.execute(_records().where(workflow_runs.c.run_id == run_id)).first()
             if row is None:
                 raise RunNotFound(f"run {run_id}: there is no such run")
-            return _with_parts(connection, _record_from(row, self._engines), run_id=run_id)
+            record = _with_parts(connection, _record_from(row, self._engines), run_id=run_id)
+            return record.as_served(unserved_from(connection))
 
     def timeline(self, run_id: RunId) -> Sequence[TimelineEntry]:
         with reading(self._engine) as connection:

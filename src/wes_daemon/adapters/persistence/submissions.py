@@ -189,6 +189,15 @@ class SqlSubmissionQueue:
     def give_up(self, run_id: RunId, *, reason: str) -> None:
         self._resolve_review(run_id, state=SubmissionState.CLOSED, request=None, last_reason=reason)
 
+    def close_unserved(self, provider: ProviderType, *, waiting_for: timedelta, limit: int) -> Sequence[RunId]:
+        closing = (
+            update(submissions)
+            .where(in_locked_rows(submissions.c.run_id, _waiting_for(provider, waiting_for).limit(limit)))
+            .values(state=SubmissionState.CLOSED, last_reason="no daemon serves its provider")
+            .returning(submissions.c.run_id)
+        )
+        return [RunId(id) for id in self._connection.execute(closing).scalars().all()]
+
     def close_withdrawn(self, *, limit: int) -> Sequence[RunId]:
         closing = (
             update(submissions)
@@ -349,6 +358,13 @@ def _withdrawn() -> Select[Any]:
         # In the order of the index, so that a planner finds the ready submissions by this index alone.
         .order_by(submissions.c.provider, submissions.c.share, submissions.c.seq)
     )
+
+
+def _waiting_for(provider: ProviderType, duration: timedelta) -> Select[Any]:
+    state = of_same_run(workflow_runs.c.state, submissions.c.run_id)
+    ready = is_one_of(submissions.c.state, SubmissionState.READY), submissions.c.provider == provider
+    waits = submissions.c.enrolled_at <= store_after(-duration), is_one_of(state, RunState.QUEUED)
+    return select(submissions.c.run_id).where(*ready, *waits).order_by(submissions.c.share, submissions.c.seq)
 
 
 def _without_end_time(run_ids: Sequence[str]) -> Select[Any]:

@@ -107,6 +107,16 @@ provider_budgets = Table(
     Column("held_until", UtcTime),
 )
 
+unserved_providers = Table(
+    "unserved_providers",
+    daemon_metadata,
+    Column("name", PlainText, primary_key=True),
+    # Since when no live daemon has served it, and when that was last confirmed.
+    Column("since", UtcTime),
+    Column("seen_at", UtcTime),
+    Column("reason", PlainText),
+)
+
 provider_looks = Table(
     "provider_looks",
     daemon_metadata,

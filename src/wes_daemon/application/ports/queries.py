@@ -1,9 +1,9 @@
 """Reads for people and services, without locks and outside of any unit of work."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, Self
 
 from wes_daemon.application.ports.leases import DaemonInfo
 from wes_daemon.application.ports.providers import RunDetails
@@ -40,6 +40,7 @@ class RunRecord:
         submission: None before the run is enrolled.
         attempts: how many submissions of the run have failed.
         last_reason: the latest recorded reason, such as why a submission was deferred or closed.
+        unserved: why no daemon serves the provider of a run that has not ended; None if one does.
         row_behind: why the run's row does not show its latest recorded change; None if it does.
     """
 
@@ -51,11 +52,17 @@ class RunRecord:
     submission: SubmissionState | None = None
     attempts: int = 0
     last_reason: str | None = None
+    unserved: str | None = None
     row_behind: str | None = None
     attachments: Sequence[str] = ()
     details: RunDetails = field(default_factory=RunDetails)
     tasks: Sequence[TaskLog] = ()
     timeline: Sequence[TimelineEntry] = ()
+
+    def as_served(self, unserved: Mapping[ProviderType, str]) -> Self:
+        """The record with the reason if its provider is one of those that no daemon serves."""
+        reason = None if self.run.state.has_ended or self.destination is None else unserved.get(self.destination)
+        return replace(self, unserved=reason) if reason else self
 
 
 ROW_IS_LOCKED = "another session keeps the row locked"

@@ -282,6 +282,9 @@ class SubmissionQueue(Protocol):
             NotInReview: the run does not need review.
         """
 
+    def close_unserved(self, provider: ProviderType, *, waiting_for: timedelta, limit: int) -> Sequence[RunId]:
+        """Close submissions of this provider that were never sent and have waited for so long; return their runs."""
+
     def close_withdrawn(self, *, limit: int) -> Sequence[RunId]:
         """Close submissions that were never sent and whose run is no longer `QUEUED`.
 

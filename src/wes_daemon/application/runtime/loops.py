@@ -44,7 +44,7 @@ _SEARCH_RETRY = timedelta(seconds=30)
 # The pauses make many commits in a row lead to few passes, and are too short for a person to notice.
 _PAUSE_BETWEEN_SUBMIT_HINTS = timedelta(milliseconds=20)
 _PAUSE_BETWEEN_CANCEL_HINTS = timedelta(milliseconds=500)
-_PAUSE_BETWEEN_UNSERVED_HINTS = timedelta(seconds=2)
+_PAUSE_BETWEEN_UNSERVED_HINTS = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

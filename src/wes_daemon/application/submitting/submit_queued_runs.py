@@ -163,6 +163,10 @@ class SubmitQueuedRuns:
             return self()
         return replace(self._submit_within(self._policy.concurrency_limit), enrolled=enrolled)
 
+    def enrol_queued(self) -> int:
+        """Enrol queued rows and submit nothing; return their number."""
+        return self._enrol_queued()
+
     def resolve_takeovers(self) -> SubmitReport:
         """Take over runs in doubt and claim no queued runs. This is cheap enough to be done often."""
         return self._submit_within(0)

@@ -125,6 +125,7 @@ def _daemon(record: RunRecord) -> Document:
         submission=record.submission,
         attempts=record.attempts or None,
         last_reason=record.last_reason,
+        unserved=record.unserved,
         row_behind=record.row_behind,
     )
 

@@ -164,8 +164,12 @@ def _status(record: RunRecord) -> str:
     return f"{record.run.state}{f': {detail}' if detail else ''}"
 
 
+def _reason(record: RunRecord) -> str | None:
+    return record.last_reason if record.run.state is RunState.QUEUED else record.provider_status
+
+
 def _detail(record: RunRecord) -> str:
     """Return the reason for the run's state, as it was recorded."""
     state = record.run.state
-    found = record.run.error or (record.last_reason if state is RunState.QUEUED else record.provider_status) or ""
+    found = record.run.error or record.unserved or _reason(record) or ""
     return "" if found.casefold() == state.casefold() else found

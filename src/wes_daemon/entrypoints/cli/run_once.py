@@ -44,6 +44,8 @@ def run_once(ctx: click.Context, as_json: bool) -> int:
             prepare_schema(application)
             _mention_missing_providers(settings)
             report = application.run_once()
+    for reason in report.unserved.reasons.values():
+        print_message(reason)
     click.echo(json.dumps(_document(report), indent=2) if as_json else _line(report))
     if signals.received:
         return 128 + signals.received
@@ -66,6 +68,10 @@ def _document(report: "RunOnceReport") -> dict[str, object]:
             "outcomes": dict(submitted.outcomes),
             "blocked": sorted(submitted.blocked),
         },
+        "unserved": {
+            "reasons": dict(report.unserved.reasons),
+            "ended": {name: count for name, count in report.unserved.ended.items() if count},
+        },
         "cancel": {
             "ended": cancelled.ended,
             "passed_on": cancelled.passed_on,
@@ -79,6 +85,7 @@ def _document(report: "RunOnceReport") -> dict[str, object]:
 def _line(report: "RunOnceReport") -> str:
     parts = [
         f"submitted: {_counts(report.submitted.outcomes)}",
+        *([f"ended without a provider: {ended}"] if (ended := sum(report.unserved.ended.values())) else []),
         f"cancelled: {report.cancelled.ended + report.cancelled.passed_on}",
         *([f"kept although their rows are missing: {report.cancelled.kept}"] if report.cancelled.kept else []),
         f"refreshed: {_counts(report.refreshed.outcomes)}",

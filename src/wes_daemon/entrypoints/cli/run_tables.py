@@ -228,7 +228,9 @@ def _progress(record: RunRecord, now: datetime) -> Iterator[tuple[str, str | Tex
         yield "decide by", f"wes-daemon resolve {run.id} --adopt ID | --send-again | --fail"
     elif _is_waiting(record):
         yield "deferred", _times(record.attempts)
-        yield "waits because", _lines(record.last_reason or "")
+        yield "waits because", _lines(record.unserved or record.last_reason or "")
+    elif record.unserved:
+        yield "not served", _lines(record.unserved, "red")
     yield "queued", moment(queued_at(record))
     yield "started", moment(run.start_time)
     yield "ended", moment(run.end_time)
