@@ -85,9 +85,7 @@ def test_the_engines_of_the_wes_services_have_providers_by_default() -> None:
             " Toil = HealthOmics , Arvados=sevenbridges,Terra=none,local=none",
             {
                 "sevenbridges": ProviderType.SEVENBRIDGES,
-                "awshealthomics": ProviderType.HEALTHOMICS,
                 "healthomics": ProviderType.HEALTHOMICS,
-                "cwltool": ProviderType.LOCAL,
                 "local": None,
                 "wes": ProviderType.WES,
                 "toil": ProviderType.HEALTHOMICS,
@@ -133,7 +131,7 @@ def test_arguments_come_first_the_environment_second_the_file_third(monkeypatch:
         ),
         ("DAEMON_DEFAULT_PROVIDER", "azure batch", "use lower-case letters, digits and -"),
         ("DAEMON_ENGINE_PROVIDERS", "cwltool", "expected engine=provider, or engine=none"),
-        ("DAEMON_ENGINE_PROVIDERS", "cwltool=azure", "there is no provider 'azure'; the providers here are"),
+        ("DAEMON_ENGINE_PROVIDERS", "cwltool=locale", "there is no provider 'locale'; the providers here are"),
         ("DAEMON_ENGINE_PROVIDERS", "=local", "expected engine=provider"),
         ("DAEMON_OUTPUTS_TAG", "provider_id", "name another tag, such as outputs"),
         ("DAEMON_LEASE_SECONDS", "1", "greater than or equal to 2"),
@@ -340,13 +338,13 @@ def test_limits_of_providers_are_read_by_name(monkeypatch: pytest.MonkeyPatch) -
     assert read_settings().max_concurrent_per_provider == {ProviderType.SEVENBRIDGES: 50, ProviderType.HEALTHOMICS: 0}
 
 
-@pytest.mark.parametrize("wrong", ["50", "aws=5", "local=-1", "local=many"])
+@pytest.mark.parametrize("wrong", ["50", "sevenbridge=5", "local=-1", "local=many"])
 def test_a_limit_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setenv("DAEMON_MAX_CONCURRENT_PER_PROVIDER", wrong)
 
     with pytest.raises(
         ConfigurationError,
-        match=r"DAEMON_MAX_CONCURRENT_PER_PROVIDER: .*(expected provider=runs|there is no provider 'aws')",
+        match=r"DAEMON_MAX_CONCURRENT_PER_PROVIDER: .*(expected provider=runs|there is no provider 'sevenbridge')",
     ):
         read_settings()
 

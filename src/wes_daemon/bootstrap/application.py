@@ -65,6 +65,7 @@ class Application:
         run_once: submits, cancels and refreshes once, under a lease of its own.
         close: closes the connections to the database.
         schema: the schema of the database; it must be current before anything else is called.
+        known_before: returns the names of providers that daemons or runs have had before.
         wakeup: lets entrypoints wait until a timeout, or until a stop ends the wait.
         stop: asks the daemon and `run_once` to finish.
     """
@@ -86,6 +87,7 @@ class Application:
     wakeup: WakeUp
     stop: StopSignal
     outage_log: OutageLog
+    known_before: Callable[[Collection[ProviderType]], Mapping[ProviderType, str]]
 
     def get_run(self, run_id: RunId) -> RunRecord:
         """Return everything about one run; raises `RunNotFound`."""
@@ -110,6 +112,11 @@ class Application:
             for name, problem in (daemon.providers or {}).items():
                 found[name] = "" if "" in (problem, found.get(name)) else problem
         return found
+
+    def known_providers(self, names: Collection[ProviderType]) -> Collection[ProviderType]:
+        """Return those of the names that are known here, to a live daemon, or from earlier daemons and runs."""
+        here = {*self.settings.providers, *self.published_providers()}
+        return {name for name in names if name in here} | self.known_before(names).keys()
 
     def require_provider(self, type: ProviderType) -> None:
         """Check that a provider is configured here.
@@ -149,6 +156,7 @@ def application_of(container: Container) -> Application:
         wakeup=container.wakeup(),
         stop=container.stop(),
         outage_log=container.outage_log(),
+        known_before=container.published_providers_store().were_known,
     )
 
 

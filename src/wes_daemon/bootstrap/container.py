@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from getpass import getuser
 from importlib.metadata import version
@@ -42,6 +43,7 @@ from wes_daemon.application.runtime.daemon_session import DaemonSession, HostPro
 from wes_daemon.application.runtime.outage_log import OutageLog
 from wes_daemon.application.runtime.recording import Recorder
 from wes_daemon.application.runtime.stop_signal import StopSignal
+from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
 from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns
 from wes_daemon.application.submitting.unserved_runs import SettleUnservedRuns
 from wes_daemon.bootstrap import policies
@@ -49,6 +51,7 @@ from wes_daemon.bootstrap.loops import daemon_loops, events_loops, unserved_subm
 from wes_daemon.bootstrap.providers import ProviderFactory, published_providers
 from wes_daemon.bootstrap.setting_problems import ConfigurationError
 from wes_daemon.bootstrap.settings import Settings
+from wes_daemon.domain.runs import ProviderType
 
 
 def _engine(settings: Settings) -> Engine:
@@ -93,6 +96,10 @@ def _person_as_actor() -> str:
         return f"{getuser()}@{socket.gethostname()}"
     except (KeyError, OSError):
         return f"uid-{os.getuid()}@{socket.gethostname()}"
+
+
+def _in_use(published: SqlPublishedProviders, policy: SubmissionPolicy) -> Collection[ProviderType]:
+    return published.in_use(policy.destination)
 
 
 def _directory(factory: ProviderFactory) -> ProviderDirectory:
@@ -214,11 +221,12 @@ class Container(containers.DeclarativeContainer):
         tolerances=providers.Callable(policies.tolerances, settings),
     )
 
+    published_providers_store = providers.Singleton(SqlPublishedProviders, engine)
     # These passes make no calls: one thread is enough.
     unserved_pool = providers.Singleton(ThreadPoolExecutor, 1, thread_name_prefix="unserved")
     settle_unserved_runs = providers.Singleton(
         SettleUnservedRuns,
-        published=providers.Singleton(SqlPublishedProviders, engine),
+        published=published_providers_store,
         providers=directory,
         reasons=providers.Callable(published_providers, settings),
         policy=providers.Callable(policies.unserved_policy, settings, submission_policy),
@@ -267,6 +275,7 @@ class Container(containers.DeclarativeContainer):
         repairer=providers.Factory(Repairer, units=repair_units, clock=clock, ids=ids, by=person),
         clock=clock,
         default_provider=settings.provided.default_provider,
+        in_use=providers.Callable(_in_use, published_providers_store, submission_policy).provider,
     )
 
     daemon = providers.Singleton(

@@ -111,7 +111,7 @@ def _load(entry_point: EntryPoint, kind: ProviderType) -> tuple[ProviderPlugin[A
             return None, f"is disabled: {entry_point.value} is no subclass of wes_daemon.plugins.ProviderPlugin"
         problem = _problem_of(found, kind)
         return (None, problem) if problem else (found(), "")
-    except Exception as error:  # noqa: BLE001 - a foreign plug-in may raise anything, and disables only itself
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a foreign plug-in may raise anything, and disables only itself
         return None, f"is disabled: it cannot be imported: {type(error).__name__}: {error}"
 
 

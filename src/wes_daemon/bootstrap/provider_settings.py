@@ -24,6 +24,7 @@ ENVIRONMENT = "environment"
 _KIND = "kind"
 _MAX_CONCURRENT = "max_concurrent"
 _FILE = "_FILE"
+_WORDS_OF_SETTINGS = ("none", "off")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,8 @@ def read_providers(arguments: Mapping[str, object], file: Path | None) -> Mappin
     Raises:
         ConfigurationError: a value is wrong, or the file; the message names every wrong setting.
     """
-    values = {**_given(dotenv_values(ENV_FILE, encoding=ENCODING)), **_given(os.environ), **arguments}
+    values: dict[str, object] = {**_given(dotenv_values(ENV_FILE, encoding=ENCODING)), **_given(os.environ)}
+    values |= {name: value for name, value in arguments.items() if value != ""}
     problems: list[str] = []
     instances: dict[ProviderType, ProviderInstance] = {}
     tables = _read_file(file) if file else {}
@@ -164,6 +166,8 @@ def _read_file(path: Path) -> Mapping[ProviderType, Mapping[str, Any]]:
     for name, table in content.items():
         if not isinstance(table, Mapping):
             raise ConfigurationError(f"{path}: {name} stands outside a table: write [NAME], the provider's name, first")
+        if name in _WORDS_OF_SETTINGS:
+            raise ConfigurationError(f"{path}: [{name}]: this word has a meaning in other settings: name it otherwise")
         try:
             tables[ProviderType(name)] = table
         except ValueError as error:
@@ -213,7 +217,8 @@ def _values(variables: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> It
         if name in fields:
             if _is_secret(fields[name]):
                 raise ConfigurationError(f"{name}: a secret does not belong here: name its file by {name}{_FILE}")
-            yield name, _text(name, value)
+            # As in the environment, an empty text counts as not set.
+            yield from ((name, text) for text in [_text(name, value)] if text)
         elif secret in fields and _is_secret(fields[secret]):
             try:
                 yield secret, SecretFile(Path(_text(name, value))).read()

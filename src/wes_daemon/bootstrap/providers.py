@@ -1,8 +1,10 @@
 """The providers of this process: which are enabled, what the others lack, and how each is built."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from socket import gethostname
 from typing import Any
 
 from wes_daemon.adapters.providers.directory import LazyProviderDirectory
@@ -11,18 +13,22 @@ from wes_daemon.adapters.resilience.stack import decorated
 from wes_daemon.adapters.system import SystemClock, sleep
 from wes_daemon.application.ports.call_gate import CallGate
 from wes_daemon.application.ports.environment import Clock
-from wes_daemon.application.ports.errors import NotEnabled
+from wes_daemon.application.ports.errors import NotEnabled, ProviderError
 from wes_daemon.application.ports.events import HintSource
 from wes_daemon.application.ports.providers import WorkflowProvider
 from wes_daemon.application.ports.quotas import SharedQuotas
 from wes_daemon.application.ports.telemetry import Telemetry
 from wes_daemon.application.runtime.daemon_session import DaemonSession
+from wes_daemon.application.runtime.event_log import log_event
+from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.bootstrap.policies import provider_connections, request_timeouts
 from wes_daemon.bootstrap.provider_settings import ProviderInstance
 from wes_daemon.bootstrap.settings import Settings
 from wes_daemon.domain.runs import ProviderType
 from wes_daemon.plugins import Examination, ProviderPlugin, ProviderTools
 from wes_daemon.plugins.rates import Rate
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +57,17 @@ class ProviderFactory:
     def hints(self) -> Mapping[ProviderType, HintSource]:
         """Return the sources of hints that are configured, by provider."""
         enabled = (each for each in self.settings.providers.values() if each.is_enabled)
-        sources = {each.name: _plugin(each).hints(each.settings, self.tools(each.name)) for each in enabled}
+        sources = {each.name: self._hints(each) for each in enabled}
         return {name: source for name, source in sources.items() if source is not None}
+
+    def _hints(self, instance: ProviderInstance) -> HintSource | None:
+        """Return the source of one provider; without it, which the log says, its runs are only polled."""
+        make = partial(_plugin(instance).hints, instance.settings, self.tools(instance.name))
+        try:
+            return guarded(make, otherwise=lambda _: None, during="hints", of=instance.name)
+        except ProviderError as error:
+            log_event(_log, logging.ERROR, "events.unavailable", source=instance.name, reason=error)
+            return None
 
     def tools(self, name: ProviderType) -> ProviderTools:
         """Return what the provider of this name gets."""
@@ -81,12 +96,27 @@ def examine(instance: ProviderInstance, settings: Settings) -> Iterable[Examinat
     tools = ProviderTools(
         name=instance.name, clock=SystemClock(), connect_timeout=timeouts.connect, read_timeout=timeouts.read
     )
-    return _plugin(instance).examine(instance.settings, tools)
+    return guarded(
+        lambda: list(_plugin(instance).examine(instance.settings, tools)),
+        otherwise=lambda error: [Examination(subject="the plug-in", problem=f"a bug: {type(error).__name__}: {error}")],
+        during="examine",
+        of=instance.name,
+    )
 
 
 def published_providers(settings: Settings) -> Mapping[ProviderType, str]:
     """Return what the daemon publishes: each known provider, and what it lacks; an empty text if it is enabled."""
-    return {name: "" if each.is_enabled else each.problem for name, each in settings.providers.items()}
+    return {name: _published(each) for name, each in settings.providers.items()}
+
+
+def _published(instance: ProviderInstance) -> str:
+    """Return what an instance lacks. The error of a plug-in may hold a secret, which other daemons would not hide."""
+    if instance.is_enabled:
+        return ""
+    is_broken = instance.installed is not None and instance.plugin is None
+    return (
+        f"its plug-in is broken on {gethostname()}: see `wes-daemon providers` there" if is_broken else instance.problem
+    )
 
 
 def _plugin(instance: ProviderInstance) -> ProviderPlugin[Any]:

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
+from wes_daemon.application.ports.errors import ProviderError
 from wes_daemon.application.ports.providers import Submission
+from wes_daemon.application.runtime.guard import guarded
 from wes_daemon.bootstrap.provider_settings import ProviderInstance
 from wes_daemon.bootstrap.settings import Settings
 from wes_daemon.domain.runs import Attachment, IdempotencyKey, ProviderType, RunId, WorkflowRequest
@@ -33,8 +36,9 @@ class RequestChecks:
             Rejected: it does; the message says what fixes it.
         """
         instance = self._settings.providers.get(provider)
-        if instance and instance.plugin:
-            instance.plugin.check_request(instance.settings, _submission(request, tags, attachments))
+        if instance and (plugin := instance.plugin):
+            check = partial(plugin.check_request, instance.settings, _submission(request, tags, attachments))
+            guarded(check, otherwise=lambda _: None, during="check", of=provider)
 
     def takers(self, request: WorkflowRequest, attachments: Sequence[Attachment]) -> Sequence[ProviderType]:
         """Return the providers whose workflows `workflow_url` can name, whatever their settings are."""
@@ -43,7 +47,14 @@ class RequestChecks:
 
 
 def _takes(instance: ProviderInstance, submission: Submission) -> bool:
-    return instance.plugin is not None and instance.plugin.takes_workflow(instance.settings, submission)
+    plugin = instance.plugin
+    if plugin is None:
+        return False
+    takes = partial(plugin.takes_workflow, instance.settings, submission)
+    try:
+        return guarded(takes, otherwise=lambda _: False, during="check", of=instance.name)
+    except ProviderError:
+        return False
 
 
 def _submission(request: WorkflowRequest, tags: Mapping[str, object], attachments: Sequence[Attachment]) -> Submission:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -132,8 +133,8 @@ class Settings(BaseSettings):
         validate_default=True,
         validation_alias="DAEMON_ENGINE_PROVIDERS",
         description="The provider of runs without the tag provider_type, by their workflow_engine in any case, such as "
-        "Terra=none; none for engines whose runs are refused, or off. Without an entry, the engines of "
-        "the providers themselves count.",
+        "Terra=none; none for engines whose runs are refused, or off; without it the engines of the "
+        "providers themselves.",
     )
     outputs_tag: OutputsTag = Field(
         None,
@@ -208,7 +209,8 @@ class Settings(BaseSettings):
         own = {
             engine.lower(): name
             for name, each in self._providers.items()
-            if name == each.kind and each.plugin
+            # A list of a person's own replaces the engines of the providers.
+            if name == each.kind and each.plugin and not self.named_engine_providers
             for engine in each.plugin.traits.engines
         }
         return {**KNOWN_ENGINES, **own, **{str(name): name for name in self._providers}, **self.named_engine_providers}
@@ -300,7 +302,9 @@ def _unknown_providers(settings: Settings, known: Collection[ProviderType]) -> I
     }
     for variable, names in named.items():
         for name in names:
-            if name is not None and name not in known:
+            is_needed = variable == "DAEMON_DEFAULT_PROVIDER"
+            # Another replica, or a plug-in that is not installed any more, may have the name.
+            if name is not None and name not in known and (is_needed or get_close_matches(name, known, n=1)):
                 names_here = ", ".join(sorted(known))
                 yield f"{variable}: there is no provider {str(name)!r}; the providers here are {names_here}"
 

@@ -243,7 +243,12 @@ class ProviderPlugin(ABC, Generic[SettingsT]):
         del settings, submission
 
     def takes_workflow(self, settings: SettingsT, submission: Submission) -> bool:
-        """Return whether `workflow_url` names a workflow of the kind that this provider executes."""
+        """Return whether `workflow_url` names a workflow of the kind that this provider executes.
+
+        By default, False for a plug-in without rules in `check_request`, which cannot tell.
+        """
+        if type(self).check_request is ProviderPlugin.check_request:
+            return False
         try:
             self.check_request(settings, submission)
         except ProviderError:

@@ -84,12 +84,15 @@ class SecretFile:
         """Return the text of the file without the newline that mounted secrets often end with.
 
         Raises:
-            ValueError: the file cannot be read.
+            ValueError: the file cannot be read, or is empty.
         """
         try:
-            return self.path.expanduser().read_text(encoding="utf-8").strip()
+            text = self.path.expanduser().read_text(encoding="utf-8").strip()
         except (OSError, RuntimeError, UnicodeDecodeError) as error:
             raise ValueError(f"the file cannot be read ({type(error).__name__})") from None
+        if not text:
+            raise ValueError("the file is empty")
+        return text
 
     def read_if_any(self) -> str:
         """As `read`; an empty text instead of an error."""

@@ -3,6 +3,7 @@
 import math
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,28 @@ class TestRefusals:
             harness.provider().submit(harness.of(params))
 
         assert "run_workflow" not in harness.operations()
+
+
+class TestUnknownAge:
+    def test_a_row_that_may_be_old_is_searched_for_before_it_is_sent(self, harness: WesHarness) -> None:
+        """A restored database may have lost the call that started the run."""
+        provider, submission = harness.provider(), replace(harness.of(), queued_for=None)
+        id = accept(provider, submission)
+        harness.let_lists_catch_up()
+        harness.operations()
+
+        again = accept(harness.provider(), submission)
+
+        assert again == id
+        assert harness.starts(submission.key) == 1
+        assert "run_workflow" not in harness.operations()
+
+    def test_a_row_of_unknown_age_that_no_run_belongs_to_is_sent(self, harness: WesHarness) -> None:
+        submission = replace(harness.of(), queued_for=None)
+
+        accept(harness.provider(), submission)
+
+        assert harness.starts(submission.key) == 1
 
 
 class TestBeforeTheRequest:

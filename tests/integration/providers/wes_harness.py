@@ -63,6 +63,7 @@ class WesHarness(ProviderHarness):
             request=WorkflowRequest(workflow_params={"message": "hi"} if params is None else params, **values),
             tags=tags or {},
             attachments=[Attachment(name=name, content=content) for name, content in files.items()],
+            queued_for=timedelta(hours=3),
         )
 
     def reach(self, id: ProviderRunId, state: RunState) -> None:

@@ -117,7 +117,7 @@ class TestRead:
         assert [record.run.id for record in records] == ["run-2", "run-1"]
 
     def test_a_list_can_be_narrowed_by_state_and_provider(self, world: World, daemon: DaemonUnderTest) -> None:
-        world.queue(a_run("run-1"), a_run("run-2", tags={"provider_type": "local"}))
+        world.queue(a_run("run-1"), a_run("run-2", tags={"provider_type": "no name"}))
         daemon.submit()
 
         by_state = world.queries.list(RunFilter(states=[RunState.SYSTEM_ERROR]))

@@ -16,6 +16,7 @@ from wes_daemon.plugins import (
     IdempotencyKey,
     InvalidRequest,
     Misconfigured,
+    Needed,
     NotNow,
     OwnedPage,
     OwnedRun,
@@ -29,6 +30,7 @@ from wes_daemon.plugins import (
     StatusReport,
     Submission,
     WrongProvider,
+    all_needed,
     nothing_recorded,
 )
 from wes_daemon_scripts.runs import OUTPUTS, PARAMS, REQUEST, SCRIPT, STDERR, STDOUT, RunDirectory
@@ -111,9 +113,14 @@ class ScriptsProvider(BaseProvider):
             run.cancel()
 
     def owned_runs(
-        self, since: datetime, *, after: str | None = None, recorded: Recorded = nothing_recorded
+        self,
+        since: datetime,
+        *,
+        after: str | None = None,
+        recorded: Recorded = nothing_recorded,
+        needed: Needed = all_needed,
     ) -> OwnedPage:
-        del after, recorded
+        del after, recorded, needed
         found = [_owned_run(run) for each in self._workdir.iterdir() if (run := self._find(ProviderRunId(each.name)))]
         return OwnedPage(runs=[run for run in found if run.created_at >= since])
 

@@ -62,7 +62,7 @@ class FreeSlots:
 
     def move(self, old: ProviderType | None, new: ProviderType | None) -> bool:
         """Release a slot of `old` and occupy one of `new`, if it has a free one; return whether it has."""
-        if old is new:
+        if old == new:
             return True
         self._active_by_provider[old] -= 1
         has_slot = self.has_slot_at(new)

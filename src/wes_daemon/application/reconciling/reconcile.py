@@ -1,7 +1,7 @@
 """Compares the database with the providers, and repairs the discrepancies on request."""
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -72,12 +72,19 @@ class Reconcile:
         repairer: Repairer,
         clock: Clock,
         default_provider: ProviderType = DEFAULT_PROVIDER,
+        in_use: Callable[[], Collection[ProviderType]] = tuple,
     ) -> None:
+        """Compare nothing yet.
+
+        Args:
+            in_use: returns the providers of the runs that are followed, or wait.
+        """
         self._queries = queries
         self._providers = providers
         self._repairer = repairer
         self._clock = clock
         self._default_provider = default_provider
+        self._in_use = in_use
 
     def __call__(
         self,
@@ -98,7 +105,7 @@ class Reconcile:
         compared: list[ProviderType] = []
         not_compared: dict[ProviderType, str] = {}
         not_configured: dict[ProviderType, str] = {}
-        types = self._providers.known if types is None else types
+        types = {*self._providers.known, *self._in_use()} if types is None else types
         for type in sorted(types):
             discrepancies, error = self._compare(type, since, former_since, tolerances)
             found.extend(discrepancies)

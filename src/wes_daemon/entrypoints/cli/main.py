@@ -169,10 +169,11 @@ def _expected_failures(ctx: click.Context) -> Iterator[None]:
         raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
     except click.UsageError as error:
         # It may quote a file that another person wrote.
-        message = error.format_message()
-        if message == many_lines(message):
+        hidden: Callable[[str], str] = ctx.meta.get(HIDE_SECRETS, str)
+        message = many_lines(hidden(error.format_message()))
+        if message == error.format_message():
             raise
-        raise click.UsageError(many_lines(message), error.ctx) from error
+        raise click.UsageError(message, error.ctx) from error
     except WesDaemonError as error:
         hide: Callable[[str], str] = ctx.meta.get(HIDE_SECRETS, str)
         raise Failed(hide(str(error)), _exit_code(error)) from error

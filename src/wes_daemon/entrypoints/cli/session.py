@@ -208,7 +208,7 @@ def require_provider_name(application: "Application", name: ProviderType | None)
     if name is None or name in application.settings.providers:
         return
     known = {*application.settings.providers, *application.published_providers()}
-    if name not in known:
+    if not application.known_providers([name]):
         raise click.UsageError(f"there is no provider {str(name)!r}: the providers are {', '.join(sorted(known))}.")
 
 

@@ -55,6 +55,10 @@ class RunStarter:
     def submit(self, submission: Submission) -> ProviderRunId:
         """Return the id of the submission's run; raises as `WorkflowProvider.submit` does, and `Failure`."""
         if not submission.resumed:
+            # A database that was restored may have lost an earlier call.
+            is_of_unknown_age = submission.queued_for is None
+            if is_of_unknown_age and (found := self._search(submission, _LONG_AGO).id) is not None:
+                return found
             return self._start_first(submission)
         result = self._search(submission, self._clock.now() - submission.in_doubt_for - self._config.clock_margin)
         if result.id is not None:
