@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from wes_daemon.application.submitting.outcomes import Outcome
     from wes_daemon.application.submitting.submission_policy import SubmissionPolicy
     from wes_daemon.application.submitting.submit_queued_runs import SubmitQueuedRuns, SubmitReport
+    from wes_daemon.application.submitting.unserved_runs import UnservedReport
     from wes_daemon.bootstrap.application import Application, RunOnceReport, build_application
     from wes_daemon.bootstrap.plug_ins import InstalledPlugin
     from wes_daemon.bootstrap.provider_settings import ProviderInstance
@@ -132,6 +133,7 @@ _MODULES = {
     "application.submitting.outcomes": "Outcome",
     "application.submitting.submission_policy": "SubmissionPolicy",
     "application.submitting.submit_queued_runs": "SubmitQueuedRuns SubmitReport",
+    "application.submitting.unserved_runs": "UnservedReport",
     "bootstrap.application": "Application RunOnceReport build_application",
     "bootstrap.plug_ins": "InstalledPlugin",
     "bootstrap.provider_settings": "ProviderInstance",
@@ -240,6 +242,7 @@ __all__ = [
     "UnitOfWork",
     "UnknownProvider",
     "Unprovable",
+    "UnservedReport",
     "Verify",
     "VerifyReport",
     "Violation",

@@ -14,6 +14,7 @@ TABLES = frozenset(
         "run_details",
         "run_events",
         "submissions",
+        "unserved_providers",
         "wes_daemon_alembic_version",
     }
 )

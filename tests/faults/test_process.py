@@ -38,7 +38,7 @@ def test_the_application_of_the_fault_suite_reaches_points(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     application = application_with_fault_points(read_settings(database_uri=f"sqlite:///{tmp_path}/runs.db"))
     application.schema.upgrade()
-    application.create_run(a_request(), tags={"provider_type": "local"})
+    application.create_run(a_request(workflow_engine="Arvados"))
     reached: list[str] = []
     fault_points.listen(reached.append)
 

@@ -310,6 +310,8 @@ def test_no_secret_is_ever_seen_at_debug(
     set_up: Path, launch: Launch, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEVENBRIDGES_API_TOKEN", SECRET)
+    # So long must a name be unknown before its runs end.
+    monkeypatch.setenv("DAEMON_LEASE_SECONDS", "2")
     refused = call("--log-level", "debug", "submit", "echo", "--tag", f"provider_type={SECRET}")
     call("db", "upgrade")
     _insert_with_provider(set_up / "runs.db", SECRET)

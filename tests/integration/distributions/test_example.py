@@ -59,7 +59,8 @@ def test_runs_wait_with_the_reason_while_their_plug_in_is_uninstalled(
 
     run = environment.show(run_id)
     assert run["state"] == "QUEUED"
-    assert "its plug-in is no longer installed" in run["daemon"]["last_reason"]
+    assert "no daemon that serves the provider scripts is at work" in run["daemon"]["unserved"]
+    assert "install the plug-in here" in run["daemon"]["unserved"]
 
 
 def test_the_example_and_the_examples_of_the_documents_pass_mypy_in_strict_mode(

@@ -49,7 +49,9 @@ def run_once(ctx: click.Context, as_json: bool) -> int:
     click.echo(json.dumps(_document(report), indent=2) if as_json else _line(report))
     if signals.received:
         return 128 + signals.received
-    return ExitCode.MISCONFIGURED if report.blocked else ExitCode.DONE
+    serves_nothing = not any(each.is_enabled for each in settings.providers.values())
+    is_blocked = report.blocked or (serves_nothing and report.unserved.reasons)
+    return ExitCode.MISCONFIGURED if is_blocked else ExitCode.DONE
 
 
 def _mention_missing_providers(settings: "Settings") -> None:

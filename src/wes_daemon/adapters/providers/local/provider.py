@@ -39,7 +39,6 @@ from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import Misconfigured, OutcomeUnknown, Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
-    EndedPage,
     Needed,
     OwnedPage,
     ProviderLimits,
@@ -51,6 +50,7 @@ from wes_daemon.application.ports.providers import (
 )
 from wes_daemon.domain.runs import IdempotencyKey, ProviderRunId, StatusReport
 from wes_daemon.domain.states import RunState
+from wes_daemon.plugins.base_provider import BaseProvider
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class _Finalisers:
                 self._launching.discard(run)
 
 
-class LocalProvider:
+class LocalProvider(BaseProvider):
     """A `WorkflowProvider` that keeps its state in the runs' directories and executes each run in its own process.
 
     All instances with the same work directory, in any processes on one machine, act as one provider.
@@ -223,23 +223,6 @@ class LocalProvider:
             if not self._workdir.is_dir():
                 return OwnedPage()
             return list_owned_runs(self._workdir.resolve(), since, after=after)
-
-    def former_runs(
-        self,
-        since: datetime | None,
-        *,
-        after: str | None = None,
-        recorded: Recorded = nothing_recorded,
-        needed: Needed = all_needed,
-    ) -> OwnedPage:
-        """Return an empty page: the former daemon ran nothing on its own machine."""
-        del since, after, recorded, needed
-        return OwnedPage()
-
-    def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
-        """Return an empty page: there is no list of ended runs besides the directories themselves."""
-        del since, after
-        return EndedPage()
 
     def delete_draft(self, id: ProviderRunId) -> bool:
         """Delete a draft; return false when the run is no draft."""

@@ -17,7 +17,6 @@ from wes_daemon.application.ports.environment import Clock
 from wes_daemon.application.ports.errors import NotNow, Rejected
 from wes_daemon.application.ports.providers import (
     Accepted,
-    EndedPage,
     Idempotency,
     Needed,
     OwnedPage,
@@ -32,6 +31,7 @@ from wes_daemon.application.runtime.event_log import log_event
 from wes_daemon.application.runtime.log_throttle import LogThrottle
 from wes_daemon.domain.runs import ProviderRunId, StatusReport
 from wes_daemon.domain.states import RunState
+from wes_daemon.plugins.base_provider import BaseProvider
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ _NO_CANCEL = (400, 403, 404, 405, 409, 410, 422, 501)
 _STOPPING = frozenset({RunState.CANCELING, RunState.CANCELED})
 
 
-class WesProvider:
+class WesProvider(BaseProvider):
     """A `WorkflowProvider` over the WES API, version 1.0 or 1.1.
 
     It keeps no state that has to outlive a call.
@@ -104,28 +104,6 @@ class WesProvider:
         del recorded, needed
         with translated_unless_rejected():
             return self._inventory.owned_page(since, after)
-
-    def former_runs(
-        self,
-        since: datetime | None,
-        *,
-        after: str | None = None,
-        recorded: Recorded = nothing_recorded,
-        needed: Needed = all_needed,
-    ) -> OwnedPage:
-        """Return nothing: the former daemon did not use WES servers."""
-        del since, after, recorded, needed
-        return OwnedPage()
-
-    def ended(self, since: datetime, *, after: str | None = None) -> EndedPage:
-        """Return nothing: WES has no list of ended runs."""
-        del since, after
-        return EndedPage()
-
-    def delete_draft(self, id: ProviderRunId) -> bool:
-        """Return False: WES has no drafts."""
-        del id
-        return False
 
     def details(self, id: ProviderRunId) -> RunDetails:
         """Return the details. Costs one call, and one for each page of tasks."""
