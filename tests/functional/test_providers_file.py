@@ -26,6 +26,7 @@ SEVENBRIDGES_API_TOKEN_FILE = "token"
 @pytest.fixture(autouse=True)
 def token(clean: Path) -> Path:
     (clean / "token").write_text(f"{SECRET}\n")
+    (clean / "empty").write_text("\n")
     return clean / "token"
 
 
@@ -98,6 +99,20 @@ def test_the_default_and_engines_may_name_a_table() -> None:
     assert settings.engine_providers["sevenbridges"] == "cgc"
 
 
+def test_an_empty_text_counts_as_not_set() -> None:
+    settings = read('[b]\nkind = "local"\nDAEMON_LOCAL_WORKDIR = ""\n')
+
+    assert not settings.providers[ProviderType("b")].is_enabled
+
+
+def test_names_in_other_settings_may_belong_to_another_replica_unless_they_look_misspelt() -> None:
+    settings = read(CGC, max_concurrent_per_provider="slurm=5", engine_providers="toil=slurm")
+
+    assert settings.per_provider_limits == {"slurm": 5}
+    with pytest.raises(ConfigurationError, match="DAEMON_MAX_CONCURRENT_PER_PROVIDER: there is no provider 'cgx'"):
+        read(CGC, max_concurrent_per_provider="cgx=5")
+
+
 def test_a_kind_that_is_not_installed_disables_its_table_only() -> None:
     settings = read(CGC + '[slurm]\nkind = "slrm"\nANYTHING = 1\n')
 
@@ -122,6 +137,9 @@ def test_a_kind_that_is_not_installed_disables_its_table_only() -> None:
         (CGC.replace('"lab/genomes"', "['a']"), "[cgc] SEVENBRIDGES_PROJECT: write a text or a number"),
         (f"{CGC}SEVENBRIDGES_API_TOKEN = '{SECRET}'\n", "name its file by SEVENBRIDGES_API_TOKEN_FILE"),
         (CGC.replace('"token"', '"gone"'), "[cgc] SEVENBRIDGES_API_TOKEN_FILE: the file cannot be read"),
+        (CGC.replace('"token"', '"empty"'), "[cgc] SEVENBRIDGES_API_TOKEN_FILE: the file is empty"),
+        ("[b]\nkind = 'healthomics'\nAWS_SECRET_ACCESS_KEY_FILE = 'empty'\n", "_KEY_FILE: the file is empty"),
+        ("[none]\nkind = 'local'\n", "[none]: this word has a meaning in other settings"),
         (f"{CGC}max_concurrent = -1\n", "[cgc] max_concurrent: write a whole number of runs"),
     ],
 )  # fmt: skip
