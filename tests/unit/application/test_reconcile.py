@@ -12,6 +12,7 @@ from wes_daemon.application.ports.errors import Misconfigured, NotEnabled, NotNo
 from wes_daemon.application.ports.providers import as_key, run_id_of
 from wes_daemon.application.ports.submissions import SubmissionState
 from wes_daemon.application.reconciling.discrepancies import DiscrepancyKind, Repair
+from wes_daemon.application.reconciling.reconcile import Reconcile
 from wes_daemon.domain.runs import ProviderRunId, ProviderType, RunId
 from wes_daemon.domain.states import RunState
 
@@ -431,6 +432,24 @@ def test_an_error_of_the_provider_fails_one_repair_and_the_next_is_tried(site: S
     results = site.repair(found)
 
     assert [(each.succeeded, each.message == "busy") for each in results] == [(False, True), (True, False)]
+
+
+def test_a_provider_with_runs_that_is_not_known_here_is_reported(site: Site) -> None:
+    gone = ProviderType("gone")
+    site.accepted()
+    site.update(provider=gone)
+    site.reconcile = Reconcile(
+        queries=site.queries,
+        providers=site.directory,
+        repairer=site.repairer,
+        clock=site.clock,
+        in_use=lambda: [gone],
+    )
+
+    report = site.compare()
+
+    assert report.not_compared.keys() == {gone}
+    assert not report.agrees
 
 
 def test_a_provider_that_is_not_configured_any_more_fails_the_repair(site: Site) -> None:
