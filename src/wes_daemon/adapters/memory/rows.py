@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 
-from wes_daemon.adapters.memory.store import SubmissionRow
-from wes_daemon.application.ports.submissions import COUNTED
+from wes_daemon.adapters.memory.store import SubmissionRow, Tables
+from wes_daemon.application.ports.errors import NotInReview
+from wes_daemon.application.ports.submissions import COUNTED, SubmissionState
 from wes_daemon.domain.runs import PROVIDER_ID_TAG, ProviderRunId, ProviderType, Run, RunId, RunSummary
 from wes_daemon.domain.states import RunState
 
@@ -54,6 +56,28 @@ def next_runs(
         by_provider[row.provider] += 1
         by_share[row.share] += 1
         yield run_id
+
+
+def not_in_review(run_id: RunId) -> NotInReview:
+    """The error for a decision about a run that does not need review."""
+    return NotInReview(f"run {run_id}: it does not need review, so there is nothing to decide")
+
+
+def withdrawn_runs(tables: Tables) -> Sequence[RunId]:
+    """The runs that were never sent and are no longer queued."""
+    ready = [run_id for run_id, row in tables.submissions.items() if row.state is SubmissionState.READY]
+    return [run_id for run_id in ready if run_state(tables.runs, run_id) is not RunState.QUEUED]
+
+
+def waiting_runs(tables: Tables, provider: ProviderType, *, enrolled_until: datetime) -> Sequence[RunId]:
+    """The queued runs of a provider that were never sent and were enrolled by then, oldest first."""
+    return [
+        run_id
+        for run_id, row in tables.submissions.items()
+        if (row.state, row.provider) == (SubmissionState.READY, provider)
+        and row.enrolled_at <= enrolled_until
+        and run_state(tables.runs, run_id) is RunState.QUEUED
+    ]
 
 
 def may_be_left(run: RunSummary) -> bool:

@@ -17,8 +17,11 @@ from wes_daemon.adapters.memory.rows import (
     lacks_end_time,
     may_be_left,
     next_runs,
+    not_in_review,
     provider_id_in_tags,
     run_state,
+    waiting_runs,
+    withdrawn_runs,
 )
 from wes_daemon.adapters.memory.store import PollRow, SubmissionRow, Tables
 from wes_daemon.adapters.memory.watching import is_watched, was_queued_here, watch
@@ -167,7 +170,7 @@ class MemorySubmissionQueue:
     def adopt(self, run_id: RunId, id: ProviderRunId, *, first_poll_after: timedelta) -> ProviderType:
         provider = self._row_in_review(run_id).provider
         if provider is None:
-            raise _not_in_review(run_id)
+            raise not_in_review(run_id)
         if (provider, id) in self._assigned():
             raise NotInReview(f"{provider} run {id} belongs to another run already")
         self._follow(run_id, provider, id, first_poll_after)
@@ -185,24 +188,14 @@ class MemorySubmissionQueue:
         self._tables.submissions[run_id] = closed
 
     def close_unserved(self, provider: ProviderType, *, waiting_for: timedelta, limit: int) -> Sequence[RunId]:
-        latest = self._clock.now() - waiting_for
-        waiting = [
-            run_id
-            for run_id, row in self._tables.submissions.items()
-            if row.state is SubmissionState.READY and row.provider == provider and row.enrolled_at <= latest
-        ]
-        queued = [run_id for run_id in waiting if run_state(self._tables.runs, run_id) is RunState.QUEUED][:limit]
-        for run_id in queued:
+        waiting = waiting_runs(self._tables, provider, enrolled_until=self._clock.now() - waiting_for)[:limit]
+        for run_id in waiting:
             self._tables.submissions[run_id] = replace(self._tables.submissions[run_id], state=SubmissionState.CLOSED)
-        return queued
+        return waiting
 
     def close_withdrawn(self, *, limit: int) -> Sequence[RunId]:
         runs, submissions = self._tables.runs, self._tables.submissions
-        withdrawn = [
-            run_id
-            for run_id, row in submissions.items()
-            if row.state is SubmissionState.READY and run_state(runs, run_id) is not RunState.QUEUED
-        ][:limit]
+        withdrawn = withdrawn_runs(self._tables)[:limit]
         never_sent = [run.id for run in runs.values() if run.state is RunState.CANCELING and self._never_sent(run)]
         for run_id in withdrawn:
             submissions[run_id] = replace(submissions[run_id], state=SubmissionState.CLOSED)
@@ -316,7 +309,7 @@ class MemorySubmissionQueue:
         begun = []
         for run_id in chosen:
             named = destination(stored_run(self._tables, run_id))
-            if named is not rows[run_id].provider:
+            if named != rows[run_id].provider:
                 active[rows[run_id].provider] -= 1
                 if named is not None and active[named] >= per_provider_limits.get(named, active[named] + 1):
                     rows[run_id] = replace(rows[run_id], provider=named)
@@ -386,7 +379,7 @@ class MemorySubmissionQueue:
     def _row_in_review(self, run_id: RunId) -> SubmissionRow:
         row = self._tables.submissions.get(run_id)
         if row is None or row.state is not SubmissionState.REVIEW:
-            raise _not_in_review(run_id)
+            raise not_in_review(run_id)
         return row
 
     def _follow(self, run_id: RunId, provider: ProviderType, id: ProviderRunId, first_poll_after: timedelta) -> None:
@@ -404,7 +397,3 @@ class MemorySubmissionQueue:
 
     def _write(self, claim: Claim, row: SubmissionRow) -> None:
         self._tables.submissions[claim.run_id] = row
-
-
-def _not_in_review(run_id: RunId) -> NotInReview:
-    return NotInReview(f"run {run_id}: it does not need review, so there is nothing to decide")
