@@ -100,10 +100,10 @@ MEMORY: Sequence[Mutant] = (
     Mutant(
         name="withdrawn-though-it-may-run-in-memory",
         breaks="A run that a provider may have is closed because it is cancelled.",
-        at=MemorySubmissionQueue.close_withdrawn,
+        at=rows.withdrawn_runs,
         change=replace(
             the(ast.Compare, uses(SubmissionState.READY)),
-            lambda it: filled("state in (ready, *IN_DOUBT)", state=it.left, ready=it.comparators[0]),
+            lambda it: filled("state in (ready, type(ready).INTENT)", state=it.left, ready=it.comparators[0]),
         ),
         tests=[f"{_MEMORY}::test_what_may_have_been_sent_is_not_withdrawn"],
     ),
