@@ -278,6 +278,17 @@ def test_the_names_in_the_file_are_known_without_its_values() -> None:
 
 
 @pytest.mark.parametrize(
+    "address", ["ftp://wes.example.org", "https://wes.example.org:port", "https://a:b@wes.example"]
+)
+def test_an_address_that_is_none_is_named_once(address: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read_settings(wes_endpoint=address)
+
+    assert str(raised.value).startswith("WES_ENDPOINT: ")
+    assert str(raised.value).lower().count("wes_endpoint") == 1
+
+
+@pytest.mark.parametrize(
     ("text", "line"),
     [
         ("DAEMON_WORKERS: 4\n", "line 1 (DAEMON_WORKERS)"),

@@ -25,16 +25,20 @@ def message_of(detail: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
     named = {str(field.validation_alias): field for field in fields.values()}
     field = named.get(name) or fields.get(name) or _UNKNOWN_FIELD
     variable = str(field.validation_alias or name)
-    return f"{variable}: {_problem_of(detail, field)}. {field.description or ''}".rstrip()
+    return f"{variable}: {_problem_of(detail, field, variable)}. {field.description or ''}".rstrip()
 
 
-def _problem_of(detail: ErrorDetails, field: FieldInfo) -> str:
-    """Return what pydantic found, without the value; for a pattern, a value that has it."""
+def _problem_of(detail: ErrorDetails, field: FieldInfo, variable: str) -> str:
+    """Return what pydantic found, without the value and without the setting's name; for a pattern, a value that has it.
+
+    Args:
+        variable: the setting's name, with which a validator's own message may begin.
+    """
     if detail["type"] == "string_pattern_mismatch" and field.examples:
         return f"write it as {field.examples[0]}"
     if detail["type"] == "bool_parsing":
         return "input should be a valid boolean: true or false"
-    message = detail["msg"].removeprefix("Value error, ")
+    message = detail["msg"].removeprefix("Value error, ").removeprefix(f"{variable} ")
     return message[:1].lower() + message[1:]
 
 
