@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from tests.mutations.changes import always, drop, in_turn, never, replace
 from tests.mutations.mutant import Mutant, Variable
 from tests.mutations.picks import call, constant, entry, handler, has, name_of, receiver, the, uses
+from wes_daemon.adapters.http_connections import NoConnection
 from wes_daemon.adapters.providers.sevenbridges import errors, sdk
 from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, requested_block
 from wes_daemon.adapters.providers.sevenbridges.codes import Verdict
@@ -15,7 +16,6 @@ from wes_daemon.adapters.providers.sevenbridges.provider import SevenBridgesProv
 from wes_daemon.adapters.providers.sevenbridges.statuses import _reason_for_unknown
 from wes_daemon.adapters.providers.sevenbridges.task_request import read_task_request, task_body
 from wes_daemon.adapters.providers.sevenbridges.tasks import Task, _check_started, delete_surplus_draft, start_task
-from wes_daemon.adapters.providers.sevenbridges.transport import NoConnection
 from wes_daemon.application.ports.errors import AmbiguousRefusal, NotNow, Unavailable
 
 _HERE = "tests/integration/providers"

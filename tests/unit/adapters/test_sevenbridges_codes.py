@@ -12,6 +12,7 @@ import requests
 import sevenbridges.errors
 import urllib3.exceptions
 
+from wes_daemon.adapters.http_connections import NoConnection
 from wes_daemon.adapters.providers.sevenbridges.codes import CODES, Verdict
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.errors import (
@@ -21,7 +22,6 @@ from wes_daemon.adapters.providers.sevenbridges.errors import (
     translated_unless_rejected,
 )
 from wes_daemon.adapters.providers.sevenbridges.sdk import Sdk
-from wes_daemon.adapters.providers.sevenbridges.transport import NoConnection
 from wes_daemon.application.ports.errors import (
     AmbiguousRefusal,
     AnswerLost,

@@ -6,7 +6,7 @@ This is the only module that imports `sevenbridges`. It is imported when the fir
 import json
 import logging
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from importlib.metadata import version
 
@@ -22,17 +22,17 @@ from urllib3.exceptions import (
     LocationValueError,
 )
 
-from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
-from wes_daemon.adapters.providers.sevenbridges.errors import Failure, FailureKind
-from wes_daemon.adapters.providers.sevenbridges.transport import (
+from wes_daemon.adapters.http_connections import (
     Adapter,
     NoConnection,
-    proxy_failure,
-    unreadable_proxy,
+    causes_of,
+    is_raised_before_sending,
     unusable_certificates,
-    unusable_proxy,
     without_proxy_secrets,
 )
+from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
+from wes_daemon.adapters.providers.sevenbridges.errors import Failure, FailureKind
+from wes_daemon.adapters.providers.sevenbridges.transport import POOLS, proxy_failure, unreadable_proxy, unusable_proxy
 from wes_daemon.application.ports.errors import Misconfigured
 
 OnAnswer = Callable[[int, Mapping[str, str]], timedelta | None]
@@ -107,7 +107,7 @@ class Sdk:
             raise Misconfigured(f"SEVENBRIDGES_API_ENDPOINT: {self._without_token(str(error))}") from error
         # Replaces `maintenance_sleeper`, which sleeps for five minutes and then repeats the request, also a POST.
         api.error_handlers = [self._handle_answer]
-        api.session.mount("https://", Adapter(connections=self._config.connections))
+        api.session.mount("https://", Adapter(connections=self._config.connections, pools=POOLS))
         # requests would send the token's header to the host that it is redirected to, and a POST as a GET.
         api.session.max_redirects = 0
         api.headers["User-Agent"] = f"wes-daemon/{version('wes-daemon')} {api.headers['User-Agent']}"
@@ -143,13 +143,13 @@ class Sdk:
 
         It is not chained: it may quote the user and the password of a proxy.
         """
-        causes = list(_causes(error))
+        causes = list(causes_of(error))
         message = self._public(
             next((str(each.args[0]) for each in causes if isinstance(each, NoConnection)), str(error))
         )
         if problem := unusable_proxy(self._config.endpoint, causes) or self._certificate_problem(causes):
             return Failure(FailureKind.UNUSABLE, problem, is_write=is_write)
-        if _is_raised_before_sending(error) or any(isinstance(cause, _UNUSABLE) for cause in causes):
+        if is_raised_before_sending(error) or any(isinstance(cause, _UNUSABLE) for cause in causes):
             hint = "check SEVENBRIDGES_API_ENDPOINT and REQUESTS_CA_BUNDLE"
             return Failure(FailureKind.UNUSABLE, f"{message}: {hint}", is_write=is_write)
         is_unsent = any(isinstance(cause, _NOT_SENT) for cause in causes)
@@ -158,7 +158,7 @@ class Sdk:
 
     def _certificate_problem(self, causes: Sequence[object]) -> str | None:
         """Return what is wrong with the certificate authorities, if they prevented the connection."""
-        is_unsent = _is_raised_before_sending(causes[0]) or any(isinstance(each, NoConnection) for each in causes)
+        is_unsent = is_raised_before_sending(causes[0]) or any(isinstance(each, NoConnection) for each in causes)
         return unusable_certificates() if is_unsent else None
 
     def _public(self, text: str) -> str:
@@ -200,20 +200,6 @@ def _json(body: bytes) -> object:
         return json.loads(body)
     except ValueError:
         return None
-
-
-def _is_raised_before_sending(error: object) -> bool:
-    """Whether the error is from the preparation of a request: requests wraps the errors that follow."""
-    return isinstance(error, OSError | UnicodeError) and not isinstance(error, requests.RequestException)
-
-
-def _causes(error: object) -> Iterator[object]:
-    """Yield an error of requests and its causes: urllib3 keeps a cause in the attribute `reason` or in `args`."""
-    if isinstance(error, BaseException):
-        yield error
-        yield from _causes(getattr(error, "reason", None))
-        for argument in error.args:
-            yield from _causes(argument)
 
 
 def _keep_bodies_out_of_logs() -> None:

@@ -3,21 +3,20 @@
 This is the only module of the package that imports `requests`. It is imported when the first call is made.
 """
 
-import os
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import requests
-from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, Retry
+from requests.utils import prepend_scheme_if_needed
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ClosedPoolError,
@@ -26,18 +25,23 @@ from urllib3.exceptions import (
     HTTPError,
     LocationValueError,
     NewConnectionError,
-    ProtocolError,
 )
 
+from wes_daemon.adapters.http_connections import (
+    Adapter,
+    NoConnection,
+    causes_of,
+    is_raised_before_sending,
+    proxy_for,
+    unusable_certificates,
+    without_proxy_secrets,
+)
 from wes_daemon.adapters.providers.wes.config import WesConfig
 from wes_daemon.adapters.providers.wes.errors import Failure, FailureKind
-from wes_daemon.domain.addresses import without_secrets_of
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of the longest answer that is read. Some servers put whole logs into an answer."""
 
-# In the order in which requests reads them.
-_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _READ_SIZE = 65536
 # As urllib3 begins the messages of its connections.
 _CONNECTION = re.compile(r"^\w+\(host=[^)]*\): ")
@@ -52,15 +56,6 @@ _UNUSABLE = (
     requests.exceptions.InvalidProxyURL,
     LocationValueError,
 )
-
-
-class NoConnection(ProtocolError):
-    """No connection was made, so no request was sent; `args` holds a message and the original error."""
-
-    def __init__(self, message: str, error: Exception) -> None:
-        super().__init__(message, error)
-
-
 _NOT_SENT = (NoConnection, ConnectTimeoutError, NewConnectionError, ClosedPoolError, EmptyPoolError)
 
 
@@ -187,7 +182,7 @@ class Transport:
         session.auth = _Authorization(self._config.authorization)
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
-            session.mount(scheme, _Adapter(connections=self._config.connections))
+            session.mount(scheme, Adapter(connections=self._config.connections, pools=_POOLS))
         return session
 
     def _unanswered(self, error: BaseException, is_write: bool) -> Failure:
@@ -195,14 +190,14 @@ class Transport:
 
         It is not chained: it may quote the user and the password of a proxy.
         """
-        causes = list(_causes(error))
-        is_unsent = _is_raised_before_sending(error) or any(isinstance(cause, _NOT_SENT) for cause in causes)
+        causes = list(causes_of(error))
+        is_unsent = is_raised_before_sending(error) or any(isinstance(cause, _NOT_SENT) for cause in causes)
         if is_unsent and (problem := unusable_certificates()):
             return Failure(FailureKind.UNUSABLE, f"cannot be called: {problem}", is_write=is_write)
         reason = self._public(
             next((str(each.args[0]) for each in causes if isinstance(each, NoConnection)), str(error))
         )
-        if _is_raised_before_sending(error) or any(isinstance(cause, _UNUSABLE) for cause in causes):
+        if is_raised_before_sending(error) or any(isinstance(cause, _UNUSABLE) for cause in causes):
             text = f"cannot be called: {reason}: check WES_ENDPOINT, REQUESTS_CA_BUNDLE and the proxy"
             return Failure(FailureKind.UNUSABLE, text, is_write=is_write)
         if is_unsent:
@@ -213,31 +208,12 @@ class Transport:
     def _public(self, text: str) -> str:
         for secret in self._config.secrets:
             text = text.replace(secret, "***")
-        proxy = select_proxy(self._config.base_url, get_environ_proxies(self._config.base_url))
-        return (without_secrets_of(proxy, text) if proxy else text)[:500]
-
-
-def unusable_certificates() -> str | None:
-    """Return what is wrong with the file of certificate authorities that the environment names; None if nothing is."""
-    variable, path = next(((name, os.environ[name]) for name in _CA_VARIABLES if os.environ.get(name)), (None, ""))
-    if variable is None or Path(path).is_dir():
-        return None
-    try:
-        ssl.create_default_context(cafile=path)
-    except FileNotFoundError:
-        problem = "does not exist"
-    except ssl.SSLError:
-        problem = "contains no certificate in PEM form"
-    except OSError as error:
-        problem = f"cannot be read ({type(error).__name__})"
-    else:
-        return None
-    return f"{variable} names the file {path}, which {problem}: name a file of certificate authorities in PEM form"
+        return without_proxy_secrets(self._config.base_url, text)[:500]
 
 
 def unusable_proxy(url: str) -> str | None:
     """Return what is wrong with the address of the proxy for `url`; None if nothing is, or if there is no proxy."""
-    proxy = select_proxy(url, get_environ_proxies(url))
+    proxy = proxy_for(url)
     if proxy is None:
         return None
     try:
@@ -260,24 +236,6 @@ class _Authorization(requests.auth.AuthBase):
         if self._value is not None:
             request.headers["Authorization"] = self._value
         return request
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    """Makes connections that raise `NoConnection` if they fail before the request; never retries."""
-
-    def __init__(self, *, connections: int) -> None:
-        super().__init__(max_retries=Retry(0), pool_maxsize=connections)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        _use_marking_connections(self.poolmanager)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
-        # The manager for SOCKS proxies has connections of its own.
-        if type(manager) is ProxyManager:
-            _use_marking_connections(manager)
-        return manager
 
 
 class _MarkingConnection(HTTPConnection):
@@ -304,24 +262,9 @@ class _MarkingTlsPool(HTTPSConnectionPool):
     ConnectionCls = _MarkingTlsConnection
 
 
-def _use_marking_connections(manager: Any) -> None:
-    manager.pool_classes_by_scheme = {"http": _MarkingPool, "https": _MarkingTlsPool}
+_POOLS = MappingProxyType({"http": _MarkingPool, "https": _MarkingTlsPool})
 
 
 def _reason(error: Exception) -> str:
     """Return urllib3's message without the class of the connection."""
     return _CONNECTION.sub("", str(error))
-
-
-def _is_raised_before_sending(error: object) -> bool:
-    """Whether the error is from the preparation of a request: requests wraps the errors that follow."""
-    return isinstance(error, OSError | UnicodeError) and not isinstance(error, requests.RequestException)
-
-
-def _causes(error: object) -> Iterator[object]:
-    """Yield an error of requests and its causes: urllib3 keeps a cause in the attribute `reason` or in `args`."""
-    if isinstance(error, BaseException):
-        yield error
-        yield from _causes(getattr(error, "reason", None))
-        for argument in error.args:
-            yield from _causes(argument)
