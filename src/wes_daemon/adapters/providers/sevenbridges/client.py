@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from wes_daemon.adapters.json_values import as_object, as_objects, as_text
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure
 from wes_daemon.adapters.retry_after import retry_at
@@ -195,21 +196,6 @@ def requested_block(status: int, headers: Mapping[str, str], *, now: datetime) -
         return None
     asked = f"Seven Bridges answered HTTP {status} and asked for no calls"
     return Block(until=until, reason=_EXHAUSTED if is_exhausted else asked)
-
-
-def as_object(value: object) -> Mapping[str, object]:
-    """Return the JSON object; an empty one for a value of another type."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def as_objects(value: object) -> Sequence[Mapping[str, object]]:
-    """Return the objects of a JSON array; none for a value of another type."""
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def as_text(value: object) -> str:
-    """Return the string; an empty one for a value of another type."""
-    return value if isinstance(value, str) else ""
 
 
 def as_message(value: object) -> str:

@@ -5,13 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 
-from wes_daemon.adapters.providers.sevenbridges.client import (
-    SevenBridgesClient,
-    as_message,
-    as_object,
-    as_text,
-    as_time,
-)
+from wes_daemon.adapters.json_values import as_object, as_text
+from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_message, as_time
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure
 from wes_daemon.adapters.providers.sevenbridges.files import is_file_id

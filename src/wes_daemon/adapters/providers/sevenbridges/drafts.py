@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 
-from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_text, as_time
+from wes_daemon.adapters.json_values import as_text
+from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_time
 from wes_daemon.adapters.providers.sevenbridges.codes import PROJECT_CODES
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure, outcome_unknown, provider_error

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_text
+from wes_daemon.adapters.json_values import as_text
+from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
 from wes_daemon.adapters.providers.sevenbridges.codes import FOLDER_EXISTS
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure, provider_error
 from wes_daemon.application.ports.errors import Rejected

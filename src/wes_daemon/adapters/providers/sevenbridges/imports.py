@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from urllib.parse import quote, urlsplit
 
-from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_message, as_object, as_text
+from wes_daemon.adapters.json_values import as_object, as_text
+from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_message
 from wes_daemon.adapters.providers.sevenbridges.codes import NO_IMPORT, PARENT_GONE
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure, provider_error
 from wes_daemon.adapters.providers.sevenbridges.files import Reference, find_or_create_folder, ids_by_name

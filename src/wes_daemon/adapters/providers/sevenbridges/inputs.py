@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from urllib.parse import quote, unquote, urlsplit
 
-from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_object, as_objects, as_text
+from wes_daemon.adapters.json_values import as_object, as_objects, as_text
+from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient
 from wes_daemon.adapters.providers.sevenbridges.config import SevenBridgesConfig
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure, provider_error
 from wes_daemon.adapters.providers.sevenbridges.files import Reference, find_file, is_address, is_file_id

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_text, as_time
+from wes_daemon.adapters.json_values import as_text
+from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_time
 from wes_daemon.adapters.providers.sevenbridges.statuses import read_status
 from wes_daemon.adapters.providers.sevenbridges.tasks import DRAFT, PAGE_OVERLAP, is_task_id
 from wes_daemon.application.ports.providers import EndedPage, OwnedPage, OwnedRun, as_key, key_of_former_name

@@ -6,16 +6,8 @@ The failure of a task is an error of the workflow if one of its jobs failed, and
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from wes_daemon.adapters.providers.sevenbridges.client import (
-    PAGE,
-    SevenBridgesClient,
-    as_integer,
-    as_message,
-    as_object,
-    as_objects,
-    as_text,
-    as_time,
-)
+from wes_daemon.adapters.json_values import as_object, as_objects, as_text
+from wes_daemon.adapters.providers.sevenbridges.client import PAGE, SevenBridgesClient, as_integer, as_message, as_time
 from wes_daemon.adapters.providers.sevenbridges.codes import TASK_FORBIDDEN, TASK_NOT_FOUND
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure
 from wes_daemon.adapters.providers.sevenbridges.tasks import get_fields, is_task_id

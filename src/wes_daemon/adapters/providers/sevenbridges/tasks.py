@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_message, as_object, as_text
+from wes_daemon.adapters.json_values import as_object, as_text
+from wes_daemon.adapters.providers.sevenbridges.client import SevenBridgesClient, as_message
 from wes_daemon.adapters.providers.sevenbridges.codes import NO_DRAFT, NO_TASK_ID, PROJECT_CODES, TASK_NOT_FOUND
 from wes_daemon.adapters.providers.sevenbridges.errors import Failure, outcome_unknown, provider_error
 from wes_daemon.application.ports.errors import Misconfigured, NotNow, OutcomeUnknown, Rejected

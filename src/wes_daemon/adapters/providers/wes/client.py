@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from wes_daemon.adapters.json_values import as_object, as_objects, as_text
 from wes_daemon.adapters.providers.wes.config import WesConfig
 from wes_daemon.adapters.providers.wes.errors import Failure, FailureKind
 from wes_daemon.adapters.retry_after import retry_at
@@ -229,21 +230,6 @@ def run_path(id: str) -> str:
 def is_run_id(id: str) -> bool:
     """Whether a server can be asked about a run with this id."""
     return _RUN_ID.fullmatch(id) is not None
-
-
-def as_object(value: object) -> Mapping[str, object]:
-    """Return the JSON object; an empty one for a value of another type."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def as_objects(value: object) -> Sequence[Mapping[str, object]]:
-    """Return the objects of a JSON array; none for a value of another type."""
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def as_text(value: object) -> str:
-    """Return the string; an empty one for a value of another type."""
-    return value if isinstance(value, str) else ""
 
 
 def as_texts(value: object) -> Sequence[str]:

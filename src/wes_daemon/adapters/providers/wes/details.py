@@ -3,15 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from wes_daemon.adapters.providers.wes.client import (
-    WesClient,
-    as_object,
-    as_objects,
-    as_text,
-    as_texts,
-    as_time,
-    run_path,
-)
+from wes_daemon.adapters.json_values import as_object, as_objects, as_text
+from wes_daemon.adapters.providers.wes.client import WesClient, as_texts, as_time, run_path
 from wes_daemon.adapters.providers.wes.config import WesConfig
 from wes_daemon.adapters.providers.wes.errors import Failure
 from wes_daemon.adapters.providers.wes.logs import address, exit_code, shorten, text_in_place

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from wes_daemon.adapters.providers.wes.client import WesClient, as_object, as_text, as_time, is_run_id
+from wes_daemon.adapters.json_values import as_object, as_text
+from wes_daemon.adapters.providers.wes.client import WesClient, as_time, is_run_id
 from wes_daemon.adapters.providers.wes.config import WesConfig
 from wes_daemon.adapters.providers.wes.errors import Failure
 from wes_daemon.adapters.providers.wes.run_request import key_in

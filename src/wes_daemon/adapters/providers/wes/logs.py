@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urljoin
 
-from wes_daemon.adapters.providers.wes.client import WesClient, as_integer, as_object, as_objects, as_text, as_texts
+from wes_daemon.adapters.json_values import as_object, as_objects, as_text
+from wes_daemon.adapters.providers.wes.client import WesClient, as_integer, as_texts
 from wes_daemon.adapters.providers.wes.config import WesConfig
 from wes_daemon.adapters.providers.wes.errors import Failure
 

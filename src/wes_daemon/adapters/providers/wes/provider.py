@@ -4,7 +4,8 @@ import logging
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
-from wes_daemon.adapters.providers.wes.client import WesClient, as_text, is_run_id
+from wes_daemon.adapters.json_values import as_text
+from wes_daemon.adapters.providers.wes.client import WesClient, is_run_id
 from wes_daemon.adapters.providers.wes.config import WesConfig
 from wes_daemon.adapters.providers.wes.details import DetailsReader
 from wes_daemon.adapters.providers.wes.errors import Failure, translated, translated_unless_rejected

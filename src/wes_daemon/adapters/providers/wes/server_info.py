@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from wes_daemon.adapters.providers.wes.client import WesClient, as_object, as_text, as_texts
+from wes_daemon.adapters.json_values import as_object, as_text
+from wes_daemon.adapters.providers.wes.client import WesClient, as_texts
 from wes_daemon.adapters.providers.wes.errors import Failure
 from wes_daemon.application.ports.environment import Clock
 

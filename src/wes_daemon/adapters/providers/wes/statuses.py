@@ -4,7 +4,8 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from wes_daemon.adapters.providers.wes.client import WesClient, as_object, as_text, as_time, is_run_id, run_path
+from wes_daemon.adapters.json_values import as_object, as_text
+from wes_daemon.adapters.providers.wes.client import WesClient, as_time, is_run_id, run_path
 from wes_daemon.adapters.providers.wes.config import WesConfig
 from wes_daemon.adapters.providers.wes.errors import Failure, provider_error
 from wes_daemon.adapters.providers.wes.logs import FailureWords

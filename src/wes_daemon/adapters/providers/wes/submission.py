@@ -5,7 +5,8 @@ import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from wes_daemon.adapters.providers.wes.client import WesClient, as_text, is_run_id
+from wes_daemon.adapters.json_values import as_text
+from wes_daemon.adapters.providers.wes.client import WesClient, is_run_id
 from wes_daemon.adapters.providers.wes.config import WesConfig
 from wes_daemon.adapters.providers.wes.errors import Failure, provider_error
 from wes_daemon.adapters.providers.wes.inventory import Inventory, SearchResult
