@@ -2,11 +2,9 @@
 
 import socket
 import ssl
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -15,9 +13,9 @@ import trustme
 from tests.simulators.sevenbridges.faults import Reply
 from tests.simulators.sevenbridges.platform import Platform
 from tests.simulators.sevenbridges.routes import Response, Routes
+from tests.simulators.sockets import HOST, LoopbackServer
 
 BASE_PATH = "/v2"
-_HOST = "127.0.0.1"
 
 
 class Authority:
@@ -31,7 +29,7 @@ class Authority:
     def context(self) -> ssl.SSLContext:
         """What a server on loopback needs."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._authority.issue_cert(_HOST, "localhost").configure_cert(context)
+        self._authority.issue_cert(HOST, "localhost").configure_cert(context)
         return context
 
 
@@ -91,46 +89,12 @@ class _Handler(BaseHTTPRequestHandler):
             response.act_late()
 
 
-class _Server(ThreadingHTTPServer):
-    # All connections are hung up on at the end, so their threads end too and can be waited for.
-    daemon_threads = False
-    request_queue_size = 64
-
+class _Server(LoopbackServer):
     def __init__(self, routes: Routes, context: ssl.SSLContext, slowness: float, lateness: float) -> None:
-        super().__init__((_HOST, 0), _Handler)
+        super().__init__(_Handler, context)
         self.routes = routes
         self.slowness = slowness
         self.lateness = lateness
-        self.stopping = threading.Event()
-        self.bugs: list[BaseException] = []
-        self._open: set[socket.socket] = set()
-        # The handshake belongs into the connection's own thread: one slow client should not hold up the others.
-        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-
-    def process_request(self, request: object, client_address: object) -> None:
-        assert isinstance(request, socket.socket)
-        self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: object) -> None:
-        assert isinstance(request, socket.socket)
-        self._open.discard(request)
-        super().shutdown_request(request)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients hang up in the tests all the time; anything else is a bug here, which a cut would hide."""
-        error = sys.exception()
-        if error is not None and not isinstance(error, OSError):
-            self.bugs.append(error)
-
-    def close(self) -> None:
-        """Hang up on everybody and stop."""
-        self.stopping.set()
-        self.shutdown()
-        for connection in list(self._open):
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        self.server_close()
 
 
 @contextmanager
@@ -144,13 +108,6 @@ def serving(
         lateness: seconds after which is acted on what was asked for late.
     """
     server = _Server(Routes(platform), authority.context(), slowness, lateness)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    platform.base = f"https://{_HOST}:{server.server_address[1]}{BASE_PATH}"
-    try:
+    platform.base = f"https://{HOST}:{server.server_address[1]}{BASE_PATH}"
+    with server.running():
         yield platform.base
-    finally:
-        server.close()
-        thread.join()
-        if server.bugs:
-            raise server.bugs[0]

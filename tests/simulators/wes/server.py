@@ -2,22 +2,19 @@
 
 import json
 import re
-import socket
 import ssl
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.simulators.sockets import HOST, LoopbackServer
 from tests.simulators.wes.answers import Answers, Refusal
 from tests.simulators.wes.faults import Fault, Reply
 from tests.simulators.wes.model import Call, Model
 
 BASE_PATH = "/ga4gh/wes/v1"
-_HOST = "127.0.0.1"
 
 _ROUTES: Mapping[str, str] = {
     "service_info": r"GET /service-info",
@@ -128,62 +125,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
 
 
-class _Server(ThreadingHTTPServer):
-    # All connections are hung up on at the end, so their threads end too and can be waited for.
-    daemon_threads = False
-    request_queue_size = 64
-
+class _Server(LoopbackServer):
     def __init__(self, model: Model, tls: ssl.SSLContext | None) -> None:
-        super().__init__((_HOST, 0), _Handler)
-        if tls:
-            # The handshake belongs into the connection's own thread: one slow client should not hold up the others.
-            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        super().__init__(_Handler, tls)
         self.model = model
-        self.stopping = threading.Event()
-        self.bugs: list[BaseException] = []
-        self._open: set[socket.socket] = set()
-
-    def process_request(self, request: object, client_address: object) -> None:
-        assert isinstance(request, socket.socket)
-        self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: object) -> None:
-        assert isinstance(request, socket.socket)
-        self._open.discard(request)
-        super().shutdown_request(request)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients hang up in the tests all the time; anything else is a bug here, which a cut would hide."""
-        error = sys.exception()
-        if error is not None and not isinstance(error, OSError):
-            self.bugs.append(error)
-
-    def close(self) -> None:
-        """Hang up on everybody and stop."""
-        self.stopping.set()
-        self.shutdown()
-        for connection in list(self._open):
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        self.server_close()
 
 
 @contextmanager
 def serving(model: Model, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """The server on the wire, for as long as it is needed; gives its address without the API's path."""
     server = _Server(model, tls)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    address = f"http{'s' if tls else ''}://{_HOST}:{server.server_address[1]}"
+    address = f"http{'s' if tls else ''}://{HOST}:{server.server_address[1]}"
     model.base = f"{address}{BASE_PATH}"
-    try:
+    with server.running():
         yield address
-    finally:
-        server.close()
-        thread.join()
-        if server.bugs:
-            raise server.bugs[0]
 
 
 def _operation(method: str, path: str) -> tuple[str, str, Mapping[str, Sequence[str]]]:
